@@ -1,0 +1,132 @@
+"""Critical phi^4 on 32 x 32 sites: samples of a trained cascade against Monte Carlo.
+
+    python benchmarks/lattice.py --record
+
+Simulates 4096 configurations at lambda = 1, beta = 0.680605, trains a periodic cascade of five levels with a network
+for each level (``rgdm train --levels 5 --boundary periodic --no-shared --minutes 5``), generates 4096 fields
+and compares their observables with an independent simulation and with long Monte Carlo runs. The
+conventions are those of ``rgdm.physics``. Errors are jackknife errors; a verdict is on the value alone.
+"""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+import torch
+import xarray as xr
+from record import Row, append, number, table
+from tqdm import tqdm
+
+from rgdm import commands, config
+from rgdm.data import reference
+from rgdm.data.layout import unwrap
+from rgdm.model.cascade import Cascade
+from rgdm.physics.actions import Phi4
+from rgdm.physics.observables import Estimate, observables
+from rgdm.train import Budget
+
+SIDE, LEVELS = 32, 5
+KNOWN: dict[str, Estimate] = {
+    "m2": (367.5 / SIDE**2, 1.2 / SIDE**2),
+    "u4": (0.60840, 0.00063),
+    "action_per_site": (-0.55495, 0.00039),
+    "phi2": (0.83101, 0.00025),
+    "xi_over_length": (0.8958, 0.0045),
+}
+"""Long Monte Carlo runs at L = 32 (susceptibility 367.5(1.2) = N <m^2>)."""
+
+TARGETS = {
+    "m2": ("<m^2>", 0.01, True),
+    "u4": ("U4", 0.005, False),
+    "nearest_neighbour": ("<phi_x phi_x+mu>", 0.005, True),
+    "action_per_site": ("S / N", 0.01, False),
+}
+"""What, tolerance, and whether that is relative."""
+
+
+def simulate(count: int, seed: int, label: str) -> xr.DataArray:
+    """Critical configurations, ``(sample, channel, y, x)``."""
+    with tqdm(desc=f"{label:>12}") as bar:
+
+        def show(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        return reference.phi4(count, SIDE, seed, show)
+
+
+def cascade(options: argparse.Namespace) -> tuple[Cascade, float]:
+    """The trained model and the seconds it took."""
+    if options.model:
+        return commands.open_model(options.model, options.device), 0.0
+    field = simulate(options.count, options.seed, "simulating")
+    began = time.monotonic()
+    settings = config.Train(
+        fields=(),
+        out=options.out / "model",
+        levels=LEVELS,
+        minutes=options.minutes,
+        boundary="periodic",
+        shared=False,
+        seed=options.seed,
+        device=options.device,
+        overwrite=True,
+    )
+    return commands.fit(field, settings, Budget(None, options.minutes)).eval(), time.monotonic() - began
+
+
+def compare(model: dict[str, Estimate], simulated: dict[str, Estimate]) -> list[Row]:
+    """The observables with targets against the known values, or the simulated ones where none is known."""
+    rows = []
+    for name, (title, tolerance, relative) in TARGETS.items():
+        value, truth = model[name][0], KNOWN.get(name, simulated[name])[0]
+        bound = tolerance * abs(truth) if relative else tolerance
+        target = f"{truth:.5f} +- {bound:.5f}"
+        rows.append(Row(title, target, _beside(name, model, simulated), abs(value - truth) <= bound))
+    for name, title in {"phi2": "<phi^2>", "xi_over_length": "xi / L", "m": "<m>"}.items():
+        rows.append(Row(title, "", _beside(name, model, simulated)))
+    return rows
+
+
+def _beside(name: str, model: dict[str, Estimate], simulated: dict[str, Estimate]) -> str:
+    known = f", long run {number(*KNOWN[name], 5)}" if name in KNOWN else ""
+    return f"{number(*model[name], 5)}; Monte Carlo {number(*simulated[name], 5)}{known}"
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("--device", choices=["cpu", "cuda"], default="cpu")
+    add("--minutes", type=float, default=5.0)
+    add("--count", type=int, default=4096, help="training configurations")
+    add("--samples", type=int, default=4096, help="generated fields")
+    add("--simulated", type=int, default=16384, help="configurations of the independent simulation")
+    add("--model", help="an already trained cascade")
+    add("--seed", type=int, default=0)
+    add("--out", type=Path, default=Path("runs/lattice"))
+    add("--record", action="store_true", help="append the rows to benchmarks/RESULTS.md")
+    return parser.parse_args()
+
+
+def main() -> None:
+    options = parse()
+    action = Phi4.critical()
+    options.out.mkdir(parents=True, exist_ok=True)
+    model, seconds = cascade(options)
+    with commands.bar("sampling", options.samples) as show:
+        fields = model.sample((SIDE, SIDE), options.samples, options.seed, watch=show).cpu()
+    independent, _ = unwrap(simulate(options.simulated, options.seed + 1, "independent run"), 1, 2)
+    rows = [Row("training, s in all (parameters)", "", f"{seconds:.0f} ({sum(p.numel() for p in model.parameters())})")]
+    rows += compare(observables(fields, action), observables(independent, action))
+    print(f"\n{len(fields)} samples, critical phi^4, L = {SIDE}\n\n{table(rows)}")
+    torch.save(fields, options.out / "samples.pt")
+    if options.record:
+        append(rows, options.device)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except ValueError as error:
+        sys.exit(str(error))

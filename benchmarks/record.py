@@ -1,0 +1,73 @@
+"""Tables of target, measured, pass; and their rows in RESULTS.md."""
+
+import datetime
+import math
+import platform
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+RESULTS = Path(__file__).with_name("RESULTS.md")
+
+
+class Row(NamedTuple):
+    """One line: what, the target in words, what was measured, and whether that meets it (None: no target)."""
+
+    what: str
+    target: str
+    measured: str
+    met: bool | None = None
+
+    @property
+    def verdict(self) -> str:
+        return "" if self.met is None else ("yes" if self.met else "NO")
+
+
+def table(rows: Sequence[Row]) -> str:
+    """As Markdown that also reads well in a terminal."""
+    cells = [("what", "target", "measured", "met"), *((r.what, r.target, r.measured, r.verdict) for r in rows)]
+    widths = [max(len(line[i]) for line in cells) for i in range(4)]
+    lines = ["| " + " | ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)) + " |" for line in cells]
+    return "\n".join([lines[0], "|" + "|".join("-" * (w + 2) for w in widths) + "|", *lines[1:]])
+
+
+def append(rows: Sequence[Row], device: str) -> None:
+    """Add the rows to RESULTS.md, each with date, commit, device and command."""
+    stamp = [datetime.date.today().isoformat(), commit(), machine(device), f"`{command()}`"]
+    with RESULTS.open("a") as file:
+        for row in rows:
+            cells = [*stamp, row.what, row.target, row.measured, row.verdict]
+            file.write("| " + " | ".join(cell.replace("|", "/") for cell in cells) + " |\n")
+
+
+def commit() -> str:
+    """The short hash, with a + if the working tree differs from it."""
+
+    def git(*words: str) -> str:
+        return subprocess.run(["git", *words], cwd=RESULTS.parent, capture_output=True, text=True).stdout.strip()
+
+    found = git("rev-parse", "--short", "--verify", "--quiet", "HEAD") or "none"
+    return found + ("+" if git("status", "--porcelain", "--untracked-files=no") else "")
+
+
+def machine(device: str) -> str:
+    """What it ran on."""
+    if device == "cuda":
+        return torch.cuda.get_device_name()
+    return f"{platform.machine()} CPU, {torch.get_num_threads()} threads"
+
+
+def command() -> str:
+    """The command line, with the script by its place in the repository."""
+    return " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]])
+
+
+def number(value: float, error: float | None = None, digits: int = 3) -> str:
+    """``0.651(12)``: the error in units of the last digit."""
+    if error is None or not math.isfinite(error):
+        return f"{value:.{digits}f}"
+    return f"{value:.{digits}f}({round(error * 10**digits)})"

@@ -1,0 +1,18 @@
+"""Diffusion models whose time axis is scale: generate, refine and judge fields that are right at every scale."""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rgdm.model.cascade import Cascade
+
+__version__ = "0.1.0"
+__all__ = ["Cascade", "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import torch only when a model is asked for, so that ``rgdm --help`` is quick."""
+    if name == "Cascade":
+        from rgdm.model.cascade import Cascade
+
+        return Cascade
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,89 @@
+"""The ``rgdm`` command."""
+
+import os
+import shlex
+import sys
+from typing import Any
+
+import tyro
+
+import rgdm
+from rgdm import config
+
+COMMANDS = {
+    "train": config.Train,
+    "sample": config.Sample,
+    "refine": config.Refine,
+    "evaluate": config.Evaluate,
+    "report": config.Report,
+    "demo": config.Demo,
+}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; a mistake of the user's ends in one sentence and exit code 2."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments == ["--version"]:
+        print(f"rgdm {rgdm.__version__}")
+        return 0
+    try:
+        run(tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="rgdm", description=rgdm.__doc__, args=arguments))
+    except ValueError as error:
+        return refuse(str(error))
+    except BrokenPipeError:  # the reader of our output, such as `head`, has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        return refuse(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "memory" not in str(error):
+            raise
+        return refuse("the memory of this device does not suffice; ask for fewer or smaller fields")
+    except KeyboardInterrupt as stop:
+        print(f"\nrgdm: interrupted; {advice(stop, arguments)}", file=sys.stderr)
+        return 130
+    return 0
+
+
+def run(options: Any) -> None:
+    """Carry out one command; libraries are imported only here, so that ``rgdm --help`` is quick."""
+    from rgdm import commands
+    from rgdm.demo import demo
+
+    match options:
+        case config.Train():
+            commands.train(options)
+            print(f"The model is in {options.out}")
+        case config.Sample():
+            commands.sample(options)
+            print(f"The samples are in {options.out}")
+        case config.Refine():
+            commands.refine(options)
+            print(f"The ensemble is in {options.out}")
+        case config.Evaluate():
+            for line in commands.summary(commands.evaluate(options)):
+                print(line)
+        case config.Report():
+            commands.report(options)
+            print(f"The report is at {options.out}")
+        case config.Demo():
+            demo(options)
+
+
+def refuse(reason: str) -> int:
+    """Say on one line why not."""
+    print(f"rgdm: {' '.join(reason.split())}", file=sys.stderr)
+    return 2
+
+
+def advice(stop: KeyboardInterrupt, arguments: list[str]) -> str:
+    """How to go on after Ctrl-C; an interrupted step that left something behind says so itself."""
+    if not any(stop.args):
+        return "nothing was written"
+    if arguments[0] != "train":
+        return f"{stop.args[0]}; start again with --overwrite"
+    again = [word for word in arguments if word not in ("--overwrite", "--resume")]
+    return f"{stop.args[0]}; go on with: rgdm {shlex.join([*again, '--resume'])}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,181 @@
+"""The command line as frozen dataclasses: each command is one class, each field one option."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+Operator = Literal["block-spin", "haar", "db2", "db4", "sym4", "momentum-shell", "decimation"]
+"""As in ``rgdm.model.cascade``, which would import torch."""
+Paths = Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="FIELD...")]
+
+
+@dataclass(frozen=True)
+class Train:
+    """Train a cascade on one or more fields (NetCDF, Zarr, npy, npz, folders of images)."""
+
+    fields: Paths
+    """Files of the same variable and lattice; further axes (time, member) are samples."""
+    out: Path
+    """The model folder to write."""
+    variable: str | None = None
+    """Which variable to take; several, separated by commas, become channels."""
+    levels: int = 3
+    """How often the field is coarse-grained by the factor."""
+    minutes: float | None = None
+    """Train for this long (default: 5, unless --steps is given)."""
+    steps: int | None = None
+    """Train for this many steps instead; bitwise reproducible."""
+    dimension: Literal[1, 2, 3] = 2
+    """Axes of the lattice, counted from the last."""
+    boundary: Literal["periodic", "reflect"] = "reflect"
+    """What lies beyond the edges of the fields."""
+    operator: Operator = "block-spin"
+    """The coarse-graining of every level."""
+    factor: int = 2
+    """How many sites along each axis become one at a level."""
+    shared: bool = True
+    """One network for all levels (fields that look alike on all scales), or one for each."""
+    mirror: bool = True
+    """Show mirrored and transposed fields too; switch off if up and down or left and right differ."""
+    width: int = 32
+    """Channels of the networks."""
+    encoder_blocks: int = 3
+    """Depth of the part that reads the coarse field, evaluated once a level."""
+    decoder_blocks: int = 2
+    """Depth of the part that every sampling step evaluates."""
+    evaluations: int = 3
+    """Sampling steps a level that the model will use unless told otherwise."""
+    objective: Literal["velocity", "noise", "data"] = "velocity"
+    """In which quantity the squared error is taken."""
+    learning_rate: float = 2e-3
+    """Peak learning rate."""
+    seed: int = 0
+    """Seed of initial weights and of batches."""
+    device: str = "auto"
+    """auto, cpu or cuda."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Arithmetic of training; auto takes bfloat16 where the hardware has it."""
+    fill: bool = False
+    """Fill missing values with the nearest valid one."""
+    checkpoint_seconds: float = 55.0
+    """Time between two checkpoints."""
+    resume: bool = False
+    """Go on from the checkpoint in the model folder."""
+    overwrite: bool = False
+    """Replace an existing model folder."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Generate new fields of any size."""
+
+    model: Annotated[str, tyro.conf.Positional]
+    """A model folder, or the name of one that ships (terrain)."""
+    lattice: tuple[int, ...]
+    """Sites along each axis."""
+    out: Path
+    """Where to write: .zarr, .nc, .npy or .npz."""
+    count: int = 1
+    """How many fields."""
+    seed: int = 0
+    """The same seed gives the same fields."""
+    evaluations: int | None = None
+    """Network evaluations a level (default: the model's own)."""
+    device: str = "auto"
+    """auto, cpu or cuda."""
+    overwrite: bool = False
+    """Replace an existing output."""
+
+
+@dataclass(frozen=True)
+class Refine:
+    """Refine a coarse field into an ensemble of fine ones that have exactly its block means."""
+
+    model: Annotated[str, tyro.conf.Positional]
+    """A model folder, or the name of one that ships (terrain)."""
+    coarse: Annotated[Path, tyro.conf.Positional]
+    """The coarse field, block means in the units of the training data."""
+    out: Path
+    """Where to write: .zarr, .nc, .npy or .npz."""
+    variable: str | None = None
+    """Which variable of the file to take."""
+    levels: int | None = None
+    """How many levels finer (default: all of the model's)."""
+    members: int = 16
+    """Size of the ensemble."""
+    seed: int = 0
+    """The same seed gives the same ensemble."""
+    evaluations: int | None = None
+    """Network evaluations a level (default: the model's own)."""
+    device: str = "auto"
+    """auto, cpu or cuda."""
+    fill: bool = False
+    """Fill missing values with the nearest valid one."""
+    overwrite: bool = False
+    """Replace an existing output."""
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Coarsen a field the model has not seen, refine it again, and judge the ensemble against the truth."""
+
+    model: Annotated[str, tyro.conf.Positional]
+    """A model folder, or the name of one that ships (terrain)."""
+    field: Annotated[Path, tyro.conf.Positional]
+    """The true fine field."""
+    out: Path | None = None
+    """A folder for the scores and pictures' data (default: none are kept)."""
+    variable: str | None = None
+    """Which variable of the file to take."""
+    levels: int | None = None
+    """How many levels to coarsen and refine (default: all of the model's)."""
+    members: int = 16
+    """Size of the ensemble."""
+    seed: int = 0
+    """The same seed gives the same ensemble."""
+    evaluations: int | None = None
+    """Network evaluations a level (default: the model's own)."""
+    device: str = "auto"
+    """auto, cpu or cuda."""
+    fill: bool = False
+    """Fill missing values with the nearest valid one."""
+    overwrite: bool = False
+    """Replace an existing output."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """Write one self-contained HTML page about a run: its training, scores and pictures."""
+
+    sources: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN_OR_FILES...")]
+    """A run folder, or a model folder, an evaluation folder and sample files."""
+    out: Path = Path("report.html")
+    """The page to write."""
+    overwrite: bool = False
+    """Replace an existing page."""
+
+
+@dataclass(frozen=True)
+class Demo:
+    """Train on an embedded real field, generate, refine, judge and report: a few minutes on a laptop."""
+
+    data: Literal["terrain", "phi4"] = "terrain"
+    """Topography of the Earth, or critical lattice configurations that are simulated first."""
+    out: Path | None = None
+    """The folder of the run (default: rgdm-demo-terrain or rgdm-demo-phi4)."""
+    minutes: float = 3.5
+    """Time for the training."""
+    steps: int | None = None
+    """Train for this many steps instead."""
+    size: int | None = None
+    """Sites along each axis of the generated field (default: 1024 terrain, 256 phi4)."""
+    members: int = 8
+    """Size of the ensembles."""
+    seed: int = 0
+    """Seed of everything."""
+    device: str = "auto"
+    """auto, cpu or cuda."""
+    overwrite: bool = False
+    """Replace an existing run."""

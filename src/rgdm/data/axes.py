@@ -1,0 +1,54 @@
+"""Which axes of a named array are the lattice, and how coordinates are refined."""
+
+from collections.abc import Hashable, Sequence
+
+import numpy as np
+import xarray as xr
+
+_NEVER_LATTICE = ("channel", "sample", "member")
+
+
+def lattice_axes(dims: Sequence[Hashable], dimension: int) -> tuple[list[Hashable], list[Hashable]]:
+    """Split dims into (batch, lattice): the last ``dimension`` that are not channel, sample, member or time.
+
+    ``time`` counts as a lattice axis only where there would be too few without it.
+    """
+    space = [name for name in dims if name not in (*_NEVER_LATTICE, "time")]
+    if len(space) < dimension:
+        space = [name for name in dims if name not in _NEVER_LATTICE]
+    if len(space) < dimension:
+        raise ValueError(f"the dims {tuple(dims)} hold {len(space)} lattice axes; the model needs {dimension}")
+    lattice = space[len(space) - dimension :]
+    return [name for name in dims if name not in lattice and name != "channel"], lattice
+
+
+def refine_coordinates(
+    field: xr.DataArray, lattice: Sequence[Hashable], factor: int
+) -> dict[Hashable, tuple[tuple[Hashable, ...], np.ndarray, dict]]:
+    """The coordinates of ``field`` when each site of ``lattice`` becomes ``factor`` sites.
+
+    Coordinates without a lattice axis stay. Numbers along one lattice axis are refined;
+    what has no refinement (dates, names, coordinates that need two axes) is left out.
+    """
+    refined = {}
+    for name, coordinate in field.coords.items():
+        values = coordinate.values
+        if factor > 1 and any(axis in lattice for axis in coordinate.dims):
+            if coordinate.ndim != 1 or values.dtype.kind not in "fiu" or len(values) < 2:
+                continue
+            values = refine_centres(values, factor)
+        refined[name] = (coordinate.dims, values, dict(coordinate.attrs))
+    return refined
+
+
+def refine_centres(centres: np.ndarray, factor: int) -> np.ndarray:
+    """Centres of cells cut into ``factor`` equal parts; edges lie half-way between coarse centres.
+
+    For regular centres this is ``c + ((j + 1/2) / factor - 1/2) * spacing``.
+    """
+    c = centres.astype(np.float64)
+    middle = (c[1:] + c[:-1]) / 2
+    edges = np.concatenate([[2 * c[0] - middle[0]], middle, [2 * c[-1] - middle[-1]]])
+    part = (np.arange(factor) + 0.5) / factor
+    fine = (edges[:-1, None] + part * np.diff(edges)[:, None]).ravel()
+    return fine.astype(centres.dtype) if centres.dtype.kind == "f" else fine

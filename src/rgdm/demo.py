@@ -1,0 +1,66 @@
+"""The whole idea on an embedded real field: train, generate, refine, judge, report."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import xarray as xr
+
+from rgdm import commands, config
+from rgdm.data import reference
+from rgdm.data.layout import from_samples, unwrap
+from rgdm.data.writing import write_field
+from rgdm.train import Budget
+
+
+def demo(options: config.Demo) -> Path:
+    """Run everything into a new folder and return the path of the report."""
+    folder = options.out or Path(f"rgdm-demo-{options.data}")
+    if folder.exists() and not options.overwrite:
+        raise ValueError(f"{folder} exists; pass --overwrite or choose another folder with --out")
+    commands.check_seed(options.seed)
+    try:
+        return run(options, folder)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"the run in {folder} is unfinished" if folder.exists() else "") from None
+
+
+def run(options: config.Demo, folder: Path) -> Path:
+    """Train, generate, refine, judge and report into a folder."""
+    train, held_out = terrain() if options.data == "terrain" else phi4(options.seed)
+    budget = Budget(options.steps, None if options.steps else options.minutes)
+    model = commands.fit(train, training(options, folder / "model"), budget)
+
+    size = options.size or (1024 if options.data == "terrain" else 256)
+    with commands.bar("sampling", 1) as show:
+        values = model.sample((size,) * model.dimension, 1, options.seed, watch=show)
+    generated = from_samples(values, commands.axis_names(model), commands.channel_names(model), train.attrs)
+    write_field(folder / "samples.zarr", generated, overwrite=True, attrs=commands.provenance(options))
+
+    truth, _ = unwrap(held_out, model.channels, model.dimension)
+    scores = commands.verify(model, truth, model.levels, options, folder / "evaluation", dict(held_out.attrs))
+    path = folder / "report.html"
+    commands.report(config.Report((folder,), path, overwrite=True))
+    for line in commands.summary(scores):
+        print(line)
+    print(f"The report is at {path}")
+    return path
+
+
+def training(options: config.Demo, out: Path) -> config.Train:
+    """The options of ``rgdm train`` that suit the data."""
+    common = config.Train(fields=(), out=out, seed=options.seed, device=options.device, overwrite=True)
+    if options.data == "terrain":
+        return common
+    return replace(common, levels=5, boundary="periodic", shared=False)
+
+
+def terrain() -> tuple[xr.DataArray, xr.DataArray]:
+    """Topography: training tiles, and tiles of a longitude band that training never sees."""
+    return reference.terrain("train"), reference.terrain("held-out")
+
+
+def phi4(seed: int, count: int = 2048) -> tuple[xr.DataArray, xr.DataArray]:
+    """Critical lattice phi^4, simulated: training configurations, and 64 others."""
+    with commands.bar("simulating", count + 64) as show:
+        fields = reference.phi4(count + 64, 32, seed, show)
+    return fields[:count], fields[count:]

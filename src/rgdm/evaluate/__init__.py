@@ -1,0 +1,48 @@
+"""Judgement: how good an ensemble of fine fields is, each figure with its error."""
+
+from rgdm.evaluate.archive import Evaluation, load_evaluation, save_evaluation
+from rgdm.evaluate.baselines import bicubic, block_constant
+from rgdm.evaluate.detail import DetailKurtosis, detail_kurtosis, kurtosis_ratio
+from rgdm.evaluate.glossary import GLOSSARY, Term
+from rgdm.evaluate.jackknife import Estimate, jackknife
+from rgdm.evaluate.scores import (
+    RankHistogram,
+    SpreadSkill,
+    consistency_error,
+    energy_score,
+    fair_crps,
+    flatness,
+    quantiles,
+    rank_histogram,
+    spread_skill,
+)
+from rgdm.evaluate.spectra import octave_power, octave_ratio, radial_spectrum
+from rgdm.evaluate.verification import judge
+
+__all__ = [
+    "GLOSSARY",
+    "DetailKurtosis",
+    "Estimate",
+    "Evaluation",
+    "RankHistogram",
+    "SpreadSkill",
+    "Term",
+    "bicubic",
+    "block_constant",
+    "consistency_error",
+    "detail_kurtosis",
+    "energy_score",
+    "fair_crps",
+    "flatness",
+    "jackknife",
+    "judge",
+    "kurtosis_ratio",
+    "load_evaluation",
+    "octave_power",
+    "octave_ratio",
+    "quantiles",
+    "radial_spectrum",
+    "rank_histogram",
+    "save_evaluation",
+    "spread_skill",
+]

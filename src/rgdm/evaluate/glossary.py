@@ -1,0 +1,93 @@
+"""The names of the figures of :func:`rgdm.evaluate.judge`, and what each one means."""
+
+from typing import NamedTuple
+
+
+class Term(NamedTuple):
+    """One figure in plain words: its title, what it means, what a good value is."""
+
+    title: str
+    meaning: str
+    good: str
+
+
+GLOSSARY: dict[str, Term] = {
+    "consistency_error": Term(
+        "Coarse-consistency error",
+        "Largest difference between the block means of a member and the coarse field, over the spread of that field.",
+        "rounding only: below 5e-6 in float32, 1e-12 in float64",
+    ),
+    "crps": Term(
+        "Fair CRPS",
+        "Mean error of the predicted distribution at a site, in the units of the field; for a single field it is the "
+        "mean absolute error.",
+        "smaller than every baseline",
+    ),
+    "crps_over_*": Term(
+        "CRPS over that of {0}",
+        "The score relative to {0} on the same samples.",
+        "below 1; the smaller the better",
+    ),
+    "crps_*": Term("CRPS of {0}", "The same score for {0}.", "a reference"),
+    "energy_score": Term(
+        "Energy score",
+        "The CRPS of whole fields: it also judges how sites vary together.",
+        "smaller than every baseline",
+    ),
+    "energy_over_*": Term("Energy score over that of {0}", "The score relative to {0} on the same samples.", "below 1"),
+    "rmse": Term("RMSE of the ensemble mean", "Root mean square error of the mean of the members.", "small"),
+    "spread_skill": Term(
+        "Spread / skill",
+        "Spread of the members over the error of their mean, corrected for the finite ensemble.",
+        "1; below 1 the ensemble is too sure of itself",
+    ),
+    "outside": Term(
+        "Truth outside the ensemble",
+        "How often the truth lies beyond all members, over how often it should.",
+        "1; above 1 the ensemble is too narrow",
+    ),
+    "rank_histogram": Term(
+        "Rank histogram",
+        "How often the truth takes each rank among the members, relative to a flat histogram.",
+        "1 in every bin, within the errors",
+    ),
+    "octave_ratio": Term(
+        "Power per octave, model / truth",
+        "Variance of the members over that of the truth in each octave of scale.",
+        "1 in every octave",
+    ),
+    "octave_ratio_*": Term("Power per octave, {0} / truth", "The same for {0}.", "1 in every octave"),
+    "detail_kurtosis": Term(
+        "Kurtosis of detail",
+        "How heavy the tails of the detail are at each level, the finest first; 3 for a Gaussian field.",
+        "as in the truth",
+    ),
+    "detail_kurtosis_ratio": Term(
+        "Kurtosis of detail, model / truth", "The tails of the model over those of the truth.", "1 at every level"
+    ),
+    "detail_variance_ratio": Term(
+        "Variance of detail, model / truth", "The strength of the detail at each level, the finest first.", "1"
+    ),
+    "flatness_ratio": Term(
+        "Flatness, model / truth",
+        "Median absolute difference of neighbouring sites: do quiet places stay quiet?",
+        "1; above 1 quiet places are too rough",
+    ),
+    "quantiles": Term(
+        "Quantiles, model minus truth",
+        "Difference of the quantiles of all values, in the units of the field.",
+        "0 within the errors",
+    ),
+}
+
+
+def explain(name: str) -> Term | None:
+    """The entry of a figure; names that end in a baseline fill in its name."""
+    if name in GLOSSARY:
+        return GLOSSARY[name]
+    for pattern in sorted((p for p in GLOSSARY if p.endswith("*")), key=len, reverse=True):
+        stem = pattern[:-1]
+        if name.startswith(stem):
+            baseline = name[len(stem) :].replace("_", " ")
+            return Term(*(part.format(baseline) for part in GLOSSARY[pattern]))
+    return None

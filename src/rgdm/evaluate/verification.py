@@ -1,0 +1,176 @@
+"""All figures of merit of one refinement, as a dictionary that JSON can hold."""
+
+import math
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from rgdm.evaluate.detail import detail_moments, ensemble_moments, kurtosis_ratio
+from rgdm.evaluate.jackknife import Estimate, delete_one_error, delete_one_quantiles, jackknife
+from rgdm.evaluate.scores import consistency_error, energy_score, fair_crps, rank_histogram, slopes, spread_skill
+from rgdm.evaluate.spectra import octave_ratio, radial_spectrum
+from rgdm.scale.boundary import Boundary
+from rgdm.scale.coarse_graining import CoarseGraining
+
+FORMAT = 1
+PROBABILITIES = (0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999)
+
+Figures = dict[str, Any]
+
+
+def judge(
+    truth: Float[Tensor, "B C *F"],
+    ensemble: Float[Tensor, "M B C *F"],
+    coarse: Float[Tensor, "B C *K"],
+    step: CoarseGraining,
+    levels: int,
+    boundary: Boundary,
+    baseline: dict[str, Tensor] | None = None,
+    *,
+    below: float | None = None,
+    seed: int = 0,
+) -> Figures:
+    """Every figure of :data:`rgdm.evaluate.GLOSSARY` as ``{"value": ..., "error": ...}``, in the user's units.
+
+    A baseline is a field (B, C, *F), judged by its absolute error, or an ensemble
+    (M, B, C, *F). Errors are jackknife errors over samples, ``None`` for a single
+    sample; so is a value that does not exist. Besides the figures there are ``about``
+    (counts) and ``spectrum`` (curves to draw). ``below`` restricts the flatness to
+    sites below that value.
+    """
+    baselines = {name: field if field.dim() > truth.dim() else field[None] for name, field in (baseline or {}).items()}
+    figures: Figures = {
+        "about": {
+            "format": FORMAT,
+            "samples": truth.shape[0],
+            "members": ensemble.shape[0],
+            "channels": truth.shape[1],
+            "lattice": list(truth.shape[2:]),
+            "levels": levels,
+            "factor": step.factor,
+            "boundary": boundary,
+        },
+        "consistency_error": {"value": consistency_error(ensemble, coarse, step, levels), "error": None},
+        **_scores(truth, ensemble, baselines),
+        **_calibration(truth, ensemble, seed),
+        **_detail(truth, ensemble, step, levels),
+        **_values(truth, ensemble, below),
+        **_octaves(truth, ensemble, baselines, boundary),
+        "spectrum": _spectra(truth, ensemble, baselines, boundary),
+    }
+    return plain(figures)
+
+
+def _scores(truth: Tensor, ensemble: Tensor, baselines: dict[str, Tensor]) -> Figures:
+    crps, energy = fair_crps(ensemble, truth), energy_score(ensemble, truth)
+    error = (ensemble.double().mean(0) - truth.double()).square().flatten(1).mean(1)
+    figures: Figures = {
+        "crps": _mean(crps),
+        "energy_score": _mean(energy),
+        "rmse": _estimate(jackknife(torch.sqrt, error)),
+    }
+    for name, field in baselines.items():
+        own_crps, own_energy = _deterministic(field, truth) if len(field) == 1 else _probabilistic(field, truth)
+        figures[f"crps_{name}"] = _mean(own_crps)
+        figures[f"crps_over_{name}"] = _estimate(jackknife(torch.div, crps, own_crps))
+        figures[f"energy_over_{name}"] = _estimate(jackknife(torch.div, energy, own_energy))
+    return figures
+
+
+def _deterministic(field: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+    """What CRPS and energy score are for one field: the mean absolute and root mean square error."""
+    error = (field[0].double() - truth.double()).flatten(1)
+    return error.abs().mean(1), error.square().mean(1).sqrt()
+
+
+def _probabilistic(ensemble: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+    return fair_crps(ensemble, truth), energy_score(ensemble, truth)
+
+
+def _calibration(truth: Tensor, ensemble: Tensor, seed: int) -> Figures:
+    spread, ranks = spread_skill(ensemble, truth), rank_histogram(ensemble, truth, seed)
+    outside = jackknife(lambda relative: (relative[0] + relative[-1]) / 2, ranks.per_sample)
+    return {
+        "spread_skill": {"value": spread.pooled, "error": spread.error, "per_sample": spread.per_sample},
+        "rank_histogram": {"value": ranks.relative, "error": ranks.error, "counts": ranks.counts},
+        "outside": _estimate(outside),
+    }
+
+
+def _detail(truth: Tensor, ensemble: Tensor, step: CoarseGraining, levels: int) -> Figures:
+    kurtosis = kurtosis_ratio(ensemble, truth, step, levels)
+    variance = ensemble_moments(ensemble, step, levels)[0], detail_moments(truth, step, levels)[0]
+    return {
+        "detail_kurtosis": {
+            **_estimate(kurtosis.ensemble),
+            "truth": kurtosis.truth.value,
+            "truth_error": kurtosis.truth.error,
+        },
+        "detail_kurtosis_ratio": _estimate(kurtosis.ratio),
+        "detail_variance_ratio": _estimate(jackknife(torch.div, *variance)),
+    }
+
+
+def _values(truth: Tensor, ensemble: Tensor, below: float | None) -> Figures:
+    """Quantiles of the values and of the steps between neighbours, model against truth."""
+    q = torch.tensor(PROBABILITIES, dtype=torch.float64, device=truth.device)
+    true, true_without = delete_one_quantiles([sample.flatten() for sample in truth], q)
+    model, model_without = delete_one_quantiles([sample.flatten() for sample in ensemble.transpose(0, 1)], q)
+    half = torch.full_like(q[:1], 0.5)
+    rough, rough_without = delete_one_quantiles([slopes(sample, below) for sample in truth], half)
+    steps = [torch.cat([slopes(member, below) for member in sample]) for sample in ensemble.transpose(0, 1)]
+    model_rough, model_rough_without = delete_one_quantiles(steps, half)
+    return {
+        "quantiles": {
+            "value": model - true,
+            "error": delete_one_error(model_without - true_without),
+            "probability": list(PROBABILITIES),
+            "truth": true,
+            "ensemble": model,
+        },
+        "flatness_ratio": {
+            "value": (model_rough / rough)[0],
+            "error": delete_one_error(model_rough_without / rough_without)[0],
+            "truth": rough[0],
+            "ensemble": model_rough[0],
+        },
+    }
+
+
+def _octaves(truth: Tensor, ensemble: Tensor, baselines: dict[str, Tensor], boundary: Boundary) -> Figures:
+    figures = {}
+    for name, field in {"octave_ratio": ensemble, **{f"octave_ratio_{n}": f for n, f in baselines.items()}}.items():
+        edges, ratio = octave_ratio(field, truth, boundary)
+        figures[name] = {**_estimate(ratio), "edges": edges}
+    return figures
+
+
+def _spectra(truth: Tensor, ensemble: Tensor, baselines: dict[str, Tensor], boundary: Boundary) -> Figures:
+    """S(k): the mean, and where eight of ten samples lie."""
+    curves: Figures = {"wavenumber": radial_spectrum(truth[:1], boundary)[0]}
+    for name, field in {"truth": truth[None], "ensemble": ensemble, **baselines}.items():
+        spectrum = torch.cat([radial_spectrum(member, boundary)[1] for member in field])
+        low, high = spectrum.quantile(torch.tensor([0.1, 0.9]).to(spectrum), 0)
+        curves[name] = {"value": spectrum.mean(0), "low": low, "high": high}
+    return curves
+
+
+def _mean(per_sample: Tensor) -> Figures:
+    return {**_estimate(jackknife(lambda mean: mean, per_sample)), "per_sample": per_sample}
+
+
+def _estimate(estimate: Estimate) -> Figures:
+    return {"value": estimate.value, "error": estimate.error}
+
+
+def plain(value: Any) -> Any:
+    """Tensors become (lists of) numbers, numbers that JSON cannot hold become ``None``."""
+    if isinstance(value, Tensor):
+        return plain(value.tolist())
+    if isinstance(value, dict):
+        return {key: plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,1 @@
+"""What is measured and learned: Gaussian parts, networks, denoisers, samplers, lifts, cascades."""

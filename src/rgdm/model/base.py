@@ -1,0 +1,111 @@
+"""The model of the coarsest field: Gaussian with the measured spectrum, pushed through the measured marginal."""
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from rgdm.scale.basis import Basis, Cosine, Fourier
+from rgdm.scale.boundary import Boundary
+
+BINS_PER_OCTAVE = 2
+OCTAVES = 12
+QUANTILES = 257
+
+
+class TranslationField(nn.Module):
+    """``x = F^-1(Phi(g))``, g Gaussian with spectrum S(k), F the measured one-point distribution.
+
+    Grigoriu 1995, *Applied Non-Gaussian Processes*. S is stored as a function of k (half
+    octaves), not on one lattice, and is adjusted so that x, not g, has the measured
+    spectrum. The marginal is exact; on a lattice of one site the whole law is.
+    """
+
+    spectrum: Tensor
+    marginal: Tensor
+
+    def __init__(self, channels: int, boundary: Boundary) -> None:
+        super().__init__()
+        self.boundary = boundary
+        self.register_buffer("spectrum", torch.ones(channels, BINS_PER_OCTAVE * OCTAVES))
+        self.register_buffer("marginal", _normal_scores().repeat(channels, 1))
+
+    @property
+    def basis(self) -> Basis:
+        """Fourier modes of a periodic field, cosine modes of a bounded one."""
+        return Fourier() if self.boundary == "periodic" else Cosine()
+
+    @torch.no_grad()
+    def fit(self, x: Float[Tensor, "B C *L"], rounds: int = 12) -> None:
+        """Measure marginal and spectrum; then match the spectrum of what comes out of the map."""
+        pooled = x.double().movedim(1, 0).flatten(1)
+        levels = torch.special.ndtr(_normal_scores().double()).to(pooled)
+        self.marginal.copy_(torch.stack([_quantile(channel, levels) for channel in pooled]))
+        centred = x.double() - pooled.mean(1).reshape(1, -1, *[1] * (x.dim() - 2))
+        target = self._power(centred)
+        self.spectrum.copy_(target)
+        lattice = tuple(x.shape[2:])
+        count = max(4, min(256, 2**18 // math.prod(lattice)))
+        generator = torch.Generator().manual_seed(0)
+        noise = torch.randn(count, x.shape[1], *lattice, generator=generator, dtype=torch.float64)
+        for _ in range(rounds):
+            y = self(noise.to(x.device))
+            y = y - y.movedim(1, 0).flatten(1).mean(1).reshape(1, -1, *[1] * len(lattice))
+            ratio = (target / self._power(y).clamp(min=1e-30)).clamp(0.5, 2.0)
+            self.spectrum.mul_(ratio.to(self.spectrum))
+
+    def forward(self, noise: Float[Tensor, "B C *L"]) -> Float[Tensor, "B C *L"]:
+        """A field from white noise of the same shape."""
+        lattice = tuple(noise.shape[2:])
+        density = self.spectrum.to(noise)[:, _bin(self.basis.wavenumber(lattice)).to(noise.device)]
+        basis = self.basis
+        g = basis.synthesize(density.sqrt() * basis.analyze(noise))
+        spread = density.flatten(1).mean(1).sqrt().reshape(1, -1, *[1] * len(lattice))
+        return self._map(g / spread.clamp(min=1e-30))
+
+    def _map(self, g: Tensor) -> Tensor:
+        """F^-1(Phi(g)) by linear interpolation between the measured quantiles, linear beyond them."""
+        scores = _normal_scores().to(g)
+        cell = (torch.searchsorted(scores, g.contiguous()) - 1).clamp(0, len(scores) - 2)
+        weight = ((g - scores[cell]) / (scores[cell + 1] - scores[cell])).clamp(-1, 2)
+        out = torch.empty_like(g)
+        for channel, table in enumerate(self.marginal.to(g)):
+            low, high = table[cell[:, channel]], table[cell[:, channel] + 1]
+            out[:, channel] = low + weight[:, channel] * (high - low)
+        return out
+
+    def _power(self, x: Tensor) -> Tensor:
+        """Mean square coefficient by half-octave of |k|, ``(C, bins)``; empty bins take their neighbour's.
+
+        A single centred field says nothing of the zero mode.
+        """
+        k = self.basis.wavenumber(tuple(x.shape[2:]))
+        where = _bin(k).flatten().to(x.device)
+        square = self.basis.analyze(x).square().mean(0).flatten(1)
+        bins = self.spectrum.shape[1]
+        total = torch.zeros(x.shape[1], bins, dtype=x.dtype, device=x.device).index_add_(1, where, square)
+        known = torch.ones_like(k) if len(x) > 1 or k.numel() == 1 else (k > 0).to(k)
+        count = torch.zeros(bins, dtype=x.dtype, device=x.device).index_add_(0, where, known.flatten().to(x))
+        filled = torch.nonzero(count)[:, 0]
+        nearest = (torch.arange(bins, device=x.device)[:, None] - filled[None]).abs().argmin(1)
+        return (total / count.clamp(min=1))[:, filled[nearest]]
+
+
+def _bin(k: Tensor) -> Tensor:
+    """Half-octaves below the largest |k|; the zero mode has the last bin of all."""
+    octave = torch.log2(math.pi * math.sqrt(max(1, k.dim())) / k.clamp(min=1e-12))
+    return (BINS_PER_OCTAVE * octave).long().clamp(0, BINS_PER_OCTAVE * OCTAVES - 1)
+
+
+def _normal_scores() -> Tensor:
+    return torch.linspace(-3.5, 3.5, QUANTILES)
+
+
+def _quantile(values: Tensor, levels: Tensor) -> Tensor:
+    """Quantiles by sorting, for samples of any size."""
+    ordered = values.sort().values
+    position = levels * len(ordered) - 0.5
+    low = position.floor().long().clamp(0, len(ordered) - 1)
+    high = (low + 1).clamp(max=len(ordered) - 1)
+    return torch.lerp(ordered[low], ordered[high], (position - low).clamp(0, 1))

@@ -1,0 +1,332 @@
+"""The cascade: a base model at the coarsest level and a lift for every finer one."""
+
+import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from rgdm.data.layout import unwrap
+from rgdm.model import storage
+from rgdm.model.base import TranslationField
+from rgdm.model.denoiser import Objective
+from rgdm.model.lift import DiffusionLift, condition_channels
+from rgdm.model.networks import LocalConvNet
+from rgdm.model.samplers import Sampler, TrigonometricFlow
+from rgdm.process.noise import NoiseField
+from rgdm.scale.boundary import Boundary, check_boundary
+from rgdm.scale.coarse_graining import Lattice, Orthonormal
+from rgdm.scale.operators import BlockSpin, Decimation, MomentumShell, Wavelet, check_lattice_depth
+
+Operator = Literal["block-spin", "haar", "db2", "db4", "sym4", "momentum-shell", "decimation"]
+Watch = Callable[[int, int], None]
+"""Called as ``watch(done, total)`` while fields are made."""
+TOGETHER = 2**16
+"""Small fields are made together, up to this many sites at a time."""
+
+
+class Cascade(nn.Module):
+    """An inverse renormalization group: ``x_L -> x_{L-1} -> ... -> x_0``, coarse to fine.
+
+    ``levels`` lifts stand on a base model of the coarsest field. With ``shared`` all lifts
+    use one network, each in the units of its own level (its own prediction, amplitude
+    and spectrum), as suits fields that look alike on all scales; otherwise each has
+    its own. At the public edge fields are in the user's units and coarse fields are block means.
+
+    Args:
+        channels: components of the field.
+        dimension: 1, 2 or 3.
+        levels: how often the field is coarse-grained.
+        boundary: ``periodic`` or ``reflect``, of the data and of what is generated.
+        operator: the coarse-graining of every level.
+        factor: b, for block spins, momentum shells and decimation (wavelets have 2).
+        shared: one network for all levels.
+        width, encoder_blocks, decoder_blocks: size of the networks.
+        evaluations: network evaluations a level, the default of ``sample`` and ``refine``.
+        objective: what the squared error is taken of: velocity, noise or data.
+    """
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(
+        self,
+        channels: int = 1,
+        dimension: int = 2,
+        levels: int = 3,
+        boundary: Boundary = "reflect",
+        operator: Operator = "block-spin",
+        factor: int = 2,
+        shared: bool = True,
+        width: int = 32,
+        encoder_blocks: int = 3,
+        decoder_blocks: int = 2,
+        evaluations: int = 3,
+        objective: Objective = "velocity",
+    ) -> None:
+        super().__init__()
+        self.configuration: dict[str, Any] = {
+            name: value for name, value in locals().items() if name not in ("self", "__class__")
+        }
+        if channels < 1 or not 1 <= dimension <= 3 or levels < 1 or width < 1:
+            raise ValueError(
+                f"channels = {channels}, dimension = {dimension}, levels = {levels}, width = {width}; "
+                "at least one channel, one level and a width of one in 1, 2 or 3 dimensions are needed"
+            )
+        self.channels, self.dimension = channels, dimension
+        self.boundary: Boundary = check_boundary(boundary)
+        self.sampler: Sampler = TrigonometricFlow(evaluations)
+        step = make_operator(operator, factor, boundary)
+        bands = step.bands(dimension)
+
+        def network() -> LocalConvNet:
+            conditions = condition_channels(channels, bands)
+            return LocalConvNet(
+                channels * bands, conditions, dimension, boundary, width, encoder_blocks, decoder_blocks
+            )
+
+        common = network() if shared else None
+        self.lifts = nn.ModuleList(
+            DiffusionLift(step, channels, dimension, boundary, common or network(), objective=objective)
+            for _ in range(levels)
+        )
+        self.base = TranslationField(channels, boundary)
+        self.metadata: dict[str, Any] = {}
+        """Names, units and figures that travel with the model; JSON only."""
+        self.register_buffer("mean", torch.zeros(channels, dtype=torch.float64))
+        self.register_buffer("scale", torch.ones(channels, dtype=torch.float64))
+
+    @property
+    def levels(self) -> int:
+        """How many lifts there are."""
+        return len(self.lifts)
+
+    @property
+    def step(self) -> Orthonormal:
+        """The coarse-graining of every level."""
+        step = self.lift(0).step
+        assert isinstance(step, Orthonormal)
+        return step
+
+    def lift(self, level: int) -> DiffusionLift:
+        """The lift from level + 1 to level; level 0 is the finest."""
+        lift = self.lifts[level]
+        assert isinstance(lift, DiffusionLift)
+        return lift
+
+    # --- units -----------------------------------------------------------------------------
+
+    def normalise(self, x: Float[Tensor, "B C *L"], level: int = 0) -> Float[Tensor, "B C *L"]:
+        """User's block means at ``level`` to the internal orthonormal field."""
+        shape = (1, -1, *[1] * self.dimension)
+        gain = self.step.gain(self.dimension) ** level
+        mean = self.mean.reshape(shape).to(x) * self._one(x, level)
+        return (x - mean) * (gain / self.scale.reshape(shape).to(x))
+
+    def denormalise(self, x: Float[Tensor, "B C *L"]) -> Float[Tensor, "B C *L"]:
+        """The internal field of level 0 in the user's units."""
+        shape = (1, -1, *[1] * self.dimension)
+        return x * self.scale.reshape(shape).to(x) + self.mean.reshape(shape).to(x)
+
+    def _one(self, coarse: Float[Tensor, "B C *K"], level: int) -> Tensor:
+        """The constant field 1 at ``level``: still 1, but for long wavelets near an edge."""
+        if level == 0 or self.boundary == "periodic" or not isinstance(self.step, Wavelet):
+            return coarse.new_ones(())
+        fine = (n * self.step.factor**level for n in coarse.shape[2:])
+        return self.flow(coarse.new_ones(1, 1, *fine), level)[-1]
+
+    # --- learning --------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def fit(self, x: Float[Tensor, "B C *L"], watch: Watch | None = None) -> None:
+        """Measure everything that has a closed form: units, Gaussian lifts, amplitudes, base. Seconds."""
+        check_lattice_depth(self.step, tuple(x.shape[2:]), self.levels)
+        pooled = x.double().movedim(1, 0).flatten(1)
+        self.mean.copy_(pooled.mean(1))
+        self.scale.copy_(pooled.std(1))
+        fine = self.normalise(x)
+        for level in range(self.levels):
+            self.lift(level).fit(fine)
+            fine = self.step.coarsen(fine)
+            if watch:
+                watch(level + 1, self.levels + 1)
+        self.base.fit(fine)
+        if watch:
+            watch(self.levels + 1, self.levels + 1)
+
+    def forward(
+        self,
+        fine: Float[Tensor, "B C *F"],
+        level: int,
+        t: Float[Tensor, " B"],
+        noise: Float[Tensor, "B D *K"],
+        margin: int = 0,
+    ) -> Float[Tensor, " B"]:
+        """The training loss of one lift on normalised fields of its level, one value a sample."""
+        return self.lift(level).loss(fine, t, noise, margin)
+
+    # --- the flow and its inverse ----------------------------------------------------------
+
+    @torch.no_grad()
+    def flow(self, x: Float[Tensor, "B C *L"], levels: int | None = None) -> list[Tensor]:
+        """The renormalization trajectory of a field: its block means at level 0, 1, ..., ``levels``."""
+        levels = self.levels if levels is None else levels
+        check_lattice_depth(self.step, tuple(x.shape[2:]), levels)
+        gain, fields = self.step.gain(self.dimension), [x]
+        for _ in range(levels):
+            fields.append(self.step.coarsen(fields[-1]) / gain)
+        return fields
+
+    def sample(
+        self,
+        lattice: Lattice,
+        count: int = 1,
+        seed: int = 0,
+        evaluations: int | None = None,
+        watch: Watch | None = None,
+    ) -> Float[Tensor, "B C *L"]:
+        """New fields of any lattice that is divisible by b^levels, ``(count, channels, *lattice)``, in user's units.
+
+        The same seed gives the same fields, whatever ``count``.
+        """
+        if len(lattice) != self.dimension:
+            raise ValueError(
+                f"the lattice {lattice} has {len(lattice)} axes; this model is {self.dimension}-dimensional"
+            )
+        if count < 1:
+            raise ValueError(f"count is {count}; at least one sample is needed")
+        check_lattice_depth(self.step, lattice, self.levels)
+        noise, factor = NoiseField(seed), self.step.factor**self.levels
+        coarsest = tuple(n // factor for n in lattice)
+        out = torch.empty(count, self.channels, *lattice, dtype=self.dtype, device=self.mean.device)
+        for some in _together(count, lattice):
+            white = noise.members(some, self.levels, 0, self.channels, coarsest).to(out)
+            x = self._descend(self.base(white), self.levels, list(some), noise, evaluations)
+            out[some.start : some.stop] = self.denormalise(x)
+            if watch:
+                watch(some.stop, count)
+        return out
+
+    def refine(
+        self,
+        coarse: Any,
+        levels: int | None = None,
+        members: int = 1,
+        seed: int = 0,
+        evaluations: int | None = None,
+        watch: Watch | None = None,
+    ) -> Any:
+        """An ensemble of fine fields, each with exactly the given block means.
+
+        ``coarse`` may be a tensor or array ``(*L)``, ``(C, *L)`` or ``(B, C, *L)``, or an xarray
+        object; the same kind comes back with a leading ``member`` axis, lattice axes b^levels
+        times longer, and coordinates refined.
+        """
+        levels = self.depth(levels)
+        if members < 1:
+            raise ValueError(f"members is {members}; at least one is needed")
+        field, layout = unwrap(coarse, self.channels, self.dimension)
+        total, noise, factor = members * len(field), NoiseField(seed), self.step.factor**levels
+        fine = field.new_empty(total, self.channels, *(n * factor for n in field.shape[2:]))
+        for some in _together(total, tuple(fine.shape[2:])):
+            which, member = torch.arange(some.start, some.stop) % len(field), [i // len(field) for i in some]
+            given = field[which.to(field.device)].to(self.mean.device)
+            streams = [index * 2**32 + m for index, m in zip(which.tolist(), member, strict=True)]
+            x = self._descend(self.normalise(given, levels), levels, streams, noise, evaluations)
+            fine[some.start : some.stop] = self._settle(self.denormalise(x), given, levels).to(fine)
+            if watch:
+                watch(some.stop, total)
+        return layout.wrap(fine.unflatten(0, (members, len(field))), factor)
+
+    def depth(self, levels: int | None) -> int:
+        """How many levels to refine: all, or as many as are asked for."""
+        if levels is not None and not 1 <= levels <= self.levels:
+            raise ValueError(f"levels is {levels}; this model has lifts for 1 to {self.levels} levels")
+        return self.levels if levels is None else levels
+
+    def _settle(
+        self, fine: Float[Tensor, "B C *F"], coarse: Float[Tensor, "B C *K"], levels: int
+    ) -> Float[Tensor, "B C *F"]:
+        """Take the rounding errors of each block out at its first site.
+
+        Rounding is relative to the values, which may be large beside their variation (temperatures in
+        kelvin); block means are then off by more than a small part of their spread.
+        """
+        step = self.step
+        if not isinstance(step, BlockSpin | Decimation) and not (isinstance(step, Wavelet) and step.name == "haar"):
+            return fine
+        error = coarse.double() - self.flow(fine.double(), levels)[-1]
+        first = (..., *[slice(None, None, step.factor**levels)] * self.dimension)
+        fine[first] += (step.gain(self.dimension) ** (2 * levels) * error).to(fine)
+        return fine
+
+    def _descend(
+        self, x: Tensor, levels: int, streams: list[int], noise: NoiseField, evaluations: int | None
+    ) -> Tensor:
+        """From the normalised field of level ``levels`` to level 0, one lift after the other."""
+        sampler = self.sampler if evaluations is None else TrigonometricFlow(evaluations)
+        for level in reversed(range(levels)):
+            lattice, bands = tuple(x.shape[2:]), self.channels * self.step.bands(self.dimension)
+            white = torch.stack([noise.window(s, level, 0, bands, lattice) for s in streams])
+            x = self.lift(level).sample(x, white.to(x.device), sampler)
+        return x
+
+    def memory(self, lattice: Lattice, fields: int) -> int:
+        """Estimate of the bytes that making ``fields`` fields of this lattice takes at its peak."""
+        sites, width = math.prod(lattice), int(self.configuration["width"])
+        working = 4 * sites * (5 * width / (self.step.factor**self.dimension) + 12 * self.channels)
+        return int(working + 4 * sites * self.channels * fields * 2)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The precision of the networks."""
+        return next(self.parameters()).dtype
+
+    # --- storage ---------------------------------------------------------------------------
+
+    def state(self) -> Iterator[tuple[str, Tensor]]:
+        """Every parameter and buffer once, shared networks under their first name."""
+        yield from self.named_parameters()
+        yield from self.named_buffers()
+
+    def save_pretrained(self, path: str | Path) -> None:
+        """Write ``config.json`` and ``model.safetensors`` into a folder, each atomically."""
+        storage.save(Path(path), self.configuration, self.metadata, dict(self.state()))
+
+    @classmethod
+    def from_pretrained(cls, path: str | Path) -> "Cascade":
+        """Read a model: a folder, the name of one that ships with the package, or a Hugging Face repository."""
+        folder = storage.locate(path)
+        configuration, metadata = storage.read_config(folder)
+        try:
+            model = cls(**configuration)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise ValueError(f"{folder / 'config.json'} does not describe a cascade: {error}") from None
+        storage.read_weights(folder, dict(model.state()))
+        model.metadata = metadata
+        return model.eval()
+
+
+def make_operator(name: Operator, factor: int, boundary: Boundary) -> Orthonormal:
+    """A coarse-graining from the closed registry of saved configurations."""
+    if name == "block-spin":
+        return BlockSpin(factor)
+    if name == "decimation":
+        return Decimation(factor)
+    if name == "momentum-shell":
+        return MomentumShell(factor, boundary)
+    if name in get_args(Operator):
+        if factor != 2:
+            raise ValueError(f"the factor is {factor}; the wavelet {name} has 2 (block-spin takes any)")
+        return Wavelet(name, boundary)
+    raise ValueError(f"unknown operator {name!r}; known are {', '.join(get_args(Operator))}")
+
+
+def _together(count: int, lattice: Lattice) -> Iterator[range]:
+    """The numbers of the fields that are made at a time."""
+    size = max(1, TOGETHER // math.prod(lattice))
+    for first in range(0, count, size):
+        yield range(first, min(first + size, count))

@@ -1,0 +1,163 @@
+"""Ways back from noise to data: each turns a conditional mean into a sample, mode by mode."""
+
+import abc
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from rgdm.process.forward import ForwardProcess
+
+Estimate = Callable[[Tensor, Tensor], Tensor]
+"""``(z_t, t) -> E[z_0 | z_t]``."""
+Draw = Callable[[int], Tensor]
+"""``step -> unit noise`` of the state's shape."""
+
+
+class Split(NamedTuple):
+    """A state taken apart into its estimated data and noise, ``z_t = alpha z_0 + sigma eps``."""
+
+    data: Tensor
+    noise: Tensor
+    angle: Tensor
+    """``atan2(sigma, alpha)`` of each mode."""
+
+    @property
+    def velocity(self) -> Tensor:
+        """How the state, scaled to the unit circle, moves with the angle: 0 for white data of unit variance."""
+        return self.angle.cos() * self.noise - self.angle.sin() * self.data
+
+
+class Step(NamedTuple):
+    """What a sampler knows when it goes from t to s < t."""
+
+    process: ForwardProcess
+    estimate: Estimate
+    z: Tensor
+    t: Tensor
+    s: Tensor
+    now: Split
+    """The estimate at t."""
+    before: Split | None
+    """That of the step before."""
+    number: int
+    draw: Draw | None
+
+
+class Sampler(abc.ABC):
+    """Integrates the reverse process from t = 1 to t = 0 in ``steps`` equal steps of t.
+
+    States are coefficients of the process's basis, and every mode moves along its own
+    angle ``atan2(sigma, alpha)``. ``evaluations`` counts network calls.
+    """
+
+    def __init__(self, steps: int) -> None:
+        if steps < 1:
+            raise ValueError(f"{steps} sampling steps; at least 1 is needed")
+        self.steps = steps
+
+    @property
+    def evaluations(self) -> int:
+        """How often the denoiser is evaluated for one sample."""
+        return self.steps
+
+    @torch.no_grad()
+    def __call__(
+        self, estimate: Estimate, process: ForwardProcess, z: Float[Tensor, "B C *L"], draw: Draw | None = None
+    ) -> Float[Tensor, "B C *L"]:
+        """Carry ``z`` from t = 1 to t = 0. ``draw`` supplies the noise of stochastic samplers."""
+        before: Split | None = None
+        for i in range(self.steps):
+            t = torch.full(z.shape[:1], 1 - i / self.steps, dtype=z.dtype, device=z.device)
+            s = torch.full_like(t, 1 - (i + 1) / self.steps)
+            now = _split(process, z, estimate(z, t), t)
+            z = self.step(Step(process, estimate, z, t, s, now, before, i, draw))
+            before = now
+        return z
+
+    @abc.abstractmethod
+    def step(self, at: Step) -> Tensor:
+        """The state at s."""
+
+
+class Ancestral(Sampler):
+    """Draws from the bridge ``q(z_s | z_t, z_0_hat)``: DDPM (Ho et al. 2020, arXiv:2006.11239)."""
+
+    def step(self, at: Step) -> Tensor:
+        mean, deviation = at.process.bridge(at.z, at.now.data, at.t, at.s)
+        if float(at.s[0]) == 0:
+            return mean
+        if at.draw is None:
+            raise ValueError("the Ancestral sampler is stochastic: it needs the argument `draw`")
+        return mean + deviation * at.draw(at.number)
+
+
+class Ddim(Sampler):
+    """Keeps the estimate over the step, ``z_s = alpha_s z_0_hat + sigma_s eps_hat``; first order.
+
+    Song et al. 2020, arXiv:2010.02502. With few steps it is short of variance: n steps of the trigonometric
+    schedule multiply even white data of unit variance by ``cos(pi / 2n)^n``.
+    """
+
+    def step(self, at: Step) -> Tensor:
+        alpha, sigma = at.process.marginal(at.s, tuple(at.z.shape[2:]))
+        return alpha * at.now.data + sigma * at.now.noise
+
+
+class Heun(Sampler):
+    """Averages the velocities at both ends; second order, two evaluations a step but the last.
+
+    Karras et al. 2022, arXiv:2206.00364, alg. 1, in the angle of each mode.
+    """
+
+    @property
+    def evaluations(self) -> int:
+        return 2 * self.steps - 1
+
+    def step(self, at: Step) -> Tensor:
+        guess = _turn(at, at.now.velocity)
+        if float(at.s[0]) == 0:
+            return guess
+        there = _split(at.process, guess, at.estimate(guess, at.s), at.s)
+        ended = there.angle == 0  # no noise left to estimate: as in the last step, keep the velocity
+        return _turn(at, torch.where(ended, at.now.velocity, (at.now.velocity + there.velocity) / 2))
+
+
+class TrigonometricFlow(Sampler):
+    """Extrapolates the velocity from the step before; second order, one evaluation a step.
+
+    Adams-Bashforth in the angle of each mode (TrigFlow: Lu & Song 2024, arXiv:2410.11081, extrapolated).
+    White data of unit variance are exact in one step.
+    """
+
+    def step(self, at: Step) -> Tensor:
+        velocity = at.now.velocity
+        if at.before is None:
+            return _turn(at, velocity)
+        ahead, behind = at.now.angle - _angle(at.process, at.s, at.z), at.before.angle - at.now.angle
+        moved = behind > 0
+        ratio = torch.where(moved, ahead / torch.where(moved, behind, torch.ones_like(behind)), 0.0)
+        return _turn(at, velocity + ratio / 2 * (velocity - at.before.velocity))
+
+
+def _split(process: ForwardProcess, z: Tensor, data: Tensor, t: Tensor) -> Split:
+    alpha, sigma = process.marginal(t, tuple(z.shape[2:]))
+    known = sigma > 0
+    noise = torch.where(known, (z - alpha * data) / torch.where(known, sigma, torch.ones_like(sigma)), 0.0)
+    return Split(data, noise, torch.atan2(sigma, alpha))
+
+
+def _angle(process: ForwardProcess, t: Tensor, z: Tensor) -> Tensor:
+    alpha, sigma = process.marginal(t, tuple(z.shape[2:]))
+    return torch.atan2(sigma, alpha)
+
+
+def _turn(at: Step, velocity: Tensor) -> Tensor:
+    """The state at s if z / hypot(alpha, sigma) moves with this velocity per angle."""
+    lattice = tuple(at.z.shape[2:])
+    alpha_t, sigma_t = at.process.marginal(at.t, lattice)
+    alpha_s, sigma_s = at.process.marginal(at.s, lattice)
+    turn = torch.atan2(sigma_s, alpha_s) - torch.atan2(sigma_t, alpha_t)
+    return torch.hypot(alpha_s, sigma_s) * (at.z / torch.hypot(alpha_t, sigma_t) + turn * velocity)

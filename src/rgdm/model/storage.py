@@ -1,0 +1,162 @@
+"""A model on disk: JSON for the configuration, safetensors for the weights, nothing that can run code."""
+
+import errno
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as serialize
+from torch import Tensor
+
+FORMAT = 1
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
+CODE = {".pkl", ".pickle", ".pt", ".pth", ".ckpt", ".bin", ".joblib"}
+
+
+def save(folder: Path, configuration: dict[str, Any], metadata: dict[str, Any], tensors: dict[str, Tensor]) -> None:
+    """Write weights, then configuration, each whole or not at all."""
+    content = {"format": FORMAT, "class": "Cascade", "configuration": configuration, "metadata": metadata}
+    if (folder / CONFIG).is_file() and not _describes(folder / CONFIG, configuration):
+        (folder / CONFIG).unlink()  # killed between the two files, the folder is incomplete and not a mixture
+    write_tensors(folder / WEIGHTS, tensors)
+    write_text(folder / CONFIG, json.dumps(content, indent=2) + "\n")
+
+
+def _describes(path: Path, configuration: dict[str, Any]) -> bool:
+    try:
+        return json.loads(path.read_text())["configuration"] == configuration
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file so that it is there whole or not at all."""
+    with _whole(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_tensors(path: Path, tensors: dict[str, Tensor], notes: dict[str, str] | None = None) -> None:
+    """Write a safetensors file so that it is there whole or not at all."""
+    plain = {name: tensor.detach().to("cpu").contiguous().clone() for name, tensor in tensors.items()}
+    with _whole(path) as temporary:
+        temporary.write_bytes(serialize(plain, notes))
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[Path]:
+    """A temporary sibling of ``path`` that takes its name if the block ends well and vanishes if not."""
+    temporary = path.with_name(f".{path.name}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            free = shutil.disk_usage(path.parent).free / 2**20
+            raise ValueError(f"the disk is full: {path} cannot be written, {free:.1f} MiB are free") from error
+        raise ValueError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        if path.parent.is_dir():
+            temporary.unlink(missing_ok=True)
+
+
+def shipped() -> list[str]:
+    """The names of the models that come with the package."""
+    shelf = _shelf()
+    return sorted(p.name for p in shelf.iterdir() if (p / CONFIG).is_file()) if shelf.is_dir() else []
+
+
+def _shelf() -> Path:
+    return Path(str(files("rgdm") / "pretrained"))
+
+
+def locate(path: str | Path) -> Path:
+    """The folder of a model given as folder, shipped name or Hugging Face repository."""
+    folder, name = Path(path), str(path)
+    if folder.exists():
+        return folder
+    if name in shipped():
+        return _shelf() / name
+    if re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", name):
+        return _download(name)
+    ship = ", ".join(shipped()) or "none"
+    raise ValueError(f"there is no model {name}; give a model folder, or one that ships with rgdm ({ship})")
+
+
+def _download(name: str) -> Path:
+    from huggingface_hub import snapshot_download  # slow to import, and rarely needed
+
+    try:
+        return Path(snapshot_download(name, allow_patterns=[CONFIG, WEIGHTS]))
+    except Exception as error:  # every layer below has its own
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ValueError(f"there is no model folder {name}, and no such model to download ({reason})") from error
+
+
+def read_config(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Configuration and metadata of a model folder, after checking that it is one."""
+    if not folder.is_dir():
+        raise ValueError(f"{folder} is not a model folder: expected a folder with {CONFIG} and {WEIGHTS}")
+    code = sorted(p.name for p in folder.iterdir() if p.suffix in CODE)
+    if code:
+        raise ValueError(
+            f"{folder} contains {code[0]}, which can run code when loaded; a model is JSON and safetensors only"
+        )
+    missing = [name for name in (CONFIG, WEIGHTS) if not (folder / name).is_file()]
+    if missing:
+        raise ValueError(f"the model folder {folder} is incomplete: it lacks {' and '.join(missing)}; copy it again")
+    try:
+        content = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        version, kind = content["format"], content["class"]
+        configuration, metadata = dict(content["configuration"]), dict(content["metadata"])
+    except (OSError, ValueError, KeyError, TypeError):
+        raise ValueError(f"{folder / CONFIG} is damaged: it is not the JSON of an rgdm model; copy it again") from None
+    if not isinstance(version, int) or version > FORMAT:
+        raise ValueError(f"{folder} has format {version}, newer than {FORMAT}, which this rgdm reads; update rgdm")
+    if kind != "Cascade":
+        raise ValueError(f"{folder} holds a {kind!r}; this rgdm loads 'Cascade'")
+    return configuration, metadata
+
+
+def read_weights(folder: Path, into: dict[str, Tensor]) -> None:
+    """Copy the stored tensors into a model's own, which must match in name and shape."""
+    read_tensors(folder / WEIGHTS, into)
+
+
+def read_notes(path: Path) -> dict[str, str]:
+    """The notes of a safetensors file."""
+    with _opened(path) as stored:
+        return stored.metadata() or {}
+
+
+def read_tensors(path: Path, into: dict[str, Tensor]) -> None:
+    """Copy every tensor of a safetensors file into ``into``, which must match in name and shape."""
+    with _opened(path) as stored, torch.no_grad():
+        wrong = sorted(set(stored.keys()) ^ set(into))
+        if wrong:
+            raise ValueError(f"{path} does not fit its configuration: tensor {wrong[0]!r} is on one side only")
+        for name, tensor in into.items():
+            value = stored.get_tensor(name)
+            if value.shape != tensor.shape:
+                shapes = f"{tuple(value.shape)}, not {tuple(tensor.shape)}"
+                raise ValueError(f"{path} does not fit its configuration: {name!r} is {shapes}")
+            tensor.copy_(value)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    try:
+        with safe_open(path, framework="pt") as stored:
+            yield stored
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{path} is damaged or truncated ({error}); copy or train the model again") from error

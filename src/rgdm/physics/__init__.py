@@ -1,0 +1,1 @@
+"""Known answers: lattice actions, Monte Carlo, observables. Depends on no model."""

@@ -1,0 +1,76 @@
+"""What is measured on lattice configurations, with jackknife errors."""
+
+import math
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from rgdm.physics.actions import Phi4
+
+Estimate = tuple[float, float]
+"""A value and its standard error."""
+
+
+def observables(fields: Float[Tensor, "B 1 *L"], action: Phi4, blocks: int = 50) -> dict[str, Estimate]:
+    """Means over the configurations, each with its jackknife error from consecutive blocks.
+
+    ``m`` and ``m2``: magnetization per site and its square; ``u4 = 1 - <m^4> / (3 <m^2>^2)``;
+    ``nearest_neighbour``: ``<phi_x phi_{x+mu}>``; ``phi2``: ``<phi_x^2>``; ``action_per_site``: S / N;
+    ``xi_over_length``: second-moment correlation length ``sqrt(G(0) / G(k_min) - 1) / (2 sin(pi / L))`` over L.
+    """
+    if len(fields) < 2:
+        raise ValueError(f"{len(fields)} configurations; an error estimate needs at least 2")
+    x = fields.double()
+    length = max(x.shape[2:])
+    m = x.flatten(1).mean(1)
+    measured = torch.stack(
+        [
+            m,
+            m**2,
+            m**4,
+            _nearest_neighbour(x),
+            x.square().flatten(1).mean(1),
+            action.energy(x) / x[0].numel(),
+            _lowest_mode(x),
+        ],
+        1,
+    )
+    derived: dict[str, Callable[[Tensor], Tensor]] = {
+        "m": lambda q: q[..., 0],
+        "m2": lambda q: q[..., 1],
+        "u4": lambda q: 1 - q[..., 2] / (3 * q[..., 1] ** 2),
+        "nearest_neighbour": lambda q: q[..., 3],
+        "phi2": lambda q: q[..., 4],
+        "action_per_site": lambda q: q[..., 5],
+        "xi_over_length": lambda q: (q[..., 1] / q[..., 6] - 1).sqrt() / (2 * math.sin(math.pi / length) * length),
+    }
+    left_out = _leave_one_block_out(measured, min(blocks, len(x)))
+    return {name: _jackknife(f, measured.mean(0), left_out) for name, f in derived.items()}
+
+
+def _nearest_neighbour(x: Tensor) -> Tensor:
+    return torch.stack([(x * x.roll(-1, axis)).flatten(1).mean(1) for axis in range(2, x.dim())]).mean(0)
+
+
+def _lowest_mode(x: Tensor) -> Tensor:
+    """G(k_min) / N, averaged over the longest axes."""
+    length = max(x.shape[2:])
+    phase = 2j * math.pi * torch.arange(length, device=x.device, dtype=x.dtype) / length
+    modes = []
+    for axis in (i for i in range(2, x.dim()) if x.shape[i] == length):
+        profile = x.movedim(axis, -1).flatten(1, -2).mean(1)
+        modes.append((profile * torch.exp(phase)).mean(1).abs().square())
+    return torch.stack(modes).mean(0)
+
+
+def _leave_one_block_out(measured: Float[Tensor, "B Q"], blocks: int) -> Float[Tensor, "K Q"]:
+    parts = measured.tensor_split(blocks)
+    total = measured.sum(0)
+    return torch.stack([(total - part.sum(0)) / (len(measured) - len(part)) for part in parts])
+
+
+def _jackknife(f: Callable[[Tensor], Tensor], mean: Float[Tensor, " Q"], left_out: Float[Tensor, "K Q"]) -> Estimate:
+    values, n = f(left_out), len(left_out)
+    return float(f(mean)), float(values.var(correction=0).mul(n - 1).sqrt())

@@ -1,0 +1,1 @@
+"""Probability: Gaussian forward processes in closed form, and noise that knows its place."""

@@ -1,0 +1,62 @@
+"""The second kernel: a Gaussian forward process, diagonal in an orthonormal basis."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from rgdm.process.schedule import Schedule
+from rgdm.scale.basis import Basis
+from rgdm.scale.coarse_graining import Lattice
+
+
+class ForwardProcess(nn.Module):
+    """``z_t = alpha_k(t) z_0 + sigma_k(t) noise`` with ``z = basis.analyze(x)``.
+
+    One basis and one schedule make each known method: a plain diffusion, a blurring
+    one, a cascade. All states are coefficients, so every formula is elementwise.
+    """
+
+    def __init__(self, basis: Basis, schedule: Schedule) -> None:
+        super().__init__()
+        self.basis = basis
+        self.schedule = schedule
+        self._wavenumbers: dict[Lattice, Tensor] = {}
+
+    def marginal(self, t: Float[Tensor, " B"], lattice: Lattice) -> tuple[Tensor, Tensor]:
+        """(alpha, sigma) of ``q(z_t | z_0)``, each ``(B, 1, *lattice)``, in the dtype of ``t``."""
+        if not bool(((t >= 0) & (t <= 1)).all()):
+            raise ValueError(f"t runs from {float(t.min())} to {float(t.max())}; it must stay within [0, 1]")
+        if lattice not in self._wavenumbers:
+            self._wavenumbers[lattice] = self.basis.wavenumber(lattice)
+        return self.schedule(t, self._wavenumbers[lattice].to(t))
+
+    def perturb(
+        self, z: Float[Tensor, "B C *L"], t: Float[Tensor, " B"], noise: Float[Tensor, "B C *L"]
+    ) -> Float[Tensor, "B C *L"]:
+        """A sample of ``q(z_t | z_0)`` made from unit ``noise``."""
+        alpha, sigma = self.marginal(t.to(z), tuple(z.shape[2:]))
+        return alpha * z + sigma * noise
+
+    def bridge(
+        self, z_t: Float[Tensor, "B C *L"], z_0: Float[Tensor, "B C *L"], t: Float[Tensor, " B"], s: Float[Tensor, " B"]
+    ) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation of ``q(z_s | z_t, z_0)`` for s <= t.
+
+        Ho et al. 2020, arXiv:2006.11239, eq. 7, for any (alpha, sigma). A mode whose
+        signal is gone at both times stands still.
+        """
+        lattice = tuple(z_0.shape[2:])
+        alpha_s, sigma_s = self.marginal(s.to(z_0), lattice)
+        alpha_t, sigma_t = self.marginal(t.to(z_0), lattice)
+        gone = (alpha_s == 0) & (alpha_t == 0)
+        kept = torch.where(gone, _ratio(sigma_t, sigma_s), _ratio(alpha_t, alpha_s))
+        added = (sigma_t.square() - (kept * sigma_s).square()).clamp(min=0)
+        clean = sigma_t.square() == 0  # the square, which may underflow, is what is divided by
+        weight = torch.where(clean, _ratio(alpha_s, alpha_t), _ratio(kept * sigma_s.square(), sigma_t.square()))
+        toward = torch.where(clean, torch.zeros_like(weight), _ratio(alpha_s * added, sigma_t.square()))
+        return weight * z_t + toward * z_0, _ratio(sigma_s * added.sqrt(), sigma_t)
+
+
+def _ratio(a: Tensor, b: Tensor) -> Tensor:
+    """a / b, and 0 where b is 0."""
+    return torch.where(b == 0, torch.zeros_like(a), a / torch.where(b == 0, torch.ones_like(b), b))

@@ -1,0 +1,58 @@
+"""Gaussian noise that depends on where it is, not on how it is asked for."""
+
+import hashlib
+import itertools
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from rgdm.scale.coarse_graining import Lattice
+
+BLOCK = {1: 4096, 2: 64, 3: 16}
+"""Sites along each axis of one block of noise, by dimension."""
+
+
+class NoiseField:
+    """White unit noise on an unbounded lattice, keyed by (seed, member, level, draw, block).
+
+    Every block comes from its own counter-based stream (Philox: Salmon et al. 2011),
+    so a window holds the same bits whatever the batch, tile, order or worker.
+    """
+
+    def __init__(self, seed: int) -> None:
+        if seed < 0:
+            raise ValueError(f"the seed is {seed}; it must not be negative")
+        self.seed = seed
+
+    def window(
+        self, member: int, level: int, draw: int, channels: int, lattice: Lattice, origin: Lattice | None = None
+    ) -> Float[Tensor, "C *L"]:
+        """The noise (float32) of the window ``origin .. origin + lattice``, ``(channels, *lattice)``."""
+        origin = origin or (0,) * len(lattice)
+        size = BLOCK[len(lattice)]
+        out = np.empty((channels, *lattice), dtype=np.float32)
+        spans = [range(o // size, (o + n - 1) // size + 1) for o, n in zip(origin, lattice, strict=True)]
+        for block in itertools.product(*spans):
+            values = self._block(member, level, draw, channels, block)
+            take, put = [slice(None)], [slice(None)]
+            for b, o, n in zip(block, origin, lattice, strict=True):
+                low, high = max(o, b * size), min(o + n, (b + 1) * size)
+                take.append(slice(low - b * size, high - b * size))
+                put.append(slice(low - o, high - o))
+            out[tuple(put)] = values[tuple(take)]
+        return torch.from_numpy(out)
+
+    def members(
+        self, members: range, level: int, draw: int, channels: int, lattice: Lattice
+    ) -> Float[Tensor, "B C *L"]:
+        """The same window of several members, stacked."""
+        return torch.stack([self.window(m, level, draw, channels, lattice) for m in members])
+
+    def _block(self, member: int, level: int, draw: int, channels: int, block: tuple[int, ...]) -> np.ndarray:
+        name = repr((self.seed, member, level, draw, channels, block)).encode()
+        key = int.from_bytes(hashlib.blake2b(name, digest_size=16).digest(), "little")
+        size = BLOCK[len(block)]
+        stream = np.random.Generator(np.random.Philox(key=key))
+        return stream.standard_normal((channels, *(size,) * len(block)), dtype=np.float32)

@@ -1,0 +1,36 @@
+"""One self-contained HTML page about a model, its evaluation and its samples; it reads files only."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rgdm.report.page import render
+from rgdm.report.sources import Material, gather
+
+__all__ = ["Material", "gather", "write_report"]
+
+
+def write_report(out: Path, sources: Sequence[Path], overwrite: bool = False) -> None:
+    """Write the report on a run folder, or on model folders, evaluation folders and sample files, to ``out``.
+
+    The file appears whole or not at all.
+    """
+    out = Path(out)
+    if out.is_dir():
+        raise ValueError(f"{out} is a folder; name a file for the report, such as {out / 'report.html'}")
+    if out.exists() and not overwrite:
+        raise ValueError(f"{out} exists; pass --overwrite to replace it")
+    if not out.absolute().parent.is_dir():
+        raise ValueError(f"the folder {out.absolute().parent} does not exist; create it, or write the report elsewhere")
+    try:
+        from rgdm.report.sections import sections
+    except ImportError as error:
+        raise ValueError("a report needs matplotlib; install it with `pip install 'rgdm[report]'`") from error
+    material = gather([Path(source) for source in sources])
+    page = render(material.title, sections(material))
+    draft = out.with_name(f".{out.name}.partial")
+    try:
+        draft.write_text(page, encoding="utf-8")
+        draft.replace(out)
+    except OSError as error:
+        draft.unlink(missing_ok=True)
+        raise ValueError(f"the report cannot be written to {out}: {error.strerror or error}") from error

@@ -1,0 +1,105 @@
+"""Numbers with their errors, and the words that explain them."""
+
+import itertools
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from rgdm.evaluate.glossary import explain
+from rgdm.report.page import text
+
+Scores = Mapping[str, Any]
+HEADLINES = {
+    "crps_over_bicubic": "CRPS / bicubic",
+    "spread_skill": "spread / skill",
+    "consistency_error": "coarse-consistency error",
+    "octave_ratio": "power, finest octave / truth",
+    "detail_kurtosis_ratio": "kurtosis, finest level / truth",
+}
+IN_UNITS = ("crps", "rmse", "energy_score", "quantiles")
+
+
+def tiles(scores: Scores) -> str:
+    """The few figures that say most, large."""
+    items = []
+    for name, label in HEADLINES.items():
+        term = explain(name)
+        if name not in scores or term is None:
+            continue
+        value, error = scores[name]["value"], scores[name]["error"]
+        if isinstance(value, list):
+            value, error = value[0], error[0]
+        shown, _, plus = number(value, error).partition(" ± ")
+        plus = f' <span class="error">± {plus}</span>' if plus else ""
+        items.append(
+            f'<li><span>{label}</span><b>{shown}{plus}</b><span class="quiet">good: {text(term.good)}</span></li>'
+        )
+    return f'<ul class="tiles">{"".join(items)}</ul>'
+
+
+def figures_table(scores: Scores, units: str = "") -> str:
+    """The figures that the glossary knows, with error, meaning and what is good; histograms are for the eye."""
+    rows = []
+    for name, entry in scores.items():
+        term = explain(name)
+        if term is None or name == "rank_histogram" or name.startswith("octave_ratio_"):
+            continue
+        unit = f" {text(units)}" if units and (name in IN_UNITS or _is_baseline_score(name)) else ""
+        rows.append(
+            f'<tr><th scope="row">{text(term.title)}</th><td class="number">{_cell(name, entry, scores, unit)}</td>'
+            f"<td>{text(term.meaning)}</td><td>{text(term.good)}</td></tr>"
+        )
+    samples = scores["about"]["samples"]
+    note = f"Errors are jackknife errors over the {samples} samples." if samples > 1 else "One sample gives no errors."
+    return (
+        f'<div class="scroll"><table><caption>{note}</caption><thead><tr><th scope="col">figure</th>'
+        '<th scope="col">value ± error</th><th scope="col">what it means</th><th scope="col">good is</th></tr></thead>'
+        f"<tbody>{''.join(rows)}</tbody></table></div>"
+    )
+
+
+def _is_baseline_score(name: str) -> bool:
+    return name.startswith("crps_") and not name.startswith("crps_over_")
+
+
+def _cell(name: str, entry: Scores, scores: Scores, unit: str) -> str:
+    value, error = entry["value"], entry["error"]
+    if not isinstance(value, list):
+        return number(value, error) + unit
+    lines = zip(_labels(name, entry, scores), value, error, strict=True)
+    cells = [f"<small>{label}</small> {number(v, e)}{unit}" for label, v, e in lines]
+    if name == "detail_kurtosis":
+        pairs = zip(cells, entry["truth"], entry["truth_error"], strict=True)
+        cells = [f"{cell} <small>(truth {number(v, e)})</small>" for cell, v, e in pairs]
+    return "<br>".join(cells)
+
+
+def _labels(name: str, entry: Scores, scores: Scores) -> list[str]:
+    """What the entries of a list stand for: octaves, quantiles or levels."""
+    if "edges" in entry:
+        sites = [1 / edge for edge in entry["edges"]]
+        return [f"{a:g} to {b:g} sites" for a, b in itertools.pairwise(sites)]
+    if "probability" in entry:
+        return [f"{100 * q:g} %" for q in entry["probability"]]
+    factor = scores["about"]["factor"]
+    return [f"{factor**level} to {factor ** (level + 1)} sites" for level in range(len(entry["value"]))]
+
+
+def number(value: float | None, error: float | None = None) -> str:
+    """``33.0 ± 6.6``: two digits of the error, as many of the value; three digits without an error."""
+    if value is None:
+        return "–"
+    if not error:
+        return _scientific(value) if 0 < abs(value) < 1e-3 or abs(value) >= 1e6 else f"{value:.3g}"
+    places = max(0, 1 - math.floor(math.log10(error)))
+    if value:
+        places = min(places, max(0, 4 - math.floor(math.log10(abs(value)))))
+    if places > 7:
+        return f"{_scientific(value)} ± {_scientific(error)}"
+    return f"{value:.{places}f} ± {error:.{places}f}"
+
+
+def _scientific(value: float) -> str:
+    mantissa, exponent = f"{value:.1e}".split("e")
+    superscript = str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+    return f"{mantissa} × 10{superscript}"

@@ -1,0 +1,1 @@
+"""Geometry: exactly invertible coarse-grainings and the orthonormal bases they make."""

@@ -1,0 +1,139 @@
+"""Orthonormal bases in which a process is diagonal: site, Fourier, cosine, pyramid."""
+
+import abc
+import math
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from rgdm.scale.coarse_graining import CoarseGraining, Lattice
+from rgdm.scale.transforms import cosine, fourier, fourier_frequency, inverse_cosine, inverse_fourier
+
+
+class Basis(nn.Module, abc.ABC):
+    """An orthonormal change of coordinates ``x <-> z`` that keeps the shape ``(B, C, *lattice)``."""
+
+    @abc.abstractmethod
+    def analyze(self, x: Float[Tensor, "B C *L"]) -> Float[Tensor, "B C *L"]:
+        """Field to coefficients."""
+
+    @abc.abstractmethod
+    def synthesize(self, z: Float[Tensor, "B C *L"]) -> Float[Tensor, "B C *L"]:
+        """Coefficients to field."""
+
+    @abc.abstractmethod
+    def wavenumber(self, lattice: Lattice) -> Float[Tensor, "*L"]:
+        """|k| of each coefficient in radians per site (float64)."""
+
+
+class Site(Basis):
+    """The field itself. A site holds all scales; its wavenumber is that of the pixel, pi."""
+
+    def analyze(self, x: Float[Tensor, "B C *L"]) -> Float[Tensor, "B C *L"]:
+        return x
+
+    def synthesize(self, z: Float[Tensor, "B C *L"]) -> Float[Tensor, "B C *L"]:
+        return z
+
+    def wavenumber(self, lattice: Lattice) -> Float[Tensor, "*L"]:
+        return torch.full(lattice, math.pi, dtype=torch.float64)
+
+
+class Fourier(Basis):
+    """Real Fourier modes of a periodic lattice, in the order c_0, c_1, s_1, ... along each axis."""
+
+    def analyze(self, x: Float[Tensor, "B C *L"]) -> Float[Tensor, "B C *L"]:
+        return _along_each_axis(fourier, x)
+
+    def synthesize(self, z: Float[Tensor, "B C *L"]) -> Float[Tensor, "B C *L"]:
+        return _along_each_axis(inverse_fourier, z)
+
+    def wavenumber(self, lattice: Lattice) -> Float[Tensor, "*L"]:
+        return _norm([2 * math.pi * fourier_frequency(n).double() / n for n in lattice])
+
+
+class Cosine(Basis):
+    """Cosine modes (DCT-II) of a lattice with reflecting edges."""
+
+    def analyze(self, x: Float[Tensor, "B C *L"]) -> Float[Tensor, "B C *L"]:
+        return _along_each_axis(cosine, x)
+
+    def synthesize(self, z: Float[Tensor, "B C *L"]) -> Float[Tensor, "B C *L"]:
+        return _along_each_axis(inverse_cosine, z)
+
+    def wavenumber(self, lattice: Lattice) -> Float[Tensor, "*L"]:
+        return _norm([math.pi * torch.arange(n, dtype=torch.float64) / n for n in lattice])
+
+
+class Pyramid(Basis):
+    """The coefficients of an orthonormal coarse-graining repeated ``levels`` times.
+
+    Packed in place: the coarse field in the first corner, around it the details from
+    coarse to fine, band by band. The wavenumber of a detail is the geometric middle of
+    its octave, ``pi * b^(-level - 1/2)``, that of the coarse field one octave below.
+    """
+
+    def __init__(self, step: CoarseGraining, levels: int) -> None:
+        super().__init__()
+        if levels < 1:
+            raise ValueError(f"a pyramid of {levels} levels; it must have at least 1")
+        self.step = step
+        self.levels = levels
+
+    def analyze(self, x: Float[Tensor, "B C *L"]) -> Float[Tensor, "B C *L"]:
+        return self._analyze(x, self.levels)
+
+    def _analyze(self, x: Tensor, levels: int) -> Tensor:
+        if levels == 0:
+            return x
+        coarse, detail = self.step.split(x)
+        return pack(self._analyze(coarse, levels - 1), detail, self.step.factor)
+
+    def synthesize(self, z: Float[Tensor, "B C *L"]) -> Float[Tensor, "B C *L"]:
+        return self._synthesize(z, self.levels)
+
+    def _synthesize(self, z: Tensor, levels: int) -> Tensor:
+        if levels == 0:
+            return z
+        coarse, detail = unpack(z, self.step.factor)
+        return self.step.merge(self._synthesize(coarse, levels - 1), detail)
+
+    def wavenumber(self, lattice: Lattice) -> Float[Tensor, "*L"]:
+        b = self.step.factor
+        k = torch.full(lattice, math.pi * b**-0.5, dtype=torch.float64)
+        for level in range(1, self.levels + 1):
+            corner = tuple(slice(n // b**level) for n in lattice)
+            k[corner] = math.pi * b ** (-level - 0.5)
+        return k
+
+
+def pack(coarse: Tensor, detail: Tensor, factor: int) -> Tensor:
+    """Lay coarse and detail side by side: ``(B, C, *m), (B, C (b^d - 1), *m) -> (B, C, *b m)``."""
+    d = coarse.dim() - 2
+    x = torch.cat([coarse.unsqueeze(2), detail.unflatten(1, (coarse.shape[1], -1))], 2)
+    x = x.unflatten(2, (factor,) * d)
+    order = [axis for i in range(d) for axis in (2 + i, 2 + d + i)]
+    x = x.permute(0, 1, *order)
+    return x.reshape(*coarse.shape[:2], *(factor * n for n in coarse.shape[2:]))
+
+
+def unpack(z: Tensor, factor: int) -> tuple[Tensor, Tensor]:
+    """The inverse of :func:`pack`."""
+    d = z.dim() - 2
+    for i in range(d):
+        z = z.unflatten(2 + 2 * i, (factor, -1))
+    z = z.permute(0, 1, *range(2, 2 + 2 * d, 2), *range(3, 3 + 2 * d, 2)).flatten(2, 1 + d)
+    return z[:, :, 0], z[:, :, 1:].flatten(1, 2)
+
+
+def _along_each_axis(transform: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    for axis in range(2, x.dim()):
+        x = transform(x.movedim(axis, -1)).movedim(-1, axis)
+    return x
+
+
+def _norm(axes: list[Tensor]) -> Tensor:
+    grids = torch.meshgrid(*(k.double() for k in axes), indexing="ij")
+    return torch.stack(grids).square().sum(0).sqrt()

@@ -1,0 +1,48 @@
+"""What lies beyond the edge of a lattice: the periodic image or the half-sample mirror image."""
+
+from typing import Literal, get_args
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+Boundary = Literal["periodic", "reflect"]
+
+
+def check_boundary(boundary: str) -> Boundary:
+    """Return ``boundary`` if it is one of the two known kinds, else raise ``ValueError``."""
+    for known in get_args(Boundary):
+        if boundary == known:
+            return known
+    raise ValueError(f"boundary is {boundary!r}; it must be 'periodic' or 'reflect'")
+
+
+def extend(x: Float[Tensor, "b c *l"], width: int, boundary: Boundary) -> Float[Tensor, "b c *e"]:
+    """Continue a field by ``width`` sites beyond every edge.
+
+    ``periodic`` wraps around, ``reflect`` mirrors with the edge site repeated
+    (half-sample symmetry, the one that block means keep). Any width is allowed,
+    also one larger than the lattice.
+    """
+    if width == 0:
+        return x
+    lattice = x.shape[2:]
+    if boundary == "periodic" and min(lattice) >= width and len(lattice) <= 3:
+        return F.pad(x, [width] * (2 * len(lattice)), mode="circular")
+    if boundary == "reflect" and width == 1:
+        # By concatenation: autocast would compute F.pad(mode="replicate") in float32.
+        for axis, n in enumerate(lattice, start=2):
+            x = torch.cat([x.narrow(axis, 0, 1), x, x.narrow(axis, n - 1, 1)], axis)
+        return x
+    for axis, n in enumerate(lattice, start=2):
+        x = x.index_select(axis, _continued_index(n, width, boundary, x.device))
+    return x
+
+
+def _continued_index(n: int, width: int, boundary: Boundary, device: torch.device) -> Tensor:
+    i = torch.arange(-width, n + width, device=device)
+    if boundary == "periodic":
+        return i % n
+    i = i % (2 * n)
+    return torch.minimum(i, 2 * n - 1 - i)

@@ -1,0 +1,321 @@
+"""Training: one readable loop, resumable to the bit."""
+
+import hashlib
+import json
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator, DistributedDataParallelKwargs
+from accelerate.state import AcceleratorState
+from jaxtyping import Float
+from torch import Tensor
+
+from rgdm.model import storage
+from rgdm.model.cascade import Cascade
+
+MARGIN = 6
+"""Coarse sites along the edge of a patch of a periodic field where the network sees a wrong neighbour."""
+CHECKPOINT, HISTORY = "checkpoint.safetensors", "history.jsonl"
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long to train: a number of steps, or a time from which the learning rate is paced."""
+
+    steps: int | None = None
+    minutes: float | None = None
+
+    def __post_init__(self) -> None:
+        if (self.steps is None) == (self.minutes is None):
+            raise ValueError("give a budget of either steps or minutes, not both and not neither")
+        size = self.minutes if self.steps is None else self.steps
+        if size is None or not 0 < size < math.inf:
+            unit = "minutes" if self.steps is None else "steps"
+            raise ValueError(f"a budget of {size} {unit} is no training; it must be positive")
+
+    def spent(self, step: int, seconds: float) -> float:
+        """The fraction that is used up."""
+        return step / self.steps if self.steps else seconds / (60 * (self.minutes or 1))
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a watcher of the training is told after every step."""
+
+    step: int
+    fraction: float
+    seconds: float
+    left: float
+    loss: float
+
+
+class Batches:
+    """Random patches of the training fields at every level, a pure function of (seed, step, rank).
+
+    A patch of level l is cut from the field at full resolution at any offset, mirrored
+    and transposed at random (periodic fields are cut across their edges), then
+    coarse-grained l times. ``mirror=False`` for fields that have no such symmetry.
+    All lattices of a batch hold about the same number of sites.
+    """
+
+    def __init__(
+        self, model: Cascade, fields: Float[Tensor, "B C *L"], seed: int, mirror: bool = True, sites: int = 7_200
+    ) -> None:
+        self.model, self.fields, self.seed, self.mirror, self.sites = model, fields, seed, mirror, sites
+        self.lattice = tuple(fields.shape[2:])
+        self.share = [0.5**level for level in range(model.levels)]
+
+    def __call__(self, step: int, rank: int = 0) -> tuple[int, Tensor, Tensor, Tensor, int]:
+        """``(level, fine patches, t, noise, margin)``, the margin being what does not count in the loss."""
+        generator = torch.Generator().manual_seed(hash((self.seed, step, rank)) % 2**63)
+        model, b = self.model, self.model.step.factor
+        level = int(torch.multinomial(torch.tensor(self.share), 1, generator=generator))
+        unit = b ** (level + 1)
+        patch = tuple(min(30, n // unit) for n in self.lattice)
+        count = max(1, round(self.sites / math.prod(patch)))
+        fine = torch.stack([self._patch(tuple(unit * p for p in patch), generator) for _ in range(count)])
+        for _ in range(level):
+            fine = model.step.coarsen(fine)
+        t = (torch.arange(count) + torch.rand(1, generator=generator)) / count
+        channels = model.channels * model.step.bands(model.dimension)
+        noise = torch.randn(count, channels, *patch, generator=generator)
+        cut = self.model.boundary == "periodic" and any(unit * p < n for p, n in zip(patch, self.lattice, strict=True))
+        return level, fine, t, noise, min(MARGIN, (min(patch) - 1) // 3) if cut else 0
+
+    def _patch(self, size: tuple[int, ...], generator: torch.Generator) -> Tensor:
+        def draw(n: int) -> int:
+            return int(torch.randint(n, (1,), generator=generator))
+
+        x = self.fields[draw(len(self.fields))]
+        for axis, (n, s) in enumerate(zip(self.lattice, size, strict=True), start=1):
+            start = draw(n) if self.model.boundary == "periodic" else draw(n - s + 1)
+            x = x.index_select(axis, ((start + torch.arange(s)) % n).to(x.device))
+            if self.mirror and draw(2):
+                x = x.flip(axis)
+        if self.mirror and len(size) > 1 and len(set(size)) == 1 and draw(2):
+            x = x.transpose(1, 2)
+        return x
+
+
+class Trainer:
+    """AdamW with a warm-up and a cosine decay, an exponential moving average, and checkpoints.
+
+    The state after step n is a pure function of (data, settings, n / N), so a run of N
+    steps that is killed and resumed ends with the weights of an unbroken one, bit for bit,
+    on the same machine with the same number of threads.
+    """
+
+    def __init__(
+        self,
+        model: Cascade,
+        fields: Float[Tensor, "B C *L"],
+        folder: Path,
+        budget: Budget,
+        seed: int = 0,
+        learning_rate: float = 2e-3,
+        device: str = "auto",
+        precision: str = "auto",
+        mirror: bool = True,
+        checkpoint_seconds: float = 55.0,
+    ) -> None:
+        if not 0 < learning_rate < math.inf:
+            raise ValueError(f"the learning rate is {learning_rate}; it must be positive, such as 0.002")
+        self.fields, self.folder, self.budget = fields, folder, budget
+        self.seed, self.learning_rate, self.mirror = seed, learning_rate, mirror
+        self.checkpoint_seconds = checkpoint_seconds
+        precision = choose_precision(precision, device)
+        AcceleratorState._reset_state(reset_partial_state=True)  # an earlier training may have had another device
+        unused = DistributedDataParallelKwargs(find_unused_parameters=True)  # a step trains one level
+        self.accelerator = Accelerator(mixed_precision=precision, cpu=device == "cpu", kwargs_handlers=[unused])
+        self.settings = {
+            **model.configuration,
+            "seed": seed,
+            "learning_rate": learning_rate,
+            "mirror": mirror,
+            "precision": precision,
+            "processes": self.accelerator.num_processes,
+            "data": fingerprint(fields),
+        }
+        self.model = model.to(self.accelerator.device)
+        self.weights = dict(model.named_parameters())
+        self.average = {name: p.detach().clone() for name, p in self.weights.items()}
+        self.optimizer = torch.optim.AdamW(self.weights.values(), lr=learning_rate, betas=(0.9, 0.99), fused=True)
+        for p in self.weights.values():  # as the first step would make them: a checkpoint holds all from the start
+            zero = torch.zeros((), dtype=torch.float32, device=p.device)
+            moments = {"exp_avg": torch.zeros_like(p), "exp_avg_sq": torch.zeros_like(p)}
+            self.optimizer.state[p] = {"step": zero, **moments}
+        self.step, self.seconds = 0, 0.0
+        self.records: list[dict[str, Any]] = []
+        self.recent: list[tuple[int, float]] = []
+
+    @property
+    def finished(self) -> bool:
+        """Whether the budget is spent."""
+        return self.budget.spent(self.step, self.seconds) >= 1
+
+    def run(self, watch: Callable[[Progress], None] | None = None) -> None:
+        """Train until the budget is spent; on Ctrl-C finish the step, save and raise ``KeyboardInterrupt``."""
+        network, optimizer = self.accelerator.prepare(self.model, self.optimizer)
+        device = self.accelerator.device
+        fields = self.model.normalise(self.fields.to(device)).to(self.model.dtype)
+        batches = Batches(self.model, fields, self.seed, self.mirror)
+        self.save()
+        began, saved, stop = time.monotonic() - self.seconds, time.monotonic(), False
+        with interrupts() as interrupted:
+            while not self.finished and not stop:
+                loss = self._advance(network, optimizer, batches)
+                self.seconds = self._agreed(time.monotonic() - began)
+                if watch:
+                    watch(self._progress(loss))
+                if time.monotonic() - saved > self.checkpoint_seconds:
+                    self.save()
+                    saved = time.monotonic()
+                stop = self._agreed(float(interrupted())) > 0
+            self.save()
+        if stop:
+            raise KeyboardInterrupt(f"step {self.step} is saved in {self.folder}")
+
+    def _advance(self, network: Any, optimizer: Any, batches: Batches) -> float:
+        """One optimizer step; a loss that is not finite stops the run before it touches the weights."""
+        level, fine, t, noise, margin = batches(self.step, self.accelerator.process_index)
+        with self.accelerator.autocast():
+            loss = network(fine, level, t.to(fine), noise.to(fine), margin).mean()
+        optimizer.zero_grad()
+        self.accelerator.backward(loss)
+        value = self._agreed(float(loss.detach()))
+        slope = float(self.accelerator.clip_grad_norm_(list(self.weights.values()), 1.0) or 0)
+        if not math.isfinite(value + slope):
+            self.save()
+            raise ValueError(
+                f"the loss became {value} (gradient {slope}) at step {self.step}, level {level}; the state before is "
+                f"in {self.folder}: look for extreme values in the field, or train anew with a smaller learning rate"
+            )
+        for group in optimizer.param_groups:
+            group["lr"] = self.learning_rate * self._pace()
+        optimizer.step()
+        self.step += 1
+        decay = min(0.999, (1 + self.step) / (10 + self.step))
+        with torch.no_grad():
+            for name, weight in self.weights.items():
+                self.average[name].lerp_(weight, 1 - decay)
+        self._record(level, value)
+        return value
+
+    def _pace(self) -> float:
+        """The learning rate over its peak: 100 steps up, then half a cosine down."""
+        fraction = self.budget.spent(self.step, self.seconds)
+        return min(1.0, (self.step + 1) / 100) * (0.5 * (1 + math.cos(math.pi * fraction)) + 1e-3)
+
+    def _agreed(self, value: float) -> float:
+        """The mean over all processes, so that they decide alike."""
+        if self.accelerator.num_processes == 1:
+            return value
+        shared = torch.tensor(value, dtype=torch.float32, device=self.accelerator.device)
+        return float(self.accelerator.reduce(shared, "mean"))  # pyright: ignore[reportArgumentType]
+
+    def _progress(self, loss: float) -> Progress:
+        done = max(1e-9, self.budget.spent(self.step, self.seconds))
+        return Progress(self.step, min(1.0, done), self.seconds, self.seconds * max(0.0, 1 / done - 1), loss)
+
+    def _record(self, level: int, loss: float, every: int = 50) -> None:
+        self.recent.append((level, loss))
+        if self.step % every == 0:
+            levels = {str(k): [v for q, v in self.recent if q == k] for k in range(self.model.levels)}
+            means = {k: sum(v) / len(v) for k, v in levels.items() if v}
+            total = sum(v for _, v in self.recent) / len(self.recent)
+            self.records.append(
+                {"step": self.step, "seconds": round(self.seconds, 3), "loss": total, "level_losses": means}
+            )
+            self.recent = []
+
+    # --- checkpoints -----------------------------------------------------------------------
+
+    def save(self) -> None:
+        """Write the model (averaged weights), the history, and last the state that they belong to."""
+        if not self.accelerator.is_main_process:
+            return
+        averaged = {name: self.average.get(name, tensor) for name, tensor in self.model.state()}
+        storage.save(self.folder, self.model.configuration, self.model.metadata, averaged)
+        storage.write_text(self.folder / HISTORY, "".join(json.dumps(r) + "\n" for r in self.records))
+        now = {"step": self.step, "seconds": self.seconds, "recent": self.recent, "settings": self.settings}
+        notes = {name: json.dumps(value) for name, value in now.items()}
+        storage.write_tensors(self.folder / CHECKPOINT, self._state(), notes)
+
+    def resume(self) -> None:
+        """Go on from the folder's checkpoint, which must come from the same data and settings."""
+        path = check_resumable(self.folder)
+        try:
+            notes = {name: json.loads(value) for name, value in storage.read_notes(path).items()}
+            lines = map(json.loads, (self.folder / HISTORY).read_text(encoding="utf-8").splitlines())
+            then = notes["settings"]
+            self.step, self.seconds = int(notes["step"]), float(notes["seconds"])
+            self.recent = [(int(k), float(v)) for k, v in notes["recent"]]
+            self.records = [r for r in lines if r["step"] <= self.step]
+        except (OSError, KeyError, TypeError, json.JSONDecodeError):
+            raise ValueError(f"the checkpoint in {self.folder} is damaged; train anew with --overwrite") from None
+        for name, now in self.settings.items():
+            if then.get(name) != now:
+                raise ValueError(
+                    f"the training in {self.folder} was begun with {name} = {then.get(name)}, not {now}; "
+                    "resume it with the same, or begin another with --overwrite"
+                )
+        storage.read_tensors(path, self._state())
+
+    def _state(self) -> dict[str, Tensor]:
+        """Everything a step depends on, by name."""
+        tensors = {f"model/{name}": tensor for name, tensor in self.model.state()}
+        tensors |= {f"average/{name}": tensor for name, tensor in self.average.items()}
+        for name, parameter in self.weights.items():
+            tensors |= {f"optimizer/{name}/{key}": value for key, value in self.optimizer.state[parameter].items()}
+        return tensors
+
+
+def check_resumable(folder: Path) -> Path:
+    """The checkpoint of a folder; ``ValueError`` if there is none."""
+    path = folder / CHECKPOINT
+    if not path.is_file():
+        raise ValueError(f"there is no checkpoint in {folder} to resume from; train without --resume")
+    return path
+
+
+def fingerprint(fields: Float[Tensor, "B C *L"]) -> str:
+    """A short hash of the values, their shape and their type."""
+    values = fields.detach().cpu().contiguous().numpy()
+    digest = hashlib.blake2b(values.data, digest_size=8)
+    digest.update(f"{values.shape} {values.dtype}".encode())
+    return digest.hexdigest()
+
+
+@contextmanager
+def interrupts() -> Iterator[Callable[[], bool]]:
+    """Ctrl-C and SIGTERM wait: the function that is yielded says whether one came, to be asked between two steps."""
+    came: list[int] = []
+    if threading.current_thread() is not threading.main_thread():  # signals reach only that one
+        yield lambda: False
+        return
+    before = {s: signal.signal(s, lambda number, _: came.append(number)) for s in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: bool(came)
+    finally:
+        for s, handler in before.items():
+            signal.signal(s, handler)
+
+
+def choose_precision(precision: str, device: str) -> str:
+    """accelerate's name for the arithmetic of training; ``auto`` takes bfloat16 where the hardware has it."""
+    known = {"float32": "no", "bfloat16": "bf16"}
+    if precision in known:
+        return known[precision]
+    if precision != "auto":
+        raise ValueError(f"unknown precision {precision!r}; known are auto, float32 and bfloat16")
+    if device != "cpu" and torch.cuda.is_available():
+        return "bf16" if torch.cuda.is_bf16_supported() else "no"
+    return "bf16" if torch.cpu._is_avx512_bf16_supported() else "no"

@@ -1,0 +1,182 @@
+"""Samplers on Gaussian data, where each is linear: its gain and its order can be read off exactly."""
+
+import math
+
+import pytest
+import torch
+
+from rgdm.model.samplers import Ancestral, Ddim, Heun, TrigonometricFlow
+from rgdm.process.forward import ForwardProcess
+from rgdm.process.schedule import NoisyStep, Staggered, Trigonometric, VariancePreserving
+from rgdm.scale.basis import Fourier, Pyramid, Site
+from rgdm.scale.operators import BlockSpin
+
+pytestmark = pytest.mark.usefixtures("float64")
+
+DETERMINISTIC = [Ddim, Heun, TrigonometricFlow]
+VARIANCES = (0.2, 0.5, 0.9, 1.0, 1.5, 4.0)
+PLAIN = ForwardProcess(Site(), Trigonometric())
+STAGGERED = {
+    "Fourier, one octave at a time": ForwardProcess(Fourier(), Staggered(1.0, 4)),
+    "Fourier, two octaves at a time": ForwardProcess(Fourier(), Staggered(2.0, 4)),
+    "pyramid, half an octave at a time": ForwardProcess(Pyramid(BlockSpin(2), 3), Staggered(0.5, 4)),
+}
+
+
+class Posterior:
+    """The exact E[z_0 | z_t] of independent modes z_0 ~ N(0, variance), which counts how often it is asked."""
+
+    def __init__(self, process, variance):
+        self.process, self.variance, self.calls = process, variance, 0
+
+    def __call__(self, z, t):
+        self.calls += 1
+        alpha, sigma = self.process.marginal(t, tuple(z.shape[2:]))
+        return alpha * self.variance * z / (alpha**2 * self.variance + sigma**2)
+
+
+def variances(*values):
+    return torch.tensor(values, dtype=torch.float64).reshape(1, 1, -1)
+
+
+def gain(sampler, process, variance):
+    """What the sampler multiplies each mode by, from t = 1 to t = 0."""
+    return sampler(Posterior(process, variance), process, torch.ones_like(variance))
+
+
+def deviation(sampler, process, variance):
+    """The standard deviation of a stochastic sampler's result: its response to the start and to every draw."""
+    inputs = sampler.steps + 1
+    unit = torch.eye(inputs).reshape(inputs, inputs, *[1] * (variance.dim() - 1))
+    start = unit[0] * torch.ones_like(variance)
+    response = sampler(Posterior(process, variance), process, start, lambda i: unit[i + 1] * torch.ones_like(variance))
+    return response.square().sum(0, keepdim=True).sqrt()
+
+
+def order(result, make, steps):
+    """Minus the slope of log error over log steps, mode by mode."""
+    errors = torch.stack([(result(make(n)) - 1).abs().flatten() for n in steps]).log()
+    x = torch.tensor(steps, dtype=torch.float64).log()
+    x = x - x.mean()
+    return -(x @ errors) / x.square().sum()
+
+
+@pytest.mark.parametrize(("sampler", "expected"), [(Ddim, 1), (Heun, 2), (TrigonometricFlow, 2)])
+def test_the_error_of_the_gain_falls_with_the_order_of_the_sampler(sampler, expected):
+    s = variances(0.2, 0.5, 1.5, 2.5)
+    measured = order(lambda made: gain(made, PLAIN, s) / s.sqrt(), sampler, (32, 64, 128))
+    assert float((measured - expected).abs().max()) < 0.15
+
+
+def test_the_ancestral_variance_converges_at_first_order():
+    s = variances(0.2, 0.5, 1.0, 1.5, 4.0)
+    measured = order(lambda made: deviation(made, PLAIN, s) / s.sqrt(), Ancestral, (64, 128, 256, 512))
+    assert float((measured - 1).abs().max()) < 0.15
+
+
+@pytest.mark.parametrize("sampler", [*DETERMINISTIC, Ancestral])
+@pytest.mark.parametrize("process", STAGGERED.values(), ids=STAGGERED)
+def test_every_mode_of_a_staggered_process_comes_to_its_own_variance(sampler, process):
+    lattice = (8, 16)
+    s = 1 / (0.3 + process.basis.wavenumber(lattice)[None, None])
+    measure = deviation if sampler is Ancestral else gain
+    coarse, fine = ((measure(sampler(n), process, s) / s.sqrt() - 1).abs().max() for n in (20, 80))
+    limit = 0.2 if sampler in (Ddim, Ancestral) else 0.02
+    assert float(fine) < limit
+    assert float(fine) < 0.5 * float(coarse)
+
+
+@pytest.mark.parametrize("sampler", [*DETERMINISTIC, Ancestral])
+def test_a_variance_preserving_process_comes_to_the_variance_of_the_data(sampler):
+    process, s = ForwardProcess(Site(), VariancePreserving()), variances(*VARIANCES)
+    measure = deviation if sampler is Ancestral else gain
+    torch.testing.assert_close(measure(sampler(200), process, s), s.sqrt(), rtol=0.05, atol=0)
+
+
+@pytest.mark.parametrize("sampler", [Heun, TrigonometricFlow])
+@pytest.mark.parametrize("steps", [1, 2, 3, 8])
+@pytest.mark.parametrize("process", [PLAIN, *STAGGERED.values()], ids=["plain", *STAGGERED])
+def test_white_data_of_unit_variance_are_exact_in_any_number_of_steps(sampler, steps, process):
+    s = torch.ones(1, 1, 8, 8)
+    z = torch.randn(1, 1, 8, 8)
+    torch.testing.assert_close(sampler(steps)(Posterior(process, s), process, z), z, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 5, 16])
+def test_ddim_loses_variance_even_of_white_data(steps):
+    expected = math.cos(math.pi / 2 / steps) ** steps
+    torch.testing.assert_close(gain(Ddim(steps), PLAIN, variances(1.0)), variances(expected), rtol=0, atol=1e-12)
+
+
+def test_in_one_step_ddim_gives_the_mean_of_the_data():
+    z, mean = torch.randn(2, 1, 4, 4), torch.randn(2, 1, 4, 4)
+    torch.testing.assert_close(Ddim(1)(lambda z, t: mean, PLAIN, z), mean)
+
+
+def test_in_one_step_the_flow_and_heun_go_along_the_first_velocity():
+    z, mean = torch.randn(2, 1, 4, 4), torch.randn(2, 1, 4, 4)
+    for sampler in (Heun(1), TrigonometricFlow(1)):
+        torch.testing.assert_close(sampler(lambda z, t: mean, PLAIN, z), z + math.pi / 2 * mean)
+
+
+def test_two_steps_of_the_flow_are_adams_bashforth_by_hand():
+    s, h = 2.0, math.pi / 4
+    middle = 1.0  # at the pure noise the estimate is 0, and so is the velocity
+    data = math.cos(h) * s * middle / (math.cos(h) ** 2 * s + math.sin(h) ** 2)
+    noise = (middle - math.cos(h) * data) / math.sin(h)
+    velocity = math.cos(h) * noise - math.sin(h) * data
+    torch.testing.assert_close(gain(TrigonometricFlow(2), PLAIN, variances(s)), variances(middle - 1.5 * h * velocity))
+
+
+@pytest.mark.parametrize("steps", [1, 4])
+@pytest.mark.parametrize("sampler", [Ddim, Ancestral])
+def test_a_known_datum_is_returned_exactly(sampler, steps):
+    datum = torch.randn(1, 2, 8, 8)
+    process = STAGGERED["pyramid, half an octave at a time"]
+    result = sampler(steps)(lambda z, t: datum, process, torch.randn(1, 2, 8, 8), lambda i: torch.randn(1, 2, 8, 8))
+    torch.testing.assert_close(result, datum)
+
+
+@pytest.mark.parametrize("sampler", [*DETERMINISTIC, Ancestral])
+@pytest.mark.parametrize("steps", [1, 3, 7])
+def test_no_step_makes_a_nan_where_modes_are_frozen(sampler, steps):
+    process = ForwardProcess(Pyramid(BlockSpin(2), 2), Staggered(0.05, 3))
+    z = torch.randn(1, 1, 8, 8)
+    assert bool(sampler(steps)(Posterior(process, 2.0), process, z, lambda i: z).isfinite().all())
+
+
+@pytest.mark.parametrize("sampler", DETERMINISTIC)
+def test_a_chain_that_keeps_its_coarse_field_gives_it_back(sampler):
+    process = ForwardProcess(Pyramid(BlockSpin(2), 2), NoisyStep(0.5, 2))
+    z, known = torch.randn(2, 1, 1, 8, 8)
+    alpha, sigma = process.marginal(torch.ones(1), (8, 8))
+    start = alpha * known + sigma * z
+    result = sampler(400)(lambda z, t: known, process, start)
+    torch.testing.assert_close(result[..., :2, :2], known[..., :2, :2], rtol=0, atol=0.02)
+
+
+@pytest.mark.parametrize("sampler", [*DETERMINISTIC, Ancestral])
+@pytest.mark.parametrize("steps", [1, 2, 5])
+def test_the_evaluations_are_as_many_as_announced(sampler, steps):
+    made, posterior = sampler(steps), Posterior(PLAIN, 1.0)
+    made(posterior, PLAIN, torch.zeros(1, 1, 4), lambda i: torch.zeros(1, 1, 4))
+    assert posterior.calls == made.evaluations
+
+
+@pytest.mark.parametrize("sampler", [*DETERMINISTIC, Ancestral])
+def test_members_of_a_batch_do_not_touch_each_other(sampler):
+    z, draws = torch.randn(3, 1, 8), torch.randn(5, 3, 1, 8)
+    both = sampler(5)(Posterior(PLAIN, 2.0), PLAIN, z, lambda i: draws[i])
+    alone = sampler(5)(Posterior(PLAIN, 2.0), PLAIN, z[1:2], lambda i: draws[i, 1:2])
+    assert torch.equal(both[1:2], alone)
+
+
+def test_the_ancestral_sampler_asks_for_its_noise():
+    with pytest.raises(ValueError, match="it needs the argument `draw`"):
+        Ancestral(2)(Posterior(PLAIN, 1.0), PLAIN, torch.zeros(1, 1, 4))
+
+
+@pytest.mark.parametrize("sampler", [*DETERMINISTIC, Ancestral])
+def test_a_sampler_without_steps_is_refused(sampler):
+    with pytest.raises(ValueError, match="0 sampling steps; at least 1 is needed"):
+        sampler(0)

@@ -1,0 +1,129 @@
+"""Schedules: laws that all obey, closed forms and limits of each."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rgdm.process.schedule import NoisyStep, Staggered, Trigonometric, VariancePreserving
+
+pytestmark = pytest.mark.usefixtures("float64")
+
+SCHEDULES = {
+    "VariancePreserving": VariancePreserving(),
+    "Trigonometric": Trigonometric(),
+    "Staggered(0.1)": Staggered(0.1, 4),
+    "Staggered(2)": Staggered(2.0, 4),
+    "NoisyStep": NoisyStep(0.7, 3),
+    "NoisyStep of factor 3": NoisyStep(0.7, 3, factor=3),
+}
+every_schedule = pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=SCHEDULES)
+times = st.floats(0, 1)
+
+
+def octaves(*numbers: float) -> torch.Tensor:
+    """Wavenumbers so many octaves below the pixel's."""
+    return math.pi * 2.0 ** -torch.tensor(numbers, dtype=torch.float64)
+
+
+K = torch.cat([octaves(0, 0.5, 1, 1.5, 2, 2.5, 3.5, 9), torch.tensor([0.0, 4.4], dtype=torch.float64)])
+
+
+@every_schedule
+@given(times, times)
+def test_signal_over_noise_never_rises_with_time(schedule, one, two):
+    alpha, sigma = schedule(torch.tensor([min(one, two), max(one, two)]), K)
+    assert bool((alpha[0] * sigma[1] >= alpha[1] * sigma[0] - 1e-15).all())
+
+
+@every_schedule
+def test_time_zero_is_data(schedule):
+    alpha, sigma = schedule(torch.zeros(2), K)
+    assert torch.equal(alpha, torch.ones(2, 1, len(K)))
+    assert torch.equal(sigma, torch.zeros(2, 1, len(K)))
+
+
+@every_schedule
+@given(st.lists(times, min_size=1, max_size=3), st.lists(st.integers(1, 4), min_size=1, max_size=3))
+def test_each_time_and_mode_has_a_finite_amplitude_of_its_own(schedule, t, lattice):
+    for amplitude in schedule(torch.tensor(t), torch.rand(*lattice)):
+        assert amplitude.shape == (len(t), 1, *lattice)
+        assert bool(((amplitude >= 0) & amplitude.isfinite()).all())
+
+
+@pytest.mark.parametrize("name", ["VariancePreserving", "Trigonometric", "Staggered(0.1)", "Staggered(2)"])
+@given(times)
+def test_unit_variance_stays_unit_variance(name, t):
+    alpha, sigma = SCHEDULES[name](torch.tensor([t]), K)
+    torch.testing.assert_close(alpha**2 + sigma**2, torch.ones(1, 1, len(K)), rtol=0, atol=1e-14)
+
+
+def test_the_variance_preserving_signal_decays_at_the_rate_beta():
+    t = torch.tensor([0.37], requires_grad=True)
+    alpha, _ = VariancePreserving(0.2, 8.0)(t, torch.ones(1))
+    (rate,) = torch.autograd.grad(alpha.log().sum(), t)
+    torch.testing.assert_close(rate, -torch.tensor([0.2 + 0.37 * 7.8]) / 2)
+
+
+def test_the_trigonometric_angle_runs_at_constant_speed():
+    t = torch.linspace(0, 1, 7)
+    alpha, sigma = Trigonometric()(t, torch.ones(1))
+    torch.testing.assert_close(torch.atan2(sigma, alpha).flatten(), math.pi / 2 * t)
+
+
+@pytest.mark.parametrize("schedule", [Trigonometric(), Staggered(0.1, 4), Staggered(2.0, 4)], ids=["trig", "0.1", "2"])
+def test_at_the_end_nothing_of_the_data_is_left(schedule):
+    alpha, sigma = schedule(torch.ones(1), K)
+    assert not alpha.any()
+    assert torch.equal(sigma, torch.ones_like(sigma))
+
+
+@given(times)
+def test_a_very_wide_stagger_is_trigonometric(t):
+    wide, plain = (schedule(torch.tensor([t]), K) for schedule in (Staggered(1e9, 4), Trigonometric()))
+    torch.testing.assert_close(wide, plain, rtol=0, atol=1e-8)
+
+
+@given(times)
+def test_a_narrow_stagger_takes_one_octave_at_a_time(t):
+    alpha, sigma = Staggered(0.3, 4)(torch.tensor([t]), octaves(0, 1, 2, 3))
+    assert int(((alpha > 0) & (sigma > 0)).sum()) <= 1
+
+
+@pytest.mark.parametrize("width", [0.1, 1.0, 5.0])
+@given(times)
+def test_a_stagger_takes_the_finest_octave_first(width, t):
+    alpha, sigma = Staggered(width, 4)(torch.tensor([t]), octaves(0, 1, 2, 3))
+    assert bool((torch.atan2(sigma, alpha).diff() <= 0).all())
+
+
+def test_an_octave_of_a_stagger_starts_when_the_finer_one_has_come_its_part_of_the_width():
+    width = 2.0
+    t = torch.tensor([1 / (3 + width)])  # octave 1 is about to start
+    alpha, sigma = Staggered(width, 4)(t, octaves(0, 1, 2))
+    torch.testing.assert_close(torch.atan2(sigma, alpha).flatten(), torch.tensor([math.pi / 4, 0, 0]))
+
+
+def test_a_noisy_step_heats_a_mode_until_it_is_integrated_out():
+    alpha, sigma = NoisyStep(0.5, 2)(torch.tensor([0.0, 0.25, 0.5, 0.75, 1.0]), octaves(0.5, 1.5, 2.5))
+    assert alpha[:, 0].tolist() == [[1, 1, 1], [1, 1, 1], [0, 1, 1], [0, 1, 1], [0, 0, 1]]
+    variance = [[0, 0, 0], [0.25] * 3, [0.5] * 3, [0.5, 0.75, 0.75], [0.5, 1, 1]]
+    torch.testing.assert_close(sigma[:, 0] ** 2, torch.tensor(variance))
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: VariancePreserving(2.0, 1.0), "beta_min = 2.0, beta_max = 1.0"),
+        (lambda: VariancePreserving(-1.0, 1.0), "beta_min = -1.0"),
+        (lambda: Staggered(0.0, 3), "width = 0.0"),
+        (lambda: Staggered(1.0, 0), "octaves = 0"),
+        (lambda: NoisyStep(0.0, 2), "beta = 0.0"),
+        (lambda: NoisyStep(1.0, 0), "levels = 0"),
+    ],
+)
+def test_an_impossible_schedule_is_refused(make, words):
+    with pytest.raises(ValueError, match=words):
+        make()

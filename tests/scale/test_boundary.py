@@ -1,0 +1,38 @@
+"""Beyond the edge: numpy.pad as the oracle."""
+
+import jaxtyping
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rgdm.scale.boundary import check_boundary, extend
+
+pytestmark = pytest.mark.usefixtures("float64")
+
+MODES = {"periodic": "wrap", "reflect": "symmetric"}
+
+
+@pytest.mark.parametrize("boundary", MODES)
+@given(st.lists(st.integers(1, 5), min_size=1, max_size=3), st.integers(0, 13))
+def test_a_field_continues_as_numpy_pads_it_at_any_width(boundary, lattice, width):
+    x = torch.randn(2, 1, *lattice)
+    expected = np.pad(x.numpy(), [(0, 0), (0, 0)] + [(width, width)] * len(lattice), mode=MODES[boundary])
+    assert np.array_equal(extend(x, width, boundary).numpy(), expected)
+
+
+def test_the_two_boundaries_differ():
+    x = torch.arange(3.0).reshape(1, 1, 3)
+    assert extend(x, 1, "periodic").tolist() == [[[2, 0, 1, 2, 0]]]
+    assert extend(x, 1, "reflect").tolist() == [[[0, 0, 1, 2, 2]]]
+
+
+def test_an_unknown_boundary_is_refused():
+    with pytest.raises(ValueError, match="boundary is 'open'; it must be 'periodic' or 'reflect'"):
+        check_boundary("open")
+
+
+def test_the_suite_checks_annotations_at_every_call():
+    with pytest.raises(jaxtyping.TypeCheckError):
+        extend(torch.zeros(1, 1, 3, dtype=torch.int64), 1, "periodic")

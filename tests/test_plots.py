@@ -1,0 +1,107 @@
+import io
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from PIL import Image
+
+from rgdm import plots
+from rgdm.plots.curves import _level_losses, _running_median
+from rgdm.plots.relief import guess_kind
+
+
+def rough(*shape):
+    return np.random.default_rng(0).standard_normal(shape).cumsum(-1)
+
+
+def opened(figure):
+    assert isinstance(figure, Figure)
+    return Image.open(io.BytesIO(plots.figure_to_png(figure, dpi=60)))
+
+
+@pytest.mark.parametrize("lattice", [(32,), (16, 24), (8, 16, 16)])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_fields_of_every_dimension_can_be_drawn(lattice, channels):
+    truth = rough(2, channels, *lattice)
+    coarse = rough(2, channels, *(n // 4 for n in lattice))
+    assert opened(plots.refinement(truth, coarse, truth, rough(4, 2, channels, *lattice), units="m")).width > 300
+    assert opened(plots.trajectory([coarse[0], truth[0]])).width > 300
+    assert opened(plots.generated(truth[0], [n // 2 for n in lattice])).width > 100
+
+
+def test_flat_terrain_is_half_bright_and_the_slope_that_faces_north_west_is_brighter():
+    flat = plots.hillshade(np.zeros((5, 5)), 1.0)
+    assert np.allclose(flat, 0.5)
+    y, x = np.mgrid[:9, :9]
+    south_east_rise, north_west_rise = plots.hillshade(x + y, 1.0), plots.hillshade(-x - y, 1.0)
+    assert south_east_rise.min() > 0.55 and north_west_rise.max() < 0.45
+
+
+def test_a_look_colours_equal_values_alike_in_every_panel():
+    fields = rough(2, 1, 16, 16)
+    look = plots.Look.of(fields, "diverging")
+    a, b = look.picture(fields[0]), look.picture(fields[0] * 0 + fields[0, 0, 3, 4])
+    assert np.allclose(a[3, 4], b[0, 0])
+
+
+def test_the_diverging_look_is_symmetric_about_zero():
+    look = plots.Look.of(np.array([-1.0, 0, 0, 3]).reshape(1, 1, 2, 2), "diverging")
+    assert look.values[0] == -look.values[-1]
+    assert np.ptp(look.picture(np.zeros((1, 2, 2)))[0, 0]) < 0.05
+
+
+def test_sea_and_land_meet_at_zero():
+    field = np.linspace(-4000, 900, 400).reshape(1, 1, 20, 20)
+    shore = plots.Look.of(field, "terrain").scale.to_rgba(np.array([-2.0, 2.0]))
+    assert shore[0, 2] > 0.8 and shore[1, 1] > shore[1, 2]
+
+
+@pytest.mark.parametrize("kind", ["terrain", "relief", "diverging"])
+def test_constant_and_one_sided_fields_can_be_drawn(kind):
+    for field in (np.zeros((1, 1, 4, 4)), np.full((1, 1, 4, 4), -7.0), -1 - rough(1, 1, 8, 8) ** 2):
+        picture = plots.Look.of(field, kind).picture(field[0])
+        assert np.isfinite(picture).all() and 0 <= picture.min() <= picture.max() <= 1
+
+
+def test_the_kind_of_look_is_guessed():
+    noise = np.random.default_rng(0).standard_normal((2, 1, 32, 32))
+    assert guess_kind(noise) == "diverging"
+    assert guess_kind(noise + 5) == "relief"
+    assert guess_kind(rough(1, 3, 4, 4)) == "rgb"
+
+
+def test_bad_input_is_one_sentence():
+    field = rough(1, 2, 4, 4)
+    with pytest.raises(ValueError, match="terrain, relief, diverging, rgb"):
+        plots.Look.of(field, "pretty")
+    with pytest.raises(ValueError, match="2 channels"):
+        plots.Look.of(field, "rgb")
+    with pytest.raises(ValueError, match="without fields"):
+        plots.trajectory([])
+    with pytest.raises(ValueError, match="holds no loss"):
+        plots.training_curve([])
+
+
+def test_curves_bear_missing_errors_and_gaps():
+    levels = [{"1": 0.5} if i % 2 else {} for i in range(9)]
+    records = [{"step": i, "seconds": i, "loss": 1 / (i + 1), "level_losses": each} for i, each in enumerate(levels)]
+    assert set(_level_losses(records)) == {1}
+    assert np.isfinite(_running_median(_level_losses(records)[1])[1:]).all()
+    assert opened(plots.training_curve(records)).width > 100
+    scores = {
+        "about": {"factor": 2},
+        "rank_histogram": {"value": [1.2, 0.8, 1.0], "error": [None] * 3},
+        "detail_kurtosis": {"value": [9.0, 4], "error": [None] * 2, "truth": [8.0, 5], "truth_error": [None] * 2},
+        "octave_ratio": {"value": [1.0, 40], "error": [None] * 2, "edges": [0.5, 0.25, 0.125]},
+        "spectrum": {"wavenumber": [0.15, 0.3, 0.5]}
+        | {name: {"value": [3.0, 2, 1], "low": [2.0, 1, 0.5], "high": [4.0, 3, 2]} for name in ("truth", "ensemble")},
+    }
+    for draw in (plots.rank_histogram, plots.kurtosis_levels, plots.spectra):
+        assert opened(draw(scores)).width > 100
+
+
+def test_drawing_changes_no_global_style():
+    before = dict(mpl.rcParams)
+    plots.figure_to_png(plots.trajectory([rough(1, 8, 8)]))
+    assert dict(mpl.rcParams) == before

@@ -1,0 +1,172 @@
+import importlib
+import json
+import re
+import sys
+from html.parser import HTMLParser
+
+import pytest
+import torch
+import xarray as xr
+
+import rgdm
+from rgdm.evaluate import bicubic, judge, save_evaluation
+from rgdm.evaluate.baselines import block_mean
+from rgdm.report import gather, write_report
+from rgdm.report.table import number
+from rgdm.scale.operators import BlockSpin
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run folder as the commands leave it."""
+    folder = tmp_path_factory.mktemp("run")
+    truth, ensemble = torch.randn(3, 1, 16, 16), torch.randn(4, 3, 1, 16, 16)
+    coarse = block_mean(truth, 4)
+    baseline = {"bicubic": bicubic(coarse, 4)}
+    scores = judge(truth, ensemble, coarse, BlockSpin(2), 2, "reflect", baseline)
+    notes = {"units": "m", "name": "height <b>"}
+    save_evaluation(
+        folder / "evaluation", scores, truth, coarse, baseline["bicubic"], ensemble, [coarse[:1], truth[:1]], notes
+    )
+    (folder / "model").mkdir()
+    config = {"format": 1, "configuration": {"width": 4, "crop": [8, 8]}, "metadata": {"axes": ["latitude", "x"]}}
+    (folder / "model" / "config.json").write_text(json.dumps(config))
+    lines = [{"step": 50 * i, "seconds": i, "loss": 1 / (1 + i), "level_losses": {"0": 1}} for i in range(5)]
+    (folder / "model" / "history.jsonl").write_text("\n".join(map(json.dumps, lines)) + '\n{"step": 250, "sec')
+    samples = xr.Dataset({"height": (("sample", "latitude", "x"), torch.randn(2, 24, 16).numpy())})
+    samples.to_zarr(folder / "samples.zarr", consolidated=False)
+    return folder
+
+
+class Outline(HTMLParser):
+    """Tags that open and close, pictures, headings and links of a page."""
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.sources, self.alts = [], [], []
+
+    def handle_starttag(self, tag, attrs):
+        self.sources += [value for key, value in attrs if key in ("src", "href")]
+        self.alts += [dict(attrs).get("alt")] * (tag == "img")
+        if tag not in ("img", "meta", "link", "br"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def test_the_report_is_one_file_that_asks_for_nothing_else(run, tmp_path):
+    write_report(tmp_path / "report.html", [run])
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    outline = Outline()
+    outline.feed(page)
+    assert outline.open == []
+    assert len(outline.alts) == 7 and all(outline.alts)
+    assert all(source.startswith("data:") for source in outline.sources)
+    assert "@import" not in page and "url(" not in page
+    assert [p.name for p in tmp_path.iterdir()] == ["report.html"]
+
+
+def test_the_report_shows_every_number_and_escapes_names(run, tmp_path):
+    write_report(tmp_path / "report.html", [run])
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "<b>height" not in page and "height &lt;b&gt;" in page
+    scores = json.loads((run / "evaluation" / "scores.json").read_text())
+    for name in ("crps", "crps_over_bicubic", "energy_score", "spread_skill"):
+        assert number(scores[name]["value"], scores[name]["error"]) in re.sub("<[^>]*>", "", page)
+
+
+def test_parts_can_be_reported_alone(run, tmp_path):
+    for part in ("model", "evaluation", "samples.zarr"):
+        write_report(tmp_path / f"{part}.html", [run / part])
+        assert (tmp_path / f"{part}.html").stat().st_size > 3000
+
+
+def test_what_is_gathered_is_what_was_written(run):
+    material = gather([run])
+    assert len(material.history) == 5
+    assert material.samples[0].field.shape == (1, 24, 16)
+    assert material.attrs["crop"] == [8, 8] and material.attrs["units"] == "m"
+    with xr.open_zarr(run / "samples.zarr", consolidated=False) as stored:
+        assert (material.samples[0].field[0, 0] == stored["height"][0, -1].values).all()
+    assert material.evaluation is not None
+    assert (material.upright(material.evaluation.truth)[..., 0, :] == material.evaluation.truth[..., -1, :]).all()
+
+
+def test_variables_of_a_sample_file_are_its_channels(tmp_path):
+    parts = {name: (("member", "sample", "y", "x"), torch.randn(2, 1, 4, 4).numpy()) for name in "rgb"}
+    xr.Dataset(parts, attrs={"channels": "r,g,b"}).to_netcdf(tmp_path / "a.nc", engine="h5netcdf")
+    assert gather([tmp_path / "a.nc"]).samples[0].field.shape == (3, 4, 4)
+
+
+def test_an_existing_report_is_kept_unless_told_otherwise(run, tmp_path):
+    out = tmp_path / "report.html"
+    out.write_text("mine")
+    with pytest.raises(ValueError, match="pass --overwrite"):
+        write_report(out, [run / "model"])
+    assert out.read_text() == "mine"
+    write_report(out, [run / "model"], overwrite=True)
+    assert out.read_text() != "mine"
+
+
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda p: [], "something to report on"),
+        (lambda p: [p / "nowhere"], "does not exist"),
+        (lambda p: [p], "holds no model"),
+        (lambda p: [touch(p / "a.nc")], "cannot be read as a field"),
+        (lambda p: [touch(p / "a.png")], "holds no model"),
+        (lambda p: [touch(p / "config.json").parent], "is damaged"),
+    ],
+)
+def test_bad_sources_are_one_sentence_and_leave_nothing(tmp_path, make, message):
+    (tmp_path / "in").mkdir()
+    with pytest.raises(ValueError, match=message) as error:
+        write_report(tmp_path / "report.html", make(tmp_path / "in"))
+    assert "\n" not in str(error.value)
+    assert [p.name for p in tmp_path.iterdir()] == ["in"]
+
+
+def touch(path):
+    path.write_text("{")
+    return path
+
+
+def test_a_bad_line_in_the_middle_of_a_history_is_named(tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "history.jsonl").write_text('nonsense\n{"step": 1, "seconds": 1, "loss": 1}\n')
+    with pytest.raises(ValueError, match="line 1 of"):
+        gather([tmp_path])
+
+
+def test_a_report_in_a_missing_folder_or_on_a_folder_is_refused(run, tmp_path):
+    with pytest.raises(ValueError, match="does not exist; create it"):
+        write_report(tmp_path / "no" / "report.html", [run / "model"])
+    with pytest.raises(ValueError, match="is a folder"):
+        write_report(tmp_path, [run / "model"])
+
+
+def test_without_matplotlib_the_remedy_is_named(run, tmp_path, monkeypatch):
+    for name in [m for m in sys.modules if m.startswith(("rgdm.plots", "rgdm.report", "rgdm.evaluate"))]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.delattr(rgdm, "plots", raising=False)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    write_report = importlib.import_module("rgdm.report").write_report
+    with pytest.raises(ValueError, match=r"pip install 'rgdm\[report\]'"):
+        write_report(tmp_path / "report.html", [run / "model"])
+
+
+@pytest.mark.parametrize(
+    "value, error, shown",
+    [
+        (33.014, 6.56, "33.0 ± 6.6"),
+        (107.2, 17.1, "107 ± 17"),
+        (0.0, 0.0, "0"),
+        (9.1e-7, None, "9.1 × 10⁻⁷"),
+        (None, None, "–"),
+        (0.9999, 1e-5, "0.99990 ± 0.00001"),
+    ],
+)
+def test_numbers_are_rounded_by_their_errors(value, error, shown):
+    assert number(value, error) == shown
