@@ -117,7 +117,9 @@ def main() -> None:
     with commands.bar("sampling", options.samples) as show:
         fields = model.sample((SIDE, SIDE), options.samples, options.seed, watch=show).cpu()
     independent, _ = unwrap(simulate(options.simulated, options.seed + 1, "independent run"), 1, 2)
-    rows = [Row("training, s in all (parameters)", "", f"{seconds:.0f} ({sum(p.numel() for p in model.parameters())})")]
+    size = sum(p.numel() for p in model.parameters())
+    made = f"{options.model} (given)" if options.model else f"trained {seconds:.0f} s in all"
+    rows = [Row("the cascade", "", f"{made}, {size} parameters")]
     rows += compare(observables(fields, action), observables(independent, action))
     print(f"\n{len(fields)} samples, critical phi^4, L = {SIDE}\n\n{table(rows)}")
     torch.save(fields, options.out / "samples.pt")

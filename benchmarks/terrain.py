@@ -188,7 +188,9 @@ def main() -> None:
     model, seconds = cascade(options, options.out / "train.nc")
     found = ensembles(options, model, seconds)
     ours, largest = found[OURS], 512 if options.quick else (4096 if options.large else 2048)
-    rows = [Row("training, s in all (parameters)", "", f"{seconds:.0f} ({sum(p.numel() for p in model.parameters())})")]
+    size = sum(p.numel() for p in model.parameters())
+    made = f"{options.model} (given)" if options.model else f"trained {seconds:.0f} s in all"
+    rows = [Row("the cascade", "", f"{made}, {size} parameters")]
     rows += targets.crps_rows(found) + targets.calibration_rows(ours) + targets.shape_rows(ours)
     rows += targets.consistency_rows(model, ours) + targets.cost_rows(model, ours.coarse, largest)
     side, count = (480, 1) if options.quick else (1024, 4)

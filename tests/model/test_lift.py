@@ -31,23 +31,26 @@ def lift(x: torch.Tensor, step, boundary="periodic", objective="velocity", width
     return made
 
 
-def trained(steps: int) -> tuple[DiffusionLift, list[float]]:
-    """A lift trained on two-level fields, whose details a Gaussian cannot have, and its loss on a held-out batch."""
+def trained(steps: int, power: int = 3) -> tuple[DiffusionLift, list[float]]:
+    """A lift trained on fields x = g^power, and its loss on a held-out batch before and after."""
     torch.manual_seed(1)
-    data = rough(48, 1, (32, 32)).sign() + 0.05 * torch.randn(48, 1, 32, 32)
+    data = torch.randn(48, 1, 32, 32) ** power
     model = lift(data[:32], BlockSpin(2))
-    held_out, t = data[32:], torch.linspace(0.03, 0.97, 16)
-    noise = torch.randn(16, 3, 16, 16)
-    optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
-    losses = [float(model.loss(held_out, t, noise).mean())]
+    t, noise = torch.linspace(0.03, 0.97, 16), torch.randn(16, 3, 16, 16)
+
+    def held_out() -> float:
+        with torch.no_grad():
+            return float(model.loss(data[32:], t, noise).mean())
+
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+    losses = [held_out()]
     for _ in range(steps):
-        batch = data[:32][torch.randint(32, (8,))]
-        loss = model.loss(batch, torch.rand(8), torch.randn(8, 3, 16, 16)).mean()
+        batch, times = data[torch.randint(32, (16,))], (torch.arange(16) + torch.rand(1)) / 16
+        loss = model.loss(batch, times, torch.randn(16, 3, 16, 16)).mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    losses.append(float(model.loss(held_out, t, noise).mean()))
-    return model, losses
+    return model, [*losses, held_out()]
 
 
 @pytest.mark.parametrize("step", STEPS, ids=lambda s: type(s).__name__ + str(s.factor))
@@ -111,14 +114,13 @@ def test_temperature_widens_the_detail_about_its_prediction():
 
 def test_training_lowers_the_loss_on_fields_that_are_not_gaussian():
     _, (before, after) = trained(100)
-    assert after < 0.9 * before
+    assert after < 0.97 * before
 
 
-def test_on_gaussian_white_noise_there_is_nothing_to_learn():
-    x = torch.randn(16, 1, 32, 32)
-    model = lift(x, BlockSpin(2))
-    loss = model.loss(x, torch.linspace(0.03, 0.97, 16), torch.randn(16, 3, 16, 16))
-    assert abs(float(loss.mean()) - 1) < 0.05  # the variance of a velocity that cannot be known
+def test_on_white_gaussian_fields_there_is_nothing_to_learn():
+    _, (before, after) = trained(30, power=1)
+    assert abs(before - 1) < 0.05  # the variance of a velocity that cannot be known
+    assert after > 0.99 * before
 
 
 def test_two_trainings_from_one_seed_give_the_same_bits():

@@ -74,8 +74,9 @@ def test_the_trigonometric_angle_runs_at_constant_speed():
 
 
 @pytest.mark.parametrize("schedule", [Trigonometric(), Staggered(0.1, 4), Staggered(2.0, 4)], ids=["trig", "0.1", "2"])
-def test_at_the_end_nothing_of_the_data_is_left(schedule):
-    alpha, sigma = schedule(torch.ones(1), K)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_at_the_end_nothing_of_the_data_is_left(schedule, dtype):
+    alpha, sigma = schedule(torch.ones(1, dtype=dtype), K.to(dtype))
     assert not alpha.any()
     assert torch.equal(sigma, torch.ones_like(sigma))
 

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rgdm.scale.coarse_graining import Orthonormal
@@ -51,9 +51,11 @@ def field(operator: Orthonormal, shape, seed: int = 0) -> torch.Tensor:
 
 
 every_operator = pytest.mark.parametrize("operator", OPERATORS.values(), ids=OPERATORS)
+some = settings(max_examples=10)  # for each of the many operators
 
 
 @every_operator
+@some
 @given(shapes())
 def test_merge_undoes_split(operator, shape):
     x = field(operator, shape)
@@ -61,6 +63,7 @@ def test_merge_undoes_split(operator, shape):
 
 
 @every_operator
+@some
 @given(shapes())
 def test_split_undoes_merge(operator, shape):
     coarse, detail = (torch.randn_like(part) for part in operator.split(field(operator, shape)))
@@ -69,6 +72,7 @@ def test_split_undoes_merge(operator, shape):
 
 
 @every_operator
+@some
 @given(shapes())
 def test_split_keeps_the_norm(operator, shape):
     x = field(operator, shape)
@@ -77,6 +81,7 @@ def test_split_keeps_the_norm(operator, shape):
 
 
 @every_operator
+@some
 @given(shapes())
 def test_refine_is_the_adjoint_of_coarsen(operator, shape):
     x = field(operator, shape)
@@ -85,6 +90,7 @@ def test_refine_is_the_adjoint_of_coarsen(operator, shape):
 
 
 @every_operator
+@some
 @given(shapes())
 def test_white_noise_stays_white_because_coarsen_undoes_refine(operator, shape):
     y = torch.randn_like(operator.coarsen(field(operator, shape)))
@@ -92,6 +98,7 @@ def test_white_noise_stays_white_because_coarsen_undoes_refine(operator, shape):
 
 
 @every_operator
+@some
 @given(shapes())
 def test_the_fast_path_is_the_matrix_of_each_axis(operator, shape):
     x = field(operator, shape)
@@ -126,6 +133,7 @@ def test_channels_do_not_mix_and_detail_is_channel_major(operator):
 
 
 @pytest.mark.parametrize("name", COVARIANT)
+@some
 @given(shapes(), st.integers(-3, 3))
 def test_a_translation_by_b_translates_coarse_and_detail_by_one(name, shape, shift):
     operator, axes = OPERATORS[name], tuple(range(2, 2 + len(shape[2])))

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rgdm.scale.coarse_graining import Orthonormal
+from rgdm.scale.basis import Cosine
 from rgdm.scale.operators import (
     BlockSpin,
     Decimation,
@@ -61,6 +62,25 @@ def test_a_momentum_shell_keeps_slow_waves_and_drops_fast_ones(blocks):
     operator = MomentumShell(4)
     torch.testing.assert_close(operator.refine(operator.coarsen(slow)), slow)
     torch.testing.assert_close(operator.coarsen(fast), torch.zeros(1, 1, blocks))
+
+
+@pytest.mark.parametrize("b", [2, 3, 4])
+def test_the_first_wave_beyond_a_reflecting_shell_becomes_the_fastest_of_the_coarse_lattice(b):
+    m = 6
+    detail = MomentumShell(b, "reflect").split(Cosine().synthesize(torch.eye(b * m)[m].reshape(1, 1, -1)))[1]
+    torch.testing.assert_close(Cosine().analyze(detail)[0, 0].abs(), torch.eye(m)[m - 1])
+
+
+@pytest.mark.parametrize("boundary", ["periodic", "reflect"])
+@pytest.mark.parametrize("b", [2, 3, 4])
+def test_what_a_momentum_shell_makes_of_a_site_stays_around_its_block(b, boundary):
+    blocks = 9
+    for site in range(2 * b, 7 * b):
+        x = torch.zeros(1, 1, b * blocks)
+        x[..., site] = 1
+        coarse, detail = MomentumShell(b, boundary).split(x)
+        energy = torch.cat([coarse, detail], 1).square().sum((0, 1))
+        assert energy[site // b - 1 : site // b + 2].sum() > 0.75
 
 
 @pytest.mark.parametrize("name", ORTHOGONAL)

@@ -48,12 +48,13 @@ def save_evaluation(
     ``attrs`` is anything JSON holds; the report knows ``name`` and ``units`` of the field, ``crop`` (the
     lattice of a training crop) and ``look`` (terrain, relief, diverging or rgb).
     """
-    b, m = KEPT_SAMPLES, KEPT_MEMBERS
+    m = KEPT_MEMBERS
+    b = np.unique(np.linspace(0, len(truth) - 1, min(KEPT_SAMPLES, len(truth))).round().astype(int))
     variables = {
-        "truth": _variable(truth[:b], "sample", "fine"),
-        "coarse": _variable(coarse[:b], "sample", "coarse"),
-        "bicubic": _variable(bicubic[:b], "sample", "fine"),
-        "members": _variable(members[:m, :b], "member sample", "fine"),
+        "truth": _variable(truth[b], "sample", "fine"),
+        "coarse": _variable(coarse[b], "sample", "coarse"),
+        "bicubic": _variable(bicubic[b], "sample", "fine"),
+        "members": _variable(members[:m][:, b], "member sample", "fine"),
     }
     for level, x in enumerate(trajectory):
         x = x[0] if x.dim() == truth.dim() else x

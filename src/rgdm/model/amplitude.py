@@ -32,7 +32,8 @@ class LocalAmplitude(nn.Module):
         self, channels: int, bands: int, dimension: int, boundary: Boundary, contraction: float = CONTRACTION
     ) -> None:
         super().__init__()
-        self.bands, self.dimension, self.boundary, self.contraction = bands, dimension, boundary, contraction
+        self.bands, self.dimension, self.contraction = bands, dimension, contraction
+        self.boundary: Boundary = boundary
         self.register_buffer("offset", torch.zeros(channels))
         self.register_buffer("gamma", torch.zeros(channels))
         self.register_buffer("band", torch.ones(channels, bands))
@@ -78,7 +79,7 @@ class LocalAmplitude(nn.Module):
 
 
 def laplace_slope(e: Float[Tensor, " n"], size: Float[Tensor, " n"], limit: float) -> tuple[float, float]:
-    """Offset and slope of ``min <size exp(-eta) + eta>``, ``eta = w_0 + gamma e``, ``0 <= gamma <= limit`` (convex, by Newton)."""
+    """Offset and slope of ``min <size exp(-eta) + eta>``, ``eta = w_0 + gamma e``, ``0 <= gamma <= limit`` (convex)."""
     x = e - e.mean()
     gamma, offset = 0.0, float(size.mean().clamp(min=1e-12).log())
     for _ in range(40):

@@ -16,7 +16,7 @@ def calibrate(
     x: Float[Tensor, "B C *L"],
     members: int = 4,
     sites: int = 400_000,
-    rounds: int = 4,
+    rounds: int = 3,
     watch: Watch | None = None,
 ) -> list[float]:
     """Set each lift's temperature so that spread equals error on *training* fields, from the coarsest level down.
@@ -26,7 +26,7 @@ def calibrate(
     ratio of the field refined so far is brought to 1 by a few secant steps in the
     logarithm of the temperature. Returns the temperatures, finest level first.
     """
-    chosen = _tiles(x, model.step.factor**model.levels, sites)
+    chosen = _tiles(x, model.step.factor**model.levels, sites, model.boundary == "periodic")
     path = [model.normalise(chosen.to(model.mean.device))]
     for _ in range(model.levels):
         path.append(model.step.coarsen(path[-1]))
@@ -55,17 +55,24 @@ def _refined(model: Cascade, level: int, coarse: Tensor, white: Tensor, log_temp
     return torch.cat([lift.sample(c, w, model.sampler) for c, w in pairs])
 
 
-def _tiles(x: Float[Tensor, "B C *L"], unit: int, sites: int) -> Float[Tensor, "T C *K"]:
-    """At most ``sites`` sites: some of the fields, or four tiles of fields that are larger."""
+def _tiles(x: Float[Tensor, "B C *L"], unit: int, sites: int, periodic: bool) -> Float[Tensor, "T C *K"]:
+    """At most about ``sites`` sites: whole fields if they are periodic, else a tile of every field.
+
+    Few large tiles would leave the temperature to the chance of a few rough places.
+    """
     lattice = x.shape[2:]
-    if (size := math.prod(lattice)) <= sites:
-        return x[torch.linspace(0, len(x) - 1, min(len(x), sites // size)).long()]
-    side = max(unit, int((sites / 4) ** (1 / len(lattice))) // unit * unit)
+    size = math.prod(lattice)
+    if periodic or len(x) * size <= sites:
+        return x[torch.linspace(0, len(x) - 1, max(1, min(len(x), sites // size))).long()]
+    side = max(12 * unit, int((sites / max(len(x), 16)) ** (1 / len(lattice))) // unit * unit)
+    generator = torch.Generator().manual_seed(0)
     tiles = []
-    for i in range(4):
-        tile = x[i * (len(x) - 1) // 3]
+    for i in range(max(16, sites // side ** len(lattice))):
+        tile = x[i % len(x)]
         for axis, n in enumerate(lattice, start=1):
-            tile = tile.narrow(axis, i * (n - min(n, side)) // 3, min(n, side))
+            width = min(n // unit * unit, side)
+            start = unit * int(torch.randint((n - width) // unit + 1, (1,), generator=generator))
+            tile = tile.narrow(axis, start, width)
         tiles.append(tile)
     return torch.stack(tiles)
 

@@ -275,10 +275,16 @@ class Cascade(nn.Module):
         return x
 
     def memory(self, lattice: Lattice, fields: int) -> int:
-        """Estimate of the bytes that making ``fields`` fields of this lattice takes at its peak."""
+        """Estimate of the bytes that making ``fields`` fields of this lattice takes at its peak, on the safe side.
+
+        Measured: the finest lift holds about seven times its features, and 17 (one channel)
+        to 31 (three) fine fields; beside it is the result, in double precision at most.
+        """
         sites, width = math.prod(lattice), int(self.configuration["width"])
-        working = 4 * sites * (5 * width / (self.step.factor**self.dimension) + 12 * self.channels)
-        return int(working + 4 * sites * self.channels * fields * 2)
+        together = max(sites, min(sites * fields, TOGETHER))
+        features = 7 * width / self.step.factor**self.dimension
+        working = 4.6 * together * (features + 7 * self.channels + 10)
+        return int(working + 8 * sites * self.channels * fields) + 8 * 2**20
 
     @property
     def dtype(self) -> torch.dtype:

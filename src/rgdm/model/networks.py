@@ -37,7 +37,7 @@ class Convolution(nn.Module):
         fan = channels_in * size**dimension
         self.weight = nn.Parameter(torch.randn(channels_out, channels_in, *(size,) * dimension) / math.sqrt(fan))
         self.bias = nn.Parameter(torch.zeros(channels_out))
-        self.boundary = boundary
+        self.boundary: Boundary = boundary
         self.radius = size // 2
 
     def forward(self, x: Float[Tensor, "B C *L"]) -> Float[Tensor, "B D *L"]:

@@ -121,8 +121,7 @@ class Heun(Sampler):
         if float(at.s[0]) == 0:
             return guess
         there = _split(at.process, guess, at.estimate(guess, at.s), at.s)
-        ended = there.angle == 0  # no noise left to estimate: as in the last step, keep the velocity
-        return _turn(at, torch.where(ended, at.now.velocity, (at.now.velocity + there.velocity) / 2))
+        return _turn(at, (at.now.velocity + there.velocity) / 2)
 
 
 class TrigonometricFlow(Sampler):
@@ -144,7 +143,7 @@ class TrigonometricFlow(Sampler):
 
 def _split(process: ForwardProcess, z: Tensor, data: Tensor, t: Tensor) -> Split:
     alpha, sigma = process.marginal(t, tuple(z.shape[2:]))
-    known = sigma > 0
+    known = sigma > 0  # elsewhere z says nothing of the noise, and its mean is 0
     noise = torch.where(known, (z - alpha * data) / torch.where(known, sigma, torch.ones_like(sigma)), 0.0)
     return Split(data, noise, torch.atan2(sigma, alpha))
 
