@@ -15,7 +15,7 @@ def calibrate(
     model: Cascade,
     x: Float[Tensor, "B C *L"],
     members: int = 4,
-    sites: int = 400_000,
+    sites: int = 1_000_000,
     rounds: int = 3,
     watch: Watch | None = None,
 ) -> list[float]:
