@@ -36,13 +36,13 @@ def consistent(fine: Tensor, coarse: Tensor) -> Tensor:
 class GaussianCascade:
     """One :class:`GaussianLift` a level, each fitted on the true fields of its level (metres, orthonormal)."""
 
-    def __init__(self, train: Tensor, local_amplitude: bool) -> None:
+    def __init__(self, train: Tensor, contraction: float | None) -> None:
         self.step = BlockSpin(2)
         self.mean = train.mean()
         self.lifts: list[GaussianLift] = []
         fine = train - self.mean
         for _ in range(LEVELS):
-            lift = GaussianLift(self.step, 1, 2, "reflect", local_amplitude)
+            lift = GaussianLift(self.step, 1, 2, "reflect", contraction is not None, contraction or 0.0)
             lift.fit(fine)
             self.lifts.append(lift)
             fine = self.step.coarsen(fine)
@@ -61,11 +61,9 @@ class GaussianCascade:
 
 
 def gaussian_variants(train: Tensor) -> dict[str, Refine]:
-    """With one amplitude for all places, and with that read off the coarse field."""
-    return {
-        "Gaussian lift": GaussianCascade(train, local_amplitude=False),
-        "Gaussian lift, local amplitude": GaussianCascade(train, local_amplitude=True),
-    }
+    """With one amplitude for all places, and with that read off the coarse field, its exponent limited."""
+    limits = {"": None} | {f", local amplitude to the power {c}": c for c in (0.6, 0.8, 1.0)}
+    return {f"Gaussian lift{name}": GaussianCascade(train, limit) for name, limit in limits.items()}
 
 
 # --- RainFARM ----------------------------------------------------------------------------------

@@ -141,6 +141,8 @@ def refine(options: config.Refine) -> xr.DataArray:
     coarse = load([options.coarse], options.variable, model.dimension, options.fill)
     check_channels(model, coarse, options.coarse)
     levels = model.depth(options.levels)
+    if options.members < 1:
+        raise ValueError(f"members is {options.members}; at least one is needed")
     lattice = tuple(n * model.step.factor**levels for n in coarse.shape[2:])
     total = coarse.sizes["sample"] * options.members
     check_size(model, lattice, total)

@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rgdm.scale.coarse_graining import Orthonormal
 from rgdm.scale.basis import Cosine
+from rgdm.scale.coarse_graining import Orthonormal
 from rgdm.scale.operators import (
     BlockSpin,
     Decimation,

@@ -308,7 +308,10 @@ class Cascade(nn.Module):
         folder = storage.locate(path)
         configuration, metadata = storage.read_config(folder)
         try:
-            model = cls(**configuration)
+            with torch.random.fork_rng(
+                devices=[]
+            ):  # the initial weights are overwritten: leave the caller's seed alone
+                model = cls(**configuration)
         except (TypeError, ValueError, RuntimeError) as error:
             raise ValueError(f"{folder / 'config.json'} does not describe a cascade: {error}") from None
         storage.read_weights(folder, dict(model.state()))

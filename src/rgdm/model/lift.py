@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from rgdm.model.amplitude import WIDTHS, LocalAmplitude, blur
+from rgdm.model.amplitude import CONTRACTION, WIDTHS, LocalAmplitude, blur
 from rgdm.model.denoiser import Denoiser, Objective
 from rgdm.model.gaussian import Colouring, LinearPrediction
 from rgdm.model.networks import Backbone
@@ -58,7 +58,8 @@ class GaussianLift(Lift):
     """``detail = G * coarse + a * (W * noise)``: exact for Gaussian fields, and the reference for all others.
 
     G is the best local linear prediction, W the root of the residual's spectrum, a the
-    local amplitude read off the coarse field (1 unless ``local_amplitude``).
+    local amplitude read off the coarse field (1 unless ``local_amplitude``), its exponent at most
+    ``contraction``.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class GaussianLift(Lift):
         dimension: int,
         boundary: Boundary,
         local_amplitude: bool = False,
+        contraction: float = CONTRACTION,
         prediction_radius: int = PREDICTION_RADIUS,
         colour_radius: int = COLOUR_RADIUS,
     ) -> None:
@@ -76,7 +78,8 @@ class GaussianLift(Lift):
         self.step, self.channels, self.dimension, self.boundary = step, channels, dimension, boundary
         self.prediction = LinearPrediction(channels, channels * bands, dimension, prediction_radius, boundary)
         self.colouring = Colouring(channels * bands, dimension, colour_radius, boundary)
-        self.amplitude = LocalAmplitude(channels, bands, dimension, boundary) if local_amplitude else None
+        rule = LocalAmplitude(channels, bands, dimension, boundary, contraction)
+        self.amplitude = rule if local_amplitude else None
 
     @torch.no_grad()
     def fit(self, fine: Float[Tensor, "B C *F"]) -> None:
@@ -252,8 +255,6 @@ def _expand(y: Tensor, tail: Tensor) -> Tensor:
     s = _per_band(tail, y)
     safe = s.clamp(min=1e-3)
     return torch.where(s > 0, torch.sinh(safe * y) / safe, y)
-
-
 
 
 def _per_band(tail: Tensor, like: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -60,14 +60,20 @@ def _whole(path: Path) -> Iterator[Path]:
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            free = shutil.disk_usage(path.parent).free / 2**20
-            raise ValueError(f"the disk is full: {path} cannot be written, {free:.1f} MiB are free") from error
-        raise ValueError(f"cannot write {path}: {error.strerror or error}") from error
-    finally:
-        if path.parent.is_dir():
+    except BaseException as error:
+        with suppress(OSError):  # what led here is the error to report
             temporary.unlink(missing_ok=True)
+            path.parent.rmdir()  # a folder made for this file alone is empty
+        if isinstance(error, OSError):
+            raise ValueError(_refusal(path, error)) from error
+        raise
+
+
+def _refusal(path: Path, error: OSError) -> str:
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        return f"cannot write {path}: {error.strerror or error}"
+    free = shutil.disk_usage(next(parent for parent in path.absolute().parents if parent.exists())).free / 2**20
+    return f"the disk is full: {path} cannot be written, {free:.1f} MiB are free"
 
 
 def shipped() -> list[str]:
