@@ -125,6 +125,8 @@ def sample(options: config.Sample) -> xr.DataArray:
     """Generate fields and write them."""
     check_output(options.out, options.overwrite)
     model = open_model(options.model, options.device)
+    if options.count < 1:
+        raise ValueError(f"count is {options.count}; at least one sample is needed")
     check_size(model, options.lattice, options.count)
     with bar("sampling", options.count) as show:
         values = model.sample(options.lattice, options.count, options.seed, options.evaluations, watch=show)
