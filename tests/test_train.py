@@ -149,7 +149,7 @@ def test_a_run_killed_by_kill_9_and_resumed_ends_as_an_unbroken_one(tmp_path):
     assert not list((tmp_path / "killed").glob(".*"))
 
 
-def wait_for_step(path, step: int, process: subprocess.Popen, limit: float = 240) -> None:
+def wait_for_step(path, step: int, process: subprocess.Popen, limit: float = 600) -> None:
     end = time.monotonic() + limit
     while process.poll() is None and time.monotonic() < end:
         if path.is_file() and json.loads(storage.read_notes(path)["step"]) >= step:

@@ -283,7 +283,7 @@ class Cascade(nn.Module):
         sites, width = math.prod(lattice), int(self.configuration["width"])
         together = max(sites, min(sites * fields, TOGETHER))
         features = 7 * width / self.step.factor**self.dimension
-        working = 4.6 * together * (features + 7 * self.channels + 10)
+        working = 5.0 * together * (features + 7 * self.channels + 10)
         return int(working + 8 * sites * self.channels * fields) + 8 * 2**20
 
     @property
