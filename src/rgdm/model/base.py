@@ -93,8 +93,13 @@ class TranslationField(nn.Module):
 
 
 def _bin(k: Tensor) -> Tensor:
-    """Half-octaves below the largest |k|; the zero mode has the last bin of all."""
-    octave = torch.log2(math.pi * math.sqrt(max(1, k.dim())) / k.clamp(min=1e-12))
+    """Half-octaves below the largest |k|.
+
+    The zero mode stands for all that is longer than the lattice: it counts as half the smallest
+    wavenumber, so that on a larger lattice its power lies in the modes that resolve it.
+    """
+    smallest = k[k > 0].min() if bool((k > 0).any()) else k.new_tensor(math.pi)
+    octave = torch.log2(math.pi * math.sqrt(max(1, k.dim())) / k.clamp(min=float(smallest) / 2))
     return (BINS_PER_OCTAVE * octave).long().clamp(0, BINS_PER_OCTAVE * OCTAVES - 1)
 
 
