@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 import xarray as xr
-from record import Row, append, number, table
+from record import Row, append, number, stamp, table
 from tqdm import tqdm
 
 from rgdm import commands, config
@@ -111,6 +111,7 @@ def parse() -> argparse.Namespace:
 
 def main() -> None:
     options = parse()
+    begun = stamp(options.device)
     action = Phi4.critical()
     options.out.mkdir(parents=True, exist_ok=True)
     model, seconds = cascade(options)
@@ -124,7 +125,7 @@ def main() -> None:
     print(f"\n{len(fields)} samples, critical phi^4, L = {SIDE}\n\n{table(rows)}")
     torch.save(fields, options.out / "samples.pt")
     if options.record:
-        append(rows, options.device)
+        append(rows, begun)
 
 
 if __name__ == "__main__":

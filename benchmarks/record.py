@@ -2,7 +2,9 @@
 
 import datetime
 import math
+import os
 import platform
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -35,9 +37,13 @@ def table(rows: Sequence[Row]) -> str:
     return "\n".join([lines[0], "|" + "|".join("-" * (w + 2) for w in widths) + "|", *lines[1:]])
 
 
-def append(rows: Sequence[Row], device: str) -> None:
-    """Add the rows to RESULTS.md, each with date, commit, device and command."""
-    stamp = [datetime.date.today().isoformat(), commit(), machine(device), f"`{command()}`"]
+def stamp(device: str) -> list[str]:
+    """Date, commit, device and command of a run; taken when it starts, for that is the code it runs."""
+    return [datetime.date.today().isoformat(), commit(), machine(device), f"`{command()}`"]
+
+
+def append(rows: Sequence[Row], stamp: Sequence[str]) -> None:
+    """Add the rows to RESULTS.md, each with the stamp of its run."""
     with RESULTS.open("a") as file:
         for row in rows:
             cells = [*stamp, row.what, row.target, row.measured, row.verdict]
@@ -55,15 +61,16 @@ def commit() -> str:
 
 
 def machine(device: str) -> str:
-    """What it ran on."""
+    """What it ran on; the load at the start shows whether other jobs took the cores."""
     if device == "cuda":
         return torch.cuda.get_device_name()
-    return f"{platform.machine()} CPU, {torch.get_num_threads()} threads"
+    return f"{platform.machine()} CPU, {torch.get_num_threads()} threads, load {os.getloadavg()[0]:.1f}"
 
 
 def command() -> str:
-    """The command line, with the script by its place in the repository."""
-    return " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]])
+    """The command line, with the script by its place in the repository and without ``--out`` (where, not what)."""
+    words = re.sub(r"--out[ =]\S+ ?", "", " ".join(sys.argv[1:])).strip()
+    return f"python benchmarks/{Path(sys.argv[0]).name} {words}".strip()
 
 
 def number(value: float, error: float | None = None, digits: int = 3) -> str:

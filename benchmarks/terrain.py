@@ -22,7 +22,7 @@ import targets
 import torch
 from merit import LEVELS, Merit
 from peers import FACTOR, Refine, consistent, gaussian_variants, rainfarm_variants
-from record import Row, append, machine, table
+from record import Row, append, stamp, table
 from targets import BICUBIC, GAUSSIAN, OURS, RAINFARM, UNET
 from torch import Tensor
 from tqdm import tqdm
@@ -130,11 +130,10 @@ def ensembles(options: argparse.Namespace, model: Cascade, seconds: float) -> di
 # --- output ----------------------------------------------------------------------------------
 
 
-def write(out: Path, found: dict[str, Merit], rows: list[Row], options: argparse.Namespace) -> None:
+def write(out: Path, found: dict[str, Merit], rows: list[Row], begun: list[str]) -> None:
     """``scores.json`` and, one line a tile, ``tiles.csv``."""
     scores = {
-        "device": machine(options.device),
-        "options": {key: str(value) for key, value in vars(options).items()},
+        "run": begun,
         "rows": [{**row._asdict()} for row in rows],
         "methods": {key: {"name": merit.name, **merit.summary()} for key, merit in found.items()},
     }
@@ -185,6 +184,7 @@ def parse() -> argparse.Namespace:
 
 def main() -> None:
     options = parse()
+    begun = stamp(options.device)
     options.out.mkdir(parents=True, exist_ok=True)
     train = etopo.tiles("train", options.source)
     train.to_netcdf(options.out / "train.nc", engine="scipy")
@@ -196,15 +196,15 @@ def main() -> None:
     rows = [Row("the cascade", "", f"{made}, {size} parameters")]
     rows += targets.crps_rows(found) + targets.calibration_rows(ours) + targets.shape_rows(ours)
     rows += targets.consistency_rows(model, ours) + targets.cost_rows(model, ours.coarse, largest)
-    side, count = (480, 1) if options.quick else (1024, 4)
+    side, count = (480, 1) if options.quick else (1024, 8)
     rows += targets.generation_rows(model, etopo.tensor(train), side, count, options.seed)
     rows += targets.method_rows(found)
     print(f"\n{len(ours.truth)} tiles of the {options.band} band, {options.members} members\n\n{table(rows)}")
-    write(options.out, found, rows, options)
+    write(options.out, found, rows, begun)
     if options.figure:
         show(options.figure, found)
     if options.record:
-        append(rows, options.device)
+        append(rows, begun)
 
 
 if __name__ == "__main__":
