@@ -23,7 +23,7 @@ STEPS = 52
 
 
 def fields() -> torch.Tensor:
-    return torch.randn(6, 1, 32, 32, generator=torch.Generator().manual_seed(0)).cumsum(2) / 3
+    return torch.randn(3, 1, 64, 64, generator=torch.Generator().manual_seed(0)).cumsum(2) / 3
 
 
 def tiny(**options) -> Cascade:
@@ -73,17 +73,20 @@ def test_a_batch_is_a_function_of_seed_step_and_process(boundary):
     assert len({float(noise.flatten()[0]) for noise in noises}) == 4
 
 
-def test_batches_come_from_every_level_the_finest_most_often():
-    batches = Batches(tiny(), fields(), seed=0)
-    levels = [batches(step)[0] for step in range(60)]
-    assert levels.count(0) > levels.count(1) > 0
+def test_batches_come_from_every_level_a_shared_network_sees_the_finest_most_often():
+    shares = {}
+    for shared in (True, False):
+        batches = Batches(tiny(shared=shared), fields(), seed=0, sites=1)
+        levels = [batches(step)[0] for step in range(400)]
+        shares[shared] = levels.count(0) / len(levels)
+    assert shares[True] == pytest.approx(1 / 1.7, abs=0.075) and shares[False] == pytest.approx(1 / 2, abs=0.075)
 
 
 def test_patches_are_parts_of_the_fields_in_their_orientation_unless_they_may_be_mirrored():
-    ramp = torch.arange(16.0).repeat(16, 1)[None, None] + 100 * torch.arange(16.0)[:, None]
+    ramp = torch.arange(64.0).repeat(64, 1)[None, None] + 100 * torch.arange(64.0)[:, None]
     for mirror in (False, True):
         batches = Batches(tiny(), ramp, seed=0, mirror=mirror)
-        fine = torch.cat([x for level, x, *_ in map(batches, range(20)) if level == 0])
+        fine = torch.cat([x for level, x, *_ in map(batches, range(6)) if level == 0])
         along = fine.diff(dim=3)[:, 0, 0, 0]
         assert set(along.tolist()) == ({1.0, -1.0, 100.0, -100.0} if mirror else {1.0})
 
@@ -253,7 +256,7 @@ def test_the_fingerprint_tells_values_shapes_and_types():
     changed = x.clone()
     changed[-1, 0, -1, -1] += 1e-6
     assert fingerprint(x) == fingerprint(x.clone())
-    assert len({fingerprint(y) for y in (x, changed, x.double(), x.reshape(6, 1, 64, 16))}) == 4
+    assert len({fingerprint(y) for y in (x, changed, x.double(), x.reshape(3, 1, 128, 32))}) == 4
 
 
 def test_without_a_checkpoint_or_with_a_damaged_one_there_is_nothing_to_resume(tmp_path):

@@ -63,7 +63,8 @@ class Batches:
     A patch of level l is cut from the field at full resolution at any offset, mirrored
     and transposed at random (periodic fields are cut across their edges), then
     coarse-grained l times. ``mirror=False`` for fields that have no such symmetry.
-    All lattices of a batch hold about the same number of sites.
+    All lattices of a batch hold about the same number of sites. A network of its own
+    gets as many batches as any other; a shared one sees the finer levels more often, of which there is more to see.
     """
 
     def __init__(
@@ -71,7 +72,8 @@ class Batches:
     ) -> None:
         self.model, self.fields, self.seed, self.mirror, self.sites = model, fields, seed, mirror, sites
         self.lattice = tuple(fields.shape[2:])
-        self.share = [0.5**level for level in range(model.levels)]
+        decay = 0.7 if model.configuration["shared"] else 1.0
+        self.share = [decay**level for level in range(model.levels)]
 
     def __call__(self, step: int, rank: int = 0) -> tuple[int, Tensor, Tensor, Tensor, int]:
         """``(level, fine patches, t, noise, margin)``, the margin being what does not count in the loss."""

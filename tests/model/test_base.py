@@ -22,7 +22,7 @@ def two_wells(g: torch.Tensor) -> torch.Tensor:
 
 
 def drawn(model: TranslationField, count: int, lattice: tuple[int, ...]) -> torch.Tensor:
-    return model(torch.randn(count, 1, *lattice))
+    return model(torch.randn(count, 1, *model.noise_lattice(lattice)))
 
 
 def distance(a: torch.Tensor, b: torch.Tensor) -> float:
@@ -62,7 +62,7 @@ def test_on_a_lattice_of_one_site_the_quantiles_are_those_of_the_data():
     model = TranslationField(1, "reflect")
     model.fit(x.reshape(-1, 1, 1, 1))
     q = torch.linspace(0.01, 0.99, 99)
-    g = torch.special.ndtri(q).reshape(-1, 1, 1, 1)
+    g = torch.special.ndtri(q).reshape(-1, 1, 1, 1).expand(-1, 1, 2, 2)
     torch.testing.assert_close(model(g).flatten(), x.quantile(q), rtol=0.01, atol=0.005)
 
 
@@ -88,6 +88,6 @@ def test_channels_have_their_own_units():
     x = torch.cat([smooth(64, (16, 16)), 1e3 * smooth(64, (16, 16)) + 5e3], 1)
     model = TranslationField(2, "reflect")
     model.fit(x)
-    y = model(torch.randn(64, 2, 16, 16))
+    y = model(torch.randn(64, 2, *model.noise_lattice((16, 16))))
     torch.testing.assert_close(y.mean((0, 2, 3)), x.mean((0, 2, 3)), rtol=0.02, atol=0.1)
     torch.testing.assert_close(y.std((0, 2, 3)), x.std((0, 2, 3)), rtol=0.1, atol=0)

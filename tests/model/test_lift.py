@@ -128,3 +128,14 @@ def test_two_trainings_from_one_seed_give_the_same_bits():
     assert first[1] == second[1]
     for a, b in zip(first[0].state_dict().values(), second[0].state_dict().values(), strict=True):
         assert torch.equal(a, b)
+
+
+def test_under_autocast_the_detail_of_flat_places_is_not_rounded_with_the_height_they_lie_at():
+    torch.manual_seed(0)
+    heights = 100 * torch.randn(8, 1, 1, 1) + 1e-2 * torch.randn(8, 1, 32, 32)  # 8 plains
+    model = lift(heights, BlockSpin(2), "reflect")
+    t, noise = torch.linspace(0.1, 0.9, 8), torch.randn(8, 3, 16, 16)
+    exact = model.loss(heights, t, noise)  # an untrained network adds nothing: the loss is a moment of the target
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        rounded = model.loss(heights, t, noise)
+    torch.testing.assert_close(rounded, exact, rtol=1e-2, atol=0)

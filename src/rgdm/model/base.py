@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from rgdm.scale.basis import Basis, Cosine, Fourier
 from rgdm.scale.boundary import Boundary
+from rgdm.scale.coarse_graining import Lattice
 
 BINS_PER_OCTAVE = 2
 OCTAVES = 12
@@ -20,6 +21,9 @@ class TranslationField(nn.Module):
     Grigoriu 1995, *Applied Non-Gaussian Processes*. S is stored as a function of k (half
     octaves), not on one lattice, and is adjusted so that x, not g, has the measured
     spectrum. The marginal is exact; on a lattice of one site the whole law is.
+
+    g is stationary: periodic on the lattice itself, or, for a field with edges, a window of a
+    periodic field twice as long. Scales longer than the fields that were measured are left white.
     """
 
     spectrum: Tensor
@@ -31,10 +35,9 @@ class TranslationField(nn.Module):
         self.register_buffer("spectrum", torch.ones(channels, BINS_PER_OCTAVE * OCTAVES))
         self.register_buffer("marginal", _normal_scores().repeat(channels, 1))
 
-    @property
-    def basis(self) -> Basis:
-        """Fourier modes of a periodic field, cosine modes of a bounded one."""
-        return Fourier() if self.boundary == "periodic" else Cosine()
+    def noise_lattice(self, lattice: Lattice) -> Lattice:
+        """How much white noise a field of this lattice is made of."""
+        return lattice if self.boundary == "periodic" else tuple(2 * n for n in lattice)
 
     @torch.no_grad()
     def fit(self, x: Float[Tensor, "B C *L"], rounds: int = 12) -> None:
@@ -42,25 +45,23 @@ class TranslationField(nn.Module):
         pooled = x.double().movedim(1, 0).flatten(1)
         levels = torch.special.ndtr(_normal_scores().double()).to(pooled)
         self.marginal.copy_(torch.stack([_quantile(channel, levels) for channel in pooled]))
-        centred = x.double() - pooled.mean(1).reshape(1, -1, *[1] * (x.dim() - 2))
-        target = self._power(centred)
+        target = self._power(x.double())
         self.spectrum.copy_(target)
-        lattice = tuple(x.shape[2:])
-        count = max(4, min(256, 2**18 // math.prod(lattice)))
+        lattice = self.noise_lattice(tuple(x.shape[2:]))
+        count = max(4, min(256, 2**20 // math.prod(lattice)))
         generator = torch.Generator().manual_seed(0)
         noise = torch.randn(count, x.shape[1], *lattice, generator=generator, dtype=torch.float64)
         for _ in range(rounds):
-            y = self(noise.to(x.device))
-            y = y - y.movedim(1, 0).flatten(1).mean(1).reshape(1, -1, *[1] * len(lattice))
-            ratio = (target / self._power(y).clamp(min=1e-30)).clamp(0.5, 2.0)
+            ratio = (target / self._power(self(noise.to(x.device))).clamp(min=1e-30)).clamp(0.5, 2.0)
             self.spectrum.mul_(ratio.to(self.spectrum))
 
-    def forward(self, noise: Float[Tensor, "B C *L"]) -> Float[Tensor, "B C *L"]:
-        """A field from white noise of the same shape."""
-        lattice = tuple(noise.shape[2:])
-        density = self.spectrum.to(noise)[:, _bin(self.basis.wavenumber(lattice)).to(noise.device)]
-        basis = self.basis
+    def forward(self, noise: Float[Tensor, "B C *W"]) -> Float[Tensor, "B C *L"]:
+        """A field from white noise on its :meth:`noise_lattice`."""
+        lattice, basis = tuple(noise.shape[2:]), Fourier()
+        density = self.spectrum.to(noise)[:, _bin(basis.wavenumber(lattice)).to(noise.device)]
         g = basis.synthesize(density.sqrt() * basis.analyze(noise))
+        if self.boundary == "reflect":
+            g = g[(..., *(slice(n // 2) for n in lattice))]
         spread = density.flatten(1).mean(1).sqrt().reshape(1, -1, *[1] * len(lattice))
         return self._map(g / spread.clamp(min=1e-30))
 
@@ -78,11 +79,13 @@ class TranslationField(nn.Module):
     def _power(self, x: Tensor) -> Tensor:
         """Mean square coefficient by half-octave of |k|, ``(C, bins)``; empty bins take their neighbour's.
 
-        A single centred field says nothing of the zero mode.
+        Of fields about their common mean. A single one says nothing of the zero mode.
         """
-        k = self.basis.wavenumber(tuple(x.shape[2:]))
+        x = x - x.movedim(1, 0).flatten(1).mean(1).reshape(1, -1, *[1] * (x.dim() - 2))
+        basis: Basis = Fourier() if self.boundary == "periodic" else Cosine()
+        k = basis.wavenumber(tuple(x.shape[2:]))
         where = _bin(k).flatten().to(x.device)
-        square = self.basis.analyze(x).square().mean(0).flatten(1)
+        square = basis.analyze(x).square().mean(0).flatten(1)
         bins = self.spectrum.shape[1]
         total = torch.zeros(x.shape[1], bins, dtype=x.dtype, device=x.device).index_add_(1, where, square)
         known = torch.ones_like(k) if len(x) > 1 or k.numel() == 1 else (k > 0).to(k)

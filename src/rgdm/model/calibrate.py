@@ -17,6 +17,7 @@ def calibrate(
     members: int = 4,
     sites: int = 1_000_000,
     rounds: int = 3,
+    depth: int = 3,
     watch: Watch | None = None,
 ) -> list[float]:
     """Set each lift's temperature so that spread equals error on *training* fields, from the coarsest level down.
@@ -24,15 +25,19 @@ def calibrate(
     A lift learns on true coarse fields; run freely it sees its own, and an ensemble can
     come out too narrow or too wide, which teacher forcing cannot see. At each level the spread/skill
     ratio of the field refined so far is brought to 1 by a few secant steps in the
-    logarithm of the temperature. Returns the temperatures, finest level first.
+    logarithm of the temperature. Free runs begin at most ``depth`` levels up, as those of ``refine``
+    mostly do; the levels above, there to generate from nothing, are fitted on true coarse fields.
+    Returns the temperatures, finest level first.
     """
     chosen = _tiles(x, model.step.factor**model.levels, sites, model.boundary == "periodic")
     path = [model.normalise(chosen.to(model.mean.device))]
     for _ in range(model.levels):
         path.append(model.step.coarsen(path[-1]))
     noise = NoiseField(2**31)
-    ensemble = path[-1].repeat_interleave(members, 0)
+    ensemble = path[-1]
     for level in reversed(range(model.levels)):
+        if level >= depth - 1 or level == model.levels - 1:
+            ensemble = path[level + 1].repeat_interleave(members, 0)
         lattice, bands = tuple(ensemble.shape[2:]), model.channels * model.step.bands(model.dimension)
         white = noise.members(range(len(ensemble)), level, 0, bands, lattice).to(ensemble)
         log_temperature, history = 0.0, []

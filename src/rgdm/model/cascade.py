@@ -14,7 +14,7 @@ from rgdm.model import storage
 from rgdm.model.base import TranslationField
 from rgdm.model.denoiser import Objective
 from rgdm.model.lift import DiffusionLift, condition_channels
-from rgdm.model.networks import LocalConvNet
+from rgdm.model.networks import STRIP, LocalConvNet
 from rgdm.model.samplers import Sampler, TrigonometricFlow
 from rgdm.process.noise import NoiseField
 from rgdm.scale.boundary import Boundary, check_boundary
@@ -24,7 +24,7 @@ from rgdm.scale.operators import BlockSpin, Decimation, MomentumShell, Wavelet, 
 Operator = Literal["block-spin", "haar", "db2", "db4", "sym4", "momentum-shell", "decimation"]
 Watch = Callable[[int, int], None]
 """Called as ``watch(done, total)`` while fields are made."""
-TOGETHER = 2**16
+TOGETHER = 2**18
 """Small fields are made together, up to this many sites at a time."""
 
 
@@ -200,7 +200,7 @@ class Cascade(nn.Module):
             raise ValueError(f"count is {count}; at least one sample is needed")
         check_lattice_depth(self.step, lattice, self.levels)
         noise, factor = NoiseField(seed), self.step.factor**self.levels
-        coarsest = tuple(n // factor for n in lattice)
+        coarsest = self.base.noise_lattice(tuple(n // factor for n in lattice))
         out = torch.empty(count, self.channels, *lattice, dtype=self.dtype, device=self.mean.device)
         for some in _together(count, lattice):
             white = noise.members(some, self.levels, 0, self.channels, coarsest).to(out)
@@ -277,14 +277,14 @@ class Cascade(nn.Module):
     def memory(self, lattice: Lattice, fields: int) -> int:
         """Estimate of the bytes that making ``fields`` fields of this lattice takes at its peak, on the safe side.
 
-        Measured: the finest lift holds about seven times its features, and 17 (one channel)
-        to 31 (three) fine fields; beside it is the result, in double precision at most.
+        Measured: beside the result, in double precision at most, the finest lift holds its features and about 15
+        (one channel) to 39 (three) fine fields, and the network 30 times its width on one strip.
         """
-        sites, width = math.prod(lattice), int(self.configuration["width"])
+        sites, width, cell = math.prod(lattice), int(self.configuration["width"]), self.step.factor**self.dimension
         together = max(sites, min(sites * fields, TOGETHER))
-        features = 7 * width / self.step.factor**self.dimension
-        working = 5.0 * together * (features + 7 * self.channels + 10)
-        return int(working + 8 * sites * self.channels * fields) + 8 * 2**20
+        lift = 4.8 * together * (width / cell + 12 * self.channels + 3)
+        network = 30 * width * min(1.2 * STRIP, together / cell)
+        return int(lift + network + 8 * sites * self.channels * fields) + 8 * 2**20
 
     @property
     def dtype(self) -> torch.dtype:

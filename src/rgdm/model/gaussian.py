@@ -89,20 +89,24 @@ class Colouring(nn.Module):
             centre = (slice(None), slice(None), *(radius,) * dimension)
             stencil.kernel[centre] = torch.eye(channels)
 
-    def fit(self, residual: Float[Tensor, "B D *K"], floor: float = 1e-6) -> None:
-        """Measure S(k) from the covariances of the sites at hand and take its two roots."""
+    def fit(self, residual: Float[Tensor, "B D *K"]) -> None:
+        """Measure S(k) from the covariances of the sites at hand and take its two roots.
+
+        S is held above its standard error, ``sum_s 1 / pairs(s)`` under the root in units of its
+        mean: what little data say below that is chance, and its inverse root would amplify it.
+        """
         radius, dimension = self.colour.radius, residual.dim() - 2
-        density = torch.fft.fftn(self._covariance(residual), dim=tuple(range(2, 2 + dimension)))
-        density = density.movedim((0, 1), (-2, -1))
+        covariance, error = self._covariance(residual)
+        density = torch.fft.fftn(covariance, dim=tuple(range(2, 2 + dimension))).movedim((0, 1), (-2, -1))
         values, vectors = torch.linalg.eigh((density + density.mH) / 2)
-        values = values.clamp(min=floor * float(values.max()))
+        values = values.clamp(min=max(1e-6, min(error, 1.0)) * float(values.mean()))
         for stencil, root in ((self.colour, values.sqrt()), (self.whiten, values.rsqrt())):
             matrix = (vectors * root.unsqueeze(-2).to(vectors)) @ vectors.mH
             kernel = torch.fft.ifftn(matrix.movedim((-2, -1), (0, 1)), dim=tuple(range(2, 2 + dimension))).real
             stencil.kernel.copy_(_cut(kernel, radius))
 
-    def _covariance(self, x: Tensor) -> Tensor:
-        """``(D, D, *grid)``: C_ab(shift), the shifts of each axis in the order of the FFT."""
+    def _covariance(self, x: Tensor) -> tuple[Tensor, float]:
+        """C_ab(shift), ``(D, D, *grid)``, the shifts of each axis in the order of the FFT; relative error of S(k)."""
         lattice, axes = tuple(x.shape[2:]), tuple(range(2, x.dim()))
         wrap = self.colour.boundary == "periodic"
         size = lattice if wrap else tuple(2 * n for n in lattice)
@@ -115,19 +119,23 @@ class Colouring(nn.Module):
             total = total + torch.fft.ifftn(product, dim=axes).real
         covariance = total / pairs.clamp(min=0.5)
         for axis, n, period in zip(axes, lattice, size, strict=True):
-            covariance = covariance.index_select(axis, (self._shifts(n) % period).to(x.device))
+            taken = (self._shifts(n) % period).to(x.device)
+            covariance, pairs = covariance.index_select(axis, taken), pairs.index_select(axis - 2, taken)
         mirrored = covariance.transpose(0, 1)  # C(-s) = C(s)^T: average the two estimates
         for axis in axes:
             grid = covariance.shape[axis]
             mirrored = mirrored.index_select(axis, (-torch.arange(grid) % grid).to(x.device))
-        return (covariance + mirrored) / 2
+        return (covariance + mirrored) / 2, float(pairs.reciprocal().sum().sqrt())
 
     def _shifts(self, n: int) -> Tensor:
-        """The shifts to measure on an axis of n sites: those within two radii, or all of a smaller torus."""
+        """The shifts to measure on an axis of n sites: those within two radii, or all of a smaller torus.
+
+        Between edges at most a third of the axis, so that most sites have a partner.
+        """
         reach = 2 * self.colour.radius
         if self.colour.boundary == "periodic" and n <= 2 * reach + 1:
             return torch.arange(n)
-        reach = min(reach, n - 1)
+        reach = min(reach, n // 3)
         return torch.fft.ifftshift(torch.arange(-reach, reach + 1))
 
 

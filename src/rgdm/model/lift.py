@@ -194,7 +194,9 @@ class DiffusionLift(Lift):
         The outer ``margin`` coarse sites do not count: for patches cut out of a periodic
         field, whose own edges do not belong together.
         """
-        with torch.no_grad():
+        # In full precision also where the network computes in less: the detail of flat places is a small part of its
+        # coarse field, and rounding that would be noise to learn.
+        with torch.no_grad(), torch.autocast(fine.device.type, enabled=False):
             coarse, detail = self.step.split(fine)
             z, condition = self.standardize(coarse, detail), self.condition(coarse)
             inner = None if margin == 0 else _inner(z, margin)

@@ -31,10 +31,8 @@ def extend(x: Float[Tensor, "b c *l"], width: int, boundary: Boundary) -> Float[
     if boundary == "periodic" and min(lattice) >= width and len(lattice) <= 3:
         return F.pad(x, [width] * (2 * len(lattice)), mode="circular")
     if boundary == "reflect" and width == 1:
-        # By concatenation: autocast would compute F.pad(mode="replicate") in float32.
-        for axis, n in enumerate(lattice, start=2):
-            x = torch.cat([x.narrow(axis, 0, 1), x, x.narrow(axis, n - 1, 1)], axis)
-        return x
+        with torch.autocast(x.device.type, enabled=False):  # which would compute it in float32
+            return F.pad(x, [1] * (2 * len(lattice)), mode="replicate")
     for axis, n in enumerate(lattice, start=2):
         x = x.index_select(axis, _continued_index(n, width, boundary, x.device))
     return x
