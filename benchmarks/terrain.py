@@ -3,11 +3,12 @@
     python benchmarks/terrain.py --band test --figure benchmarks/terrain.png --record
 
 Needs the dependency group ``benchmarks`` and ``apt-get install ferret-datasets``. It trains the cascade with the
-defaults of ``rgdm train`` and then, for the same wall-clock time, a single-stage U-Net diffusion (once for
-each way of scaling its target), fits the Gaussian lifts and RainFARM, refines the 8 x 8 block means of every tile into
-8 members, each tile on its own with reflecting edges, and prints target, measured value and verdict. Whatever
-there is to choose (the variant of a peer) is chosen on the validation band, never on the test band. Errors
-are jackknife errors over tiles, of ratios paired ones. ``--out`` receives ``scores.json`` and ``tiles.csv``.
+defaults of ``rgdm train``, one level deeper than it refines (to generate from), and then, for the same wall-clock
+time, a single-stage U-Net diffusion (once for each way of scaling its target), fits the Gaussian lifts and
+RainFARM, refines the 8 x 8 block means of every tile into 8 members, each tile on its own with reflecting edges,
+and prints target, measured value and verdict. Whatever there is to choose (the variant of a peer) is chosen on the
+validation band, never on the test band. Errors are jackknife errors over tiles, of ratios paired ones. ``--out``
+receives ``scores.json`` and ``tiles.csv``.
 """
 
 import argparse
@@ -44,6 +45,7 @@ def cascade(options: argparse.Namespace, train: Path) -> tuple[Cascade, float]:
     settings = config.Train(
         (train,),
         options.out / "model",
+        levels=LEVELS + 1,
         minutes=options.minutes,
         device=options.device,
         seed=options.seed,

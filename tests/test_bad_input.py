@@ -332,3 +332,18 @@ def test_a_defect_of_our_own_is_not_hidden(model, monkeypatch):
     monkeypatch.setattr(Cascade, "sample", broken)
     with pytest.raises(RuntimeError, match="a bug"):
         main([str(a) for a in sample(model)])
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--members", 1], "members is 1"),
+        (["--size", 100], "the size is 100; it must be a multiple of 16, such as 96"),
+        (["--data", "phi4", "--size", 48], "a multiple of 32"),
+        (["--steps", 0], "0 steps"),
+        (["--device", "tpu"], "unknown device 'tpu'"),
+        (["--device", "cuda:1"], "CUDA_VISIBLE_DEVICES"),
+    ],
+)
+def test_the_demo_looks_at_its_options_before_it_works_for_minutes(capsys, options, words):
+    assert words in refused(capsys, "demo", *options)

@@ -25,7 +25,7 @@ from rgdm.model.calibrate import calibrate
 from rgdm.model.cascade import Cascade, Watch
 from rgdm.scale.coarse_graining import Lattice
 from rgdm.scale.operators import check_lattice_depth
-from rgdm.train import Budget, Progress, Trainer, check_resumable
+from rgdm.train import Budget, Progress, Trainer, check_resumable, choose_device
 
 
 def train(options: config.Train) -> Cascade:
@@ -210,19 +210,6 @@ def load(paths: list[Path] | tuple[Path, ...], variable: str | None, dimension: 
 def open_model(name: str, device: str) -> Cascade:
     """A model on the device asked for."""
     return Cascade.from_pretrained(name).to(choose_device(device))
-
-
-def choose_device(name: str) -> torch.device:
-    """``auto`` is cuda where there is one."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise ValueError(f"unknown device {name!r}; known are auto, cpu and cuda") from None
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError(f"the device {name!r} is not available here; use --device cpu")
-    return device
 
 
 def check_seed(seed: int) -> None:

@@ -21,33 +21,47 @@ def demo(options: config.Demo) -> Path:
     if folder.exists() and not options.overwrite:
         raise ValueError(f"{folder} exists; pass --overwrite or choose another folder with --out")
     commands.check_seed(options.seed)
+    commands.choose_device(options.device)
+    budget = Budget(options.steps, options.minutes if options.steps is None else None)
+    settings = training(options, folder / "model")
+    side, unit = size(options), settings.factor**settings.levels
+    if options.members < 2:
+        raise ValueError(f"members is {options.members}; an ensemble needs at least 2 to be judged")
+    if side < 1 or side % unit:
+        raise ValueError(f"the size is {side}; it must be a multiple of {unit}, such as {max(1, side // unit) * unit}")
     try:
-        return run(options, folder)
+        return run(options, folder, settings, budget)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"the run in {folder} is unfinished" if folder.exists() else "") from None
 
 
-def run(options: config.Demo, folder: Path) -> Path:
+def run(options: config.Demo, folder: Path, settings: config.Train, budget: Budget) -> Path:
     """Train, generate, refine, judge and report into a folder."""
     train, held_out = terrain() if options.data == "terrain" else phi4(options.seed)
-    budget = Budget(options.steps, None if options.steps else options.minutes)
-    model = commands.fit(train, training(options, folder / "model"), budget)
-
-    size = options.size or (1024 if options.data == "terrain" else 256)
+    model, path = commands.fit(train, settings, budget), folder / "report.html"
+    if commands.quiet():  # of several processes the first goes on
+        return path
+    lattice = (size(options),) * model.dimension
+    commands.check_size(model, lattice, 1)
     with commands.bar("sampling", 1) as show:
-        values = model.sample((size,) * model.dimension, 1, options.seed, watch=show)
+        values = model.sample(lattice, 1, options.seed, watch=show)
     generated = from_samples(values, commands.axis_names(model), commands.channel_names(model), train.attrs)
     write_field(folder / "samples.zarr", generated, overwrite=True, attrs=commands.provenance(options))
 
     truth, _ = unwrap(held_out, model.channels, model.dimension)
     depth = REFINED if options.data == "terrain" else model.levels
     scores = commands.verify(model, truth, depth, options, folder / "evaluation", dict(held_out.attrs))
-    path = folder / "report.html"
     commands.report(config.Report((folder,), path, overwrite=True))
     for line in commands.summary(scores):
         print(line)
     print(f"The report is at {path}")
     return path
+
+
+def size(options: config.Demo) -> int:
+    """Sites along each axis of the generated field."""
+    usual = 1024 if options.data == "terrain" else 256
+    return usual if options.size is None else options.size
 
 
 def training(options: config.Demo, out: Path) -> config.Train:

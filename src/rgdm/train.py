@@ -20,9 +20,12 @@ from torch import Tensor
 
 from rgdm.model import storage
 from rgdm.model.cascade import Cascade
+from rgdm.scale.operators import MomentumShell
 
-MARGIN = 6
-"""Coarse sites along the edge of a patch of a periodic field where the network sees a wrong neighbour."""
+PATCH = {1: 512, 2: 30, 3: 16}
+"""Coarse sites along an axis of a patch, by dimension."""
+HALO = 21
+"""Coarse sites by which a patch cut out of a periodic field is wider, for what measures its surroundings."""
 CHECKPOINT, HISTORY = "checkpoint.safetensors", "history.jsonl"
 
 
@@ -62,7 +65,9 @@ class Batches:
 
     A patch of level l is cut from the field at full resolution at any offset, mirrored
     and transposed at random (periodic fields are cut across their edges), then
-    coarse-grained l times. ``mirror=False`` for fields that have no such symmetry.
+    coarse-grained l times. ``mirror=False`` for fields that have no such symmetry. An axis of a periodic
+    field that is not much longer than a patch is taken whole, and so is every axis if
+    the coarse-graining is not local.
     All lattices of a batch hold about the same number of sites. A network of its own
     gets as many batches as any other; a shared one sees the finer levels more often, of which there is more to see.
     """
@@ -72,25 +77,35 @@ class Batches:
     ) -> None:
         self.model, self.fields, self.seed, self.mirror, self.sites = model, fields, seed, mirror, sites
         self.lattice = tuple(fields.shape[2:])
-        decay = 0.7 if model.configuration["shared"] else 1.0
+        decay = 0.5 if model.configuration["shared"] else 1.0
         self.share = [decay**level for level in range(model.levels)]
 
-    def __call__(self, step: int, rank: int = 0) -> tuple[int, Tensor, Tensor, Tensor, int]:
-        """``(level, fine patches, t, noise, margin)``, the margin being what does not count in the loss."""
-        generator = torch.Generator().manual_seed(hash((self.seed, step, rank)) % 2**63)
+    def __call__(self, step: int, rank: int = 0) -> tuple[int, Tensor, Tensor, Tensor, tuple[int, ...]]:
+        """``(level, fine patches, t, noise, halo)``, the halo in coarse sites; all ranks have one level."""
         model, b = self.model, self.model.step.factor
-        level = int(torch.multinomial(torch.tensor(self.share), 1, generator=generator))
+        everywhere = torch.Generator().manual_seed(hash((self.seed, step)) % 2**63)
+        level = int(torch.multinomial(torch.tensor(self.share), 1, generator=everywhere))
+        generator = torch.Generator().manual_seed(hash((self.seed, step, rank)) % 2**63)
         unit = b ** (level + 1)
-        patch = tuple(min(30, n // unit) for n in self.lattice)
+        patch, halo = zip(*(self._extent(n // unit) for n in self.lattice), strict=True)
         count = max(1, round(self.sites / math.prod(patch)))
-        fine = torch.stack([self._patch(tuple(unit * p for p in patch), generator) for _ in range(count)])
+        wide = tuple(unit * (p + 2 * h) for p, h in zip(patch, halo, strict=True))
+        fine = torch.stack([self._patch(wide, generator) for _ in range(count)])
         for _ in range(level):
             fine = model.step.coarsen(fine)
         t = (torch.arange(count) + torch.rand(1, generator=generator)) / count
         channels = model.channels * model.step.bands(model.dimension)
         noise = torch.randn(count, channels, *patch, generator=generator)
-        cut = self.model.boundary == "periodic" and any(unit * p < n for p, n in zip(patch, self.lattice, strict=True))
-        return level, fine, t, noise, min(MARGIN, (min(patch) - 1) // 3) if cut else 0
+        return level, fine, t, noise, halo
+
+    def _extent(self, n: int) -> tuple[int, int]:
+        """Length of a patch along an axis of n coarse sites, and of the halo at either end of it."""
+        side = PATCH[self.model.dimension]
+        if isinstance(self.model.step, MomentumShell):
+            return n, 0
+        if self.model.boundary == "reflect":
+            return min(side, n), 0
+        return (n, 0) if n <= side + 2 * HALO else (side, HALO)
 
     def _patch(self, size: tuple[int, ...], generator: torch.Generator) -> Tensor:
         def draw(n: int) -> int:
@@ -112,7 +127,7 @@ class Trainer:
 
     The state after step n is a pure function of (data, settings, n / N), so a run of N
     steps that is killed and resumed ends with the weights of an unbroken one, bit for bit,
-    on the same machine with the same number of threads.
+    on the CPU of one machine with the same number of threads.
     """
 
     def __init__(
@@ -133,10 +148,11 @@ class Trainer:
         self.fields, self.folder, self.budget = fields, folder, budget
         self.seed, self.learning_rate, self.mirror = seed, learning_rate, mirror
         self.checkpoint_seconds = checkpoint_seconds
-        precision = choose_precision(precision, device)
+        on_cpu = choose_device(device).type == "cpu"
+        precision = choose_precision(precision, "cpu" if on_cpu else "cuda")
         AcceleratorState._reset_state(reset_partial_state=True)  # an earlier training may have had another device
         unused = DistributedDataParallelKwargs(find_unused_parameters=True)  # a step trains one level
-        self.accelerator = Accelerator(mixed_precision=precision, cpu=device == "cpu", kwargs_handlers=[unused])
+        self.accelerator = Accelerator(mixed_precision=precision, cpu=on_cpu, kwargs_handlers=[unused])
         self.settings = {
             **model.configuration,
             "seed": seed,
@@ -187,9 +203,9 @@ class Trainer:
 
     def _advance(self, network: Any, optimizer: Any, batches: Batches) -> float:
         """One optimizer step; a loss that is not finite stops the run before it touches the weights."""
-        level, fine, t, noise, margin = batches(self.step, self.accelerator.process_index)
+        level, fine, t, noise, halo = batches(self.step, self.accelerator.process_index)
         with self.accelerator.autocast():
-            loss = network(fine, level, t.to(fine), noise.to(fine), margin).mean()
+            loss = network(fine, level, t.to(fine), noise.to(fine), halo).mean()
         optimizer.zero_grad()
         self.accelerator.backward(loss)
         value = self._agreed(float(loss.detach()))
@@ -309,6 +325,16 @@ def interrupts() -> Iterator[Callable[[], bool]]:
     finally:
         for s, handler in before.items():
             signal.signal(s, handler)
+
+
+def choose_device(name: str) -> torch.device:
+    """``auto`` is cuda where there is one."""
+    if name not in ("auto", "cpu", "cuda"):
+        raise ValueError(f"unknown device {name!r}; known are auto, cpu and cuda (which one: CUDA_VISIBLE_DEVICES)")
+    there = torch.cuda.is_available()
+    if name == "cuda" and not there:
+        raise ValueError(f"the device {name!r} is not available here; use --device cpu")
+    return torch.device("cuda" if there and name != "cpu" else "cpu")
 
 
 def choose_precision(precision: str, device: str) -> str:

@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from rgdm.model.calibrate import calibrate
+from rgdm.model.calibrate import _windows, calibrate
 from rgdm.model.cascade import Cascade
+from rgdm.scale.operators import BlockSpin
 
 LEVELS = 3
 
@@ -30,6 +31,16 @@ def test_the_temperature_makes_good_what_one_level_lacks_and_leaves_the_others_a
     wanted = [1.25 if each == level else 1.0 for each in range(LEVELS)]
     assert found == pytest.approx(wanted, rel=0.06)
     assert found[level] == pytest.approx(1.25, rel=0.04)
+
+
+@pytest.mark.parametrize("boundary", ["periodic", "reflect"])
+def test_the_finest_level_is_looked_at_through_windows_that_belong_together(boundary):
+    truth = torch.randn(5, 2, 24, 32)
+    step = BlockSpin(2)
+    members = step.coarsen(truth).repeat_interleave(3, 0)
+    coarse, fine = _windows(members, truth, 3, 2, 1500, boundary == "periodic")
+    assert 750 < fine[:, 0].numel() <= (3840 if boundary == "reflect" else 1536)
+    torch.testing.assert_close(coarse, step.coarsen(fine).repeat_interleave(3, 0))
 
 
 def test_free_runs_begin_as_many_levels_up_as_depth_says(monkeypatch):

@@ -250,6 +250,26 @@ def test_a_cascade_that_cannot_be_says_why(options, words):
         Cascade(**options)
 
 
+def test_channels_are_told_apart_by_name_whatever_their_order():
+    model = fitted(red(4, 2, (16, 24)))
+    model.metadata = {"channels": ["u", "v"]}
+    coarse = xr.Dataset({name: (("y", "x"), np.random.rand(4, 6)) for name in ("u", "v")})
+    xr.testing.assert_equal(model.refine(coarse)[["u", "v"]], model.refine(coarse[["v", "u"]])[["u", "v"]])
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 7.0])
+def test_fields_that_say_nothing_are_refused(value):
+    x = red(4, 2, (16, 24))
+    x[:, 1] = value
+    with pytest.raises(ValueError, match=r"constant or has values that are not finite"):
+        fitted(x)
+    with pytest.raises(ValueError, match="its true resolution"):
+        fitted(red(4, 1, (8, 12)).repeat_interleave(2, 2).repeat_interleave(2, 3))
+    if value != 7:
+        with pytest.raises(ValueError, match="not finite"):
+            fitted(red(4, 1, (16, 24))).refine(torch.full((4, 6), value))
+
+
 def test_requests_that_do_not_fit_the_model_say_what_would():
     model = fitted(red(4, 1, (16, 24)))
     with pytest.raises(ValueError, match=r"levels is 3; .* 1 to 2"):

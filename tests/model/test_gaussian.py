@@ -200,3 +200,24 @@ def test_a_gaussian_lift_never_contradicts_the_coarse_field():
     coarse, noise = torch.randn(2, 1, 8, 8), torch.randn(2, 3, 8, 8)
     fine = BlockSpin(2).merge(coarse, lift.detail(coarse, noise))
     torch.testing.assert_close(BlockSpin(2).coarsen(fine), coarse, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("boundary", ["periodic", "reflect"])
+def test_large_fields_are_measured_piece_by_piece_with_the_same_result(boundary, monkeypatch):
+    x = torch.randn(32, 1, 128, 128).cumsum(2) / 4
+    whole, pieces = (GaussianLift(BlockSpin(2), 1, 2, boundary) for _ in range(2))
+    whole.fit(x)
+    monkeypatch.setattr("rgdm.model.gaussian.PATCH_VALUES", 1)
+    monkeypatch.setattr("rgdm.model.gaussian.COVARIANCE_SITES", 2100)
+    pieces.fit(x)
+    torch.testing.assert_close(pieces.prediction.kernel, whole.prediction.kernel, rtol=1e-4, atol=1e-5)
+    change = (pieces.colouring.whiten.kernel - whole.colouring.whiten.kernel).abs().max()
+    assert 0 < change < 0.1 * whole.colouring.whiten.kernel.abs().max()
+
+
+def test_little_data_have_no_say_in_the_spectrum():
+    """Few sites and many shifts: an inverse root of chance would blow other fields up."""
+    lift = GaussianLift(BlockSpin(2), 1, 2, "reflect")
+    lift.fit(torch.randn(2, 1, 30, 30))
+    coarse, detail = lift.step.split(torch.randn(64, 1, 30, 30))
+    assert lift.colouring.whiten(detail - lift.prediction(coarse)).var() < 3

@@ -34,18 +34,18 @@ def lift(x: torch.Tensor, step, boundary="periodic", objective="velocity", width
 def trained(steps: int, power: int = 3) -> tuple[DiffusionLift, list[float]]:
     """A lift trained on fields x = g^power, and its loss on a held-out batch before and after."""
     torch.manual_seed(1)
-    data = torch.randn(48, 1, 32, 32) ** power
-    model = lift(data[:32], BlockSpin(2))
+    data = torch.randn(176, 1, 32, 32) ** power
+    model = lift(data[16:], BlockSpin(2))
     t, noise = torch.linspace(0.03, 0.97, 16), torch.randn(16, 3, 16, 16)
 
     def held_out() -> float:
         with torch.no_grad():
-            return float(model.loss(data[32:], t, noise).mean())
+            return float(model.loss(data[:16], t, noise).mean())
 
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
     losses = [held_out()]
     for _ in range(steps):
-        batch, times = data[torch.randint(32, (16,))], (torch.arange(16) + torch.rand(1)) / 16
+        batch, times = data[torch.randint(16, 176, (16,))], (torch.arange(16) + torch.rand(1)) / 16
         loss = model.loss(batch, times, torch.randn(16, 3, 16, 16)).mean()
         optimizer.zero_grad()
         loss.backward()

@@ -25,8 +25,8 @@ def seen(net: LocalConvNet, lattice: tuple[int, ...]) -> tuple[torch.Tensor, tor
 
 
 @pytest.mark.parametrize("boundary", ["periodic", "reflect"])
-@pytest.mark.parametrize("lattice", [(101,), (37, 6), (40, 3, 4)])
-@pytest.mark.parametrize("strip", [1, 400])
+@pytest.mark.parametrize("lattice", [(101,), (37, 6), (6, 37), (3, 40, 4)])
+@pytest.mark.parametrize("strip", [1, 60])
 def test_strips_make_the_whole_but_for_the_order_of_sums(monkeypatch, boundary, lattice, strip):
     net = network(len(lattice), boundary)
     whole = seen(net, lattice)
@@ -36,7 +36,7 @@ def test_strips_make_the_whole_but_for_the_order_of_sums(monkeypatch, boundary, 
     monkeypatch.setattr(net.entry, "forward", lambda x: calls.append(x.shape) or plain(x))
     for pieces, expected in zip(seen(net, lattice), whole, strict=True):
         torch.testing.assert_close(pieces, expected, rtol=0, atol=1e-12 * float(expected.std()))
-    assert len(calls) > 1 or strip > 1
+    assert len(calls) > 1
 
 
 def test_a_halo_that_is_too_small_shows_at_the_seams(monkeypatch):

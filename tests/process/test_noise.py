@@ -2,6 +2,7 @@
 
 import itertools
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -98,3 +99,11 @@ def test_the_bits_do_not_change_between_versions():
 def test_a_negative_seed_is_refused():
     with pytest.raises(ValueError, match="the seed is -1; it must not be negative"):
         NoiseField(-1)
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_an_integer_is_an_integer_whatever_its_type():
+    plain, numpy = (
+        NoiseField(seed).window(member, 0, 0, 1, (4,)) for seed, member in [(3, 2), (np.int64(3), np.int32(2))]
+    )
+    assert torch.equal(plain, numpy)

@@ -10,6 +10,8 @@ import numpy as np
 import xarray as xr
 from torch import Tensor
 
+from rgdm.model import storage
+
 SCORES, FIELDS = "scores.json", "fields.nc"
 KEPT_SAMPLES, KEPT_MEMBERS = 4, 8
 AXES = ("z", "y", "x")
@@ -59,16 +61,11 @@ def save_evaluation(
     for level, x in enumerate(trajectory):
         x = x[0] if x.dim() == truth.dim() else x
         variables[f"trajectory_{level}"] = _variable(x, "", f"trajectory_{level}")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        draft = folder / f"{FIELDS}.partial"
+    text = json.dumps({**scores, "attrs": attrs or {}}, indent=1, allow_nan=False)
+    (folder / SCORES).unlink(missing_ok=True)  # of an earlier evaluation; without it the folder is incomplete
+    with storage.whole(folder / FIELDS) as draft:
         xr.Dataset(variables).to_netcdf(draft, engine="h5netcdf", encoding={v: {"zlib": True} for v in variables})
-        draft.replace(folder / FIELDS)
-        draft = folder / f"{SCORES}.partial"
-        draft.write_text(json.dumps({**scores, "attrs": attrs or {}}, indent=1, allow_nan=False))
-        draft.replace(folder / SCORES)
-    except OSError as error:
-        raise ValueError(f"the evaluation cannot be written to {folder}: {error.strerror or error}") from error
+    storage.write_text(folder / SCORES, text)
 
 
 def load_evaluation(folder: Path) -> Evaluation:

@@ -106,13 +106,13 @@ def quantiles(field: Tensor, q: Sequence[float]) -> Float[Tensor, "Q"]:
 def consistency_error(
     ensemble: Float[Tensor, "M B C *F"], coarse: Float[Tensor, "B C *K"], step: CoarseGraining, levels: int
 ) -> float:
-    """``max |block mean - coarse| / std(coarse)``, computed in the ensemble's own precision."""
+    """``max |block mean - coarse| / std(coarse)``, computed in double precision."""
     scale = float(coarse.double().std(correction=0))
     if not scale > 0:
         raise ValueError("the coarse field is constant; consistency relative to its spread needs a field that varies")
     gain = step.gain(coarse.dim() - 2) ** levels
     worst = []
-    for member in ensemble:
+    for member in ensemble.double():
         for _ in range(levels):
             member = step.coarsen(member)
         worst.append((member / gain - coarse.to(member)).abs().max())

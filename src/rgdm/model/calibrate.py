@@ -27,26 +27,34 @@ def calibrate(
     ratio of the field refined so far is brought to 1 by a few secant steps in the
     logarithm of the temperature. Free runs begin at most ``depth`` levels up, as those of ``refine``
     mostly do; the levels above, there to generate from nothing, are fitted on true coarse fields.
+    At most about ``sites`` sites of each level are looked at.
     Returns the temperatures, finest level first.
     """
-    chosen = _tiles(x, model.step.factor**model.levels, sites, model.boundary == "periodic")
+    step, periodic = model.step, model.boundary == "periodic"
+    unit, reach = (step.factor**n for n in (model.levels, min(depth, model.levels)))
+    chosen = _tiles(x, unit, reach, sites * step.factor**model.dimension, periodic)
     path = [model.normalise(chosen.to(model.mean.device))]
     for _ in range(model.levels):
-        path.append(model.step.coarsen(path[-1]))
+        path.append(step.coarsen(path[-1]))
     noise = NoiseField(2**31)
     ensemble = path[-1]
     for level in reversed(range(model.levels)):
         if level >= depth - 1 or level == model.levels - 1:
             ensemble = path[level + 1].repeat_interleave(members, 0)
-        lattice, bands = tuple(ensemble.shape[2:]), model.channels * model.step.bands(model.dimension)
+        truth = path[level]
+        if level == 0:
+            ensemble, truth = _windows(ensemble, truth, members, step.factor, sites, periodic)
+        lattice, bands = tuple(ensemble.shape[2:]), model.channels * step.bands(model.dimension)
         white = noise.members(range(len(ensemble)), level, 0, bands, lattice).to(ensemble)
         log_temperature, history = 0.0, []
         for _ in range(rounds):
             fine = _refined(model, level, ensemble, white, log_temperature)
-            history.append((log_temperature, math.log(_spread_skill(fine, path[level], members))))
+            history.append((log_temperature, math.log(_spread_skill(fine, truth, members))))
             log_temperature = _secant(history)
         best = min(history, key=lambda h: abs(h[1]))[0]
-        ensemble = _refined(model, level, ensemble, white, best)
+        model.lift(level).temperature.fill_(math.exp(best))
+        if 0 < level < depth:  # the next run goes on from here
+            ensemble = _refined(model, level, ensemble, white, best)
         if watch:
             watch(model.levels - level, model.levels)
     return [float(model.lift(level).temperature) for level in range(model.levels)]
@@ -60,16 +68,18 @@ def _refined(model: Cascade, level: int, coarse: Tensor, white: Tensor, log_temp
     return torch.cat([lift.sample(c, w, model.sampler) for c, w in pairs])
 
 
-def _tiles(x: Float[Tensor, "B C *L"], unit: int, sites: int, periodic: bool) -> Float[Tensor, "T C *K"]:
+def _tiles(x: Float[Tensor, "B C *L"], unit: int, reach: int, sites: int, periodic: bool) -> Float[Tensor, "T C *K"]:
     """At most about ``sites`` sites: whole fields if they are periodic, else a tile of every field.
 
-    Few large tiles would leave the temperature to the chance of a few rough places.
+    Few large tiles would leave the temperature to the chance of a few rough places, small ones have too much
+    edge: they are some multiple of ``unit``, and about 12 ``reach`` or more.
     """
     lattice = x.shape[2:]
     size = math.prod(lattice)
     if periodic or len(x) * size <= sites:
         return x[torch.linspace(0, len(x) - 1, max(1, min(len(x), sites // size))).long()]
-    side = max(12 * unit, int((sites / max(len(x), 16)) ** (1 / len(lattice))) // unit * unit)
+    side = max(12 * reach, int((sites / max(len(x), 16)) ** (1 / len(lattice))))
+    side = max(1, side // unit) * unit
     generator = torch.Generator().manual_seed(0)
     tiles = []
     for i in range(max(16, sites // side ** len(lattice))):
@@ -80,6 +90,34 @@ def _tiles(x: Float[Tensor, "B C *L"], unit: int, sites: int, periodic: bool) ->
             tile = tile.narrow(axis, start, width)
         tiles.append(tile)
     return torch.stack(tiles)
+
+
+def _windows(
+    ensemble: Float[Tensor, "E C *K"],
+    truth: Float[Tensor, "T C *F"],
+    members: int,
+    unit: int,
+    sites: int,
+    periodic: bool,
+) -> tuple[Tensor, Tensor]:
+    """Members and true fields cut to about ``sites`` sites: fewer fields if periodic, else one window of each."""
+    lattice, fields = tuple(truth.shape[2:]), len(truth)
+    if fields * math.prod(lattice) <= sites:
+        return ensemble, truth
+    coarse = ensemble.unflatten(0, (fields, members))
+    if periodic:
+        some = torch.linspace(0, fields - 1, max(1, sites // math.prod(lattice))).long().to(truth.device)
+        return coarse[some].flatten(0, 1), truth[some]
+    side = max(12 * unit, int((sites / fields) ** (1 / len(lattice)))) // unit
+    generator = torch.Generator().manual_seed(0)
+    cut = []
+    for x, y in zip(coarse, truth, strict=True):
+        for axis, n in enumerate(lattice, start=1):
+            width = min(side, n // unit)
+            start = int(torch.randint(n // unit - width + 1, (1,), generator=generator))
+            x, y = x.narrow(axis + 1, start, width), y.narrow(axis, unit * start, unit * width)
+        cut.append((x, y))
+    return torch.cat([x for x, _ in cut]), torch.stack([y for _, y in cut])
 
 
 def _spread_skill(fine: Tensor, truth: Tensor, members: int) -> float:

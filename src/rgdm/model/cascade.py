@@ -14,7 +14,7 @@ from rgdm.model import storage
 from rgdm.model.base import TranslationField
 from rgdm.model.denoiser import Objective
 from rgdm.model.lift import DiffusionLift, condition_channels
-from rgdm.model.networks import STRIP, LocalConvNet
+from rgdm.model.networks import LocalConvNet, strip_height
 from rgdm.model.samplers import Sampler, TrigonometricFlow
 from rgdm.process.noise import NoiseField
 from rgdm.scale.boundary import Boundary, check_boundary
@@ -32,8 +32,8 @@ class Cascade(nn.Module):
     """An inverse renormalization group: ``x_L -> x_{L-1} -> ... -> x_0``, coarse to fine.
 
     ``levels`` lifts stand on a base model of the coarsest field. With ``shared`` all lifts
-    use one network, each in the units of its own level (its own prediction, amplitude
-    and spectrum), as suits fields that look alike on all scales; otherwise each has
+    use one network, which is told the level, each in the units of its own level (its own prediction,
+    amplitude and spectrum), as suits fields that look alike on all scales; otherwise each has
     its own. At the public edge fields are in the user's units and coarse fields are block means.
 
     Args:
@@ -90,8 +90,8 @@ class Cascade(nn.Module):
 
         common = network() if shared else None
         self.lifts = nn.ModuleList(
-            DiffusionLift(step, channels, dimension, boundary, common or network(), objective=objective)
-            for _ in range(levels)
+            DiffusionLift(step, channels, dimension, boundary, common or network(), objective=objective, level=level)
+            for level in range(levels)
         )
         self.base = TranslationField(channels, boundary)
         self.metadata: dict[str, Any] = {}
@@ -145,6 +145,8 @@ class Cascade(nn.Module):
         """Measure everything that has a closed form: units, Gaussian lifts, amplitudes, base. Seconds."""
         check_lattice_depth(self.step, tuple(x.shape[2:]), self.levels)
         pooled = x.double().movedim(1, 0).flatten(1)
+        if not bool(pooled.isfinite().all()) or not bool((pooled.amax(1) > pooled.amin(1)).all()):
+            raise ValueError("a channel of the fields is constant or has values that are not finite; drop or fill it")
         self.mean.copy_(pooled.mean(1))
         self.scale.copy_(pooled.std(1))
         fine = self.normalise(x)
@@ -163,10 +165,10 @@ class Cascade(nn.Module):
         level: int,
         t: Float[Tensor, " B"],
         noise: Float[Tensor, "B D *K"],
-        margin: int = 0,
+        halo: tuple[int, ...] = (),
     ) -> Float[Tensor, " B"]:
         """The training loss of one lift on normalised fields of its level, one value a sample."""
-        return self.lift(level).loss(fine, t, noise, margin)
+        return self.lift(level).loss(fine, t, noise, halo)
 
     # --- the flow and its inverse ----------------------------------------------------------
 
@@ -204,7 +206,7 @@ class Cascade(nn.Module):
         out = torch.empty(count, self.channels, *lattice, dtype=self.dtype, device=self.mean.device)
         for some in _together(count, lattice):
             white = noise.members(some, self.levels, 0, self.channels, coarsest).to(out)
-            x = self._descend(self.base(white), self.levels, list(some), noise, evaluations)
+            x = self._descend(self.base(white), self.levels, list(some), noise, evaluations, tempered=False)
             out[some.start : some.stop] = self.denormalise(x)
             if watch:
                 watch(some.stop, count)
@@ -228,7 +230,9 @@ class Cascade(nn.Module):
         levels = self.depth(levels)
         if members < 1:
             raise ValueError(f"members is {members}; at least one is needed")
-        field, layout = unwrap(coarse, self.channels, self.dimension)
+        field, layout = unwrap(coarse, self.channels, self.dimension, self.metadata.get("channels", ()))
+        if not bool(field.isfinite().all()):
+            raise ValueError("the coarse field has values that are not finite; fill them first")
         total, noise, factor = members * len(field), NoiseField(seed), self.step.factor**levels
         fine = field.new_empty(total, self.channels, *(n * factor for n in field.shape[2:]))
         for some in _together(total, tuple(fine.shape[2:])):
@@ -264,14 +268,25 @@ class Cascade(nn.Module):
         return fine
 
     def _descend(
-        self, x: Tensor, levels: int, streams: list[int], noise: NoiseField, evaluations: int | None
+        self,
+        x: Tensor,
+        levels: int,
+        streams: list[int],
+        noise: NoiseField,
+        evaluations: int | None,
+        tempered: bool = True,
     ) -> Tensor:
-        """From the normalised field of level ``levels`` to level 0, one lift after the other."""
+        """From the normalised field of level ``levels`` to level 0, one lift after the other.
+
+        The temperatures, there to widen ensembles about a given field, are left out of what comes from nothing:
+        it has no field to miss, and more noise would only be more power at small scales.
+        """
         sampler = self.sampler if evaluations is None else TrigonometricFlow(evaluations)
         for level in reversed(range(levels)):
             lattice, bands = tuple(x.shape[2:]), self.channels * self.step.bands(self.dimension)
             white = torch.stack([noise.window(s, level, 0, bands, lattice) for s in streams])
-            x = self.lift(level).sample(x, white.to(x.device), sampler)
+            white = white.to(x.device) if tempered else white.to(x.device) / self.lift(level).temperature
+            x = self.lift(level).sample(x, white, sampler)
         return x
 
     def memory(self, lattice: Lattice, fields: int) -> int:
@@ -283,8 +298,15 @@ class Cascade(nn.Module):
         sites, width, cell = math.prod(lattice), int(self.configuration["width"]), self.step.factor**self.dimension
         together = max(sites, min(sites * fields, TOGETHER))
         lift = 4.8 * together * (width / cell + 12 * self.channels + 3)
-        network = 30 * width * min(1.2 * STRIP, together / cell)
+        rows, coarse, halo = max(lattice) / self.step.factor, together // cell, self.reach
+        strip = coarse / rows * min(rows, strip_height(int(rows), coarse, halo) + 2 * halo)
+        network = 30 * width * strip
         return int(lift + network + 8 * sites * self.channels * fields) + 8 * 2**20
+
+    @property
+    def reach(self) -> int:
+        """How many coarse sites away a network looks, at most."""
+        return 2 + 2 * max(int(self.configuration[name]) for name in ("encoder_blocks", "decoder_blocks"))
 
     @property
     def dtype(self) -> torch.dtype:

@@ -10,6 +10,11 @@ from torch import Tensor, nn
 
 from rgdm.scale.boundary import Boundary, check_boundary, extend
 
+PATCH_VALUES = 2**25
+"""Neighbours' values that least squares holds at a time."""
+COVARIANCE_SITES = 2**20
+"""Larger fields are cut into blocks to measure their covariance, so that memory does not grow with them."""
+
 
 class Stencil(nn.Module):
     """A local linear map of fields, one small kernel for every pair of channels."""
@@ -46,9 +51,13 @@ class LinearPrediction(Stencil):
         gram = torch.zeros((), dtype=torch.float64)
         cross = torch.zeros((), dtype=torch.float64)
         for c, d in zip(coarse.split(8), detail.split(8), strict=True):
-            patches = self._patches(c.double())
-            gram = gram + patches.T @ patches
-            cross = cross + patches.T @ d.double().movedim(1, -1).flatten(0, -2)
+            wide, rows = extend(c.double(), self.radius, self.boundary), c.shape[2]
+            height = max(1, PATCH_VALUES * rows // (c.numel() * self.kernel[0, 0].numel()))
+            for top in range(0, rows, height):
+                patches = self._patches(wide.narrow(2, top, min(height, rows - top) + 2 * self.radius))
+                gram = gram + patches.T @ patches
+                seen = d.narrow(2, top, min(height, rows - top))
+                cross = cross + patches.T @ seen.double().movedim(1, -1).flatten(0, -2)
         taps = gram.shape[0]
         penalty = ridge * gram.diagonal().mean() * torch.eye(taps, dtype=torch.float64, device=gram.device)
         solution = torch.linalg.lstsq(gram + penalty, cross).solution
@@ -59,11 +68,11 @@ class LinearPrediction(Stencil):
         kernel[:, :, centre] = -kernel.sum(-1)
         self.kernel.copy_(kernel.reshape(self.kernel.shape))
 
-    def _patches(self, x: Tensor) -> Tensor:
-        """``(sites, C * (taps - 1))``: every neighbour's difference from the centre site."""
-        lattice, r = x.shape[2:], self.radius
-        wide = extend(x, r, self.boundary)
-        views = []
+    def _patches(self, wide: Tensor) -> Tensor:
+        """``(sites, C * (taps - 1))``: every neighbour's difference from the centre site, ``radius`` from the edges."""
+        r = self.radius
+        lattice = tuple(n - 2 * r for n in wide.shape[2:])
+        x, views = wide[(..., *(slice(r, r + n) for n in lattice))], []
         for shift in itertools.product(range(-r, r + 1), repeat=len(lattice)):
             if any(shift):
                 where = tuple(slice(r + s, r + s + n) for s, n in zip(shift, lattice, strict=True))
@@ -99,6 +108,8 @@ class Colouring(nn.Module):
         covariance, error = self._covariance(residual)
         density = torch.fft.fftn(covariance, dim=tuple(range(2, 2 + dimension))).movedim((0, 1), (-2, -1))
         values, vectors = torch.linalg.eigh((density + density.mH) / 2)
+        if not float(values.mean()) > 0:
+            raise ValueError("a level has no detail at all: the field looks enlarged; give it at its true resolution")
         values = values.clamp(min=max(1e-6, min(error, 1.0)) * float(values.mean()))
         for stencil, root in ((self.colour, values.sqrt()), (self.whiten, values.rsqrt())):
             matrix = (vectors * root.unsqueeze(-2).to(vectors)) @ vectors.mH
@@ -107,19 +118,20 @@ class Colouring(nn.Module):
 
     def _covariance(self, x: Tensor) -> tuple[Tensor, float]:
         """C_ab(shift), ``(D, D, *grid)``, the shifts of each axis in the order of the FFT; relative error of S(k)."""
+        wrap = self.colour.boundary == "periodic" and x[0, 0].numel() <= COVARIANCE_SITES
+        x = _blocks(x, COVARIANCE_SITES)
         lattice, axes = tuple(x.shape[2:]), tuple(range(2, x.dim()))
-        wrap = self.colour.boundary == "periodic"
         size = lattice if wrap else tuple(2 * n for n in lattice)
         ones = torch.fft.fftn(torch.ones(lattice, dtype=torch.float64, device=x.device), s=size)
         pairs = x.shape[0] * torch.fft.ifftn(ones.abs().square()).real
         total = torch.zeros((), dtype=torch.float64, device=x.device)
-        for part in x.double().split(16):
-            spectrum = torch.fft.fftn(part, s=size, dim=axes)
+        for part in x.split(max(1, 2 * COVARIANCE_SITES // math.prod(lattice))):
+            spectrum = torch.fft.fftn(part.double(), s=size, dim=axes)
             product = torch.einsum("ba...,bc...->ac...", spectrum.conj(), spectrum)
             total = total + torch.fft.ifftn(product, dim=axes).real
         covariance = total / pairs.clamp(min=0.5)
         for axis, n, period in zip(axes, lattice, size, strict=True):
-            taken = (self._shifts(n) % period).to(x.device)
+            taken = (self._shifts(n, wrap) % period).to(x.device)
             covariance, pairs = covariance.index_select(axis, taken), pairs.index_select(axis - 2, taken)
         mirrored = covariance.transpose(0, 1)  # C(-s) = C(s)^T: average the two estimates
         for axis in axes:
@@ -127,16 +139,24 @@ class Colouring(nn.Module):
             mirrored = mirrored.index_select(axis, (-torch.arange(grid) % grid).to(x.device))
         return (covariance + mirrored) / 2, float(pairs.reciprocal().sum().sqrt())
 
-    def _shifts(self, n: int) -> Tensor:
+    def _shifts(self, n: int, wrap: bool) -> Tensor:
         """The shifts to measure on an axis of n sites: those within two radii, or all of a smaller torus.
 
         Between edges at most a third of the axis, so that most sites have a partner.
         """
         reach = 2 * self.colour.radius
-        if self.colour.boundary == "periodic" and n <= 2 * reach + 1:
+        if wrap and n <= 2 * reach + 1:
             return torch.arange(n)
         reach = min(reach, n // 3)
         return torch.fft.ifftshift(torch.arange(-reach, reach + 1))
+
+
+def _blocks(x: Tensor, sites: int) -> Tensor:
+    """The same field in blocks of at most so many sites, as samples; an odd last site is left out."""
+    while x[0, 0].numel() > sites:
+        axis = 2 + int(torch.tensor(x.shape[2:]).argmax())
+        x = torch.cat(list(x.split(x.shape[axis] // 2, axis))[:2])
+    return x
 
 
 def _cut(kernel: Tensor, radius: int) -> Tensor:

@@ -19,6 +19,8 @@ from rgdm.scale.coarse_graining import CoarseGraining
 
 TAIL = 0.35
 """Largest s: a stronger bend gives lighter tails to learn, but then sinh makes every error in them a spike."""
+MARGIN = 6
+"""Sites along a cut edge that the loss leaves out: the network reaches farther, but hardly."""
 PREDICTION_RADIUS = 3
 COLOUR_RADIUS = 5
 
@@ -110,7 +112,8 @@ class DiffusionLift(Lift):
     ``detail = G * coarse + a * sinh(s * W z) / s``: the local amplitude a(coarse) takes out the
     variation from place to place, sinh (Johnson's S_U law) the heavy tails, W the
     correlations; z is unit white noise for an untrained network and what the
-    denoiser makes of it for a trained one. ``temperature`` multiplies the starting noise.
+    denoiser makes of it for a trained one. ``temperature`` multiplies the starting noise. The
+    ``level`` tells lifts that share a network apart.
     """
 
     tail: Tensor
@@ -128,15 +131,17 @@ class DiffusionLift(Lift):
         backbone: Backbone,
         schedule: Schedule | None = None,
         objective: Objective = "velocity",
+        level: int = 0,
     ) -> None:
         super().__init__()
+        self.level = level
         self.gaussian = GaussianLift(step, channels, dimension, boundary, local_amplitude=True)
         self.step = step
         self.denoiser = Denoiser(ForwardProcess(Site(), schedule or Trigonometric()), backbone, objective)
         self.register_buffer("tail", torch.zeros(channels * step.bands(dimension)))
         self.register_buffer("limit", torch.full_like(self.tail, torch.inf))
         self.register_buffer("temperature", torch.ones(()))
-        count = condition_channels(channels, step.bands(dimension))
+        count = condition_channels(channels, step.bands(dimension)) - 1
         self.register_buffer("condition_mean", torch.zeros(count))
         self.register_buffer("condition_scale", torch.ones(count))
 
@@ -173,9 +178,10 @@ class DiffusionLift(Lift):
         return self.gaussian.prediction(coarse) + self.amplitude(coarse) * ratio
 
     def condition(self, coarse: Float[Tensor, "B C *K"]) -> Float[Tensor, "B F *K"]:
-        """What the network sees of the coarse field, each channel of zero mean and unit size."""
+        """What the network sees: of the coarse field, each channel of zero mean and unit size; and the level."""
         shape = (1, -1, *[1] * (coarse.dim() - 2))
-        return (self._raw_condition(coarse) - self.condition_mean.reshape(shape)) / self.condition_scale.reshape(shape)
+        seen = (self._raw_condition(coarse) - self.condition_mean.reshape(shape)) / self.condition_scale.reshape(shape)
+        return torch.cat([seen, torch.full_like(seen[:, :1], self.level)], 1)
 
     def _raw_condition(self, coarse: Tensor) -> Tensor:
         """Value, log roughness, height over the neighbourhood and predicted detail in local units."""
@@ -187,19 +193,28 @@ class DiffusionLift(Lift):
         return torch.cat([coarse, roughness.flatten(1, 2), *above, predicted], 1)
 
     def loss(
-        self, fine: Float[Tensor, "B C *F"], t: Float[Tensor, " B"], noise: Float[Tensor, "B D *K"], margin: int = 0
+        self,
+        fine: Float[Tensor, "B C *F"],
+        t: Float[Tensor, " B"],
+        noise: Float[Tensor, "B D *K"],
+        halo: tuple[int, ...] = (),
     ) -> Float[Tensor, " B"]:
         """The denoising loss of each sample, on details split off true fine fields (teacher forcing).
 
-        The outer ``margin`` coarse sites do not count: for patches cut out of a periodic
-        field, whose own edges do not belong together.
+        A patch cut out of a periodic field has a ``halo`` of coarse sites along each axis, for
+        its edges do not belong together: what surrounds a site is measured with it, then it is cut
+        off, and of what is left the outer sites, where the network wraps around, do not count.
         """
         # In full precision also where the network computes in less: the detail of flat places is a small part of its
         # coarse field, and rounding that would be noise to learn.
         with torch.no_grad(), torch.autocast(fine.device.type, enabled=False):
             coarse, detail = self.step.split(fine)
             z, condition = self.standardize(coarse, detail), self.condition(coarse)
-            inner = None if margin == 0 else _inner(z, margin)
+            inner = None
+            if any(halo):
+                inside = (..., *(slice(h, n - h) for h, n in zip(halo, z.shape[2:], strict=True)))
+                z, condition = z[inside], condition[inside]
+                inner = _inner(z, tuple(min(h, MARGIN) for h in halo))
         return self.denoiser.loss(z, t, noise, self.denoiser.backbone.encode(condition), inner)
 
     def detail(
@@ -219,7 +234,7 @@ class DiffusionLift(Lift):
 
 def condition_channels(channels: int, bands: int) -> int:
     """How many channels :meth:`DiffusionLift.condition` has."""
-    return channels * (1 + 2 * len(WIDTHS) + bands)
+    return channels * (1 + 2 * len(WIDTHS) + bands) + 1
 
 
 def _tail(ratio: Tensor) -> Tensor:
@@ -238,10 +253,10 @@ def _kurtosis(x: Tensor) -> float:
     return float(x.pow(4).mean() / x.square().mean().square())
 
 
-def _inner(z: Tensor, margin: int) -> Tensor:
-    """1 inside and 0 in the margin, of mean 1."""
+def _inner(z: Tensor, margin: tuple[int, ...]) -> Tensor:
+    """1 inside and 0 in the margin along each axis, of mean 1."""
     mask = torch.zeros_like(z[:1, :1])
-    mask[(..., *(slice(margin, n - margin) for n in z.shape[2:]))] = 1
+    mask[(..., *(slice(m, n - m) for m, n in zip(margin, z.shape[2:], strict=True)))] = 1
     return mask / mask.mean().clamp(min=1e-12)
 
 

@@ -61,14 +61,15 @@ STRIP = 2**16
 def in_strips(
     network: Callable[..., Tensor], fields: list[Tensor], halo: int, boundary: Boundary
 ) -> Float[Tensor, "B C *L"]:
-    """``network(*fields)`` of a network that looks ``halo`` sites far, strip by strip along the first axis.
+    """``network(*fields)`` of a network that looks ``halo`` sites far, strip by strip along the longest axis.
 
     Equal to the whole but for the order of sums; its intermediate layers stay small enough to be
-    kept near the processor, and the memory they take does not grow with the lattice.
+    kept near the processor, and the memory they take grows with the cross-section only.
     """
-    rows, sites = fields[0].shape[2], fields[0][:, 0].numel()
-    height = max(halo, STRIP * rows // max(1, sites))
-    if torch.is_grad_enabled() or sites <= STRIP or height + 2 * halo >= rows:
+    lattice, sites = tuple(fields[0].shape[2:]), fields[0][:, 0].numel()
+    rows, axis = max(lattice), 2 + lattice.index(max(lattice))
+    height = strip_height(rows, sites, halo)
+    if torch.is_grad_enabled() or height >= rows:
         return network(*fields)
     made = []
     for top in range(0, rows, height):
@@ -76,9 +77,15 @@ def in_strips(
         if boundary == "reflect":  # at an edge the network itself goes on as it does for the whole
             first, last = max(0, first), min(rows, last)
         seen = torch.arange(first, last, device=fields[0].device) % rows
-        strip = network(*(x.index_select(2, seen) for x in fields))
-        made.append(strip.narrow(2, top - first, min(height, rows - top)))
-    return torch.cat(made, 2)
+        strip = network(*(x.index_select(axis, seen) for x in fields))
+        made.append(strip.narrow(axis, top - first, min(height, rows - top)))
+    return torch.cat(made, axis)
+
+
+def strip_height(rows: int, sites: int, halo: int) -> int:
+    """How many rows of a lattice a network sees at a time, without their halo; all where that is no less work."""
+    height = max(halo, STRIP * rows // max(1, sites))
+    return rows if sites <= STRIP or height + 2 * halo >= rows else height
 
 
 class Block(nn.Module):
@@ -125,9 +132,8 @@ class LocalConvNet(Backbone):
         self.width = width
         self.boundary: Boundary = boundary
         self.time = nn.Sequential(nn.Linear(4, 32), nn.SiLU(), nn.Linear(32, 32), nn.SiLU())
-        if condition_channels:
-            self.stem = Convolution(condition_channels, width, dimension, boundary)
-            self.encoder = nn.ModuleList(Block(width, dimension, boundary) for _ in range(encoder_blocks))
+        self.stem = Convolution(condition_channels, width, dimension, boundary)
+        self.encoder = nn.ModuleList(Block(width, dimension, boundary) for _ in range(encoder_blocks))
         self.entry = Convolution(channels, width, dimension, boundary)
         self.decoder = nn.ModuleList(Block(width, dimension, boundary, 32) for _ in range(decoder_blocks))
         self.exit = Convolution(width, channels, dimension, boundary)

@@ -39,19 +39,19 @@ def _describes(path: Path, configuration: dict[str, Any]) -> bool:
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file so that it is there whole or not at all."""
-    with _whole(path) as temporary:
+    with whole(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], notes: dict[str, str] | None = None) -> None:
     """Write a safetensors file so that it is there whole or not at all."""
     plain = {name: tensor.detach().to("cpu").contiguous().clone() for name, tensor in tensors.items()}
-    with _whole(path) as temporary:
+    with whole(path) as temporary:
         temporary.write_bytes(serialize(plain, notes))
 
 
 @contextmanager
-def _whole(path: Path) -> Iterator[Path]:
+def whole(path: Path) -> Iterator[Path]:
     """A temporary sibling of ``path`` that takes its name if the block ends well and vanishes if not."""
     temporary = path.with_name(f".{path.name}.part")
     try:

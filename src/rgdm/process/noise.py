@@ -2,6 +2,7 @@
 
 import hashlib
 import itertools
+import operator
 
 import numpy as np
 import torch
@@ -24,7 +25,7 @@ class NoiseField:
     def __init__(self, seed: int) -> None:
         if seed < 0:
             raise ValueError(f"the seed is {seed}; it must not be negative")
-        self.seed = seed
+        self.seed = operator.index(seed)
 
     def window(
         self, member: int, level: int, draw: int, channels: int, lattice: Lattice, origin: Lattice | None = None
@@ -51,7 +52,7 @@ class NoiseField:
         return torch.stack([self.window(m, level, draw, channels, lattice) for m in members])
 
     def _block(self, member: int, level: int, draw: int, channels: int, block: tuple[int, ...]) -> np.ndarray:
-        name = repr((self.seed, member, level, draw, channels, block)).encode()
+        name = repr((self.seed, operator.index(member), level, draw, channels, block)).encode()
         key = int.from_bytes(hashlib.blake2b(name, digest_size=16).digest(), "little")
         size = BLOCK[len(block)]
         stream = np.random.Generator(np.random.Philox(key=key))
