@@ -24,6 +24,8 @@ from rgdm.scale.operators import MomentumShell
 
 PATCH = {1: 512, 2: 30, 3: 16}
 """Coarse sites along an axis of a patch, by dimension."""
+MOST = 512
+"""Patches of a batch, at most: cutting thousands of tiny ones would cost more than learning from them."""
 HALO = 21
 """Coarse sites by which a patch cut out of a periodic field is wider, for what measures its surroundings."""
 CHECKPOINT, HISTORY = "checkpoint.safetensors", "history.jsonl"
@@ -68,7 +70,7 @@ class Batches:
     coarse-grained l times. ``mirror=False`` for fields that have no such symmetry. An axis of a periodic
     field that is not much longer than a patch is taken whole, and so is every axis if
     the coarse-graining is not local.
-    All lattices of a batch hold about the same number of sites. A network of its own
+    Batches hold about the same number of sites, less where that would be very many patches. A network of its own
     gets as many batches as any other; a shared one sees the finer levels more often, of which there is more to see.
     """
 
@@ -88,7 +90,7 @@ class Batches:
         generator = torch.Generator().manual_seed(hash((self.seed, step, rank)) % 2**63)
         unit = b ** (level + 1)
         patch, halo = zip(*(self._extent(n // unit) for n in self.lattice), strict=True)
-        count = max(1, round(self.sites / math.prod(patch)))
+        count = min(MOST, max(1, round(self.sites / math.prod(patch))))
         wide = tuple(unit * (p + 2 * h) for p, h in zip(patch, halo, strict=True))
         fine = torch.stack([self._patch(wide, generator) for _ in range(count)])
         for _ in range(level):

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from rgdm.model.cascade import Cascade, Watch
+from rgdm.model.cascade import TOGETHER, Cascade, Watch
 from rgdm.process.noise import NoiseField
 
 
@@ -64,7 +64,8 @@ def _refined(model: Cascade, level: int, coarse: Tensor, white: Tensor, log_temp
     """The fields one level finer, at a temperature that the lift keeps."""
     lift = model.lift(level)
     lift.temperature.fill_(math.exp(log_temperature))
-    pairs = zip(coarse.split(16), white.split(16), strict=True)
+    together = max(1, TOGETHER // (coarse[0, 0].numel() * model.step.factor**model.dimension))
+    pairs = zip(coarse.split(together), white.split(together), strict=True)
     return torch.cat([lift.sample(c, w, model.sampler) for c, w in pairs])
 
 
