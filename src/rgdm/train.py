@@ -70,8 +70,8 @@ class Batches:
     coarse-grained l times. ``mirror=False`` for fields that have no such symmetry. An axis of a periodic
     field that is not much longer than a patch is taken whole, and so is every axis if
     the coarse-graining is not local.
-    Batches hold about the same number of sites, less where that would be very many patches. A network of its own
-    gets as many batches as any other; a shared one sees the finer levels more often, of which there is more to see.
+    Batches hold about the same number of sites, less where that would be very many patches. The finer
+    levels, of which there is more to see, come more often; less so where each level has its own network.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class Batches:
     ) -> None:
         self.model, self.fields, self.seed, self.mirror, self.sites = model, fields, seed, mirror, sites
         self.lattice = tuple(fields.shape[2:])
-        decay = 0.5 if model.configuration["shared"] else 1.0
+        decay = 0.5 if model.configuration["shared"] else 0.7
         self.share = [decay**level for level in range(model.levels)]
 
     def __call__(self, step: int, rank: int = 0) -> tuple[int, Tensor, Tensor, Tensor, tuple[int, ...]]:

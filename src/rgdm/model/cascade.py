@@ -278,14 +278,14 @@ class Cascade(nn.Module):
     ) -> Tensor:
         """From the normalised field of level ``levels`` to level 0, one lift after the other.
 
-        The temperatures, there to widen ensembles about a given field, are left out of what comes from nothing:
-        it has no field to miss, and more noise would only be more power at small scales.
+        Temperatures above 1, there to widen ensembles about a given field, are left out of what comes from
+        nothing: it has no field to miss, and more noise would only be more power at small scales.
         """
         sampler = self.sampler if evaluations is None else TrigonometricFlow(evaluations)
         for level in reversed(range(levels)):
             lattice, bands = tuple(x.shape[2:]), self.channels * self.step.bands(self.dimension)
             white = torch.stack([noise.window(s, level, 0, bands, lattice) for s in streams])
-            white = white.to(x.device) if tempered else white.to(x.device) / self.lift(level).temperature
+            white = white.to(x.device) if tempered else white.to(x.device) / self.lift(level).temperature.clamp(min=1)
             x = self.lift(level).sample(x, white, sampler)
         return x
 
