@@ -18,7 +18,7 @@ import xarray as xr
 from record import Row, append, number, stamp, table
 from tqdm import tqdm
 
-from rgdm import commands, config
+from rgdm import commands, config, progress
 from rgdm.data import reference
 from rgdm.data.layout import unwrap
 from rgdm.model.cascade import Cascade
@@ -117,7 +117,7 @@ def main() -> None:
     action = Phi4.critical()
     options.out.mkdir(parents=True, exist_ok=True)
     model, seconds = cascade(options)
-    with commands.bar("sampling", options.samples) as show:
+    with progress.bar("sampling", options.samples) as show:
         fields = model.sample((SIDE, SIDE), options.samples, options.seed, watch=show).cpu()
     independent, _ = unwrap(simulate(options.simulated, options.seed + 1, "independent run"), 1, 2)
     size = sum(p.numel() for p in model.parameters())

@@ -29,7 +29,7 @@ from torch import Tensor
 from tqdm import tqdm
 from unet import SuperResolution
 
-from rgdm import commands, config
+from rgdm import commands, config, progress
 from rgdm.evaluate import bicubic, block_constant
 from rgdm.evaluate.baselines import block_mean
 from rgdm.model.cascade import Cascade
@@ -123,7 +123,7 @@ def ensembles(options: argparse.Namespace, model: Cascade, seconds: float) -> di
         models = unets(options, train, seconds)
         few = validation[torch.linspace(0, len(validation) - 1, min(4, len(validation))).long()]
         add(UNET, *choose_unet(models, few, options.members, options.seed + 1), models[0].evaluations)
-    with commands.bar("refining", len(coarse) * options.members) as show:
+    with progress.bar("refining", len(coarse) * options.members) as show:
         made = model.refine(coarse, LEVELS, options.members, options.seed, watch=show)
     found[OURS] = Merit(OURS, made, truth, coarse, LEVELS * model.sampler.evaluations)
     return found

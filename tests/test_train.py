@@ -13,11 +13,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-import rgdm.train
+import rgdm.train.loop
 from rgdm.cli import main
 from rgdm.model import storage
 from rgdm.model.cascade import Cascade
-from rgdm.train import CHECKPOINT, HALO, HISTORY, Batches, Budget, Trainer, fingerprint
+from rgdm.train import CHECKPOINT, HISTORY, Batches, Budget, Trainer, fingerprint
+from rgdm.train.batches import HALO
 
 STEPS = 52
 
@@ -346,7 +347,7 @@ def test_a_full_disk_stops_the_run_with_one_sentence(tmp_path, monkeypatch):
     def full(path, tensors, notes=None):
         raise ValueError("the disk is full: x cannot be written, 0.0 MiB are free")
 
-    monkeypatch.setattr(rgdm.train.storage, "write_tensors", full)
+    monkeypatch.setattr(rgdm.train.loop.storage, "write_tensors", full)
     with pytest.raises(ValueError, match="the disk is full"):
         trainer(tmp_path).run()
 

@@ -20,6 +20,10 @@ COMMANDS = {
 }
 
 
+EXHAUSTED = ("can't allocate memory", "out of memory")
+"""How torch says that the memory of the CPU, of the GPU is exhausted."""
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; a mistake of the user's ends in one sentence and exit code 2."""
     arguments = sys.argv[1:] if arguments is None else arguments
@@ -35,7 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
     except OSError as error:
         return refuse(f"{error.filename}: {error.strerror}" if error.filename else str(error))
     except (MemoryError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and "memory" not in str(error):
+        if isinstance(error, RuntimeError) and not any(said in str(error) for said in EXHAUSTED):
             raise
         return refuse("the memory of this device does not suffice; ask for fewer or smaller fields")
     except KeyboardInterrupt as stop:

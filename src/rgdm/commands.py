@@ -1,17 +1,12 @@
 """The commands: each reads files, does one thing, writes files. Also callable from Python."""
 
-import os
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 import xarray as xr
-from tqdm import tqdm
 
 from rgdm import __version__, config
 from rgdm.data.fields import read_field
@@ -22,10 +17,11 @@ from rgdm.data.writing import check_output, write_field
 from rgdm.evaluate import bicubic, block_constant, judge, save_evaluation
 from rgdm.model import storage
 from rgdm.model.calibrate import calibrate
-from rgdm.model.cascade import Cascade, Watch
+from rgdm.model.cascade import Cascade
+from rgdm.progress import bar, training_bar
 from rgdm.scale.coarse_graining import Lattice
 from rgdm.scale.operators import check_lattice_depth
-from rgdm.train import Budget, Progress, Trainer, check_resumable, choose_device
+from rgdm.train import Budget, Trainer, check_resumable, choose_device
 
 
 def train(options: config.Train) -> Cascade:
@@ -183,7 +179,10 @@ def verify(
     with bar("refining", len(truth) * options.members) as show:
         ensemble = model.refine(coarse, levels, options.members, options.seed, evaluations, watch=show)
     factor = model.step.factor**levels
-    baseline = {"block_constant": block_constant(coarse, factor), "bicubic": bicubic(coarse, factor, model.boundary)}
+    baseline = {
+        "block_constant": block_constant(coarse, factor),
+        "bicubic": bicubic(coarse, factor, model.boundary, model.step.centred),
+    }
     scores = judge(truth, ensemble, coarse, model.step, levels, model.boundary, baseline)
     if out is not None:
         zoom = model.flow(ensemble[0, :1], levels)[::-1]
@@ -283,41 +282,3 @@ def summary(scores: dict[str, Any]) -> list[str]:
         f"Power over that of the truth, finest octave first: {figure('octave_ratio')} (1)",
         f"Kurtosis of detail over that of the truth, finest level first: {figure('detail_kurtosis_ratio')} (1)",
     ]
-
-
-def quiet() -> bool:
-    """Whether this is one of several processes, and not the first: that one alone shows its progress."""
-    return os.environ.get("RANK", "0") != "0"
-
-
-@contextmanager
-def bar(label: str, total: int) -> Iterator[Watch]:
-    """A progress bar with the time left, as a function ``(done, total)``."""
-    with tqdm(total=total, desc=f"{label:>12}", file=sys.stderr, leave=True, disable=quiet()) as line:
-
-        def show(done: int, _: int) -> None:
-            line.update(done - line.n)
-
-        yield show
-
-
-@contextmanager
-def training_bar(budget: Budget) -> Iterator[Callable[[Progress], None]]:
-    """A progress bar of the share of the budget, with loss and time left."""
-    form = "{desc}: {percentage:3.0f}%|{bar}| {postfix}"
-    with tqdm(total=1.0, desc=f"{'training':>12}", file=sys.stderr, bar_format=form, disable=quiet()) as line:
-        losses: list[float] = []
-        last = [0.0]
-
-        def show(now: Progress) -> None:
-            losses.append(now.loss)
-            if time.monotonic() - last[0] > 0.5 or now.fraction >= 1:
-                last[0] = time.monotonic()
-                del losses[:-50]
-                minutes, seconds = divmod(round(now.left), 60)
-                loss = sum(losses) / len(losses)
-                line.set_postfix_str(f"step {now.step}, loss {loss:.3f}, {minutes}:{seconds:02d} left", refresh=False)
-                line.n = now.fraction
-                line.refresh()
-
-        yield show

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import tyro
 
 Operator = Literal["block-spin", "haar", "db2", "db4", "sym4", "momentum-shell", "decimation"]
-"""As in ``rgdm.model.cascade``, which would import torch."""
+"""As in ``rgdm.scale.registry``, which would import torch."""
 Paths = Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="FIELD...")]
 
 

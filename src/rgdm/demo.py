@@ -9,6 +9,7 @@ from rgdm import commands, config
 from rgdm.data import reference
 from rgdm.data.layout import from_samples, unwrap
 from rgdm.data.writing import write_field
+from rgdm.progress import bar, quiet
 from rgdm.train import Budget
 
 REFINED = 3
@@ -39,11 +40,11 @@ def run(options: config.Demo, folder: Path, settings: config.Train, budget: Budg
     """Train, generate, refine, judge and report into a folder."""
     train, held_out = terrain() if options.data == "terrain" else phi4(options.seed)
     model, path = commands.fit(train, settings, budget), folder / "report.html"
-    if commands.quiet():  # of several processes the first goes on
+    if quiet():  # of several processes the first goes on
         return path
     lattice = (size(options),) * model.dimension
     commands.check_size(model, lattice, 1)
-    with commands.bar("sampling", 1) as show:
+    with bar("sampling", 1) as show:
         values = model.sample(lattice, 1, options.seed, watch=show)
     generated = from_samples(values, commands.axis_names(model), commands.channel_names(model), train.attrs)
     write_field(folder / "samples.zarr", generated, overwrite=True, attrs=commands.provenance(options))
@@ -79,6 +80,6 @@ def terrain() -> tuple[xr.DataArray, xr.DataArray]:
 
 def phi4(seed: int, count: int = 2048) -> tuple[xr.DataArray, xr.DataArray]:
     """Critical lattice phi^4, simulated: training configurations, and 64 others."""
-    with commands.bar("simulating", count + 64) as show:
+    with bar("simulating", count + 64) as show:
         fields = reference.phi4(count + 64, 32, seed, show)
     return fields[:count], fields[count:]

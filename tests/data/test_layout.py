@@ -5,7 +5,7 @@ import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rgdm.data.axes import refine_centres
+from rgdm.data.axes import refine_centres, refine_nodes
 from rgdm.data.layout import from_samples, unwrap
 
 
@@ -195,6 +195,15 @@ def test_fine_centres_of_a_regular_axis_follow_the_formula(start, spacing, n, fa
     j = np.arange(factor)
     expected = (c[:, None] + ((j + 0.5) / factor - 0.5) * sign * spacing).ravel()
     np.testing.assert_allclose(refine_centres(c, factor), expected, rtol=1e-9, atol=1e-9)
+
+
+@given(st.lists(st.floats(0.1, 10), min_size=1, max_size=8), st.integers(1, 8))
+def test_places_that_stay_are_every_bth_of_the_fine_ones_with_equal_steps_between(gaps, factor):
+    c = np.cumsum([0.0, *gaps])
+    fine = refine_nodes(c, factor)
+    np.testing.assert_allclose(fine[::factor], c, rtol=0, atol=1e-12)
+    steps = np.append(gaps, gaps[-1]).repeat(factor) / factor
+    np.testing.assert_allclose(np.diff(fine), steps[:-1], rtol=1e-9, atol=1e-9)
 
 
 @given(st.lists(st.floats(0.1, 10), min_size=1, max_size=8), st.integers(1, 8))

@@ -51,3 +51,11 @@ def test_a_periodic_wave_is_continued_across_the_edge():
     fine = bicubic(torch.cos(phase)[None, None], 4, "periodic")
     shifted = bicubic(torch.cos(phase).roll(5)[None, None], 4, "periodic")
     assert torch.allclose(fine.roll(20, -1), shifted)
+
+
+@pytest.mark.parametrize("boundary", ["periodic", "reflect"])
+def test_what_belongs_to_the_first_site_of_a_block_stays_there_and_a_ramp_goes_through(boundary):
+    coarse = torch.randn(2, 1, 6, 5, dtype=torch.float64)
+    assert torch.allclose(bicubic(coarse, 4, boundary, centred=False)[..., ::4, ::4], coarse)
+    ramp = torch.arange(12.0, dtype=torch.float64)[None, None]
+    assert torch.allclose(bicubic(ramp, 3, boundary, centred=False)[0, 0, 6:-9], torch.arange(2.0, 9, 1 / 3).double())

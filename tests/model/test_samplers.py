@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from rgdm.model.fitted import FittedFlow, coefficients
 from rgdm.model.samplers import Ancestral, Ddim, Heun, TrigonometricFlow
 from rgdm.process.forward import ForwardProcess
 from rgdm.process.schedule import NoisyStep, Staggered, Trigonometric, VariancePreserving
@@ -13,7 +14,7 @@ from rgdm.scale.operators import BlockSpin
 
 pytestmark = pytest.mark.usefixtures("float64")
 
-DETERMINISTIC = [Ddim, Heun, TrigonometricFlow]
+DETERMINISTIC = [Ddim, Heun, TrigonometricFlow, FittedFlow]
 VARIANCES = (0.2, 0.5, 0.9, 1.0, 1.5, 4.0)
 PLAIN = ForwardProcess(Site(), Trigonometric())
 STAGGERED = {
@@ -93,7 +94,7 @@ def test_a_variance_preserving_process_comes_to_the_variance_of_the_data(sampler
     torch.testing.assert_close(measure(sampler(200), process, s), s.sqrt(), rtol=0.05, atol=0)
 
 
-@pytest.mark.parametrize("sampler", [Heun, TrigonometricFlow])
+@pytest.mark.parametrize("sampler", [Heun, TrigonometricFlow, FittedFlow])
 @pytest.mark.parametrize("steps", [1, 2, 3, 8])
 @pytest.mark.parametrize("process", [PLAIN, *STAGGERED.values()], ids=["plain", *STAGGERED])
 def test_white_data_of_unit_variance_are_exact_in_any_number_of_steps(sampler, steps, process):
@@ -180,3 +181,63 @@ def test_the_ancestral_sampler_asks_for_its_noise():
 def test_a_sampler_without_steps_is_refused(sampler):
     with pytest.raises(ValueError, match="0 sampling steps; at least 1 is needed"):
         sampler(0)
+
+
+# --- the fitted flow ---------------------------------------------------------------------------
+
+MANY = torch.logspace(math.log10(0.04), math.log10(4), 30, dtype=torch.float64).reshape(1, 1, -1)
+
+
+def test_three_fitted_steps_bring_every_deviation_within_three_percent():
+    errors = {
+        sampler: float((gain(sampler(3), PLAIN, MANY) / MANY.sqrt()).log().abs().max())
+        for sampler in (FittedFlow, TrigonometricFlow, Ddim, Heun)
+    }
+    assert errors.pop(FittedFlow) < 0.03 and min(errors.values()) > 0.1
+
+
+@pytest.mark.parametrize("process", [*STAGGERED.values(), ForwardProcess(Site(), VariancePreserving())])
+def test_each_mode_is_fitted_to_its_own_angles(process):
+    v = torch.rand(1, 1, 8, 16) + 0.3
+    ours, plain = (
+        float((gain(sampler(24), process, v) / v.sqrt() - 1).abs().max()) for sampler in (FittedFlow, TrigonometricFlow)
+    )
+    assert ours < 0.04 and ours < plain / 2
+
+
+def test_correlated_data_come_to_their_covariance_although_no_step_knows_it():
+    """Every step is linear with the same weights for all modes, so a covariance is as good as its eigenvalues."""
+    root = torch.randn(12, 12)
+    covariance = root @ root.T / 24 + 0.1 * torch.eye(12)
+
+    def estimate(z, t):
+        alpha, sigma = t.mul(math.pi / 2).cos()[0], t.mul(math.pi / 2).sin()[0]
+        return z @ torch.linalg.solve(alpha**2 * covariance + sigma**2 * torch.eye(12), alpha * covariance)
+
+    made = FittedFlow(3)(estimate, PLAIN, torch.eye(12).unsqueeze(1))[:, 0]
+    error = (made.T @ made - covariance).norm() / covariance.norm()
+    assert float(error) < 0.02
+
+
+def mixture(z, t):
+    """E[z_0 | z_t] of two points at -1 and 1, each with the spread 1/4."""
+    alpha, sigma = t[0].mul(math.pi / 2).cos(), t[0].mul(math.pi / 2).sin()
+    centres, narrow = torch.tensor([-1.0, 1.0]), 1 / 16
+    variance = alpha**2 * narrow + sigma**2
+    share = (-((z[..., None] - alpha * centres) ** 2) / (2 * variance)).softmax(-1)
+    means = centres + alpha * narrow / variance * (z[..., None] - alpha * centres)
+    return (share * means).sum(-1)
+
+
+@pytest.mark.parametrize("sampler", [FittedFlow, TrigonometricFlow])
+def test_data_that_are_not_gaussian_are_met_with_more_steps(sampler):
+    start = torch.special.ndtri((torch.arange(4001) + 0.5) / 4001)[None, None]
+    exact = Heun(400)(mixture, PLAIN, start)
+    errors = [float((sampler(n)(mixture, PLAIN, start) - exact).square().mean().sqrt()) for n in (4, 8, 16, 64)]
+    assert errors == sorted(errors, reverse=True) and errors[-1] < 0.01
+
+
+def test_modes_that_stand_still_keep_their_state():
+    angles = torch.tensor([[1.2, 1.5], [1.2, 0.7], [1.2, 0.0]])
+    for step in coefficients(angles):
+        assert step[:, 0].tolist() == [1.0] + [0.0] * (len(step) - 1)

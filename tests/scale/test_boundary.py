@@ -36,3 +36,15 @@ def test_an_unknown_boundary_is_refused():
 def test_the_suite_checks_annotations_at_every_call():
     with pytest.raises(jaxtyping.TypeCheckError):
         extend(torch.zeros(1, 1, 3, dtype=torch.int64), 1, "periodic")
+
+
+@pytest.mark.parametrize("lattice", [(5,), (3, 4), (2, 3, 2)])
+def test_the_gradient_of_periodic_continuation_is_its_transpose_to_every_order(lattice):
+    x = torch.randn(2, 1, *lattice, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda x: extend(x, 2, "periodic"), x)
+    assert torch.autograd.gradgradcheck(lambda x: extend(x, 2, "periodic"), x)
+
+
+def test_periodic_continuation_keeps_the_channels_last_in_memory():
+    x = torch.randn(2, 8, 6, 6).contiguous(memory_format=torch.channels_last)
+    assert extend(x, 1, "periodic").is_contiguous(memory_format=torch.channels_last)

@@ -226,3 +226,23 @@ def test_a_subclass_needs_only_its_matrix():
 
     x = torch.randn(1, 1, 4, 6)
     torch.testing.assert_close(Hadamard().merge(*Hadamard().split(x)), x)
+
+
+@pytest.mark.parametrize(
+    ("operator", "boundary"),
+    [
+        (BlockSpin(2), "reflect"),
+        (BlockSpin(3), "reflect"),
+        (Decimation(2), "periodic"),
+        (MomentumShell(2), "periodic"),
+        (MomentumShell(2, "reflect"), "reflect"),
+    ],
+)
+def test_a_coarse_site_lies_where_the_operator_says(operator, boundary):
+    """A wave sampled at the places of the fine sites becomes the same wave at those of the coarse ones."""
+    b, n = operator.factor, 48 * operator.factor
+    place = torch.arange(n, dtype=torch.float64) + (0.5 if boundary == "reflect" else 0.0)
+    coarse = operator.coarsen(torch.cos(torch.pi * 4 * place / n)[None, None])[0, 0] / operator.gain(1)
+    middle = place.unflatten(0, (-1, b)).mean(1) if operator.centred else place[::b]
+    wave = torch.cos(torch.pi * 4 * middle / n)
+    assert torch.allclose(coarse / coarse.norm(), wave / wave.norm(), atol=1e-9)  # a mean lowers its height alone

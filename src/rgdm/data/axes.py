@@ -23,12 +23,13 @@ def lattice_axes(dims: Sequence[Hashable], dimension: int) -> tuple[list[Hashabl
 
 
 def refine_coordinates(
-    field: xr.DataArray, lattice: Sequence[Hashable], factor: int
+    field: xr.DataArray, lattice: Sequence[Hashable], factor: int, centred: bool = True
 ) -> dict[Hashable, tuple[tuple[Hashable, ...], np.ndarray, dict]]:
     """The coordinates of ``field`` when each site of ``lattice`` becomes ``factor`` sites.
 
     Coordinates without a lattice axis stay. Numbers along one lattice axis are refined;
     what has no refinement (dates, names, coordinates that need two axes) is left out.
+    A site is the middle of those it becomes, or the first of them if not ``centred``.
     """
     refined = {}
     for name, coordinate in field.coords.items():
@@ -36,7 +37,7 @@ def refine_coordinates(
         if factor > 1 and any(axis in lattice for axis in coordinate.dims):
             if coordinate.ndim != 1 or values.dtype.kind not in "fiu" or len(values) < 2:
                 continue
-            values = refine_centres(values, factor)
+            values = refine_centres(values, factor) if centred else refine_nodes(values, factor)
         refined[name] = (coordinate.dims, values, dict(coordinate.attrs))
     return refined
 
@@ -52,3 +53,11 @@ def refine_centres(centres: np.ndarray, factor: int) -> np.ndarray:
     part = (np.arange(factor) + 0.5) / factor
     fine = (edges[:-1, None] + part * np.diff(edges)[:, None]).ravel()
     return fine.astype(centres.dtype) if centres.dtype.kind == "f" else fine
+
+
+def refine_nodes(nodes: np.ndarray, factor: int) -> np.ndarray:
+    """Places that stay, with ``factor - 1`` equally far ones before the next; the last step is repeated."""
+    c = nodes.astype(np.float64)
+    following = np.append(c[1:], 2 * c[-1] - c[-2])
+    fine = (c[:, None] + np.arange(factor) / factor * (following - c)[:, None]).ravel()
+    return fine.astype(nodes.dtype) if nodes.dtype.kind == "f" else fine

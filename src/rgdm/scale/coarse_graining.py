@@ -20,6 +20,8 @@ class CoarseGraining(nn.Module, abc.ABC):
 
     factor: int
     """b: how many sites along each axis become one."""
+    centred: bool = True
+    """Whether a coarse site lies in the middle of its b sites, and not on the first of them."""
 
     @abc.abstractmethod
     def split(self, x: Float[Tensor, "B C *F"]) -> tuple[Float[Tensor, "B C *K"], Float[Tensor, "B D *K"]]:

@@ -45,6 +45,8 @@ def _combine(weights: list[float], parts: tuple[Tensor, ...]) -> Tensor:
 class Decimation(Orthonormal):
     """Keep every b-th site; the detail is the sites left out. It has no fixed point: use it last."""
 
+    centred = False
+
     def gain(self, dimension: int) -> float:
         return 1.0
 
@@ -72,6 +74,7 @@ class MomentumShell(Orthonormal):
     def __init__(self, factor: int = 2, boundary: Boundary = "periodic") -> None:
         super().__init__(factor)
         self.boundary = check_boundary(boundary)
+        self.centred = boundary == "reflect"
 
     def matrix(self, n: int) -> Float[Tensor, "n n"]:
         m = n // self.factor

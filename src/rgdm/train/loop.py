@@ -17,17 +17,13 @@ from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.state import AcceleratorState
 from jaxtyping import Float
 from torch import Tensor
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from rgdm.model import storage
 from rgdm.model.cascade import Cascade
-from rgdm.scale.operators import MomentumShell
+from rgdm.train.batches import Batches
+from rgdm.train.device import choose_device, choose_precision
 
-PATCH = {1: 512, 2: 30, 3: 16}
-"""Coarse sites along an axis of a patch, by dimension."""
-MOST = 512
-"""Patches of a batch, at most: cutting thousands of tiny ones would cost more than learning from them."""
-HALO = 21
-"""Coarse sites by which a patch cut out of a periodic field is wider, for what measures its surroundings."""
 CHECKPOINT, HISTORY = "checkpoint.safetensors", "history.jsonl"
 
 
@@ -60,68 +56,6 @@ class Progress:
     seconds: float
     left: float
     loss: float
-
-
-class Batches:
-    """Random patches of the training fields at every level, a pure function of (seed, step, rank).
-
-    A patch of level l is cut from the field at full resolution at any offset, mirrored
-    and transposed at random (periodic fields are cut across their edges), then
-    coarse-grained l times. ``mirror=False`` for fields that have no such symmetry. An axis of a periodic
-    field that is not much longer than a patch is taken whole, and so is every axis if
-    the coarse-graining is not local.
-    Batches hold about the same number of sites, less where that would be very many patches. The finer
-    levels, of which there is more to see, come more often; less so where each level has its own network.
-    """
-
-    def __init__(
-        self, model: Cascade, fields: Float[Tensor, "B C *L"], seed: int, mirror: bool = True, sites: int = 7_200
-    ) -> None:
-        self.model, self.fields, self.seed, self.mirror, self.sites = model, fields, seed, mirror, sites
-        self.lattice = tuple(fields.shape[2:])
-        decay = 0.5 if model.configuration["shared"] else 0.7
-        self.share = [decay**level for level in range(model.levels)]
-
-    def __call__(self, step: int, rank: int = 0) -> tuple[int, Tensor, Tensor, Tensor, tuple[int, ...]]:
-        """``(level, fine patches, t, noise, halo)``, the halo in coarse sites; all ranks have one level."""
-        model, b = self.model, self.model.step.factor
-        everywhere = torch.Generator().manual_seed(hash((self.seed, step)) % 2**63)
-        level = int(torch.multinomial(torch.tensor(self.share), 1, generator=everywhere))
-        generator = torch.Generator().manual_seed(hash((self.seed, step, rank)) % 2**63)
-        unit = b ** (level + 1)
-        patch, halo = zip(*(self._extent(n // unit) for n in self.lattice), strict=True)
-        count = min(MOST, max(1, round(self.sites / math.prod(patch))))
-        wide = tuple(unit * (p + 2 * h) for p, h in zip(patch, halo, strict=True))
-        fine = torch.stack([self._patch(wide, generator) for _ in range(count)])
-        for _ in range(level):
-            fine = model.step.coarsen(fine)
-        t = (torch.arange(count) + torch.rand(1, generator=generator)) / count
-        channels = model.channels * model.step.bands(model.dimension)
-        noise = torch.randn(count, channels, *patch, generator=generator)
-        return level, fine, t, noise, halo
-
-    def _extent(self, n: int) -> tuple[int, int]:
-        """Length of a patch along an axis of n coarse sites, and of the halo at either end of it."""
-        side = PATCH[self.model.dimension]
-        if isinstance(self.model.step, MomentumShell):
-            return n, 0
-        if self.model.boundary == "reflect":
-            return min(side, n), 0
-        return (n, 0) if n <= side + 2 * HALO else (side, HALO)
-
-    def _patch(self, size: tuple[int, ...], generator: torch.Generator) -> Tensor:
-        def draw(n: int) -> int:
-            return int(torch.randint(n, (1,), generator=generator))
-
-        x = self.fields[draw(len(self.fields))]
-        for axis, (n, s) in enumerate(zip(self.lattice, size, strict=True), start=1):
-            start = draw(n) if self.model.boundary == "periodic" else draw(n - s + 1)
-            x = x.index_select(axis, ((start + torch.arange(s)) % n).to(x.device))
-            if self.mirror and draw(2):
-                x = x.flip(axis)
-        if self.mirror and len(size) > 1 and len(set(size)) == 1 and draw(2):
-            x = x.transpose(1, 2)
-        return x
 
 
 class Trainer:
@@ -223,9 +157,7 @@ class Trainer:
         optimizer.step()
         self.step += 1
         decay = min(0.999, (1 + self.step) / (10 + self.step))
-        with torch.no_grad():
-            for name, weight in self.weights.items():
-                self.average[name].lerp_(weight, 1 - decay)
+        get_ema_multi_avg_fn(decay)(list(self.average.values()), list(self.weights.values()), self.step)
         self._record(level, value)
         return value
 
@@ -327,25 +259,3 @@ def interrupts() -> Iterator[Callable[[], bool]]:
     finally:
         for s, handler in before.items():
             signal.signal(s, handler)
-
-
-def choose_device(name: str) -> torch.device:
-    """``auto`` is cuda where there is one."""
-    if name not in ("auto", "cpu", "cuda"):
-        raise ValueError(f"unknown device {name!r}; known are auto, cpu and cuda (which one: CUDA_VISIBLE_DEVICES)")
-    there = torch.cuda.is_available()
-    if name == "cuda" and not there:
-        raise ValueError(f"the device {name!r} is not available here; use --device cpu")
-    return torch.device("cuda" if there and name != "cpu" else "cpu")
-
-
-def choose_precision(precision: str, device: str) -> str:
-    """accelerate's name for the arithmetic of training; ``auto`` takes bfloat16 where the hardware has it."""
-    known = {"float32": "no", "bfloat16": "bf16"}
-    if precision in known:
-        return known[precision]
-    if precision != "auto":
-        raise ValueError(f"unknown precision {precision!r}; known are auto, float32 and bfloat16")
-    if device != "cpu" and torch.cuda.is_available():
-        return "bf16" if torch.cuda.is_bf16_supported() else "no"
-    return "bf16" if torch.cpu._is_avx512_bf16_supported() else "no"

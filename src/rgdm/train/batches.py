@@ -1,0 +1,87 @@
+"""What a training step sees: patches of the fields, and the noise on their detail."""
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from rgdm.model.cascade import Cascade
+from rgdm.scale.operators import MomentumShell
+
+PATCH = {1: 512, 2: 30, 3: 16}
+"""Coarse sites along an axis of a patch, by dimension."""
+MOST = 512
+"""Patches of a batch, at most: cutting thousands of tiny ones would cost more than learning from them."""
+HALO = 21
+"""Coarse sites by which a patch cut out of a periodic field is wider, for what measures its surroundings."""
+
+
+class Batches:
+    """Random patches of the training fields at every level, a pure function of (seed, step, rank).
+
+    A patch of level l is cut from the field at full resolution at any offset, mirrored
+    and transposed at random (periodic fields are cut across their edges), then
+    coarse-grained l times. ``mirror=False`` for fields that have no such symmetry. An axis of a periodic
+    field that is not much longer than a patch is taken whole, and so is every axis if
+    the coarse-graining is not local.
+    Batches hold about the same number of sites, less where that would be very many patches. The finer
+    levels, of which there is more to see, come more often; less so where each level has its own network.
+    """
+
+    def __init__(
+        self, model: Cascade, fields: Float[Tensor, "B C *L"], seed: int, mirror: bool = True, sites: int = 7_200
+    ) -> None:
+        self.model, self.fields, self.seed, self.mirror, self.sites = model, fields, seed, mirror, sites
+        self.lattice = tuple(fields.shape[2:])
+        self.values = fields.movedim(1, 0).flatten(1)
+        decay = 0.5 if model.configuration["shared"] else 0.7
+        self.share = [decay**level for level in range(model.levels)]
+
+    def __call__(self, step: int, rank: int = 0) -> tuple[int, Tensor, Tensor, Tensor, tuple[int, ...]]:
+        """``(level, fine patches, t, noise, halo)``, the halo in coarse sites; all ranks have one level."""
+        model, b = self.model, self.model.step.factor
+        everywhere = torch.Generator().manual_seed(hash((self.seed, step)) % 2**63)
+        level = int(torch.multinomial(torch.tensor(self.share), 1, generator=everywhere))
+        generator = torch.Generator().manual_seed(hash((self.seed, step, rank)) % 2**63)
+        unit = b ** (level + 1)
+        patch, halo = zip(*(self._extent(n // unit) for n in self.lattice), strict=True)
+        count = min(MOST, max(1, round(self.sites / math.prod(patch))))
+        wide = tuple(unit * (p + 2 * h) for p, h in zip(patch, halo, strict=True))
+        fine = self._patches(count, wide, generator)
+        for _ in range(level):
+            fine = model.step.coarsen(fine)
+        t = (torch.arange(count) + torch.rand(1, generator=generator)) / count
+        channels = model.channels * model.step.bands(model.dimension)
+        noise = torch.randn(count, channels, *patch, generator=generator)
+        return level, fine, t, noise, halo
+
+    def _extent(self, n: int) -> tuple[int, int]:
+        """Length of a patch along an axis of n coarse sites, and of the halo at either end of it."""
+        side = PATCH[self.model.dimension]
+        if isinstance(self.model.step, MomentumShell):
+            return n, 0
+        if self.model.boundary == "reflect":
+            return min(side, n), 0
+        return (n, 0) if n <= side + 2 * HALO else (side, HALO)
+
+    def _patches(self, count: int, size: tuple[int, ...], generator: torch.Generator) -> Float[Tensor, "B C *K"]:
+        """``count`` patches of random fields, all cut in one go by where their sites lie in memory."""
+        periodic, alike = self.model.boundary == "periodic", len(set(size)) == 1
+        field = torch.randint(len(self.fields), (count,), generator=generator)
+        places, stride = [], math.prod(self.lattice)
+        for n, s in zip(self.lattice, size, strict=True):
+            start = torch.randint(n if periodic else n - s + 1, (count, 1), generator=generator)
+            place = (start + torch.arange(s)) % n
+            if self.mirror:
+                place = torch.where(torch.rand(count, 1, generator=generator) < 0.5, place, place.flip(1))
+            stride //= n
+            places.append(stride * place)
+        if self.mirror and alike:
+            order = torch.rand(count, len(size), generator=generator).argsort(1)
+            places = torch.stack(places, 1).gather(1, order[:, :, None].expand(-1, -1, size[0])).unbind(1)
+        site = math.prod(self.lattice) * field
+        for axis, place in enumerate(places):
+            site = site.unsqueeze(-1) + place.reshape(count, *[1] * axis, -1)
+        made = self.values.index_select(1, site.flatten().to(self.values.device))
+        return made.unflatten(1, (count, *size)).movedim(0, 1)
