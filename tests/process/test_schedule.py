@@ -7,7 +7,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rgdm.process.schedule import NoisyStep, Staggered, Trigonometric, VariancePreserving
+from rgdm.process.schedule import (
+    ExactRG,
+    HeatDissipation,
+    NoisyStep,
+    NoisySteps,
+    Staggered,
+    Trigonometric,
+    VariancePreserving,
+)
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -18,6 +26,10 @@ SCHEDULES = {
     "Staggered(2)": Staggered(2.0, 4),
     "NoisyStep": NoisyStep(0.7, 3),
     "NoisyStep of factor 3": NoisyStep(0.7, 3, factor=3),
+    "NoisySteps": NoisySteps([0.3, 0.0, 0.7, 0.2], [1, 2]),
+    "HeatDissipation": HeatDissipation(4.0),
+    "ExactRG": ExactRG(0.4),
+    "massive ExactRG": ExactRG(0.4, mass=0.3),
 }
 every_schedule = pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=SCHEDULES)
 times = st.floats(0, 1)
@@ -114,6 +126,45 @@ def test_a_noisy_step_heats_a_mode_until_it_is_integrated_out():
     torch.testing.assert_close(sigma[:, 0] ** 2, torch.tensor(variance))
 
 
+def test_noise_of_steps_that_change_no_scale_adds_up():
+    schedule = NoisySteps([0.3, 0.0, 0.7, 0.2], [1, 2])
+    alpha, sigma = schedule(torch.arange(5) / 4, octaves(0.5, 1.5, 2.5))
+    assert alpha[:, 0].tolist() == [[1, 1, 1], [1, 1, 1], [0, 1, 1], [0, 0, 1], [0, 0, 1]]
+    variance = [[0.0] * 3, [0.3] * 3, [0.3] * 3, [0.3, 1.0, 1.0], [0.3, 1.0, 1.2]]
+    torch.testing.assert_close(sigma[:, 0] ** 2, torch.tensor(variance))
+
+
+def test_heat_dissipation_without_blur_is_trigonometric_and_with_it_blurs_like_the_heat_equation():
+    t = torch.tensor([0.3, 0.8])
+    torch.testing.assert_close(HeatDissipation(0.0)(t, K), Trigonometric()(t, K))
+    alpha, _ = HeatDissipation(5.0)(t, K)
+    width = 5 * (math.pi * t / 2).sin() ** 2
+    blurred = torch.exp(-((width[:, None] * K) ** 2) / 2) * (math.pi * t / 2).cos()[:, None]
+    torch.testing.assert_close(alpha[:, 0], blurred)
+
+
+@given(st.floats(0.01, 0.99), st.floats(0, 1))
+def test_exact_rg_leaves_the_free_field_as_it_is_and_ends_at_its_cutoff(t, mass):
+    k = octaves(0, 1, 2, 3, 4)
+    schedule = ExactRG(0.4, mass)
+    free = 1 / (k**2 + mass**2)
+    alpha, sigma = schedule(torch.tensor([t, 1.0]), k)
+    torch.testing.assert_close(alpha**2 * free + sigma**2, free.expand(2, 1, 5))
+    torch.testing.assert_close(alpha[1, 0], torch.exp(-(k**2 + mass**2) / (2 * 0.4**2)))
+
+
+def test_a_mode_of_exact_rg_moves_by_its_langevin_equation():
+    """d alpha = -(k^2 + m^2) alpha d tau and d sigma^2 = 2 (1 - (k^2 + m^2) sigma^2) d tau, tau read off one mode."""
+    k, t, h = octaves(0, 2, 4), 0.7, 1e-6
+    schedule = ExactRG(0.4, 0.2)
+    rate = k**2 + 0.2**2
+    (below, above), (cool, hot) = (a[:, 0] for a in schedule(torch.tensor([t - h, t + h]), k))
+    step = float((below[2] / above[2]).log() / rate[2])
+    middle, warm = (a[0, 0] for a in schedule(torch.tensor([t]), k))
+    torch.testing.assert_close((above - below) / step, -rate * middle, rtol=1e-4, atol=1e-9)
+    torch.testing.assert_close((hot**2 - cool**2) / step, 2 * (1 - rate * warm**2), rtol=1e-4, atol=1e-4)
+
+
 @pytest.mark.parametrize(
     ("make", "words"),
     [
@@ -123,6 +174,13 @@ def test_a_noisy_step_heats_a_mode_until_it_is_integrated_out():
         (lambda: Staggered(1.0, 0), "octaves = 0"),
         (lambda: NoisyStep(0.0, 2), "beta = 0.0"),
         (lambda: NoisyStep(1.0, 0), "levels = 0"),
+        (lambda: NoisySteps([1.0, -1.0], [0]), "none negative"),
+        (lambda: NoisySteps([0.0], [0]), "not all zero"),
+        (lambda: NoisySteps([1.0, 1.0], [1, 0]), "rising steps from 0 to 1"),
+        (lambda: NoisySteps([1.0], [1]), "rising steps from 0 to 0"),
+        (lambda: HeatDissipation(-1.0), "blur = -1.0"),
+        (lambda: ExactRG(4.0), "cutoff = 4.0"),
+        (lambda: ExactRG(1.0, -1.0), "mass = -1.0"),
     ],
 )
 def test_an_impossible_schedule_is_refused(make, words):

@@ -153,10 +153,11 @@ def _bar(figure: Figure, first: Axes, last: Axes, scale: ScalarMappable, label: 
 
 
 def _ticks(scale: ScalarMappable, apart: float = 0.14) -> list[float]:
-    """Round values that do not crowd each other on an uneven bar; zero goes first."""
+    """Round values that do not crowd each other on an uneven bar; zero goes first, the finer ones of its sides last."""
     low, high = (float(np.asarray(bound)) for bound in scale.get_clim())
-    round_values = MaxNLocator(9, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high)
-    values = sorted((value for value in round_values if low <= value <= high), key=abs)
+    parts = [(low, high)] + ([(0.0, high), (low, 0.0)] if low < 0 < high else [])
+    locator = MaxNLocator(9, steps=[1, 2, 2.5, 5, 10])
+    values = [v for part in parts for v in sorted(locator.tick_values(*part), key=abs) if low <= v <= high]
     kept: dict[float, float] = {}
     for value, place in zip(values, np.asarray(scale.norm(np.array(values))).tolist(), strict=True):
         if all(abs(place - other) > apart for other in kept.values()):

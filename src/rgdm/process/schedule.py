@@ -2,6 +2,7 @@
 
 import abc
 import math
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float
@@ -68,26 +69,85 @@ class Staggered(Schedule):
         return _circle(progress.clamp(0, 1))
 
 
-class NoisyStep(Schedule):
-    """The chain ``x_{t+1} = R(x_t + sqrt(beta) eps)`` on a pyramid, one band lost at every step.
+class NoisySteps(Schedule):
+    """The chain ``x_{s+1} = R_s(x_s + sqrt(beta_s) eps_s)`` on the pyramid of its operator.
 
-    At time t the chain has made ``s = t * levels`` steps (linear in between). A detail
-    of level l has received the noise of the steps up to its own and is gone after it:
-    ``alpha = 1`` and ``sigma^2 = beta * min(s, l + 1)`` until s = l + 1, then alpha = 0 and
-    its place holds noise of the amplitude it had. The coarse field of ``R^levels`` keeps alpha = 1.
+    ``betas`` are the variances of the noise, ``changes`` the steps whose R coarse-grains; the others only
+    add noise. At time t the chain has made ``s = t * steps`` of them (linear in between). A detail of level l has
+    received the noise up to and with step ``changes[l]``, which removes it: until then ``alpha = 1`` and
+    ``sigma^2`` the sum of the betas, then alpha = 0 and its place holds noise of the amplitude it had. The coarse
+    field that is left keeps alpha = 1.
     """
+
+    def __init__(self, betas: Sequence[float], changes: Sequence[int], factor: int = 2) -> None:
+        if not betas or min(betas) < 0 or not sum(betas) > 0:
+            raise ValueError(f"betas = {list(betas)}; variances of noise are needed, none negative and not all zero")
+        if not changes or sorted(set(changes)) != list(changes) or not 0 <= changes[0] <= changes[-1] < len(betas):
+            raise ValueError(f"changes = {list(changes)}; rising steps from 0 to {len(betas) - 1} are needed")
+        self.betas, self.changes, self.factor = tuple(betas), tuple(changes), factor
+
+    def __call__(self, t: Float[Tensor, " B"], k: Float[Tensor, "*L"]) -> tuple[Tensor, Tensor]:
+        levels = len(self.changes)
+        octaves = torch.log(math.pi / k.clamp(min=1e-300)) / math.log(self.factor)
+        level = octaves.floor().long().clamp(0, levels)
+        step = _column(t, k) * len(self.betas)
+        end = torch.tensor([change + 1 for change in self.changes] + [len(self.betas)]).to(k)[level]
+        alive = (step < end) | (level == levels)
+        total = torch.tensor([0.0, *self.betas], dtype=torch.float64).cumsum(0).to(k)
+        spent = torch.minimum(step, end)
+        whole = spent.floor().long().clamp(max=len(self.betas) - 1)
+        heat = torch.lerp(total[whole], total[whole + 1], spent - whole)
+        return alive.to(k), heat.sqrt()
+
+
+class NoisyStep(NoisySteps):
+    """``x_{s+1} = R(x_s + sqrt(beta) eps)``, a change of scale at every one of ``levels`` steps."""
 
     def __init__(self, beta: float, levels: int, factor: int = 2) -> None:
         if beta <= 0 or levels < 1:
             raise ValueError(f"beta = {beta}, levels = {levels}; beta > 0 and levels >= 1 are needed")
-        self.beta, self.levels, self.factor = beta, levels, factor
+        super().__init__([beta] * levels, range(levels), factor)
+
+
+class HeatDissipation(Schedule):
+    """Blurring and noise together: ``alpha = cos(pi t / 2) exp(-k^2 tau)``, ``sigma = sin(pi t / 2)``.
+
+    ``tau = s(t)^2 / 2`` with ``s = blur * sin(pi t / 2)^2``, ``blur`` the width of the Gaussian kernel at
+    the end, in sites. Hoogeboom & Salimans 2022, arXiv:2209.05557 (with d_min = 0), the noisy
+    form of Rissanen et al. 2022, arXiv:2206.13397.
+    """
+
+    def __init__(self, blur: float) -> None:
+        if not 0 <= blur < math.inf:
+            raise ValueError(f"blur = {blur}; a width in sites is needed, 0 or more")
+        self.blur = blur
 
     def __call__(self, t: Float[Tensor, " B"], k: Float[Tensor, "*L"]) -> tuple[Tensor, Tensor]:
-        octaves = torch.log(math.pi / k.clamp(min=1e-300)) / math.log(self.factor)
-        level = octaves.floor().clamp(0, self.levels)
-        step = _column(t, k) * self.levels
-        alive = (step < level + 1) | (level == self.levels)
-        return alive.to(k), (self.beta * torch.minimum(step, level + 1)).sqrt()
+        alpha, sigma = _circle(_column(t, k) * torch.ones_like(k))
+        return alpha * torch.exp(-(self.blur * sigma.square() * k).square() / 2), sigma
+
+
+class ExactRG(Schedule):
+    """The flow of a smooth cutoff: ``alpha = exp(-(k^2 + m^2) tau)``, ``sigma^2 = (1 - alpha^2) / (k^2 + m^2)``.
+
+    Each mode relaxes to the free field of that propagator, the fast ones first: Carosso 2020,
+    arXiv:1904.13057; the Polchinski flow as a diffusion: Cotler & Rezchikov 2023, arXiv:2308.12355. The
+    cutoff ``Lambda = (2 tau)^(-1/2)`` falls by equal factors, from far above the pixel to ``cutoff`` at t = 1;
+    modes well below that keep their signal. ``mass`` m in inverse sites.
+    """
+
+    def __init__(self, cutoff: float, mass: float = 0.0) -> None:
+        if not 0 < cutoff < math.pi or not 0 <= mass < math.inf:
+            raise ValueError(f"cutoff = {cutoff}, mass = {mass}; 0 < cutoff < pi and mass >= 0 are needed")
+        self.cutoff, self.mass = cutoff, mass
+
+    def __call__(self, t: Float[Tensor, " B"], k: Float[Tensor, "*L"]) -> tuple[Tensor, Tensor]:
+        widened = (4 * math.pi / self.cutoff) ** 2  # how often 1 / Lambda^2 grows
+        tau = (widened ** _column(t, k) - 1) / (widened - 1) / (2 * self.cutoff**2)
+        rate = k.square() + self.mass**2
+        spent = 2 * tau * rate
+        grown = torch.where(spent > 1e-12, -torch.expm1(-spent) / rate.clamp(min=1e-300), 2 * tau)
+        return torch.exp(-spent / 2), grown.sqrt()
 
 
 def _column(t: Tensor, k: Tensor) -> Tensor:

@@ -1,0 +1,240 @@
+"""The discrete chain itself: coarse-grain, add noise, again; with its closed forms where the steps are linear."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from rgdm.process.forward import ForwardProcess
+from rgdm.process.schedule import NoisySteps
+from rgdm.scale.basis import Basis, Pyramid
+from rgdm.scale.coarse_graining import CoarseGraining, Lattice, Orthonormal
+
+Draw = Callable[[int, tuple[int, ...]], Tensor]
+"""``(step, shape) -> unit noise``."""
+Operator = CoarseGraining | Callable[[Tensor], Tensor] | None
+
+
+class Band(nn.Module):
+    """The modes of a basis with ``low <= k < high``: where noise is allowed (Omega_t of a momentum shell)."""
+
+    def __init__(self, basis: Basis, low: float, high: float) -> None:
+        super().__init__()
+        if not 0 <= low < high:
+            raise ValueError(f"a band from {low} to {high}; 0 <= low < high is needed")
+        self.basis, self.low, self.high = basis, low, high
+
+    def forward(self, x: Float[Tensor, "B C *L"]) -> Float[Tensor, "B C *L"]:
+        """The orthogonal projection onto the band."""
+        k = self.basis.wavenumber(tuple(x.shape[2:])).to(x)
+        return self.basis.synthesize(((k >= self.low) & (k < self.high)).to(x) * self.basis.analyze(x))
+
+
+class NoisyMap(nn.Module):
+    """One step ``x -> R(x + sqrt(beta) P eps)``.
+
+    ``operator`` R is a coarse-graining, any other map of fields (then only Monte Carlo knows the law), or None
+    for the identity between two changes of scale. ``band`` P confines the noise; None is white.
+    """
+
+    def __init__(self, operator: Operator, beta: float, band: Band | None = None) -> None:
+        super().__init__()
+        if not 0 <= beta < float("inf"):
+            raise ValueError(f"beta = {beta}; the variance of the noise must be finite and not negative")
+        self.operator, self.beta, self.band = operator, beta, band
+
+    @property
+    def linear(self) -> bool:
+        """Whether R is known to be linear, with R^T at hand."""
+        return self.operator is None or isinstance(self.operator, Orthonormal)
+
+    def forward(self, x: Float[Tensor, "B C *F"], noise: Tensor | None = None) -> Tensor:
+        """The next state; without noise its mean, if R is linear."""
+        if noise is not None and self.beta > 0:
+            x = x + self.beta**0.5 * (noise if self.band is None else self.band(noise))
+        if self.operator is None:
+            return x
+        return self.operator.coarsen(x) if isinstance(self.operator, CoarseGraining) else self.operator(x)
+
+    def transpose(self, y: Float[Tensor, "B C *K"]) -> Tensor:
+        """R^T y."""
+        if self.operator is None:
+            return y
+        if not isinstance(self.operator, Orthonormal):
+            raise ValueError(f"{type(self.operator).__name__} is not known to be linear: there is no closed form")
+        return self.operator.refine(y)
+
+
+class MonteCarlo(NamedTuple):
+    """Moments of x_t given x_0 from a sample, each ``(C, *L)``, with their standard errors."""
+
+    mean: Tensor
+    mean_error: Tensor
+    variance: Tensor
+    variance_error: Tensor
+
+
+class Chain(nn.Module):
+    """``x_{t+1} = R_t(x_t + sqrt(beta_t) P_t eps_t)``, t = 0, 1, ..., T - 1.
+
+    For linear R_t the law of x_t given x_0 is Gaussian, of mean ``A_t x_0``, ``A_t = R_{t-1} ... R_0``, and covariance
+    ``C_{t+1} = R_t (C_t + beta_t P_t) R_t^T``. Both are applied to fields, never built as matrices.
+    """
+
+    def __init__(self, steps: Sequence[NoisyMap]) -> None:
+        super().__init__()
+        if not steps:
+            raise ValueError("a chain of no steps; give at least one")
+        self.steps = nn.ModuleList(steps)
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    def step(self, t: int) -> NoisyMap:
+        """The step from t to t + 1."""
+        step = self.steps[t]
+        assert isinstance(step, NoisyMap)
+        return step
+
+    def check(self, lattice: Lattice) -> None:
+        """Raise ``ValueError`` if a field of this lattice cannot go through all steps."""
+        for t in range(len(self)):
+            operator = self.step(t).operator
+            if isinstance(operator, CoarseGraining):
+                try:
+                    operator.check(lattice)
+                except ValueError as error:
+                    raise ValueError(f"step {t} of the chain: {error}") from None
+                lattice = tuple(n // operator.factor for n in lattice)
+
+    # --- forward ---------------------------------------------------------------------------
+
+    def sample(self, x: Float[Tensor, "B C *L"], draw: Draw, t: int | None = None) -> list[Tensor]:
+        """The states ``[x_0, ..., x_t]`` of one run for each field of the batch."""
+        self.check(tuple(x.shape[2:]))
+        states = [x]
+        for i in range(self._until(t)):
+            x = self.step(i)(x, draw(i, tuple(x.shape)).to(x))
+            states.append(x)
+        return states
+
+    def mean(self, x: Float[Tensor, "B C *L"], t: int | None = None) -> Tensor:
+        """``A_t x``, the mean of x_t given x_0 = x."""
+        self._linear(t)
+        self.check(tuple(x.shape[2:]))
+        for i in range(self._until(t)):
+            x = self.step(i)(x)
+        return x
+
+    def covariance(self, y: Float[Tensor, "B C *K"], t: int | None = None) -> Float[Tensor, "B C *K"]:
+        """``C_t y`` for a field on the lattice of x_t."""
+        self._linear(t)
+        return self._covariance(y, self._until(t))
+
+    def _covariance(self, y: Tensor, t: int) -> Tensor:
+        if t == 0:
+            return torch.zeros_like(y)
+        step = self.step(t - 1)
+        return step(self._noisy(step.transpose(y), t - 1))
+
+    def _noisy(self, x: Tensor, t: int) -> Tensor:
+        """``(C_t + beta_t P_t) x``, the covariance before R_t."""
+        step = self.step(t)
+        own = x if step.band is None else step.band(x)
+        return self._covariance(x, t) + step.beta * own
+
+    def monte_carlo(
+        self, x: Float[Tensor, "1 C *L"], draw: Draw, count: int = 4096, t: int | None = None
+    ) -> MonteCarlo:
+        """Moments of x_t given x_0 = x by simulation: the only way for steps that are not linear."""
+        if count < 4:
+            raise ValueError(f"count is {count}; a variance with an error needs at least 4")
+        made = self.sample(x.expand(count, *x.shape[1:]), draw, t)[-1].double()
+        deviation = made - made.mean(0)
+        variance = deviation.square().sum(0) / (count - 1)
+        fourth = deviation.pow(4).mean(0)
+        spread = ((fourth - variance.square()).clamp(min=0) / count).sqrt()
+        return MonteCarlo(made.mean(0), (variance / count).sqrt(), variance, spread)
+
+    # --- back ------------------------------------------------------------------------------
+
+    def bridge(self, x_next: Float[Tensor, "B C *K"], x_0: Float[Tensor, "B C *L"], t: int) -> Tensor:
+        """The mean of ``q(x_t | x_{t+1}, x_0)``: ``A_t x_0 + C_t R^T S^+ (x_{t+1} - A_{t+1} x_0)``.
+
+        S is the covariance ``R (C_t + beta P) R^T`` of x_{t+1}; what it does not reach is not there to explain.
+        """
+        self._linear(t + 1)
+        mean = self.mean(x_0, t)
+        return mean + self._gain(x_next - self.step(t)(mean), t)
+
+    def sample_bridge(
+        self, x_next: Float[Tensor, "B C *K"], x_0: Float[Tensor, "B C *L"], t: int, draw: Draw
+    ) -> Tensor:
+        """A sample of ``q(x_t | x_{t+1}, x_0)``: a free run, moved to where it meets x_{t+1} (Matheron's rule)."""
+        self._linear(t + 1)
+        *_, x, ahead = self.sample(x_0, draw, t + 1)
+        return x + self._gain(x_next - ahead, t)
+
+    def _gain(self, innovation: Tensor, t: int) -> Tensor:
+        """``C_t R^T S^+ innovation``."""
+        step = self.step(t)
+        solved = conjugate_gradients(lambda y: step(self._noisy(step.transpose(y), t)), innovation)
+        return self._covariance(step.transpose(solved), t)
+
+    # --- what it is ------------------------------------------------------------------------
+
+    def process(self) -> ForwardProcess:
+        """The ``ForwardProcess`` that this chain is, diagonal in the pyramid of its operator.
+
+        For one orthonormal operator, repeated, with identity steps anywhere, and white noise.
+        """
+        operators = [self.step(t).operator for t in range(len(self))]
+        scales = [operator for operator in operators if operator is not None]
+        first = scales[0] if scales else None
+        if not isinstance(first, Orthonormal) or any(operator is not first for operator in scales):
+            raise ValueError("only a chain of one orthonormal operator, the same object in each step, is a process")
+        if any(self.step(t).band is not None for t in range(len(self))):
+            raise ValueError("only a chain of white noise is diagonal in a pyramid; this one has bands")
+        betas = [self.step(t).beta for t in range(len(self))]
+        changes = [t for t, operator in enumerate(operators) if operator is not None]
+        return ForwardProcess(Pyramid(first, len(changes)), NoisySteps(betas, changes, first.factor))
+
+    def _until(self, t: int | None) -> int:
+        t = len(self) if t is None else t
+        if not 0 <= t <= len(self):
+            raise ValueError(f"t = {t}; the chain has the times 0 to {len(self)}")
+        return t
+
+    def _linear(self, t: int | None) -> None:
+        for i in range(self._until(t)):
+            if not self.step(i).linear:
+                name = getattr(self.step(i).operator, "__name__", type(self.step(i).operator).__name__)
+                raise ValueError(f"step {i} ({name}) is not known to be linear; use monte_carlo")
+
+
+def conjugate_gradients(
+    matrix: Callable[[Tensor], Tensor], b: Float[Tensor, "B C *K"], most: int = 500
+) -> Float[Tensor, "B C *K"]:
+    """``x`` of least norm with ``matrix(x) = b`` where that can be met, each field of the batch on its own.
+
+    Hestenes & Stiefel 1952, for a symmetric matrix without negative eigenvalues, to about the rounding of b's dtype.
+    """
+    x, residual = torch.zeros_like(b), b
+    direction, size = residual, _square(residual)
+    enough = (50 * torch.finfo(b.dtype).eps) ** 2 * size
+    for _ in range(most):
+        if bool((size <= enough).all()):
+            break
+        image = matrix(direction)
+        along = _square(direction, image)
+        rate = torch.where((along > 0) & (size > enough), size / along.clamp(min=1e-300), 0.0)
+        x, residual = x + rate * direction, residual - rate * image
+        size, before = _square(residual), size
+        direction = residual + torch.where(before > 0, size / before.clamp(min=1e-300), 0.0) * direction
+    return x
+
+
+def _square(x: Tensor, y: Tensor | None = None) -> Tensor:
+    return (x * (x if y is None else y)).flatten(1).sum(1).reshape(-1, *[1] * (x.dim() - 1))
