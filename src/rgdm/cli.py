@@ -20,7 +20,7 @@ COMMANDS = {
 }
 
 
-EXHAUSTED = ("can't allocate memory", "out of memory")
+EXHAUSTED = ("DefaultCPUAllocator", "out of memory")
 """How torch says that the memory of the CPU, of the GPU is exhausted."""
 
 

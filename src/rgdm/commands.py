@@ -181,7 +181,7 @@ def verify(
     factor = model.step.factor**levels
     baseline = {
         "block_constant": block_constant(coarse, factor),
-        "bicubic": bicubic(coarse, factor, model.boundary, model.step.centred),
+        "bicubic": bicubic(coarse, factor, model.boundary, model.step.place_after(levels)),
     }
     scores = judge(truth, ensemble, coarse, model.step, levels, model.boundary, baseline)
     if out is not None:

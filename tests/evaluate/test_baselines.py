@@ -4,6 +4,7 @@ import torch.nn.functional as F
 
 from rgdm.evaluate import baselines, bicubic, block_constant
 from rgdm.evaluate.baselines import block_mean
+from rgdm.scale.operators import BlockSpin, Decimation, Wavelet
 
 
 @pytest.mark.parametrize("boundary", ["periodic", "reflect"])
@@ -56,6 +57,20 @@ def test_a_periodic_wave_is_continued_across_the_edge():
 @pytest.mark.parametrize("boundary", ["periodic", "reflect"])
 def test_what_belongs_to_the_first_site_of_a_block_stays_there_and_a_ramp_goes_through(boundary):
     coarse = torch.randn(2, 1, 6, 5, dtype=torch.float64)
-    assert torch.allclose(bicubic(coarse, 4, boundary, centred=False)[..., ::4, ::4], coarse)
+    assert torch.allclose(bicubic(coarse, 4, boundary, place=0.0)[..., ::4, ::4], coarse)
     ramp = torch.arange(12.0, dtype=torch.float64)[None, None]
-    assert torch.allclose(bicubic(ramp, 3, boundary, centred=False)[0, 0, 6:-9], torch.arange(2.0, 9, 1 / 3).double())
+    assert torch.allclose(bicubic(ramp, 3, boundary, place=0.0)[0, 0, 6:-9], torch.arange(2.0, 9, 1 / 3).double())
+
+
+OPERATORS = [BlockSpin(2), Decimation(2), *(Wavelet(name) for name in ("haar", "db2", "db4", "sym4"))]
+
+
+@pytest.mark.parametrize("operator", OPERATORS)
+def test_with_the_place_of_the_operator_a_smooth_field_comes_back_where_it_was(operator):
+    phase = 2 * torch.pi * torch.arange(256, dtype=torch.float64) / 256
+    x = (torch.cos(phase) + 0.5 * torch.sin(2 * phase))[None, None]
+    coarse = x
+    for _ in range(3):
+        coarse = operator.coarsen(coarse) / operator.gain(1)
+    fine = bicubic(coarse, 8, "periodic", operator.place_after(3))
+    assert float((fine - x).norm() / x.norm()) < 0.03

@@ -237,6 +237,27 @@ def test_data_that_are_not_gaussian_are_met_with_more_steps(sampler):
     assert errors == sorted(errors, reverse=True) and errors[-1] < 0.01
 
 
+def test_the_mean_of_the_data_is_exact_in_any_number_of_steps():
+    for steps in (1, 2, 3, 8):
+        made = FittedFlow(steps)(lambda z, t: torch.full_like(z, 1.7), PLAIN, torch.zeros(1, 1, 5))
+        torch.testing.assert_close(made, torch.full_like(made, 1.7))
+
+
+def test_a_mode_without_noise_to_speak_of_is_no_trouble():
+    angles = torch.tensor([[1e-7, 1e-12, 0.0], [5e-8, 1e-12, 0.0], [0.0, 0.0, 0.0]])
+    for step in coefficients(angles):
+        assert bool(step.isfinite().all()) and torch.allclose(step.sum(0), torch.ones(3))
+
+
+@pytest.mark.parametrize("sampler", [*DETERMINISTIC, Ancestral])
+def test_the_same_sampler_with_other_evaluations(sampler):
+    for count in (1, 3, 8):
+        made = sampler(5).spending(count)
+        assert type(made) is sampler and 0 <= count - made.evaluations <= 1
+    with pytest.raises(ValueError, match="at least 1"):
+        sampler(5).spending(0)
+
+
 def test_modes_that_stand_still_keep_their_state():
     angles = torch.tensor([[1.2, 1.5], [1.2, 0.7], [1.2, 0.0]])
     for step in coefficients(angles):

@@ -41,8 +41,16 @@ def test_the_suite_checks_annotations_at_every_call():
 @pytest.mark.parametrize("lattice", [(5,), (3, 4), (2, 3, 2)])
 def test_the_gradient_of_periodic_continuation_is_its_transpose_to_every_order(lattice):
     x = torch.randn(2, 1, *lattice, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(lambda x: extend(x, 2, "periodic"), x)
+    assert torch.autograd.gradcheck(lambda x: extend(x, 2, "periodic"), x, check_forward_ad=True)
     assert torch.autograd.gradgradcheck(lambda x: extend(x, 2, "periodic"), x)
+
+
+def test_periodic_continuation_can_be_mapped_and_differentiated_forward():
+    x, v = torch.randn(3, 1, 2, 4, 4), torch.randn(3, 1, 2, 4, 4)
+    one = torch.stack([extend(each, 1, "periodic") for each in x])
+    assert torch.equal(torch.func.vmap(lambda each: extend(each, 1, "periodic"))(x), one)
+    _, tangent = torch.func.jvp(lambda y: extend(y, 1, "periodic"), (x[0],), (v[0],))
+    assert torch.equal(tangent, extend(v[0], 1, "periodic"))
 
 
 def test_periodic_continuation_keeps_the_channels_last_in_memory():

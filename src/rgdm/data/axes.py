@@ -23,13 +23,13 @@ def lattice_axes(dims: Sequence[Hashable], dimension: int) -> tuple[list[Hashabl
 
 
 def refine_coordinates(
-    field: xr.DataArray, lattice: Sequence[Hashable], factor: int, centred: bool = True
+    field: xr.DataArray, lattice: Sequence[Hashable], factor: int, place: float | None = None
 ) -> dict[Hashable, tuple[tuple[Hashable, ...], np.ndarray, dict]]:
     """The coordinates of ``field`` when each site of ``lattice`` becomes ``factor`` sites.
 
     Coordinates without a lattice axis stay. Numbers along one lattice axis are refined;
     what has no refinement (dates, names, coordinates that need two axes) is left out.
-    A site is the middle of those it becomes, or the first of them if not ``centred``.
+    A site is the middle of those it becomes, unless its ``place`` among them is given (0 is the first).
     """
     refined = {}
     for name, coordinate in field.coords.items():
@@ -37,7 +37,7 @@ def refine_coordinates(
         if factor > 1 and any(axis in lattice for axis in coordinate.dims):
             if coordinate.ndim != 1 or values.dtype.kind not in "fiu" or len(values) < 2:
                 continue
-            values = refine_centres(values, factor) if centred else refine_nodes(values, factor)
+            values = refine_axis(values, factor, place)
         refined[name] = (coordinate.dims, values, dict(coordinate.attrs))
     return refined
 
@@ -55,9 +55,15 @@ def refine_centres(centres: np.ndarray, factor: int) -> np.ndarray:
     return fine.astype(centres.dtype) if centres.dtype.kind == "f" else fine
 
 
-def refine_nodes(nodes: np.ndarray, factor: int) -> np.ndarray:
-    """Places that stay, with ``factor - 1`` equally far ones before the next; the last step is repeated."""
-    c = nodes.astype(np.float64)
-    following = np.append(c[1:], 2 * c[-1] - c[-2])
-    fine = (c[:, None] + np.arange(factor) / factor * (following - c)[:, None]).ravel()
-    return fine.astype(nodes.dtype) if nodes.dtype.kind == "f" else fine
+def refine_axis(coordinate: np.ndarray, factor: int, place: float | None = None) -> np.ndarray:
+    """Fine coordinates such that coarse site i lies at fine site ``place + factor * i``; the middle if not given.
+
+    Linear between the coarse sites, and beyond them with the slope of the last two.
+    """
+    if place is None or place == (factor - 1) / 2:
+        return refine_centres(coordinate, factor)
+    c, n = coordinate.astype(np.float64), len(coordinate)
+    at = (np.arange(n * factor) - place) / factor
+    left = np.clip(np.floor(at).astype(int), 0, n - 2)
+    fine = c[left] + (at - left) * (c[left + 1] - c[left])
+    return fine.astype(coordinate.dtype) if coordinate.dtype.kind == "f" else fine

@@ -1,4 +1,6 @@
-"""What anyone can do without a model: deterministic refinements whose block means are exact."""
+"""What anyone can do without a model: deterministic refinements that keep the coarse field."""
+
+import math
 
 import torch
 from jaxtyping import Float
@@ -15,19 +17,20 @@ def block_constant(coarse: Float[Tensor, "B C *K"], factor: int) -> Float[Tensor
 
 
 def bicubic(
-    coarse: Float[Tensor, "B C *K"], factor: int, boundary: Boundary = "reflect", centred: bool = True
+    coarse: Float[Tensor, "B C *K"], factor: int, boundary: Boundary = "reflect", place: float | None = None
 ) -> Float[Tensor, "B C *F"]:
-    """Separable cubic convolution between block centres, then shifted block by block to the exact means.
+    """Separable cubic convolution between the coarse sites; of block means then shifted to exactly these.
 
     Keys' kernel with a = -1/2 (Keys 1981, IEEE TASSP 29, 1153), in 1, 2 or 3 dimensions;
     the positions are those of ``align_corners=False``. Fields quadratic in each
     coordinate are reproduced up to a constant per block, linear ones exactly.
-    If not ``centred`` the coarse values belong to the first site of each block, and stay there.
+    With a ``place`` other than the middle of the block (0 is its first site) the coarse values are no block means, and
+    nothing is shifted. Beyond an edge that reflects the coarse sites are mirrored about half a coarse step.
     """
     fine = coarse
     for axis in range(2, coarse.dim()):
-        fine = _upsample(fine.movedim(axis, -1), factor, boundary, centred).movedim(-1, axis)
-    if not centred:
+        fine = _upsample(fine.movedim(axis, -1), factor, boundary, place).movedim(-1, axis)
+    if place is not None and place != (factor - 1) / 2:
         return fine
     return fine + block_constant(coarse - block_mean(fine, factor), factor)
 
@@ -40,15 +43,16 @@ def block_mean(field: Float[Tensor, "B C *F"], factor: int) -> Float[Tensor, "B 
 
 
 def _upsample(
-    rows: Float[Tensor, "*rest n"], factor: int, boundary: Boundary, centred: bool = True
+    rows: Float[Tensor, "*rest n"], factor: int, boundary: Boundary, place: float | None = None
 ) -> Float[Tensor, "*rest m"]:
     """The last axis ``factor`` times finer: each site from its four nearest coarse ones."""
     n = rows.shape[-1]
-    wide = extend(rows.reshape(-1, 1, n), 2, boundary)
-    shift = 0.5 if centred else 0.0
-    place = (torch.arange(n * factor, dtype=torch.float64) + shift) / factor - shift
-    left = place.floor()
-    fraction, first = place - left, left.long().to(rows.device) + 1
+    middle = (factor - 1) / 2
+    at = (torch.arange(n * factor, dtype=torch.float64) - (middle if place is None else place)) / factor
+    beyond = 2 + math.ceil(max(0.0, -float(at[0]), float(at[-1]) - (n - 1)))
+    wide = extend(rows.reshape(-1, 1, n), beyond, boundary)
+    left = at.floor()
+    fraction, first = at - left, left.long().to(rows.device) + beyond - 1
     fine = torch.zeros(1, dtype=rows.dtype, device=rows.device)
     for tap in range(4):
         weight = _keys(fraction - (tap - 1)).to(rows)

@@ -245,7 +245,7 @@ class Cascade(nn.Module):
             fine[some.start : some.stop] = self._settle(self.denormalise(x), given, levels).to(fine)
             if watch:
                 watch(some.stop, total)
-        return layout.wrap(fine.unflatten(0, (members, len(field))), factor, self.step.centred)
+        return layout.wrap(fine.unflatten(0, (members, len(field))), factor, self.step.place_after(levels))
 
     def depth(self, levels: int | None) -> int:
         """How many levels to refine: all, or as many as are asked for."""
@@ -283,7 +283,7 @@ class Cascade(nn.Module):
         Temperatures above 1, there to widen ensembles about a given field, are left out of what comes from
         nothing: it has no field to miss, and more noise would only be more power at small scales.
         """
-        sampler = self.sampler if evaluations is None else TrigonometricFlow(evaluations)
+        sampler = self.sampler if evaluations is None else self.sampler.spending(evaluations)
         for level in reversed(range(levels)):
             lattice, bands = tuple(x.shape[2:]), self.channels * self.step.bands(self.dimension)
             white = torch.stack([noise.window(s, level, 0, bands, lattice) for s in streams])

@@ -1,6 +1,7 @@
 """Ways back from noise to data: each turns a conditional mean into a sample, mode by mode."""
 
 import abc
+import copy
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -63,6 +64,12 @@ class Sampler(abc.ABC):
         """How often the denoiser is evaluated for one sample."""
         return self.steps
 
+    def spending(self, evaluations: int) -> "Sampler":
+        """The same sampler with as many evaluations, or the next number below that it can make."""
+        made = copy.copy(self)
+        Sampler.__init__(made, self.steps * evaluations // self.evaluations)
+        return made
+
     @abc.abstractmethod
     def __call__(
         self, estimate: Estimate, process: ForwardProcess, z: Float[Tensor, "B C *L"], draw: Draw | None = None
@@ -124,6 +131,9 @@ class Heun(EqualSteps):
     @property
     def evaluations(self) -> int:
         return 2 * self.steps - 1
+
+    def spending(self, evaluations: int) -> "Heun":
+        return Heun((evaluations + 1) // 2)
 
     def step(self, at: Step) -> Tensor:
         guess = _turn(at, at.now.velocity)

@@ -28,8 +28,8 @@ def extend(x: Float[Tensor, "b c *l"], width: int, boundary: Boundary) -> Float[
     if width == 0:
         return x
     lattice = x.shape[2:]
-    if boundary == "periodic" and min(lattice) >= width and len(lattice) <= 3:
-        wrapped: Tensor = Wrap.apply(x, width)  # pyright: ignore[reportAssignmentType]
+    if boundary == "periodic" and min(lattice) >= width:
+        wrapped: Tensor = _CircularPadding.apply(x, width)  # pyright: ignore[reportAssignmentType]
         return wrapped
     if boundary == "reflect" and width == 1:
         with torch.autocast(x.device.type, enabled=False):  # which would compute it in float32
@@ -39,14 +39,14 @@ def extend(x: Float[Tensor, "b c *l"], width: int, boundary: Boundary) -> Float[
     return x
 
 
-class Wrap(torch.autograd.Function):
-    """Circular padding; its gradient folds the margins back, in a fifth of the time of the built-in one."""
+class _CircularPadding(torch.autograd.Function):
+    """As ``torch.nn.functional.pad``, but the channels stay last in memory and the gradient is a few additions."""
 
     generate_vmap_rule = True
 
     @staticmethod
     def forward(x: Tensor, width: int) -> Tensor:
-        for axis in range(2, x.dim()):  # unlike the built-in one this keeps the channels last in memory
+        for axis in range(2, x.dim()):
             n = x.shape[axis]
             x = torch.cat([x.narrow(axis, n - width, width), x, x.narrow(axis, 0, width)], axis)
         return x
@@ -54,6 +54,11 @@ class Wrap(torch.autograd.Function):
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, int], output: Tensor) -> None:
         ctx.width = inputs[1]
+
+    @staticmethod
+    def jvp(ctx: Any, *grad_inputs: Tensor | None) -> Tensor:
+        wrapped: Tensor = _CircularPadding.apply(grad_inputs[0], ctx.width)  # pyright: ignore[reportAssignmentType]
+        return wrapped
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:

@@ -20,8 +20,6 @@ class CoarseGraining(nn.Module, abc.ABC):
 
     factor: int
     """b: how many sites along each axis become one."""
-    centred: bool = True
-    """Whether a coarse site lies in the middle of its b sites, and not on the first of them."""
 
     @abc.abstractmethod
     def split(self, x: Float[Tensor, "B C *F"]) -> tuple[Float[Tensor, "B C *K"], Float[Tensor, "B D *K"]]:
@@ -50,6 +48,15 @@ class CoarseGraining(nn.Module, abc.ABC):
         A user's coarse field is the block mean: the orthonormal one over this gain.
         """
         return self.factor ** (dimension / 2)
+
+    @property
+    def place(self) -> float:
+        """Where the first coarse site lies, in fine sites from the first fine one: the middle of its b sites."""
+        return (self.factor - 1) / 2
+
+    def place_after(self, levels: int) -> float:
+        """The same for a field that has been coarse-grained ``levels`` times, in sites of the finest."""
+        return self.place * (self.factor**levels - 1) / (self.factor - 1)
 
     def check(self, lattice: Lattice) -> None:
         """Raise ``ValueError`` if a field of this lattice cannot be split."""

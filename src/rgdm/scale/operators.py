@@ -45,7 +45,9 @@ def _combine(weights: list[float], parts: tuple[Tensor, ...]) -> Tensor:
 class Decimation(Orthonormal):
     """Keep every b-th site; the detail is the sites left out. It has no fixed point: use it last."""
 
-    centred = False
+    @property
+    def place(self) -> float:
+        return 0.0
 
     def gain(self, dimension: int) -> float:
         return 1.0
@@ -74,7 +76,10 @@ class MomentumShell(Orthonormal):
     def __init__(self, factor: int = 2, boundary: Boundary = "periodic") -> None:
         super().__init__(factor)
         self.boundary = check_boundary(boundary)
-        self.centred = boundary == "reflect"
+
+    @property
+    def place(self) -> float:
+        return 0.0 if self.boundary == "periodic" else super().place
 
     def matrix(self, n: int) -> Float[Tensor, "n n"]:
         m = n // self.factor
@@ -135,6 +140,13 @@ class Wavelet(Orthonormal):
         self.name = name
         self.boundary = check_boundary(boundary)
         self.layers = rotation_lattice(wavelet.rec_lo)
+
+    @property
+    def place(self) -> float:
+        """The centre of gravity of the low-pass, where a ramp has the coarse value; filters of few taps lean."""
+        n = 8 * len(self.layers)
+        row = self.matrix(n)[n // 4]
+        return float((row * (torch.arange(n) - n // 2)).sum() / row.sum())
 
     def matrix(self, n: int) -> Float[Tensor, "n n"]:
         total = torch.eye(n, dtype=torch.float64)

@@ -29,12 +29,15 @@ class Batches:
     levels, of which there is more to see, come more often; less so where each level has its own network.
     """
 
+    VERSION = 2
+    """Counts the changes of what a step is given: a training that was begun with another cannot go on to the bit."""
+
     def __init__(
         self, model: Cascade, fields: Float[Tensor, "B C *L"], seed: int, mirror: bool = True, sites: int = 7_200
     ) -> None:
-        self.model, self.fields, self.seed, self.mirror, self.sites = model, fields, seed, mirror, sites
-        self.lattice = tuple(fields.shape[2:])
-        self.values = fields.movedim(1, 0).flatten(1)
+        self.model, self.seed, self.mirror, self.sites = model, seed, mirror, sites
+        self.count, self.channels, *lattice = fields.shape
+        self.lattice, self.values = tuple(lattice), fields.flatten()
         decay = 0.5 if model.configuration["shared"] else 0.7
         self.share = [decay**level for level in range(model.levels)]
 
@@ -48,7 +51,7 @@ class Batches:
         patch, halo = zip(*(self._extent(n // unit) for n in self.lattice), strict=True)
         count = min(MOST, max(1, round(self.sites / math.prod(patch))))
         wide = tuple(unit * (p + 2 * h) for p, h in zip(patch, halo, strict=True))
-        fine = self._patches(count, wide, generator)
+        fine = self._patches(count, wide, len(set(zip(patch, halo, strict=True))) == 1, generator)
         for _ in range(level):
             fine = model.step.coarsen(fine)
         t = (torch.arange(count) + torch.rand(1, generator=generator)) / count
@@ -65,10 +68,15 @@ class Batches:
             return min(side, n), 0
         return (n, 0) if n <= side + 2 * HALO else (side, HALO)
 
-    def _patches(self, count: int, size: tuple[int, ...], generator: torch.Generator) -> Float[Tensor, "B C *K"]:
-        """``count`` patches of random fields, all cut in one go by where their sites lie in memory."""
-        periodic, alike = self.model.boundary == "periodic", len(set(size)) == 1
-        field = torch.randint(len(self.fields), (count,), generator=generator)
+    def _patches(
+        self, count: int, size: tuple[int, ...], alike: bool, generator: torch.Generator
+    ) -> Float[Tensor, "B C *K"]:
+        """``count`` patches of random fields, all cut in one go by where their sites lie in memory.
+
+        Axes are exchanged only if ``alike``, in size and in what lies beyond their ends.
+        """
+        periodic, device = self.model.boundary == "periodic", self.values.device
+        field = torch.randint(self.count, (count,), generator=generator)
         places, stride = [], math.prod(self.lattice)
         for n, s in zip(self.lattice, size, strict=True):
             start = torch.randint(n if periodic else n - s + 1, (count, 1), generator=generator)
@@ -80,8 +88,7 @@ class Batches:
         if self.mirror and alike:
             order = torch.rand(count, len(size), generator=generator).argsort(1)
             places = torch.stack(places, 1).gather(1, order[:, :, None].expand(-1, -1, size[0])).unbind(1)
-        site = math.prod(self.lattice) * field
-        for axis, place in enumerate(places):
-            site = site.unsqueeze(-1) + place.reshape(count, *[1] * axis, -1)
-        made = self.values.index_select(1, site.flatten().to(self.values.device))
-        return made.unflatten(1, (count, *size)).movedim(0, 1)
+        site = (field[:, None] * self.channels + torch.arange(self.channels)).to(device) * math.prod(self.lattice)
+        for axis, place in enumerate(places, start=1):
+            site = site.unsqueeze(-1) + place.to(device).reshape(count, *[1] * axis, -1)
+        return self.values.take(site)

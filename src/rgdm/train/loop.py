@@ -97,6 +97,7 @@ class Trainer:
             "precision": precision,
             "processes": self.accelerator.num_processes,
             "data": fingerprint(fields),
+            "batches": Batches.VERSION,
         }
         self.model = model.to(self.accelerator.device)
         self.weights = dict(model.named_parameters())

@@ -1,6 +1,7 @@
 """Training: a function of data, settings and step alone, so that an interrupted run ends as an unbroken one."""
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -120,6 +121,49 @@ def place(patch: torch.Tensor, fields: torch.Tensor) -> tuple[int, int, int]:
     raise AssertionError("the patch is no part of the fields")
 
 
+@pytest.mark.parametrize("boundary", ["periodic", "reflect"])
+@pytest.mark.parametrize("mirror", [True, False])
+@pytest.mark.parametrize("lattice", [(640,), (4, 512), (160, 160), (80, 256), (8, 8, 128), (64, 64, 64)])
+def test_every_patch_is_a_window_of_one_field_with_its_axes_turned_or_exchanged(boundary, mirror, lattice):
+    """Each site of the fields holds its own number, so that where a patch comes from can be read off it."""
+    two, size = 2, math.prod(lattice)
+    model = Cascade(channels=2, dimension=len(lattice), levels=1, boundary=boundary, width=4)
+    numbered = torch.arange(two * 2 * size, dtype=torch.float64).reshape(two, 2, *lattice)
+    batches = Batches(model, numbered, seed=0, mirror=mirror, sites=2_000)
+    wrapped, orders = False, set()
+    for step in range(12):
+        _, fine, _, _, halo = batches(step)
+        alike = len(set(zip(fine.shape[2:], halo, strict=True))) == 1
+        assert torch.equal(fine[:, 1] - fine[:, 0], torch.full_like(fine[:, 0], size))
+        for patch in fine[:6, 0].long():
+            assert len((patch // (2 * size)).unique()) == 1  # one field
+            site = torch.stack(torch.unravel_index(patch % size, lattice))  # (axis of the field, *patch)
+            order = []
+            for axis in range(len(lattice)):
+                moved = site.diff(dim=axis + 1)
+                (own,) = (i for i in range(len(lattice)) if bool((moved[i] != 0).any()))
+                others = [i for i in range(len(lattice)) if i != own]
+                assert not bool(moved[others].any())
+                n = lattice[own]
+                turned = (moved[own] + 1) % n - 1 if bool(((moved[own] - 1) % n == 0).all()) else moved[own] % n - n
+                assert set(turned.unique().tolist()) <= ({1, -1} if mirror else {1})
+                assert len(turned.unique()) == 1
+                wrapped |= bool((moved[own].abs() > 1).any())
+                order.append(own)
+            orders.add(tuple(order))
+    assert wrapped == (boundary == "periodic")
+    assert len(orders) == (math.factorial(len(lattice)) if mirror and alike else 1)
+
+
+def test_axes_are_not_exchanged_if_one_is_cut_and_one_is_whole_though_their_patches_are_as_long():
+    model = Cascade(levels=1, boundary="periodic", width=4)
+    ramp = torch.sin(torch.arange(288.0) * 2 * torch.pi / 288).expand(1, 1, 144, 288)
+    for step in range(8):
+        _, fine, _, _, halo = Batches(model, ramp.contiguous(), seed=0)(step)
+        assert halo == (0, HALO) and fine.shape[2:] == (144, 144)
+        assert not fine.diff(dim=2).any()
+
+
 def test_a_run_is_repeatable_to_the_bit(tmp_path, unbroken):
     trainer(tmp_path).run()
     assert same(tmp_path, unbroken)
@@ -200,6 +244,19 @@ def test_a_run_stopped_by_a_signal_and_resumed_ends_as_an_unbroken_one(tmp_path,
     assert second.step == 25
     second.run()
     assert same(tmp_path, unbroken)
+
+
+def test_a_run_on_a_torus_stopped_and_resumed_ends_as_an_unbroken_one(tmp_path):
+    torus = {"boundary": "periodic", "shared": False}
+    trainer(tmp_path / "unbroken", model=tiny(**torus)).run()
+    with pytest.raises(KeyboardInterrupt):
+        trainer(tmp_path / "broken", model=tiny(**torus)).run(
+            lambda now: signal.raise_signal(signal.SIGINT) if now.step == 20 else None
+        )
+    second = trainer(tmp_path / "broken", model=tiny(**torus))
+    second.resume()
+    second.run()
+    assert same(tmp_path / "broken", tmp_path / "unbroken")
 
 
 @pytest.mark.parametrize("shared", [True, False])
