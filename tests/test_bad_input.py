@@ -111,7 +111,7 @@ def test_a_field_too_small_or_indivisible_says_what_fits(capsys):
 
 def test_a_sample_of_a_lattice_that_does_not_suit_the_model_says_what_would(capsys, model):
     command = ["sample", model, "--out", "out.zarr", "--lattice"]
-    says(refused(capsys, *command, 30, 32), "(30, 32)", "such as (28, 32)")
+    says(refused(capsys, *command, 30, 32), "(30, 32)", "(28, 32) would be")
     says(refused(capsys, *command, 32), "(32,)", "2-dimensional")
     says(refused(capsys, *command, 0, 32), "(0, 32)", "at least 1 site")
 

@@ -95,9 +95,20 @@ def test_refining_a_file_keeps_its_block_means_coordinates_and_names(terrain, tm
     means = values.reshape(3, 5, 4, 4, 6, 4).mean((3, 5))
     np.testing.assert_allclose(means, np.broadcast_to(coarse.values, means.shape), rtol=0, atol=1e-10)
     if kind != "npy":
-        assert fine[name].dims == ("member", "sample", "lat", "lon")
+        assert fine[name].dims == ("member", "time", "lat", "lon")
         np.testing.assert_allclose(fine["lat"].to_numpy().reshape(4, 4).mean(1), coarse["lat"])
         assert list(fine["time"].values) == [0, 1, 2, 3, 4]
+
+
+def test_refining_a_file_of_one_field_gives_no_axis_of_samples_and_notes_what_does_not_match(terrain, tmp_path, capsys):
+    coarse = xr.DataArray(100 + walk(4, 6), dims=("lat", "lon"), name="depth", attrs={"units": "km"})
+    coarse.to_netcdf(tmp_path / "coarse.nc", engine="h5netcdf")
+    ok("refine", terrain / "model", tmp_path / "coarse.nc", "--members", 2, "--out", tmp_path / "fine.nc")
+    said = capsys.readouterr().err
+    assert "the variable is depth; the model was trained on height" in said
+    assert "the unit is km; the model was trained on m" in said
+    with xr.open_dataset(tmp_path / "fine.nc", engine="h5netcdf") as fine:
+        assert fine["depth"].dims == ("member", "lat", "lon")
 
 
 def test_refining_fewer_levels_than_the_model_has(terrain, tmp_path):

@@ -9,7 +9,7 @@ import torch
 import xarray as xr
 
 from rgdm import __version__, config
-from rgdm.data.fields import read_field
+from rgdm.data.fields import read_field, with_own_axes
 from rgdm.data.layout import from_samples, unwrap
 from rgdm.data.memory import check_memory
 from rgdm.data.validity import check_finite, check_varies
@@ -47,7 +47,10 @@ def fit(field: xr.DataArray, options: config.Train, budget: Budget) -> Cascade:
     """Train on fields that are already in memory, dims ``(sample, channel, *lattice)``."""
     values, _ = unwrap(field, field.sizes["channel"], options.dimension)
     model = build(options, values.shape[1])
-    check_lattice_depth(model.step, tuple(values.shape[2:]), model.levels)
+    try:
+        check_lattice_depth(model.step, tuple(values.shape[2:]), model.levels)
+    except ValueError as error:
+        raise ValueError(f"{error} (the last {options.dimension} axes are the lattice: --dimension)") from None
     if not options.resume:
         with bar("measuring", model.levels + 1) as show:
             model.fit(values, watch=show)
@@ -129,6 +132,7 @@ def sample(options: config.Sample) -> xr.DataArray:
     attrs = model.metadata.get("attrs", {}) | provenance(options)
     result = from_samples(values, axis_names(model), channel_names(model), attrs)
     write_field(options.out, result, options.overwrite, provenance(options))
+    note(model)
     return result
 
 
@@ -146,7 +150,9 @@ def refine(options: config.Refine) -> xr.DataArray:
     check_size(model, lattice, total)
     with bar("refining", total) as show:
         result = model.refine(coarse, options.levels, options.members, options.seed, options.evaluations, watch=show)
+    result = with_own_axes(result, coarse)
     write_field(options.out, result, options.overwrite, provenance(options))
+    note(model, coarse)
     return result
 
 
@@ -162,7 +168,9 @@ def evaluate(options: config.Evaluate) -> dict[str, Any]:
     truth, _ = unwrap(field, model.channels, model.dimension)
     levels = model.depth(options.levels)
     check_size(model, tuple(truth.shape[2:]), len(truth) * options.members)
-    return verify(model, truth, levels, options, options.out, dict(field.attrs))
+    scores = verify(model, truth, levels, options, options.out, dict(field.attrs))
+    note(model, field)
+    return scores
 
 
 def verify(
@@ -224,6 +232,20 @@ def check_channels(model: Cascade, field: xr.DataArray, path: Path) -> None:
             f"{path} has {field.sizes['channel']} channel(s); the model was trained on {model.channels} "
             f"({', '.join(channel_names(model))}): choose with --variable"
         )
+
+
+def note(model: Cascade, field: xr.DataArray | None = None) -> None:
+    """Say on stderr what is allowed and perhaps not meant: a training cut short, another variable, another unit."""
+    if "training" not in model.metadata:
+        print("rgdm: note: the training of this model was not finished (rgdm train ... --resume)", file=sys.stderr)
+    if field is None or field.name is None:
+        return
+    for what, own, theirs in (
+        ("variable", ", ".join(channel_names(model)), ", ".join(str(name) for name in field["channel"].values)),
+        ("unit", model.metadata.get("attrs", {}).get("units"), field.attrs.get("units")),
+    ):
+        if own and theirs and own != theirs:
+            print(f"rgdm: note: the {what} is {theirs}; the model was trained on {own}", file=sys.stderr)
 
 
 def check_size(model: Cascade, lattice: Lattice, fields: int) -> None:

@@ -278,7 +278,9 @@ def test_requests_that_do_not_fit_the_model_say_what_would():
         model.refine(torch.zeros(4, 6), members=0)
     with pytest.raises(ValueError, match="count is 0"):
         model.sample((16, 24), count=0)
-    with pytest.raises(ValueError, match=r"fits 1 levels .* such as \(16, 24\)"):
+    with pytest.raises(ValueError, match=r"not divisible by 4, as this model asks; \(16, 24\) would be"):
         model.sample((18, 24))
+    with pytest.raises(ValueError, match=r"one number for each axis, \(16, 16\)"):
+        model.sample.__wrapped__(model, 16)
     with pytest.raises(ValueError, match="2-dimensional"):
         model.sample((16,))

@@ -12,6 +12,8 @@ from rgdm.data.memory import check_memory
 from rgdm.data.sources import Source, open_source, reading
 
 _NUMBERS = "fiub"
+SAMPLE_AXES = "sample_axes"
+"""Where a field remembers, in its encoding, which axes of the file became its samples."""
 
 
 def read_field(paths: Sequence[str | Path], variable: str | None = None, dimension: int = 2) -> xr.DataArray:
@@ -50,9 +52,11 @@ def _read(path: Path, wanted: list[str], dimension: int) -> xr.DataArray:
         raise ValueError(f"the variables of {path} have the shapes {shapes}; channels must have one shape")
     if len(parts) == 1:
         return parts[0]
-    return xr.concat(
+    field = xr.concat(
         parts, "channel", join="override", coords="minimal", compat="override", combine_attrs="drop_conflicts"
     ).transpose(*parts[0].dims)
+    field.encoding[SAMPLE_AXES] = parts[0].encoding[SAMPLE_AXES]
+    return field
 
 
 def _choose(source: Source, wanted: list[str], dimension: int, path: Path) -> list[str]:
@@ -90,7 +94,22 @@ def _as_samples(array: xr.DataArray, name: str, dimension: int, path: Path) -> x
     if values.size == 0:
         raise ValueError(f"the variable {name} of {path} is empty (shape {array.shape})")
     coords["channel"] = _channel_names(array, name, values.shape[1])
-    return xr.DataArray(values, dims=("sample", "channel", *lattice), coords=coords, name=name, attrs=dict(array.attrs))
+    field = xr.DataArray(
+        values, dims=("sample", "channel", *lattice), coords=coords, name=name, attrs=dict(array.attrs)
+    )
+    field.encoding[SAMPLE_AXES] = tuple(str(axis) for axis in batch)
+    return field
+
+
+def with_own_axes(result: xr.DataArray, field: xr.DataArray) -> xr.DataArray:
+    """What was made of a field that was read, with the axis of samples named as in its file, or without one."""
+    axes = field.encoding.get(SAMPLE_AXES)
+    if axes == () and result.sizes["sample"] == 1:
+        return result.isel(sample=0, drop=True)
+    if axes is None or len(axes) != 1 or axes[0] == "sample" or axes[0] in result.dims:
+        return result
+    (name,) = axes
+    return result.swap_dims(sample=name) if name in result.coords else result.rename(sample=name)
 
 
 def _sample_coordinates(array: xr.DataArray, batch: list, lattice: list) -> dict:

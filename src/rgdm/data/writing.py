@@ -5,6 +5,7 @@ import json
 import os
 import secrets
 import shutil
+import warnings
 import zipfile
 from collections.abc import Callable
 from contextlib import suppress
@@ -88,7 +89,9 @@ def _plain(value: object) -> object:
 def _write_zarr(path: Path, data: xr.DataArray | xr.Dataset, attrs: dict) -> None:
     dataset = as_variables(data, attrs)
     encoding = {name: {"chunks": _chunks(array)} for name, array in dataset.data_vars.items() if array.ndim}
-    dataset.to_zarr(path, mode="w", zarr_format=3, consolidated=False, encoding=encoding)
+    with warnings.catch_warnings():  # zarr says that other readers may not know it; they do without
+        warnings.filterwarnings("ignore", "Consolidated metadata")
+        dataset.to_zarr(path, mode="w", zarr_format=3, consolidated=True, encoding=encoding)
 
 
 def _chunks(array: xr.DataArray) -> tuple[int, ...]:

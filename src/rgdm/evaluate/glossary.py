@@ -53,13 +53,15 @@ GLOSSARY: dict[str, Term] = {
     ),
     "octave_ratio": Term(
         "Power per octave, model / truth",
-        "Variance of the members over that of the truth in each octave of scale.",
+        "Variance of the members over that of the truth in each octave of scale; between edges the longest waves are "
+        "twice as long as the field.",
         "1 in every octave",
     ),
     "octave_ratio_*": Term("Power per octave, {0} / truth", "The same for {0}.", "1 in every octave"),
     "detail_kurtosis": Term(
         "Kurtosis of detail",
-        "How heavy the tails of the detail are at each level, the finest first; 3 for a Gaussian field.",
+        "How heavy the tails of the detail are at each level, the finest first; 3 for white Gaussian detail, a little "
+        "more where its bands (along, across, diagonal) differ in size.",
         "as in the truth",
     ),
     "detail_kurtosis_ratio": Term(

@@ -194,13 +194,18 @@ class Cascade(nn.Module):
 
         The same seed gives the same fields, whatever ``count``.
         """
+        if isinstance(lattice, int):
+            raise ValueError(f"the lattice is {lattice}; give one number for each axis, {(lattice,) * self.dimension}")
         if len(lattice) != self.dimension:
             raise ValueError(
                 f"the lattice {lattice} has {len(lattice)} axes; this model is {self.dimension}-dimensional"
             )
         if count < 1:
             raise ValueError(f"count is {count}; at least one sample is needed")
-        check_lattice_depth(self.step, lattice, self.levels)
+        unit = self.step.factor**self.levels
+        if any(n % unit or n < unit for n in lattice):
+            near = tuple(max(unit, n - n % unit) for n in lattice)
+            raise ValueError(f"the lattice {lattice} is not divisible by {unit}, as this model asks; {near} would be")
         noise, factor = NoiseField(seed), self.step.factor**self.levels
         coarsest = self.base.noise_lattice(tuple(n // factor for n in lattice))
         out = torch.empty(count, self.channels, *lattice, dtype=self.dtype, device=self.mean.device)
@@ -234,7 +239,10 @@ class Cascade(nn.Module):
             raise ValueError(f"members is {members}; at least one is needed")
         field, layout = unwrap(coarse, self.channels, self.dimension, self.metadata.get("channels", ()))
         if not bool(field.isfinite().all()):
-            raise ValueError("the coarse field has values that are not finite; fill them first")
+            raise ValueError(
+                f"{int((~field.isfinite()).sum())} of {field.numel()} values of the coarse field are not finite; "
+                "fill them first (rgdm.data.validity.check_finite with fill=True)"
+            )
         total, noise, factor = members * len(field), NoiseField(seed), self.step.factor**levels
         fine = field.new_empty(total, self.channels, *(n * factor for n in field.shape[2:]))
         for some in _together(total, tuple(fine.shape[2:])):

@@ -227,7 +227,9 @@ def check_lattice_depth(operator: Orthonormal, lattice: Lattice, levels: int) ->
     if fits < levels:
         step = operator.factor**levels
         near = tuple(max(step, n - n % step) for n in lattice)
+        levels_that_fit = f"{fits} level{'' if fits == 1 else 's'}"
+        fewer = f"use {levels_that_fit}, or a lattice" if fits else "use a lattice"
         raise ValueError(
-            f"a lattice of {lattice} fits {fits} levels of factor {operator.factor}, not {levels}; "
-            f"use {fits} levels, or a lattice such as {near}"
+            f"a lattice of {lattice} fits {levels_that_fit} of factor {operator.factor}, not {levels}; "
+            f"{fewer} such as {near}"
         )

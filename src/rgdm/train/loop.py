@@ -36,7 +36,7 @@ class Budget:
 
     def __post_init__(self) -> None:
         if (self.steps is None) == (self.minutes is None):
-            raise ValueError("give a budget of either steps or minutes, not both and not neither")
+            raise ValueError("give a budget of either steps or minutes, one of them")
         size = self.minutes if self.steps is None else self.steps
         if size is None or not 0 < size < math.inf:
             unit = "minutes" if self.steps is None else "steps"
