@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-Operator = Literal["block-spin", "haar", "db2", "db4", "sym4", "momentum-shell", "decimation"]
+Operator = Literal["block-spin", "haar", "db2", "db4", "sym4", "momentum-shell", "decimation", "quincunx"]
 """As in ``rgdm.scale.registry``, which would import torch."""
 Paths = Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="FIELD...")]
 

@@ -5,24 +5,26 @@ import math
 import pytest
 import torch
 
-from rgdm.process.chain import Band, Chain, NoisyMap, conjugate_gradients
+from rgdm.process.chain import Chain, NoisyMap, conjugate_gradients
 from rgdm.scale.basis import Cosine, Fourier
+from rgdm.scale.filters import Band, Filter
 from rgdm.scale.operators import BlockSpin, Decimation, MomentumShell, Wavelet
 
 pytestmark = pytest.mark.usefixtures("float64")
 
 BAND = Band(Fourier(), 0.5, 2.0)
+SMOOTH = Filter(Fourier(), lambda k: torch.exp(-0.3 * k**2))
 BETAS = (0.4, 0.1, 0.7, 0.3)
 
 
 def chain(step, band=None):
-    """A change of scale, two steps that only add noise (one of them perhaps in a band), another change."""
+    """A change of scale, noise (perhaps in a band), noise (then smoothed too), another change of scale."""
     beta = iter(BETAS)
     return Chain(
         [
             NoisyMap(step, next(beta)),
             NoisyMap(None, next(beta), band),
-            NoisyMap(None, next(beta)),
+            NoisyMap(SMOOTH if band else None, next(beta)),
             NoisyMap(step, next(beta)),
         ]
     )
@@ -62,6 +64,8 @@ def dense(chain, lattice):
         noise = step.beta * (torch.eye(n) if step.band is None else matrix(step.band, lattice))
         if step.operator is None:
             r = torch.eye(n)
+        elif step.operator is SMOOTH:
+            r = matrix(SMOOTH, lattice)
         else:
             lattice = tuple(m // step.operator.factor for m in lattice)
             r = step.operator.dense(tuple(m * step.operator.factor for m in lattice))[: math.prod(lattice)]
@@ -133,7 +137,7 @@ def test_a_chain_of_one_operator_and_white_noise_is_a_process(step):
 
 def test_a_chain_that_is_no_process_says_why():
     with pytest.raises(ValueError, match="bands"):
-        chain(BlockSpin(2), BAND).process()
+        Chain([NoisyMap(BlockSpin(2), 1.0), NoisyMap(None, 1.0, BAND)]).process()
     with pytest.raises(ValueError, match="one orthonormal operator"):
         Chain([NoisyMap(BlockSpin(2), 1.0), NoisyMap(Wavelet("db2"), 1.0)]).process()
 

@@ -12,6 +12,7 @@ from rgdm.process.schedule import (
     HeatDissipation,
     NoisyStep,
     NoisySteps,
+    SpectrumMatched,
     Staggered,
     Trigonometric,
     VariancePreserving,
@@ -30,6 +31,7 @@ SCHEDULES = {
     "HeatDissipation": HeatDissipation(4.0),
     "ExactRG": ExactRG(0.4),
     "massive ExactRG": ExactRG(0.4, mass=0.3),
+    "SpectrumMatched": SpectrumMatched(lambda k: 1 / (0.1 + k**2)),
 }
 every_schedule = pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=SCHEDULES)
 times = st.floats(0, 1)
@@ -143,6 +145,15 @@ def test_heat_dissipation_without_blur_is_trigonometric_and_with_it_blurs_like_t
     torch.testing.assert_close(alpha[:, 0], blurred)
 
 
+@given(times)
+def test_noise_of_the_spectrum_of_the_data_keeps_their_variance(t):
+    def spectrum(k):
+        return 1 / (0.1 + k**2)
+
+    alpha, sigma = SpectrumMatched(spectrum)(torch.tensor([t]), K)
+    torch.testing.assert_close((alpha**2 * spectrum(K) + sigma**2)[0, 0], spectrum(K))
+
+
 @given(st.floats(0.01, 0.99), st.floats(0, 1))
 def test_exact_rg_leaves_the_free_field_as_it_is_and_ends_at_its_cutoff(t, mass):
     k = octaves(0, 1, 2, 3, 4)
@@ -179,6 +190,7 @@ def test_a_mode_of_exact_rg_moves_by_its_langevin_equation():
         (lambda: NoisySteps([1.0, 1.0], [1, 0]), "rising steps from 0 to 1"),
         (lambda: NoisySteps([1.0], [1]), "rising steps from 0 to 0"),
         (lambda: HeatDissipation(-1.0), "blur = -1.0"),
+        (lambda: SpectrumMatched(lambda k: -k)(torch.ones(1), octaves(1)), "spectrum of the noise has the value -"),
         (lambda: ExactRG(4.0), "cutoff = 4.0"),
         (lambda: ExactRG(1.0, -1.0), "mass = -1.0"),
     ],

@@ -88,7 +88,7 @@ class EqualSteps(Sampler):
         for i in range(self.steps):
             t = torch.full(z.shape[:1], 1 - i / self.steps, dtype=z.dtype, device=z.device)
             s = torch.full_like(t, 1 - (i + 1) / self.steps)
-            now = _split(process, z, estimate(z, t), t)
+            now = separate(process, z, estimate(z, t), t)
             z = self.step(Step(process, estimate, z, t, s, now, before, i, draw))
             before = now
         return z
@@ -136,11 +136,11 @@ class Heun(EqualSteps):
         return Heun((evaluations + 1) // 2)
 
     def step(self, at: Step) -> Tensor:
-        guess = _turn(at, at.now.velocity)
+        guess = turn(at, at.now.velocity)
         if float(at.s[0]) == 0:
             return guess
-        there = _split(at.process, guess, at.estimate(guess, at.s), at.s)
-        return _turn(at, (at.now.velocity + there.velocity) / 2)
+        there = separate(at.process, guess, at.estimate(guess, at.s), at.s)
+        return turn(at, (at.now.velocity + there.velocity) / 2)
 
 
 class TrigonometricFlow(EqualSteps):
@@ -153,14 +153,15 @@ class TrigonometricFlow(EqualSteps):
     def step(self, at: Step) -> Tensor:
         velocity = at.now.velocity
         if at.before is None:
-            return _turn(at, velocity)
+            return turn(at, velocity)
         ahead, behind = at.now.angle - _angle(at.process, at.s, at.z), at.before.angle - at.now.angle
         moved = behind > 0
         ratio = torch.where(moved, ahead / torch.where(moved, behind, torch.ones_like(behind)), 0.0)
-        return _turn(at, velocity + ratio / 2 * (velocity - at.before.velocity))
+        return turn(at, velocity + ratio / 2 * (velocity - at.before.velocity))
 
 
-def _split(process: ForwardProcess, z: Tensor, data: Tensor, t: Tensor) -> Split:
+def separate(process: ForwardProcess, z: Tensor, data: Tensor, t: Tensor) -> Split:
+    """Data and noise in a state z_t whose data are estimated as ``data``."""
     alpha, sigma = process.marginal(t, tuple(z.shape[2:]))
     known = sigma > 0  # elsewhere z says nothing of the noise, and its mean is 0
     noise = torch.where(known, (z - alpha * data) / torch.where(known, sigma, torch.ones_like(sigma)), 0.0)
@@ -172,10 +173,10 @@ def _angle(process: ForwardProcess, t: Tensor, z: Tensor) -> Tensor:
     return torch.atan2(sigma, alpha)
 
 
-def _turn(at: Step, velocity: Tensor) -> Tensor:
+def turn(at: Step, velocity: Tensor) -> Tensor:
     """The state at s if z / hypot(alpha, sigma) moves with this velocity per angle."""
     lattice = tuple(at.z.shape[2:])
     alpha_t, sigma_t = at.process.marginal(at.t, lattice)
     alpha_s, sigma_s = at.process.marginal(at.s, lattice)
-    turn = torch.atan2(sigma_s, alpha_s) - torch.atan2(sigma_t, alpha_t)
-    return torch.hypot(alpha_s, sigma_s) * (at.z / torch.hypot(alpha_t, sigma_t) + turn * velocity)
+    angle = torch.atan2(sigma_s, alpha_s) - torch.atan2(sigma_t, alpha_t)
+    return torch.hypot(alpha_s, sigma_s) * (at.z / torch.hypot(alpha_t, sigma_t) + angle * velocity)

@@ -9,34 +9,20 @@ from torch import Tensor, nn
 
 from rgdm.process.forward import ForwardProcess
 from rgdm.process.schedule import NoisySteps
-from rgdm.scale.basis import Basis, Pyramid
+from rgdm.scale.basis import Pyramid
 from rgdm.scale.coarse_graining import CoarseGraining, Lattice, Orthonormal
+from rgdm.scale.filters import Band, Filter
 
 Draw = Callable[[int, tuple[int, ...]], Tensor]
 """``(step, shape) -> unit noise``."""
 Operator = CoarseGraining | Callable[[Tensor], Tensor] | None
 
 
-class Band(nn.Module):
-    """The modes of a basis with ``low <= k < high``: where noise is allowed (Omega_t of a momentum shell)."""
-
-    def __init__(self, basis: Basis, low: float, high: float) -> None:
-        super().__init__()
-        if not 0 <= low < high:
-            raise ValueError(f"a band from {low} to {high}; 0 <= low < high is needed")
-        self.basis, self.low, self.high = basis, low, high
-
-    def forward(self, x: Float[Tensor, "B C *L"]) -> Float[Tensor, "B C *L"]:
-        """The orthogonal projection onto the band."""
-        k = self.basis.wavenumber(tuple(x.shape[2:])).to(x)
-        return self.basis.synthesize(((k >= self.low) & (k < self.high)).to(x) * self.basis.analyze(x))
-
-
 class NoisyMap(nn.Module):
     """One step ``x -> R(x + sqrt(beta) P eps)``.
 
-    ``operator`` R is a coarse-graining, any other map of fields (then only Monte Carlo knows the law), or None
-    for the identity between two changes of scale. ``band`` P confines the noise; None is white.
+    ``operator`` R is a coarse-graining, a filter, any other map of fields (then only Monte Carlo knows the law), or
+    None for the identity between two changes of scale. ``band`` P confines the noise; None is white.
     """
 
     def __init__(self, operator: Operator, beta: float, band: Band | None = None) -> None:
@@ -48,7 +34,7 @@ class NoisyMap(nn.Module):
     @property
     def linear(self) -> bool:
         """Whether R is known to be linear, with R^T at hand."""
-        return self.operator is None or isinstance(self.operator, Orthonormal)
+        return self.operator is None or isinstance(self.operator, Orthonormal | Filter)
 
     def forward(self, x: Float[Tensor, "B C *F"], noise: Tensor | None = None) -> Tensor:
         """The next state; without noise its mean, if R is linear."""
@@ -62,6 +48,8 @@ class NoisyMap(nn.Module):
         """R^T y."""
         if self.operator is None:
             return y
+        if isinstance(self.operator, Filter):  # symmetric
+            return self.operator(y)
         if not isinstance(self.operator, Orthonormal):
             raise ValueError(f"{type(self.operator).__name__} is not known to be linear: there is no closed form")
         return self.operator.refine(y)
@@ -134,16 +122,22 @@ class Chain(nn.Module):
         return self._covariance(y, self._until(t))
 
     def _covariance(self, y: Tensor, t: int) -> Tensor:
-        if t == 0:
-            return torch.zeros_like(y)
-        step = self.step(t - 1)
-        return step(self._noisy(step.transpose(y), t - 1))
+        lifted = [y]  # R_s^T ... R_{t-1}^T y for s = t, t - 1, ..., 0
+        for s in reversed(range(t)):
+            lifted.append(self.step(s).transpose(lifted[-1]))
+        total = torch.zeros_like(lifted[-1])
+        for s in range(t):
+            total = self.step(s)(total + self._heat(lifted[t - s], s))
+        return total
+
+    def _heat(self, x: Tensor, t: int) -> Tensor:
+        """``beta_t P_t x``."""
+        step = self.step(t)
+        return step.beta * (x if step.band is None else step.band(x))
 
     def _noisy(self, x: Tensor, t: int) -> Tensor:
         """``(C_t + beta_t P_t) x``, the covariance before R_t."""
-        step = self.step(t)
-        own = x if step.band is None else step.band(x)
-        return self._covariance(x, t) + step.beta * own
+        return self._covariance(x, t) + self._heat(x, t)
 
     def monte_carlo(
         self, x: Float[Tensor, "1 C *L"], draw: Draw, count: int = 4096, t: int | None = None

@@ -2,7 +2,7 @@
 
 import abc
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from jaxtyping import Float
@@ -125,6 +125,24 @@ class HeatDissipation(Schedule):
     def __call__(self, t: Float[Tensor, " B"], k: Float[Tensor, "*L"]) -> tuple[Tensor, Tensor]:
         alpha, sigma = _circle(_column(t, k) * torch.ones_like(k))
         return alpha * torch.exp(-(self.blur * sigma.square() * k).square() / 2), sigma
+
+
+class SpectrumMatched(Schedule):
+    """Trigonometric, with noise of the spectrum S(k): ``sigma = sin(pi t / 2) sqrt(S(k))``.
+
+    If S is the spectrum of the data every mode loses its signal at the same time and the variance of none ever
+    changes: the plain diffusion of whitened data. Voleti et al. 2022, arXiv:2210.12254 (noise of any covariance).
+    """
+
+    def __init__(self, spectrum: Callable[[Tensor], Tensor]) -> None:
+        self.spectrum = spectrum
+
+    def __call__(self, t: Float[Tensor, " B"], k: Float[Tensor, "*L"]) -> tuple[Tensor, Tensor]:
+        power = self.spectrum(k)
+        if not bool((power > 0).all()):
+            raise ValueError(f"the spectrum of the noise has the value {float(power.min())}; it must be positive")
+        alpha, sigma = _circle(_column(t, k) * torch.ones_like(k))
+        return alpha, sigma * power.sqrt()
 
 
 class ExactRG(Schedule):

@@ -5,8 +5,9 @@ from typing import Literal, get_args
 from rgdm.scale.boundary import Boundary
 from rgdm.scale.coarse_graining import Orthonormal
 from rgdm.scale.operators import BlockSpin, Decimation, MomentumShell, Wavelet
+from rgdm.scale.quincunx import Quincunx
 
-Operator = Literal["block-spin", "haar", "db2", "db4", "sym4", "momentum-shell", "decimation"]
+Operator = Literal["block-spin", "haar", "db2", "db4", "sym4", "momentum-shell", "decimation", "quincunx"]
 
 
 def make_operator(name: Operator, factor: int, boundary: Boundary) -> Orthonormal:
@@ -17,6 +18,10 @@ def make_operator(name: Operator, factor: int, boundary: Boundary) -> Orthonorma
         return Decimation(factor)
     if name == "momentum-shell":
         return MomentumShell(factor, boundary)
+    if name == "quincunx":
+        if factor != 2:
+            raise ValueError(f"the factor is {factor}; quincunx has 2, sqrt(2) at a stage (decimation takes any)")
+        return Quincunx()
     if name in get_args(Operator):
         if factor != 2:
             raise ValueError(f"the factor is {factor}; the wavelet {name} has 2 (block-spin takes any)")
