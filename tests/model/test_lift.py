@@ -3,9 +3,11 @@
 import pytest
 import torch
 
-from rgdm.model.lift import DiffusionLift, GaussianLift, condition_channels
+from rgdm.model.diffusion import DiffusionLift
+from rgdm.model.lift import GaussianLift
 from rgdm.model.networks import LocalConvNet
 from rgdm.model.samplers import TrigonometricFlow
+from rgdm.model.standardized import condition_channels
 from rgdm.scale.operators import BlockSpin, MomentumShell, Wavelet
 
 STEPS = [BlockSpin(2), BlockSpin(3), Wavelet("db2", "periodic"), MomentumShell(2, "periodic")]

@@ -35,7 +35,7 @@ def order(errors, steps):
 
 
 @pytest.mark.parametrize(("sampler", "expected"), WEAK)
-@pytest.mark.parametrize("churn", [0.7, 1.0])
+@pytest.mark.parametrize("churn", [1.0, 2.0])
 def test_the_variance_converges_at_the_weak_order(sampler, expected, churn):
     steps = (64, 128, 256)
     errors = [responses(sampler(n, churn)).square().sum(0) / VARIANCES - 1 for n in steps]

@@ -13,6 +13,8 @@ from rgdm.scale.coarse_graining import Lattice
 BINS_PER_OCTAVE = 2
 OCTAVES = 12
 QUANTILES = 257
+WINDOW = 4096
+"""Most sites of a field with edges whose density is computed."""
 
 
 class TranslationField(nn.Module):
@@ -64,6 +66,53 @@ class TranslationField(nn.Module):
             g = g[(..., *(slice(n // 2) for n in lattice))]
         spread = density.flatten(1).mean(1).sqrt().reshape(1, -1, *[1] * len(lattice))
         return self._map(g / spread.clamp(min=1e-30))
+
+    @torch.no_grad()
+    def log_prob(self, x: Float[Tensor, "B C *L"]) -> Float[Tensor, " B"]:
+        """log p of each field in nats, exact: that of g, and the slope of the map from g to x."""
+        lattice, basis = tuple(x.shape[2:]), Fourier()
+        g, slope = self._inverse(x.double())
+        wide = self.noise_lattice(lattice)
+        density = self.spectrum.double()[:, _bin(basis.wavenumber(wide)).to(x.device)]
+        density = density / density.flatten(1).mean(1).reshape(-1, *[1] * len(lattice))
+        if self.boundary == "periodic":
+            z = basis.analyze(g)
+            normal = -(z.square() / density + (2 * math.pi * density).log()).flatten(1).sum(1) / 2
+            return normal - slope.log().flatten(1).sum(1)
+        size = math.prod(lattice)
+        if size > WINDOW:
+            raise ValueError(
+                f"the likelihood of a base field of {lattice} with edges needs a matrix of {size} x {size}; "
+                f"cut the field into pieces with at most {WINDOW} coarsest sites"
+            )
+        normal = torch.zeros(len(x), dtype=torch.float64, device=x.device)
+        for channel, power in enumerate(density):
+            law = torch.distributions.MultivariateNormal(g.new_zeros(size), self._window_covariance(power, lattice))
+            normal = normal + law.log_prob(g[:, channel].flatten(1))
+        return normal - slope.log().flatten(1).sum(1)
+
+    def _window_covariance(self, density: Tensor, lattice: Lattice) -> Tensor:
+        """The covariance of g on the window of a torus whose modes have this density, ``(n, n)``."""
+        basis, size = Fourier(), math.prod(lattice)
+        site = torch.zeros(1, 1, *density.shape, dtype=density.dtype, device=density.device)
+        site[(0, 0, *[0] * len(lattice))] = 1
+        covariance = basis.synthesize(density * basis.analyze(site))[0, 0]  # of the first site with each other
+        grids = torch.meshgrid(*(torch.arange(n, device=density.device) for n in lattice), indexing="ij")
+        places = torch.stack(grids).flatten(1)
+        shifts = (places[:, :, None] - places[:, None]).abs()  # even in each axis
+        return covariance[tuple(shifts)].reshape(size, size)
+
+    def _inverse(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """g with ``F^-1(Phi(g)) = x``, and dx/dg there; beyond the table both go on as straight lines."""
+        scores, g, slope = _normal_scores().to(x), torch.empty_like(x), torch.empty_like(x)
+        least = 1e-6 * (self.marginal[:, -1:] - self.marginal[:, :1]).double().clamp(min=1e-12)
+        rise = torch.arange(QUANTILES, device=x.device) * least / QUANTILES  # values that are often met make F flat
+        for channel, table in enumerate((self.marginal.double() + rise).to(x)):
+            value = x[:, channel].contiguous()
+            cell = (torch.searchsorted(table, value) - 1).clamp(0, len(table) - 2)
+            slope[:, channel] = (table[cell + 1] - table[cell]) / (scores[cell + 1] - scores[cell])
+            g[:, channel] = scores[cell] + (value - table[cell]) / slope[:, channel]
+        return g, slope
 
     def _map(self, g: Tensor) -> Tensor:
         """F^-1(Phi(g)) by linear interpolation between the measured quantiles, linear beyond them."""

@@ -1,9 +1,10 @@
 """The cascade: a base model at the coarsest level and a lift for every finer one."""
 
+import itertools
 import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
 from jaxtyping import Float
@@ -13,15 +14,19 @@ from rgdm.data.layout import unwrap
 from rgdm.model import storage
 from rgdm.model.base import TranslationField
 from rgdm.model.denoiser import Objective
-from rgdm.model.lift import DiffusionLift, condition_channels
+from rgdm.model.diffusion import DiffusionLift
+from rgdm.model.flow import FlowLift, couplings
+from rgdm.model.likelihood import Likelihood, LogProb, signs
 from rgdm.model.networks import LocalConvNet, strip_height
 from rgdm.model.samplers import Sampler, TrigonometricFlow
+from rgdm.model.standardized import StandardizedLift, condition_channels
 from rgdm.process.noise import NoiseField
 from rgdm.scale.boundary import Boundary, check_boundary
 from rgdm.scale.coarse_graining import Lattice, Orthonormal
 from rgdm.scale.operators import BlockSpin, Decimation, Wavelet, check_lattice_depth
 from rgdm.scale.registry import Operator, make_operator
 
+Kind = Literal["diffusion", "flow"]
 Watch = Callable[[int, int], None]
 """Called as ``watch(done, total)`` while fields are made."""
 TOGETHER = 2**18
@@ -47,6 +52,7 @@ class Cascade(nn.Module):
         width, encoder_blocks, decoder_blocks: size of the networks.
         evaluations: network evaluations a level, the default of ``sample`` and ``refine``.
         objective: what the squared error is taken of: velocity, noise or data.
+        lift: ``diffusion``, or ``flow`` for lifts whose likelihood and samples cost one pass.
     """
 
     mean: Tensor
@@ -66,6 +72,7 @@ class Cascade(nn.Module):
         decoder_blocks: int = 2,
         evaluations: int = 3,
         objective: Objective = "velocity",
+        lift: Kind = "diffusion",
     ) -> None:
         super().__init__()
         self.configuration: dict[str, Any] = {
@@ -82,17 +89,28 @@ class Cascade(nn.Module):
         step = make_operator(operator, factor, boundary)
         bands = step.bands(dimension)
 
+        conditions = condition_channels(channels, bands)
+
         def network() -> LocalConvNet:
-            conditions = condition_channels(channels, bands)
             return LocalConvNet(
                 channels * bands, conditions, dimension, boundary, width, encoder_blocks, decoder_blocks
             )
 
-        common = network() if shared else None
-        self.lifts = nn.ModuleList(
-            DiffusionLift(step, channels, dimension, boundary, common or network(), objective=objective, level=level)
-            for level in range(levels)
-        )
+        def layers() -> nn.ModuleList:
+            return couplings(channels * bands, conditions, dimension, boundary, width, decoder_blocks)
+
+        if lift == "flow":
+            common = layers() if shared else None
+            made = [FlowLift(step, channels, dimension, boundary, common or layers(), n) for n in range(levels)]
+        elif lift == "diffusion":
+            net = network() if shared else None
+            made = [
+                DiffusionLift(step, channels, dimension, boundary, net or network(), objective=objective, level=n)
+                for n in range(levels)
+            ]
+        else:
+            raise ValueError(f"unknown lift {lift!r}; known are {', '.join(get_args(Kind))}")
+        self.lifts = nn.ModuleList(made)
         self.base = TranslationField(channels, boundary)
         self.metadata: dict[str, Any] = {}
         """Names, units and figures that travel with the model; JSON only."""
@@ -111,10 +129,10 @@ class Cascade(nn.Module):
         assert isinstance(step, Orthonormal)
         return step
 
-    def lift(self, level: int) -> DiffusionLift:
+    def lift(self, level: int) -> StandardizedLift:
         """The lift from level + 1 to level; level 0 is the finest."""
         lift = self.lifts[level]
-        assert isinstance(lift, DiffusionLift)
+        assert isinstance(lift, StandardizedLift)
         return lift
 
     # --- units -----------------------------------------------------------------------------
@@ -169,6 +187,34 @@ class Cascade(nn.Module):
     ) -> Float[Tensor, " B"]:
         """The training loss of one lift on normalised fields of its level, one value a sample."""
         return self.lift(level).loss(fine, t, noise, halo)
+
+    @torch.no_grad()
+    def log_prob(
+        self, x: Float[Tensor, "B C *L"], probes: int | None = None, tolerance: float = 1e-5, seed: int = 0
+    ) -> Likelihood:
+        """log p of fields in the user's units: the sum over levels, for the split is orthonormal.
+
+        Args:
+            x: fields on a lattice that is divisible by ``factor^levels``.
+            probes: random signs that estimate the divergence of the networks (diffusion lifts); None computes it,
+                for at most 4096 details a field.
+            tolerance: of the probability flow.
+            seed: of the signs.
+        """
+        check_lattice_depth(self.step, tuple(x.shape[2:]), self.levels)
+        fine, levels = self.normalise(x.double()), []
+        for level in range(self.levels):
+            coarse, detail = self.step.split(fine)
+            random = None if probes is None else signs(detail, probes, seed)
+            levels.append(self.lift(level).log_prob(fine, random, tolerance))
+            fine = coarse
+        units = -self.scale.log().sum() * math.prod(x.shape[2:])
+        return Likelihood(levels, LogProb.exact(self.base.log_prob(fine)), float(units), self.dofs(tuple(x.shape[2:])))
+
+    def dofs(self, lattice: Lattice) -> list[int]:
+        """Degrees of freedom of each level's detail, the finest first, and of the base field."""
+        sites = [math.prod(n // self.step.factor**level for n in lattice) for level in range(self.levels + 1)]
+        return [self.channels * (a - b) for a, b in itertools.pairwise(sites)] + [self.channels * sites[-1]]
 
     # --- the flow and its inverse ----------------------------------------------------------
 

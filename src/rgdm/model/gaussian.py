@@ -15,6 +15,9 @@ PATCH_VALUES = 2**25
 COVARIANCE_SITES = 2**20
 """Larger fields are cut into blocks to measure their covariance, so that memory does not grow with them."""
 
+DENSE = 2048
+"""Largest matrix whose determinant is computed as such."""
+
 
 class Stencil(nn.Module):
     """A local linear map of fields, one small kernel for every pair of channels."""
@@ -115,6 +118,56 @@ class Colouring(nn.Module):
             matrix = (vectors * root.unsqueeze(-2).to(vectors)) @ vectors.mH
             kernel = torch.fft.ifftn(matrix.movedim((-2, -1), (0, 1)), dim=tuple(range(2, 2 + dimension))).real
             stencil.kernel.copy_(_cut(kernel, radius))
+
+    def invert(self, y: Float[Tensor, "B D *K"]) -> tuple[Float[Tensor, "B D *K"], float, float]:
+        """z with ``colour(z) = y`` (float64); ``log |det W|`` on this lattice, and the standard error of that.
+
+        On a torus W is diagonal in Fourier modes, and all is exact. Between edges z comes by
+        ``z += (y - W z) / c``, which converges because W is near its symmetric part, positive; the determinant
+        from the matrix where that is small, else from the same series and random signs (Hutchinson 1990).
+        """
+        y = y.double()
+        if self.colour.boundary == "periodic":
+            axes = tuple(range(2, y.dim()))
+            symbol = self._symbol(tuple(y.shape[2:]))
+            spectrum = torch.fft.fftn(y, dim=axes).movedim(1, -1)
+            z = torch.linalg.solve(symbol, spectrum.unsqueeze(-1)).squeeze(-1).movedim(-1, 1)
+            return torch.fft.ifftn(z, dim=axes).real, float(torch.linalg.slogdet(symbol).logabsdet.sum()), 0.0
+        values = torch.linalg.eigvals(self._symbol((4 * self.colour.radius + 1,) * (y.dim() - 2))).real
+        centre = float(values.max() + values.min()) / 2
+        z, _ = self._series(y, centre)
+        size = y[0].numel()
+        if size <= DENSE:
+            basis = torch.eye(size, dtype=y.dtype, device=y.device).reshape(size, *y.shape[1:])
+            matrix = torch.cat([self.colour(part).flatten(1) for part in basis.split(256)])
+            return z, float(torch.linalg.slogdet(matrix).logabsdet), 0.0
+        generator = torch.Generator().manual_seed(0)
+        probes = (2 * torch.randint(0, 2, (16, *y.shape[1:]), generator=generator) - 1).to(y)
+        traces = size * math.log(centre) - self._series(probes, centre)[1]
+        return z, float(traces.mean()), float(traces.std()) / len(probes) ** 0.5
+
+    def _series(self, y: Tensor, centre: float, most: int = 400) -> tuple[Tensor, Tensor]:
+        """``sum_m E^m y / c`` with ``E = 1 - W / c``, which is ``W^-1 y``, and ``sum_m y.E^m y / m``, each field."""
+        term, total, trace = y, y.clone(), y.new_zeros(len(y))
+        for m in range(1, most + 1):
+            term = term - self.colour(term) / centre
+            total += term
+            trace += (term * y).flatten(1).sum(1) / m
+            if float(term.norm()) < 1e-12 * float(y.norm()):
+                return total / centre, trace
+        raise ValueError(
+            f"the colouring filter could not be inverted in {most} steps; its lattice is badly conditioned"
+        )
+
+    def _symbol(self, lattice: tuple[int, ...]) -> Tensor:
+        """W as a matrix for each Fourier mode of a torus, ``(*lattice, D, D)``."""
+        kernel, radius = self.colour.kernel.double(), self.colour.radius
+        for axis, n in enumerate(lattice, start=2):
+            wrapped = torch.zeros(*kernel.shape[:axis], n, *kernel.shape[axis + 1 :]).to(kernel)
+            places = torch.arange(-radius, radius + 1, device=kernel.device) % n
+            kernel = wrapped.index_add(axis, places, kernel)
+        spectrum = torch.fft.fftn(kernel, dim=tuple(range(2, kernel.dim()))).conj()
+        return spectrum.movedim((0, 1), (-2, -1))
 
     def _covariance(self, x: Tensor) -> tuple[Tensor, float]:
         """C_ab(shift), ``(D, D, *grid)``, the shifts of each axis in the order of the FFT; relative error of S(k)."""

@@ -59,15 +59,12 @@ class ScaleFlow(nn.Module):
     def rates(self, lam: Float[Tensor, " B"], lattice: Lattice) -> tuple[Tensor, Tensor]:
         """``(gamma + Delta, D)``, each ``(B, 1, *lattice)``. A mode whose signal is gone stands still but for Delta."""
 
-        def law(time: Tensor) -> tuple[Tensor, Tensor]:
-            alpha, sigma = self.process.marginal(time, lattice)
-            return alpha, sigma.square()
-
         time = self._time(lam).clamp(min=START)
-        (alpha, variance), (slope, growth) = torch.func.jvp(law, (time,), (torch.full_like(lam, 1 / self.span),))[:2]
+        alpha, sigma, slope, growth = self.process.rates(time, lattice)
         kept = alpha > 0
-        gamma = torch.where(kept, -slope / torch.where(kept, alpha, torch.ones_like(alpha)), 0.0)
-        heat = (growth / 2 + gamma * variance).clamp(min=0) * self._size(lam, len(lattice)).square()
+        gamma = torch.where(kept, -slope / torch.where(kept, alpha, torch.ones_like(alpha)), 0.0) / self.span
+        heat = (sigma * growth / self.span + gamma * sigma.square()).clamp(min=0)
+        heat = heat * self._size(lam, len(lattice)).square()
         return gamma + self.rescaling, torch.where(kept, heat, 0.0)
 
     def drift(self, y: Float[Tensor, "B C *L"], lam: Float[Tensor, " B"]) -> Float[Tensor, "B C *L"]:

@@ -24,11 +24,21 @@ class ForwardProcess(nn.Module):
 
     def marginal(self, t: Float[Tensor, " B"], lattice: Lattice) -> tuple[Tensor, Tensor]:
         """(alpha, sigma) of ``q(z_t | z_0)``, each ``(B, 1, *lattice)``, in the dtype of ``t``."""
+        return self.schedule(t, self._wavenumber(t, lattice))
+
+    def rates(self, t: Float[Tensor, " B"], lattice: Lattice) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """(alpha, sigma, dalpha/dt, dsigma/dt), each ``(B, 1, *lattice)``, by automatic differentiation."""
+        k = self._wavenumber(t, lattice)
+        both = torch.func.jvp(lambda t: self.schedule(t, k), (t.clone(),), (torch.ones_like(t),))
+        (alpha, sigma), (alpha_rate, sigma_rate) = both[:2]
+        return alpha, sigma, alpha_rate, sigma_rate
+
+    def _wavenumber(self, t: Tensor, lattice: Lattice) -> Tensor:
         if not bool(((t >= 0) & (t <= 1)).all()):
             raise ValueError(f"t runs from {float(t.min())} to {float(t.max())}; it must stay within [0, 1]")
         if lattice not in self._wavenumbers:
             self._wavenumbers[lattice] = self.basis.wavenumber(lattice)
-        return self.schedule(t, self._wavenumbers[lattice].to(t))
+        return self._wavenumbers[lattice].to(t)
 
     def perturb(
         self, z: Float[Tensor, "B C *L"], t: Float[Tensor, " B"], noise: Float[Tensor, "B C *L"]

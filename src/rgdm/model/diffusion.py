@@ -1,0 +1,108 @@
+"""The lift of a diffusion model: a denoiser for what the Gaussian lift leaves."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from rgdm.model.denoiser import Denoiser, Objective
+from rgdm.model.likelihood import LogProb, Probes, flow_log_prob
+from rgdm.model.networks import Backbone
+from rgdm.model.samplers import Draw, Sampler
+from rgdm.model.standardized import MARGIN, StandardizedLift, inner
+from rgdm.process.forward import ForwardProcess
+from rgdm.process.schedule import Schedule, Trigonometric
+from rgdm.scale.basis import Site
+from rgdm.scale.boundary import Boundary
+from rgdm.scale.coarse_graining import CoarseGraining
+
+
+class DiffusionLift(StandardizedLift):
+    """A denoiser for what the Gaussian lift leaves, in coordinates where that rest is white and of unit size.
+
+    ``detail = G * coarse + a * sinh(s * W z) / s``: after local amplitude and tails W takes out the
+    correlations; z is unit white noise for an untrained network and what the
+    denoiser makes of it for a trained one.
+    """
+
+    def __init__(
+        self,
+        step: CoarseGraining,
+        channels: int,
+        dimension: int,
+        boundary: Boundary,
+        backbone: Backbone,
+        schedule: Schedule | None = None,
+        objective: Objective = "velocity",
+        level: int = 0,
+    ) -> None:
+        super().__init__(step, channels, dimension, boundary, level)
+        self.denoiser = Denoiser(ForwardProcess(Site(), schedule or Trigonometric()), backbone, objective)
+
+    def standardize(self, coarse: Float[Tensor, "B C *K"], detail: Float[Tensor, "B D *K"]) -> Float[Tensor, "B D *K"]:
+        """Detail to the denoiser's coordinates z."""
+        return self.gaussian.colouring.whiten(self.compress(coarse, detail)[0])
+
+    def restore(self, coarse: Float[Tensor, "B C *K"], z: Float[Tensor, "B D *K"]) -> Float[Tensor, "B D *K"]:
+        """The denoiser's coordinates z to detail."""
+        return self.expand(coarse, self.gaussian.colouring.colour(z))
+
+    def loss(
+        self,
+        fine: Float[Tensor, "B C *F"],
+        t: Float[Tensor, " B"],
+        noise: Float[Tensor, "B D *K"],
+        halo: tuple[int, ...] = (),
+    ) -> Float[Tensor, " B"]:
+        """The denoising loss of each sample, on details split off true fine fields (teacher forcing).
+
+        A patch cut out of a periodic field has a ``halo`` of coarse sites along each axis, for
+        its edges do not belong together: what surrounds a site is measured with it, then it is cut
+        off, and of what is left the outer sites, where the network wraps around, do not count.
+        """
+        # In full precision also where the network computes in less: the detail of flat places is a small part of its
+        # coarse field, and rounding that would be noise to learn.
+        with torch.no_grad(), torch.autocast(fine.device.type, enabled=False):
+            coarse, detail = self.step.split(fine)
+            z, condition = self.standardize(coarse, detail), self.condition(coarse)
+            inside_only = None
+            if any(halo):
+                inside = (..., *(slice(h, n - h) for h, n in zip(halo, z.shape[2:], strict=True)))
+                z, condition = z[inside], condition[inside]
+                inside_only = inner(z, tuple(min(h, MARGIN) for h in halo))
+        return self.denoiser.loss(z, t, noise, self.denoiser.backbone.encode(condition), inside_only)
+
+    def detail(
+        self,
+        coarse: Float[Tensor, "B C *K"],
+        noise: Float[Tensor, "B D *K"],
+        sampler: Sampler,
+        draw: Draw | None = None,
+    ) -> Float[Tensor, "B D *K"]:
+        weight = next(self.denoiser.backbone.parameters())
+        coarse = coarse.to(weight)
+        features = self.denoiser.backbone.encode(self.condition(coarse))
+        start = self.temperature * noise.to(weight)
+        z = sampler(lambda z, t: self.denoiser(z, t, features), self.denoiser.process, start, draw)
+        return self.restore(coarse, z)
+
+    @torch.no_grad()
+    def log_prob(self, fine: Float[Tensor, "B C *F"], probes: Probes = None, tolerance: float = 1e-5) -> LogProb:
+        """By the probability flow of the denoiser, the limit of many evaluations, at the lift's temperature.
+
+        The map from z to detail is that of ``sample``, W inverted exactly, but for the clamp to the largest detail
+        that was measured, which is left out.
+        """
+        coarse, detail = self.step.split(fine)
+        y, slopes = self.compress(coarse, detail)
+        z, volume, error = self.gaussian.colouring.invert(y)
+        weight = next(self.denoiser.backbone.parameters())
+        features = self.denoiser.backbone.encode(self.condition(coarse.to(weight)))
+        z_prob = flow_log_prob(
+            lambda z, t: self.denoiser(z, t, features),
+            self.denoiser.process,
+            z.to(weight),
+            float(self.temperature),
+            probes,
+            tolerance,
+        )
+        return z_prob.plus(slopes.double().flatten(1).sum(1) - volume, error)
