@@ -12,6 +12,8 @@ import torch
 from rgdm.scale.operators import BlockSpin, MomentumShell, Wavelet
 
 ROOT = Path(__file__).parents[1]
+if not (ROOT / "docs" / "theory.md").exists():
+    pytest.skip("an archive of the source has no pages", allow_module_level=True)
 PAGE = (ROOT / "docs" / "theory.md").read_text()
 TESTS = sorted(set(re.findall(r"(tests/[\w/]+\.py)::(\w+)", PAGE)))
 OBJECTS = sorted(set(re.findall(r"\{py:\w+\}`(?:~|[^`<]*<)([\w.]+)", PAGE)))
