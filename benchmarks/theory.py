@@ -37,7 +37,7 @@ from rgdm.model.lift import COLOUR_RADIUS, PREDICTION_RADIUS, GaussianLift
 from rgdm.model.samplers import Ancestral, Ddim, EqualSteps, Estimate, Heun, Sampler, Step, TrigonometricFlow, separate
 from rgdm.model.stochastic import EulerMaruyama, StochasticHeun
 from rgdm.plots import figure_to_png
-from rgdm.plots.style import BASELINES, COLUMN, GREY, LEVELS, MODEL, PAGE, paper
+from rgdm.plots.style import BASELINES, COLUMN, GREY, INK, LEVELS, MODEL, PAGE, paper
 from rgdm.process.chain import Chain, NoisyMap
 from rgdm.process.continuous import ScaleFlow
 from rgdm.process.forward import ForwardProcess
@@ -64,6 +64,8 @@ LIMIT = 0.05
 """Of the worst mode, for the count of evaluations."""
 MOST = 4096
 """Evaluations that are tried."""
+SCANNED = 64
+"""So many steps are tried one by one, for the error may cross the limit more than once."""
 OPERATORS: dict[str, Orthonormal] = {"block spins": BlockSpin(2), "db4": Wavelet("db4"), "shells": MomentumShell(2)}
 WIDTHS = (1.0, 2.0, 4.0)
 
@@ -210,7 +212,8 @@ def cascade_rows(sides: list[int], radii: list[Radii], found: dict) -> list[Row]
     for name, step in OPERATORS.items():
         errors = {side: worst(ExactCascade(step, side, None).variance(), spectrum(side)) for side in sides}
         found[f"cascade, {name}"] = errors
-        said = f"{listed(errors, '.0e')} in {listed(calls, '.0f')} evaluations, together 4/3 of the whole lattice"
+        counted = ", ".join(f"{count:.0f}" for count in calls.values())
+        said = f"{listed(errors, '.0e')}; {counted} evaluations, which cost 4/3 of one of the whole lattice"
         rows.append(Row(f"worst mode, cascade of exact lifts, {name}", "<= 1e-3", said, max(errors.values()) <= 1e-3))
     return rows + [local_row(name, r, sides, found) for name in OPERATORS for r in radii]
 
@@ -356,18 +359,20 @@ def peers() -> dict[str, dict[str, Peer]]:
     }
 
 
-def fewest(peer: Peer, side: int) -> int | None:
-    """Evaluations of the fewest steps whose worst mode is within the limit: by doubling, then by halving."""
-    high = 1
-    while peer.error(high, side) > LIMIT:
-        high *= 2
-        if peer.evaluations(high) > MOST:
+def fewest(made: Peer, side: int) -> int | None:
+    """Evaluations of the fewest steps whose worst mode is within the limit; beyond ``SCANNED`` it is held to fall."""
+    for steps in range(1, SCANNED + 1):
+        if made.error(steps, side) <= LIMIT:
+            return made.evaluations(steps)
+    low, high = SCANNED, 2 * SCANNED
+    while made.error(high, side) > LIMIT:
+        low, high = high, 2 * high
+        if made.evaluations(high) > MOST:
             return None
-    low = high // 2
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (low, middle) if peer.error(middle, side) <= LIMIT else (middle, high)
-    return peer.evaluations(high)
+        low, high = (low, middle) if made.error(middle, side) <= LIMIT else (middle, high)
+    return made.evaluations(high)
 
 
 def peer_rows(sides: list[int], found: dict) -> list[Row]:
@@ -377,7 +382,7 @@ def peer_rows(sides: list[int], found: dict) -> list[Row]:
         for side in sides:
             tried = [(fewest(made, side) or math.inf, variant) for variant, made in variants.items()]
             counts[side] = min(tried, key=lambda pair: pair[0])
-        found[name] = {side: count for side, (count, _) in counts.items()}
+        found[name] = {side: count for side, (count, _) in counts.items() if math.isfinite(count)}
         cells = [f"> {MOST}" if count == math.inf else f"{count}" for count, _ in counts.values()]
         chosen = list(dict.fromkeys(variant for _, variant in counts.values() if variant))
         best = f" (best of {len(variants)}: {'; '.join(chosen)})" if chosen else ""
@@ -390,7 +395,7 @@ def peer_rows(sides: list[int], found: dict) -> list[Row]:
 
 VARIANCES = torch.tensor([0.2, 0.35, 0.5, 0.7, 1.5, 2.5, 4.0], dtype=torch.float64)
 PLAIN = ForwardProcess(Site(), Trigonometric())
-STEPS = (256, 512, 1024)
+STEPS = (1024, 2048, 4096)
 ORDERS: list[tuple[str, Callable[[int], Sampler], int]] = [
     ("Ddim", Ddim, 1),
     ("Heun", Heun, 2),
@@ -435,9 +440,9 @@ def strong_orders(make: Callable[[int], Sampler], fine: int) -> Tensor:
     return orders([(pathwise(make(n), fine) - limit).square().sum(0).sqrt() for n in steps], steps)
 
 
-def chain_orders() -> Tensor:
-    """Of the covariance of the chain of n steps against that of its continuous limit."""
-    found, steps, lattice = [], (128, 256, 512), (16,)
+def chain_orders(steps: tuple[int, ...]) -> Tensor:
+    """Of the covariance of the chain of n steps against that of its continuous limit, of every mode that decays."""
+    found, lattice = [], (16,)
     span = math.log2(4 * math.pi / 0.5)
     for basis, schedule, octaves in (
         (Fourier(), ExactRG(0.5), span),
@@ -448,19 +453,20 @@ def chain_orders() -> Tensor:
         _, sigma = flow.marginal(torch.full((1,), flow.span, dtype=torch.float64), lattice)
         ones = basis.synthesize(torch.ones(1, 1, *lattice, dtype=torch.float64))
         made = [basis.analyze(flow.chain(n, lattice).covariance(ones)) for n in steps]
-        found.append(orders([(c / sigma.square() - 1).flatten() for c in made], steps))
+        decays = (flow.rates(torch.full((1,), flow.span / 2, dtype=torch.float64), lattice)[0] > 0).flatten()
+        found.append(orders([(c / sigma.square() - 1).flatten()[decays.expand(lattice)] for c in made], steps))
     return torch.cat(found)
 
 
 def order_rows(quick: bool) -> list[Row]:
-    steps = tuple(n // 4 for n in STEPS) if quick else STEPS
+    steps = tuple(n // 8 for n in STEPS) if quick else STEPS
     measured = {}
     for name, make, theory in ORDERS:
         errors = [(made_variance(make(n), PLAIN, VARIANCES) / VARIANCES).sqrt() - 1 for n in steps]
         measured[name] = orders(errors, steps), theory
     for name, make in (("EulerMaruyama, strong", EulerMaruyama), ("StochasticHeun, strong", StochasticHeun)):
         measured[name] = strong_orders(make, 1024 if quick else 4096), 1
-    measured["chain to ScaleFlow"] = chain_orders(), 1
+    measured["chain to ScaleFlow"] = chain_orders(steps), 1
     rows = []
     for name, (found, theory) in measured.items():
         said = f"{float(found.min()):.3f} .. {float(found.max()):.3f}"
@@ -528,7 +534,12 @@ def marginal_rows(quick: bool, seed: int) -> list[Row]:
     chance = 1 - math.erf(most / math.sqrt(2)) ** len(z)
     said = f"{most:.2f} ({name}), {len(z)} comparisons of {count} runs, by chance at least as large: {chance:.2f}"
     return [
-        Row("closed marginal of the chain, largest |z| of mean and variance of all sites", "<= 4", said, most <= 4),
+        Row(
+            "closed marginal of the chain, largest deviation of a mean or variance, standard errors",
+            "<= 4",
+            said,
+            most <= 4,
+        ),
         Row(
             "the same with noise wrong by 10 %, smallest over the operators",
             "> 4",
@@ -543,6 +554,15 @@ def marginal_rows(quick: bool, seed: int) -> list[Row]:
 SIDE, LEVELS_DOWN = 64, 3
 CELL = 2**LEVELS_DOWN
 COUNTS = (1, 2, 4, 8, 16, 32, 64)
+EXACT = "ExactRG"
+"""It leaves the scales of a coarse field of 8 x 8, which are drawn from their exact law."""
+PYRAMIDS: dict[str, tuple[Orthonormal, bool]] = {
+    "pyramid of block spins": (BlockSpin(2), False),
+    "pyramid of db4": (Wavelet("db4"), False),
+    "unit pyramid of block spins": (BlockSpin(2), True),
+    "unit pyramid of db4": (Wavelet("db4"), True),
+}
+"""Operator, and whether each band is divided by its deviation."""
 
 
 class Errors(NamedTuple):
@@ -562,15 +582,20 @@ class PyramidField:
     """The field in the coefficients of a pyramid, which are correlated, with its exact posterior mean.
 
     A translation by a cell of 8 x 8 sites translates all coefficients, so that the covariance is a matrix
-    of 64 x 64 for each of the 8 x 8 wavenumbers that are left: all linear algebra is done there.
+    of 64 x 64 for each of the 8 x 8 wavenumbers that are left: all linear algebra is done there. With ``unit``
+    each band is divided by its deviation.
     """
 
-    def __init__(self, step: Orthonormal, schedule: Schedule, exact_start: bool) -> None:
+    def __init__(self, step: Orthonormal, schedule: Schedule, exact_start: bool = False, unit: bool = False) -> None:
         self.process = ForwardProcess(Pyramid(step, LEVELS_DOWN), schedule)
         self.exact_start = exact_start
         self.lattice = (SIDE, SIDE)
+        sites = torch.arange(SIDE**2, dtype=torch.float64).reshape(1, 1, *self.lattice)
+        self.order = self._blocks(sites).flatten().argsort()
         density = band_density(lambda x: self._blocks(self.process.basis.analyze(x)), spectrum(SIDE), CELL)
-        self.density = density.conj()
+        variance = density.diagonal(dim1=-2, dim2=-1).real.mean((0, 1))
+        self.scale = variance.sqrt() if unit else torch.ones_like(variance)
+        self.density = density.conj() / self.scale / self.scale[:, None]
         self.known: dict[float, Tensor] = {}
 
     def _blocks(self, z: Tensor, levels: int = LEVELS_DOWN) -> Tensor:
@@ -582,12 +607,7 @@ class PyramidField:
 
     def _packed(self, blocks: Tensor) -> Tensor:
         """The inverse of ``_blocks``."""
-        return blocks.flatten(1)[:, self._order].unflatten(1, (1, *self.lattice))
-
-    @property
-    def _order(self) -> Tensor:
-        sites = torch.arange(SIDE**2, dtype=torch.float64).reshape(1, 1, *self.lattice)
-        return self._blocks(sites).flatten().argsort()
+        return blocks.flatten(1)[:, self.order].unflatten(1, (1, *self.lattice))
 
     def _apply(self, matrix: Tensor, z: Tensor) -> Tensor:
         """A matrix for each wavenumber, to packed coefficients."""
@@ -617,9 +637,10 @@ class PyramidField:
         unit = torch.zeros(CELL**2, CELL**2, CELL, CELL, dtype=torch.float64)
         unit[:, :, 0, 0] = torch.eye(CELL**2)
         start = self._start(self._packed(unit))
-        field = self.process.basis.synthesize(sampler(self.estimate, self.process, start))
-        made = torch.fft.fft2(field).abs().square().sum((0, 1)) / CELL**2
-        return Errors.of(made, spectrum(SIDE))
+        made = self._blocks(sampler(self.estimate, self.process, start)) * self.scale[:, None, None]
+        field = self.process.basis.synthesize(self._packed(made))
+        variance = torch.fft.fft2(field).abs().square().sum((0, 1)) / CELL**2
+        return Errors.of(variance, spectrum(SIDE))
 
     def _start(self, unit: Tensor) -> Tensor:
         if not self.exact_start:
@@ -629,21 +650,15 @@ class PyramidField:
 
 
 def schedules(basis: str) -> dict[str, Schedule]:
-    """Those that make sense in a basis; those without wavenumbers are the same in all, and listed once."""
+    """Those that make sense in a basis; without wavenumbers and units of bands they are the same in all."""
     octaves = math.log2(SIDE) if basis == "Fourier" else LEVELS_DOWN + 1
-    plain: dict[str, Schedule] = {"Trigonometric": Trigonometric(), "VariancePreserving": VariancePreserving()}
-    if basis == "Site":
-        return plain
-    return {
-        "HeatDissipation": HeatDissipation(CELL),
-        EXACT: ExactRG(math.pi / CELL, 2 * math.pi / SIDE),
-        **{f"Staggered {w:g}": Staggered(w, octaves) for w in WIDTHS},
-        "SpectrumMatched": SpectrumMatched(interpolated),
-    }
-
-
-EXACT = "ExactRG"
-"""It leaves the scales of a coarse field of 8 x 8, which are drawn from their exact law, as for the cascade."""
+    stages: dict[str, Schedule] = {f"Staggered {w:g}": Staggered(w, octaves) for w in WIDTHS}
+    if basis == "any":
+        return {"Trigonometric": Trigonometric(), "VariancePreserving": VariancePreserving()}
+    if basis.startswith("unit"):
+        return schedules("any") | stages
+    other = {EXACT: ExactRG(math.pi / CELL, 2 * math.pi / SIDE), "SpectrumMatched": SpectrumMatched(interpolated)}
+    return stages | other | ({"HeatDissipation": HeatDissipation(CELL)} if basis == "Fourier" else {})
 
 
 def interpolated(k: Tensor) -> Tensor:
@@ -658,13 +673,12 @@ def interpolated(k: Tensor) -> Tensor:
 def ablation(counts: tuple[int, ...]) -> dict[str, list[Errors]]:
     """For each basis and schedule the errors after so many evaluations of ``TrigonometricFlow``."""
     found = {}
-    for name, schedule in (schedules("Site") | schedules("Fourier")).items():
-        white = name in schedules("Site")
-        basis = "any" if white else "Fourier"
-        found[f"{basis}, {name}"] = [fourier_errors(TrigonometricFlow(n), schedule, name == EXACT) for n in counts]
-    for basis, step in (("pyramid of block spins", BlockSpin(2)), ("pyramid of db4", Wavelet("db4"))):
+    for basis in ("any", "Fourier"):
         for name, schedule in schedules(basis).items():
-            field = PyramidField(step, schedule, name == EXACT)
+            found[f"{basis}, {name}"] = [fourier_errors(TrigonometricFlow(n), schedule, name == EXACT) for n in counts]
+    for basis, (step, unit) in PYRAMIDS.items():
+        for name, schedule in schedules(basis).items():
+            field = PyramidField(step, schedule, name == EXACT, unit)
             found[f"{basis}, {name}"] = [field.errors(TrigonometricFlow(n)) for n in counts]
     return found
 
@@ -680,7 +694,7 @@ def ablation_rows(found: dict[str, list[Errors]], counts: tuple[int, ...]) -> li
         said = ", ".join(f"{e.worst:.1e}" for e in errors) + "; " + ", ".join(f"{e.log:.1e}" for e in errors)
         basis, schedule = name.split(", ")
         if basis in ("any", "Fourier"):
-            made = (schedules("Site") | schedules("Fourier"))[schedule]
+            made = schedules(basis)[schedule]
             noisy = {
                 "StochasticHeun": fourier_errors(StochasticHeun(1).spending(last), made, schedule == EXACT),
                 "Ancestral": fourier_errors(Ancestral(last), made, schedule == EXACT),
@@ -694,28 +708,27 @@ def ablation_rows(found: dict[str, list[Errors]], counts: tuple[int, ...]) -> li
 # --- pictures --------------------------------------------------------------------------------
 
 
-def draw_ablation(path: Path, found: dict[str, list[Errors]], counts: tuple[int, ...], levels: int) -> None:
+def draw_ablation(path: Path, found: dict[str, list[Errors]], counts: tuple[int, ...]) -> None:
     """Error of the worst mode against evaluations, one panel for each basis; the cascade as a star."""
-    panels = {"Fourier": ("any", "Fourier")} | {b: ("any", b) for b in ("pyramid of block spins", "pyramid of db4")}
-    colours = [GREY, "#b9c0c8", *BASELINES, *LEVELS[:3]]
+    bases = ["Fourier", *(basis for basis in PYRAMIDS if basis != "pyramid of block spins")]
+    colours = [INK, GREY, *BASELINES, *LEVELS[1:4]]
     names = list(dict.fromkeys(name.split(", ")[1] for name in found))
+    floor, levels, handles = 1e-5, round(math.log2(SIDE / COARSEST)), {}
     with paper():
-        figure = Figure(figsize=(PAGE, 2.6))
-        axes = figure.subplots(1, 3, sharey=True)
-        for panel, (title, bases) in zip(axes, panels.items(), strict=True):
+        figure = Figure(figsize=(PAGE, 2.4))
+        for panel, title in zip(figure.subplots(1, 4, sharey=True), bases, strict=True):
             for name, errors in found.items():
                 basis, schedule = name.split(", ")
-                if basis in bases:
-                    style = "--" if basis == "any" else "-"
-                    values = [max(e.worst, 1e-5) for e in errors]
-                    panel.loglog(counts, values, style, color=colours[names.index(schedule)], label=schedule)
-            panel.loglog([levels], [1e-5], "*", ms=9, color=MODEL, clip_on=False, zorder=5, label="cascade")
-            panel.set(title=title, xlabel="evaluations", ylim=(1e-5, None), xticks=counts)
+                if basis == title or (basis == "any" and not title.startswith("unit")):
+                    values = [max(e.worst, floor) for e in errors]
+                    (handles[schedule],) = panel.loglog(counts, values, color=colours[names.index(schedule)])
+            (star,) = panel.loglog([levels], [floor], "*", ms=9, color=MODEL, clip_on=False, zorder=5)
+            handles["cascade of exact lifts (1e-14)"] = star
+            panel.set(title=title, xlabel="evaluations", ylim=(floor, 100))
             panel.set_xticks(counts, [str(n) for n in counts])
             panel.minorticks_off()
-        axes[0].set_ylabel("error of the worst mode")
-        handles, labels = axes[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="upper center", bbox_to_anchor=(0.5, -0.02), ncols=5)
+        figure.axes[0].set_ylabel("error of the worst mode")
+        figure.legend(handles.values(), handles.keys(), loc="upper center", bbox_to_anchor=(0.5, -0.06), ncols=5)
     path.write_bytes(figure_to_png(figure))
 
 
@@ -727,8 +740,7 @@ def draw_scaling(path: Path, found: dict[str, dict[int, float]]) -> None:
         colours = [*BASELINES, GREY, *LEVELS, "#b9c0c8"]
         shown = [name for name in found if not name.startswith(("cascade", "whitened"))]
         for name, colour in zip(shown, colours, strict=False):
-            counts = {side: n for side, n in found[name].items() if math.isfinite(n)}
-            axes.loglog(list(counts), list(counts.values()), "o-", ms=2.5, lw=1, color=colour, label=name)
+            axes.loglog(list(found[name]), list(found[name].values()), "o-", ms=2.5, lw=1, color=colour, label=name)
         sides = list(found[shown[0]])
         levels = [math.log2(side / COARSEST) for side in sides]
         axes.loglog(sides, levels, "*-", ms=8, color=MODEL, label="cascade, one a level (error 1e-12)")
@@ -772,7 +784,7 @@ def main() -> None:
     done(marginal_rows(options.quick, options.seed))
     errors = ablation(counts)
     done(ablation_rows(errors, counts))
-    draw_ablation(options.out / "ablation.png", errors, counts, round(math.log2(SIDE / COARSEST)))
+    draw_ablation(options.out / "ablation.png", errors, counts)
     draw_scaling(options.out / "scaling.png", found)
     saved = {"run": begun, "rows": [row._asdict() for row in rows], "scaling": found, "ablation": errors}
     (options.out / "theory.json").write_text(json.dumps(saved, indent=1))
