@@ -114,7 +114,9 @@ def flow_log_prob(
     u, gained = odeint(both, start, 0.0, 1.0, atol=tolerance, rtol=tolerance)  # pyright: ignore[reportArgumentType]
     u, gained = u.double(), gained.double()
     normal = -((u / temperature).square() + math.log(2 * math.pi * temperature**2)).flatten(1).sum(1) / 2
-    error = torch.zeros_like(normal) if probes is None else gained.std(0) / count**0.5
+    error = torch.zeros_like(normal)
+    if probes is not None:
+        error = gained.std(0) / count**0.5 if count > 1 else torch.full_like(normal, torch.nan)
     return LogProb(normal + gained.mean(0), error)
 
 
