@@ -156,6 +156,16 @@ def test_a_chain_that_keeps_its_coarse_field_gives_it_back(sampler):
     torch.testing.assert_close(result[..., :2, :2], known[..., :2, :2], rtol=0, atol=0.02)
 
 
+@pytest.mark.parametrize("sampler", [Heun, TrigonometricFlow, Ddim])
+def test_an_estimate_that_is_exact_to_a_millionth_is_good_enough_where_an_octave_begins(sampler):
+    """Equal steps meet the begin of an octave up to rounding, where sigma is about 1e-8."""
+    process = ForwardProcess(Fourier(), Staggered(1.0, 5))
+    exact = Posterior(process, 1 / (0.3 + process.basis.wavenumber((32,))[None, None]))
+    z = torch.randn(1, 1, 32)
+    made = sampler(10)(lambda z, t: exact(z, t) + 1e-6 * torch.randn_like(z), process, z)
+    torch.testing.assert_close(made, sampler(10)(exact, process, z), rtol=0, atol=1e-3)
+
+
 @pytest.mark.parametrize("sampler", [*DETERMINISTIC, Ancestral])
 @pytest.mark.parametrize("steps", [1, 2, 5])
 def test_the_evaluations_are_as_many_as_announced(sampler, steps):

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from rgdm.model.samplers import Draw, Estimate, Sampler
+from rgdm.model.samplers import NOISELESS, Draw, Estimate, Sampler
 from rgdm.process.forward import ForwardProcess
 from rgdm.scale.coarse_graining import Lattice
 
@@ -15,8 +15,6 @@ LOG_VARIANCE = (-0.5, 1.3)
 MEMORY = 3
 """How many estimates a step combines."""
 RIDGE = 1e-6
-NOISELESS = 1e-5
-"""Below this angle the state is the estimate, and there is nothing to choose."""
 MODES = 2**14
 """So many modes are fitted at a time."""
 

@@ -17,6 +17,14 @@ Draw = Callable[[int], Tensor]
 """``step -> unit noise`` of the state's shape."""
 
 
+NOISELESS = 1e-5
+"""Below this angle a state is its data: dividing by sigma would make a rounding error of the estimate noise."""
+
+
+LONGEST = 2.0
+"""A mode that has hardly moved in the step before is extrapolated no farther than twice that step would say."""
+
+
 class Split(NamedTuple):
     """A state taken apart into its estimated data and noise, ``z_t = alpha z_0 + sigma eps``."""
 
@@ -157,13 +165,14 @@ class TrigonometricFlow(EqualSteps):
         ahead, behind = at.now.angle - _angle(at.process, at.s, at.z), at.before.angle - at.now.angle
         moved = behind > 0
         ratio = torch.where(moved, ahead / torch.where(moved, behind, torch.ones_like(behind)), 0.0)
+        ratio = ratio.clamp(max=LONGEST)
         return turn(at, velocity + ratio / 2 * (velocity - at.before.velocity))
 
 
 def separate(process: ForwardProcess, z: Tensor, data: Tensor, t: Tensor) -> Split:
     """Data and noise in a state z_t whose data are estimated as ``data``."""
     alpha, sigma = process.marginal(t, tuple(z.shape[2:]))
-    known = sigma > 0  # elsewhere z says nothing of the noise, and its mean is 0
+    known = sigma > NOISELESS * alpha  # elsewhere z says nothing of the noise, and its mean is 0
     noise = torch.where(known, (z - alpha * data) / torch.where(known, sigma, torch.ones_like(sigma)), 0.0)
     return Split(data, noise, torch.atan2(sigma, alpha))
 
