@@ -1,6 +1,7 @@
 """The commands end to end: files in, files out, on every kind of file and in 1, 2 and 3 dimensions."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -294,22 +295,25 @@ PEAK = """
 import re, sys, torch
 from pathlib import Path
 from rgdm import Cascade
-def peak():  # not ru_maxrss, which a child inherits from its parent
-    return 1024 * int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
+def memory(key):  # not ru_maxrss, which a child inherits from its parent
+    return 1024 * int(re.search(key + r":\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
 size, width, count = map(int, sys.argv[1:])
 torch.set_num_threads(1)
 model = Cascade(width=width)
 model.sample((16, 16))
-before = peak()
+before = memory("VmRSS")
 model.refine(torch.randn(size // 8, size // 8), members=count)
-print(model.memory((size, size), count) / (peak() - before))
+print(model.memory((size, size), count) / (memory("VmHWM") - before))
 """
 
 
-@pytest.mark.parametrize("case", [(2048, 32, 1), (1024, 32, 4)])
+@pytest.mark.parametrize("case", [(2048, 32, 1), (1024, 32, 4), (1024, 64, 1)])
 def test_the_estimate_of_memory_is_on_the_safe_side_of_the_peak_and_near_it(case):
-    run = subprocess.run([sys.executable, "-c", PEAK, *map(str, case)], capture_output=True, text=True, check=True)
-    assert 1 <= float(run.stdout) <= 1.5
+    """Of what is live: freed memory goes back at once, as it does not with the allocator's own settings."""
+    command = [sys.executable, "-c", PEAK, *map(str, case)]
+    live = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536"}
+    run = subprocess.run(command, capture_output=True, text=True, check=True, env=live)
+    assert 1.5 <= float(run.stdout) <= 2.1
 
 
 # --- the demo ----------------------------------------------------------------------------------
