@@ -128,17 +128,31 @@ def test_refining_fewer_levels_than_the_model_has(terrain, tmp_path):
     assert np.load(tmp_path / "fine.npy").shape[-2:] == (16, 24)
 
 
-def test_evaluating_prints_five_lines_and_the_report_shows_them(terrain, tmp_path, capsys):
+def test_evaluating_prints_six_lines_and_the_report_shows_them(terrain, tmp_path, capsys):
     ok("evaluate", terrain / "model", terrain / "heights.nc", "--members", 4, "--out", tmp_path / "evaluation")
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 5
-    for word, line in zip(("Coarse field", "CRPS", "Spread", "Power", "Kurtosis"), lines, strict=True):
+    assert len(lines) == 6
+    for word, line in zip(("Coarse field", "CRPS", "Spread", "Power", "Kurtosis", "Bits"), lines, strict=True):
         assert word in line and "nan" not in line and line.rstrip().endswith(")")
     scores = json.loads((tmp_path / "evaluation" / "scores.json").read_text())
     assert f"{scores['crps_over_bicubic']['value']:.3f}" in lines[1]
     pytest.importorskip("matplotlib")
     ok("report", terrain / "model", tmp_path / "evaluation", "--out", tmp_path / "report.html")
-    assert "<html" in (tmp_path / "report.html").read_text()
+    page = (tmp_path / "report.html").read_text()
+    assert "<html" in page and "Bits per degree of freedom" in page and "Bits saved" in page
+
+
+def test_a_cascade_of_flow_lifts_is_trained_evaluated_and_continued(tmp_path, capsys):
+    np.save(tmp_path / "field.npy", walk(4, 16, 16))
+    ok("train", tmp_path / "field.npy", "--out", tmp_path / "model", "--lift", "flow", "--steps", 3, *SMALL)
+    assert Cascade.from_pretrained(tmp_path / "model").configuration["lift"] == "flow"
+    ok("refine", tmp_path / "model", tmp_path / "field.npy", "--members", 1, "--out", tmp_path / "fine.npy")
+    capsys.readouterr()
+    ok("evaluate", tmp_path / "model", tmp_path / "field.npy", "--members", 2, "--no-likelihood")
+    assert "Bits" not in capsys.readouterr().out
+    changed = ["--steps", 4, "--resume", "--lift", "diffusion", *SMALL]
+    assert main(["train", *map(str, [tmp_path / "field.npy", "--out", tmp_path / "model", *changed])]) == 2
+    assert "begun with lift = flow, not diffusion" in capsys.readouterr().err
 
 
 def test_the_summary_leaves_out_errors_that_do_not_exist():

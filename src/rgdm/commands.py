@@ -14,7 +14,7 @@ from rgdm.data.layout import from_samples, unwrap
 from rgdm.data.memory import check_memory
 from rgdm.data.validity import check_finite, check_varies
 from rgdm.data.writing import check_output, write_field
-from rgdm.evaluate import bicubic, block_constant, judge, save_evaluation
+from rgdm.evaluate import bicubic, bits_per_dof, block_constant, judge, save_evaluation
 from rgdm.model import storage
 from rgdm.model.calibrate import calibrate
 from rgdm.model.cascade import Cascade
@@ -94,6 +94,7 @@ def build(options: config.Train, channels: int) -> Cascade:
             decoder_blocks=options.decoder_blocks,
             evaluations=options.evaluations,
             objective=options.objective,
+            lift=options.lift,
         )
 
 
@@ -192,6 +193,8 @@ def verify(
         "bicubic": bicubic(coarse, factor, model.boundary, model.step.place_after(levels)),
     }
     scores = judge(truth, ensemble, coarse, model.step, levels, model.boundary, baseline)
+    if options.likelihood:
+        scores |= bits_per_dof(model, truth, levels)
     if out is not None:
         zoom = model.flow(ensemble[0, :1], levels)[::-1]
         notes = {str(key): str(value) for key, value in attrs.items()} | provenance(options)
@@ -287,7 +290,7 @@ def provenance(options: Any) -> dict[str, str]:
 
 
 def summary(scores: dict[str, Any]) -> list[str]:
-    """Five lines that say how good a refinement is, each figure with its error and what is good."""
+    """A few lines that say how good a refinement is, each figure with its error and what is good."""
 
     def figure(name: str) -> str:
         values, errors = scores[name]["value"], scores[name]["error"]
@@ -303,4 +306,9 @@ def summary(scores: dict[str, Any]) -> list[str]:
         f"Spread over error of the ensemble: {figure('spread_skill')} (1; below it, too sure of itself)",
         f"Power over that of the truth, finest octave first: {figure('octave_ratio')} (1)",
         f"Kurtosis of detail over that of the truth, finest level first: {figure('detail_kurtosis_ratio')} (1)",
+        *(
+            [f"Bits per degree of freedom of the true detail, finest level first: {figure('bits')} (small)"]
+            if "bits" in scores
+            else []
+        ),
     ]

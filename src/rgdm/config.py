@@ -49,6 +49,8 @@ class Train:
     """Sampling steps a level that the model will use unless told otherwise."""
     objective: Literal["velocity", "noise", "data"] = "velocity"
     """In which quantity the squared error is taken."""
+    lift: Literal["diffusion", "flow"] = "diffusion"
+    """Diffusion, or an invertible flow: its samples and likelihoods cost one pass, its fields are less good."""
     learning_rate: float = 2e-3
     """Peak learning rate."""
     seed: int = 0
@@ -137,6 +139,8 @@ class Evaluate:
     """The same seed gives the same ensemble."""
     evaluations: int | None = None
     """Network evaluations a level (default: the model's own)."""
+    likelihood: bool = True
+    """Also the bits per degree of freedom of the truth (some seconds)."""
     device: str = "auto"
     """auto, cpu or cuda."""
     fill: bool = False
@@ -173,6 +177,8 @@ class Demo:
     """Sites along each axis of the generated field (default: 1024 terrain, 256 phi4)."""
     members: int = 8
     """Size of the ensembles."""
+    likelihood: bool = True
+    """Also the bits per degree of freedom of the truth (some seconds)."""
     seed: int = 0
     """Seed of everything."""
     device: str = "auto"

@@ -5,6 +5,7 @@ from rgdm.evaluate.baselines import bicubic, block_constant
 from rgdm.evaluate.detail import DetailKurtosis, detail_kurtosis, kurtosis_ratio
 from rgdm.evaluate.glossary import GLOSSARY, Term
 from rgdm.evaluate.jackknife import Estimate, jackknife
+from rgdm.evaluate.likelihood import bits_per_dof
 from rgdm.evaluate.scores import (
     RankHistogram,
     SpreadSkill,
@@ -28,6 +29,7 @@ __all__ = [
     "SpreadSkill",
     "Term",
     "bicubic",
+    "bits_per_dof",
     "block_constant",
     "consistency_error",
     "detail_kurtosis",

@@ -75,6 +75,17 @@ GLOSSARY: dict[str, Term] = {
         "Median absolute difference of neighbouring sites: do quiet places stay quiet?",
         "1; above 1 quiet places are too rough",
     ),
+    "bits": Term(
+        "Bits per degree of freedom",
+        "How unlikely the true detail is to the model given the coarse field, -log2 of its density in units of the "
+        "standard deviation of the field, at each level, the finest first; white noise of that size has 2.05.",
+        "small; it may be negative",
+    ),
+    "bits_gain": Term(
+        "Bits saved by the networks",
+        "What they take off the bits of the closed-form part (linear prediction, local amplitude, tails).",
+        "above 0",
+    ),
     "quantiles": Term(
         "Quantiles, model minus truth",
         "Difference of the quantiles of all values, in the units of the field.",

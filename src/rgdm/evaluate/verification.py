@@ -69,13 +69,13 @@ def _scores(truth: Tensor, ensemble: Tensor, baselines: dict[str, Tensor]) -> Fi
     figures: Figures = {
         "crps": _mean(crps),
         "energy_score": _mean(energy),
-        "rmse": _estimate(jackknife(torch.sqrt, error)),
+        "rmse": estimate(jackknife(torch.sqrt, error)),
     }
     for name, field in baselines.items():
         own_crps, own_energy = _deterministic(field, truth) if len(field) == 1 else _probabilistic(field, truth)
         figures[f"crps_{name}"] = _mean(own_crps)
-        figures[f"crps_over_{name}"] = _estimate(jackknife(torch.div, crps, own_crps))
-        figures[f"energy_over_{name}"] = _estimate(jackknife(torch.div, energy, own_energy))
+        figures[f"crps_over_{name}"] = estimate(jackknife(torch.div, crps, own_crps))
+        figures[f"energy_over_{name}"] = estimate(jackknife(torch.div, energy, own_energy))
     return figures
 
 
@@ -95,7 +95,7 @@ def _calibration(truth: Tensor, ensemble: Tensor, seed: int) -> Figures:
     return {
         "spread_skill": {"value": spread.pooled, "error": spread.error, "per_sample": spread.per_sample},
         "rank_histogram": {"value": ranks.relative, "error": ranks.error, "counts": ranks.counts},
-        "outside": _estimate(outside),
+        "outside": estimate(outside),
     }
 
 
@@ -104,12 +104,12 @@ def _detail(truth: Tensor, ensemble: Tensor, step: CoarseGraining, levels: int) 
     variance = ensemble_moments(ensemble, step, levels)[0], detail_moments(truth, step, levels)[0]
     return {
         "detail_kurtosis": {
-            **_estimate(kurtosis.ensemble),
+            **estimate(kurtosis.ensemble),
             "truth": kurtosis.truth.value,
             "truth_error": kurtosis.truth.error,
         },
-        "detail_kurtosis_ratio": _estimate(kurtosis.ratio),
-        "detail_variance_ratio": _estimate(jackknife(torch.div, *variance)),
+        "detail_kurtosis_ratio": estimate(kurtosis.ratio),
+        "detail_variance_ratio": estimate(jackknife(torch.div, *variance)),
     }
 
 
@@ -143,7 +143,7 @@ def _octaves(truth: Tensor, ensemble: Tensor, baselines: dict[str, Tensor], boun
     figures = {}
     for name, field in {"octave_ratio": ensemble, **{f"octave_ratio_{n}": f for n, f in baselines.items()}}.items():
         edges, ratio = octave_ratio(field, truth, boundary)
-        figures[name] = {**_estimate(ratio), "edges": edges}
+        figures[name] = {**estimate(ratio), "edges": edges}
     return figures
 
 
@@ -158,11 +158,12 @@ def _spectra(truth: Tensor, ensemble: Tensor, baselines: dict[str, Tensor], boun
 
 
 def _mean(per_sample: Tensor) -> Figures:
-    return {**_estimate(jackknife(lambda mean: mean, per_sample)), "per_sample": per_sample}
+    return {**estimate(jackknife(lambda mean: mean, per_sample)), "per_sample": per_sample}
 
 
-def _estimate(estimate: Estimate) -> Figures:
-    return {"value": estimate.value, "error": estimate.error}
+def estimate(found: Estimate) -> Figures:
+    """A figure as it is kept."""
+    return {"value": found.value, "error": found.error}
 
 
 def plain(value: Any) -> Any:

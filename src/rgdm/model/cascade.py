@@ -4,7 +4,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -14,19 +14,17 @@ from rgdm.data.layout import unwrap
 from rgdm.model import storage
 from rgdm.model.base import TranslationField
 from rgdm.model.denoiser import Objective
-from rgdm.model.diffusion import DiffusionLift
-from rgdm.model.flow import FlowLift, couplings
 from rgdm.model.likelihood import Likelihood, LogProb, signs
-from rgdm.model.networks import LocalConvNet, strip_height
+from rgdm.model.networks import strip_height
+from rgdm.model.registry import LiftKind, make_lifts
 from rgdm.model.samplers import Sampler, TrigonometricFlow
-from rgdm.model.standardized import StandardizedLift, condition_channels
+from rgdm.model.standardized import StandardizedLift
 from rgdm.process.noise import NoiseField
 from rgdm.scale.boundary import Boundary, check_boundary
 from rgdm.scale.coarse_graining import Lattice, Orthonormal
 from rgdm.scale.operators import BlockSpin, Decimation, Wavelet, check_lattice_depth
 from rgdm.scale.registry import Operator, make_operator
 
-Kind = Literal["diffusion", "flow"]
 Watch = Callable[[int, int], None]
 """Called as ``watch(done, total)`` while fields are made."""
 TOGETHER = 2**18
@@ -72,7 +70,7 @@ class Cascade(nn.Module):
         decoder_blocks: int = 2,
         evaluations: int = 3,
         objective: Objective = "velocity",
-        lift: Kind = "diffusion",
+        lift: LiftKind = "diffusion",
     ) -> None:
         super().__init__()
         self.configuration: dict[str, Any] = {
@@ -87,29 +85,8 @@ class Cascade(nn.Module):
         self.boundary: Boundary = check_boundary(boundary)
         self.sampler: Sampler = TrigonometricFlow(evaluations)
         step = make_operator(operator, factor, boundary)
-        bands = step.bands(dimension)
-
-        conditions = condition_channels(channels, bands)
-
-        def network() -> LocalConvNet:
-            return LocalConvNet(
-                channels * bands, conditions, dimension, boundary, width, encoder_blocks, decoder_blocks
-            )
-
-        def layers() -> nn.ModuleList:
-            return couplings(channels * bands, conditions, dimension, boundary, width, decoder_blocks)
-
-        if lift == "flow":
-            common = layers() if shared else None
-            made = [FlowLift(step, channels, dimension, boundary, common or layers(), n) for n in range(levels)]
-        elif lift == "diffusion":
-            net = network() if shared else None
-            made = [
-                DiffusionLift(step, channels, dimension, boundary, net or network(), objective=objective, level=n)
-                for n in range(levels)
-            ]
-        else:
-            raise ValueError(f"unknown lift {lift!r}; known are {', '.join(get_args(Kind))}")
+        blocks = encoder_blocks, decoder_blocks
+        made = make_lifts(lift, step, channels, dimension, boundary, levels, shared, width, blocks, objective)
         self.lifts = nn.ModuleList(made)
         self.base = TranslationField(channels, boundary)
         self.metadata: dict[str, Any] = {}
@@ -190,26 +167,39 @@ class Cascade(nn.Module):
 
     @torch.no_grad()
     def log_prob(
-        self, x: Float[Tensor, "B C *L"], probes: int | None = None, tolerance: float = 1e-5, seed: int = 0
+        self,
+        x: Float[Tensor, "B C *L"],
+        levels: int | None = None,
+        probes: int | None = None,
+        tolerance: float = 1e-5,
+        seed: int = 0,
+        networks: bool = True,
     ) -> Likelihood:
         """log p of fields in the user's units: the sum over levels, for the split is orthonormal.
 
         Args:
             x: fields on a lattice that is divisible by ``factor^levels``.
+            levels: the density of the detail of so many levels given the coarse field; None: of the whole field.
             probes: random signs that estimate the divergence of the networks (diffusion lifts); None computes it,
                 for at most 4096 details a field.
             tolerance: of the probability flow.
             seed: of the signs.
+            networks: False leaves them out: the likelihood of the closed-form part, to compare with.
         """
-        check_lattice_depth(self.step, tuple(x.shape[2:]), self.levels)
-        fine, levels = self.normalise(x.double()), []
-        for level in range(self.levels):
+        depth = self.depth(levels)
+        check_lattice_depth(self.step, tuple(x.shape[2:]), depth)
+        fine, parts = self.normalise(x.double()), []
+        for level in range(depth):
             coarse, detail = self.step.split(fine)
             random = None if probes is None else signs(detail, probes, seed)
-            levels.append(self.lift(level).log_prob(fine, random, tolerance))
+            lift = self.lift(level)
+            parts.append(lift.log_prob(fine, random, tolerance) if networks else lift.untrained_log_prob(fine))
             fine = coarse
-        units = -self.scale.log().sum() * math.prod(x.shape[2:])
-        return Likelihood(levels, LogProb.exact(self.base.log_prob(fine)), float(units), self.dofs(tuple(x.shape[2:])))
+        base = LogProb.exact(self.base.log_prob(fine)) if levels is None else None
+        dofs = self.dofs(tuple(x.shape[2:]))
+        dofs = dofs if levels is None else dofs[:depth]
+        units = -float(self.scale.log().mean()) * sum(dofs)
+        return Likelihood(parts, base, units, dofs)
 
     def dofs(self, lattice: Lattice) -> list[int]:
         """Degrees of freedom of each level's detail, the finest first, and of the base field."""

@@ -8,7 +8,7 @@ from rgdm.model.denoiser import Denoiser, Objective
 from rgdm.model.likelihood import LogProb, Probes, flow_log_prob
 from rgdm.model.networks import Backbone
 from rgdm.model.samplers import Draw, Sampler
-from rgdm.model.standardized import MARGIN, StandardizedLift, inner
+from rgdm.model.standardized import StandardizedLift
 from rgdm.process.forward import ForwardProcess
 from rgdm.process.schedule import Schedule, Trigonometric
 from rgdm.scale.basis import Site
@@ -53,23 +53,9 @@ class DiffusionLift(StandardizedLift):
         noise: Float[Tensor, "B D *K"],
         halo: tuple[int, ...] = (),
     ) -> Float[Tensor, " B"]:
-        """The denoising loss of each sample, on details split off true fine fields (teacher forcing).
-
-        A patch cut out of a periodic field has a ``halo`` of coarse sites along each axis, for
-        its edges do not belong together: what surrounds a site is measured with it, then it is cut
-        off, and of what is left the outer sites, where the network wraps around, do not count.
-        """
-        # In full precision also where the network computes in less: the detail of flat places is a small part of its
-        # coarse field, and rounding that would be noise to learn.
-        with torch.no_grad(), torch.autocast(fine.device.type, enabled=False):
-            coarse, detail = self.step.split(fine)
-            z, condition = self.standardize(coarse, detail), self.condition(coarse)
-            inside_only = None
-            if any(halo):
-                inside = (..., *(slice(h, n - h) for h, n in zip(halo, z.shape[2:], strict=True)))
-                z, condition = z[inside], condition[inside]
-                inside_only = inner(z, tuple(min(h, MARGIN) for h in halo))
-        return self.denoiser.loss(z, t, noise, self.denoiser.backbone.encode(condition), inside_only)
+        """The denoising loss of each sample."""
+        z, condition, importance = self.example(fine, halo)
+        return self.denoiser.loss(z, t, noise, self.denoiser.backbone.encode(condition), importance)
 
     def detail(
         self,
@@ -93,11 +79,10 @@ class DiffusionLift(StandardizedLift):
         that was measured, which is left out.
         """
         coarse, detail = self.step.split(fine)
-        y, slopes = self.compress(coarse, detail)
-        z, volume, error = self.gaussian.colouring.invert(y)
+        z, volume = self._white(coarse, detail)
         weight = next(self.denoiser.backbone.parameters())
         features = self.denoiser.backbone.encode(self.condition(coarse.to(weight)))
-        z_prob = flow_log_prob(
+        flow = flow_log_prob(
             lambda z, t: self.denoiser(z, t, features),
             self.denoiser.process,
             z.to(weight),
@@ -105,4 +90,11 @@ class DiffusionLift(StandardizedLift):
             probes,
             tolerance,
         )
-        return z_prob.plus(slopes.double().flatten(1).sum(1) - volume, error)
+        return flow.plus(volume)
+
+    def _white(
+        self, coarse: Float[Tensor, "B C *K"], detail: Float[Tensor, "B D *K"]
+    ) -> tuple[Float[Tensor, "B D *K"], LogProb]:
+        y, slopes = super()._white(coarse, detail)
+        z, volume, error = self.gaussian.colouring.invert(y)
+        return z, slopes.plus_for_all(-volume, error)

@@ -1,16 +1,14 @@
 """An exactly invertible lift: coupling layers over bands and sites, whose log-density costs one pass."""
 
-import math
-
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from rgdm.model.likelihood import LogProb, Probes
+from rgdm.model.likelihood import LogProb, Probes, normal_log_prob
 from rgdm.model.networks import Block, Convolution
 from rgdm.model.samplers import Draw, Sampler
-from rgdm.model.standardized import MARGIN, StandardizedLift, inner
+from rgdm.model.standardized import StandardizedLift
 from rgdm.scale.boundary import Boundary
 from rgdm.scale.coarse_graining import CoarseGraining
 
@@ -135,17 +133,11 @@ class FlowLift(StandardizedLift):
         halo: tuple[int, ...] = (),
     ) -> Float[Tensor, " B"]:
         """``-log p(y | coarse)`` per degree of freedom in nats, less that of white noise; ``t`` and ``noise`` idle."""
-        with torch.no_grad(), torch.autocast(fine.device.type, enabled=False):
-            coarse, detail = self.step.split(fine)
-            y, condition = self.compress(coarse, detail)[0], self.condition(coarse)
-            weight = torch.ones_like(y[:1, :1])
-            if any(halo):
-                inside = (..., *(slice(h, n - h) for h, n in zip(halo, y.shape[2:], strict=True)))
-                y, condition = y[inside], condition[inside]
-                weight = inner(y, tuple(min(h, MARGIN) for h in halo))
+        y, condition, importance = self.example(fine, halo)
         z, slopes = self.whiten(y, condition)
         density = (z.square() - 1).sum(1, keepdim=True) / 2 - slopes
-        return (weight * density).flatten(1).mean(1) / y.shape[1]
+        density = density if importance is None else importance * density
+        return density.flatten(1).mean(1) / y.shape[1]
 
     def detail(
         self,
@@ -166,10 +158,8 @@ class FlowLift(StandardizedLift):
     def log_prob(self, fine: Float[Tensor, "B C *F"], probes: Probes = None, tolerance: float = 1e-5) -> LogProb:
         """Exact, in one pass; but for the clamp to the largest detail that was measured, which is left out."""
         coarse, detail = self.step.split(fine)
-        y, measured = self.compress(coarse, detail)
+        y, volume = self._white(coarse, detail)
         weight = next(self.layers.parameters())
         z, slopes = self.whiten(y.to(weight), self.condition(coarse.to(weight)))
-        z, temperature = z.double(), float(self.temperature)
-        normal = -((z / temperature).square() + math.log(2 * math.pi * temperature**2)) / 2
-        terms = (normal.flatten(1), slopes.double().flatten(1), measured.double().flatten(1))
-        return LogProb.exact(torch.stack([term.sum(1) for term in terms]).sum(0))
+        layers = LogProb.exact(slopes.double().flatten(1).sum(1))
+        return normal_log_prob(z, float(self.temperature)).plus(layers).plus(volume)

@@ -17,6 +17,8 @@ COVARIANCE_SITES = 2**20
 
 DENSE = 2048
 """Largest matrix whose determinant is computed as such."""
+PROBED = 2**17
+"""Beyond that it is estimated with random signs, about so many in all: of large lattices few fields suffice."""
 
 
 class Stencil(nn.Module):
@@ -135,25 +137,29 @@ class Colouring(nn.Module):
             return torch.fft.ifftn(z, dim=axes).real, float(torch.linalg.slogdet(symbol).logabsdet.sum()), 0.0
         values = torch.linalg.eigvals(self._symbol((4 * self.colour.radius + 1,) * (y.dim() - 2))).real
         centre = float(values.max() + values.min()) / 2
-        z, _ = self._series(y, centre)
+        z, _ = self._series(y, centre, 1e-12)
         size = y[0].numel()
         if size <= DENSE:
             basis = torch.eye(size, dtype=y.dtype, device=y.device).reshape(size, *y.shape[1:])
             matrix = torch.cat([self.colour(part).flatten(1) for part in basis.split(256)])
             return z, float(torch.linalg.slogdet(matrix).logabsdet), 0.0
         generator = torch.Generator().manual_seed(0)
-        probes = (2 * torch.randint(0, 2, (16, *y.shape[1:]), generator=generator) - 1).to(y)
-        traces = size * math.log(centre) - self._series(probes, centre)[1]
+        count = min(16, max(2, PROBED // size))
+        probes = (2 * torch.randint(0, 2, (count, *y.shape[1:]), generator=generator) - 1).to(y)
+        traces = size * math.log(centre) - self._series(probes, centre, 1e-4)[1]
         return z, float(traces.mean()), float(traces.std()) / len(probes) ** 0.5
 
-    def _series(self, y: Tensor, centre: float, most: int = 400) -> tuple[Tensor, Tensor]:
-        """``sum_m E^m y / c`` with ``E = 1 - W / c``, which is ``W^-1 y``, and ``sum_m y.E^m y / m``, each field."""
+    def _series(self, y: Tensor, centre: float, until: float, most: int = 400) -> tuple[Tensor, Tensor]:
+        """``sum_m E^m y / c`` with ``E = 1 - W / c``, which is ``W^-1 y``, and ``sum_m y.E^m y / m``, each field.
+
+        It stops where a term is ``until`` of the first.
+        """
         term, total, trace = y, y.clone(), y.new_zeros(len(y))
         for m in range(1, most + 1):
             term = term - self.colour(term) / centre
             total += term
             trace += (term * y).flatten(1).sum(1) / m
-            if float(term.norm()) < 1e-12 * float(y.norm()):
+            if float(term.norm()) < until * float(y.norm()):
                 return total / centre, trace
         raise ValueError(
             f"the colouring filter could not be inverted in {most} steps; its lattice is badly conditioned"

@@ -1,7 +1,6 @@
 """Lifts: p(detail | coarse), merged exactly. What makes the inverse renormalization group stochastic."""
 
 import abc
-import math
 
 import torch
 from jaxtyping import Float
@@ -9,7 +8,7 @@ from torch import Tensor, nn
 
 from rgdm.model.amplitude import CONTRACTION, LocalAmplitude
 from rgdm.model.gaussian import Colouring, LinearPrediction
-from rgdm.model.likelihood import LogProb, Probes
+from rgdm.model.likelihood import LogProb, Probes, normal_log_prob
 from rgdm.model.samplers import Draw, Sampler
 from rgdm.scale.boundary import Boundary
 from rgdm.scale.coarse_graining import CoarseGraining
@@ -114,5 +113,5 @@ class GaussianLift(Lift):
         coarse, detail = self.step.split(fine)
         spread = self.spread(coarse).expand_as(detail)
         z, volume, error = self.colouring.invert((detail - self.prediction(coarse)) / spread)
-        normal = -(z.square() + math.log(2 * math.pi)).flatten(1).sum(1) / 2
-        return LogProb.exact(normal).plus(-volume - spread.double().log().flatten(1).sum(1), error)
+        slopes = LogProb.exact(-spread.double().log().flatten(1).sum(1))
+        return normal_log_prob(z).plus(slopes).plus_for_all(-volume, error)

@@ -1,5 +1,6 @@
 """Log-likelihood of a denoiser by its probability flow."""
 
+import functools
 import math
 from collections.abc import Callable
 from typing import NamedTuple
@@ -9,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rgdm.model.samplers import Estimate, separate
+from rgdm.process.derivative import along
 from rgdm.process.forward import ForwardProcess
 
 Probes = Float[Tensor, "P B D *K"] | None
@@ -28,9 +30,13 @@ class LogProb(NamedTuple):
         """Without error."""
         return cls(value, torch.zeros_like(value))
 
-    def plus(self, term: Float[Tensor, " B"], error: float = 0.0) -> "LogProb":
-        """With a further term, known but for an independent error."""
-        return LogProb(self.value + term.to(self.value), torch.hypot(self.error, torch.full_like(self.error, error)))
+    def plus_for_all(self, value: float, error: float) -> "LogProb":
+        """With the same estimate for every field."""
+        return self.plus(LogProb(torch.full_like(self.value, value), torch.full_like(self.error, error)))
+
+    def plus(self, other: "LogProb") -> "LogProb":
+        """The sum, the errors being independent."""
+        return LogProb(self.value + other.value.to(self.value), torch.hypot(self.error, other.error.to(self.error)))
 
 
 class Likelihood(NamedTuple):
@@ -38,19 +44,23 @@ class Likelihood(NamedTuple):
 
     levels: list[LogProb]
     """Of normalised fields, the finest first."""
-    base: LogProb
+    base: LogProb | None
+    """None where the density is that given a coarse field."""
     units: float
     """The Jacobian of the normalisation: log p is a density in the user's units."""
     dofs: list[int]
-    """Degrees of freedom of the levels and of the base."""
+    """Degrees of freedom of each part."""
+
+    @property
+    def parts(self) -> list[LogProb]:
+        """The levels and the base."""
+        return self.levels if self.base is None else [*self.levels, self.base]
 
     @property
     def total(self) -> LogProb:
-        """log p(x) of each field."""
-        value, variance = self.base.value + self.units, self.base.error.square()
-        for level in self.levels:
-            value, variance = value + level.value, variance + level.error.square()
-        return LogProb(value, variance.sqrt())
+        """log p of each field."""
+        whole = functools.reduce(LogProb.plus, self.parts)
+        return LogProb(whole.value + self.units, whole.error)
 
     @property
     def bits(self) -> list[Float[Tensor, " B"]]:
@@ -58,8 +68,13 @@ class Likelihood(NamedTuple):
 
         The unit is the standard deviation of the field: white noise of that size has 2.05 bits.
         """
-        parts = [*self.levels, self.base]
-        return [-part.value / (n * math.log(2)) for part, n in zip(parts, self.dofs, strict=True)]
+        return [-part.value / (n * math.log(2)) for part, n in zip(self.parts, self.dofs, strict=True)]
+
+
+def normal_log_prob(z: Float[Tensor, "B *S"], deviation: float = 1.0) -> LogProb:
+    """Of white noise, in double precision."""
+    density = (z.double() / deviation).square() + math.log(2 * math.pi * deviation**2)
+    return LogProb.exact(-density.flatten(1).sum(1) / 2)
 
 
 def signs(like: Float[Tensor, "B D *K"], count: int, seed: int = 0) -> Float[Tensor, "P B D *K"]:
@@ -112,25 +127,23 @@ def flow_log_prob(
     begun = z.new_zeros(count, len(z))
     start = (z, begun)
     u, gained = odeint(both, start, 0.0, 1.0, atol=tolerance, rtol=tolerance)  # pyright: ignore[reportArgumentType]
-    u, gained = u.double(), gained.double()
-    normal = -((u / temperature).square() + math.log(2 * math.pi * temperature**2)).flatten(1).sum(1) / 2
-    error = torch.zeros_like(normal)
+    gained = gained.double()
+    error = torch.zeros_like(gained[0])
     if probes is not None:
-        error = gained.std(0) / count**0.5 if count > 1 else torch.full_like(normal, torch.nan)
-    return LogProb(normal + gained.mean(0), error)
+        error = gained.std(0) / count**0.5 if count > 1 else torch.full_like(error, torch.nan)
+    return normal_log_prob(u, temperature).plus(LogProb(gained.mean(0), error))
 
 
 def _with_divergence(slope: Callable[[Tensor], Tensor], u: Tensor, probes: Tensor | None) -> tuple[Tensor, Tensor]:
     """The slope, and the trace of its derivative, ``(P, B)``; one row if it is computed."""
     if probes is not None:
-        pairs = [torch.func.jvp(slope, (u,), (p,))[:2] for p in probes]
-        return pairs[0][0], torch.stack(
-            [along.mul(p).flatten(1).sum(1) for (_, along), p in zip(pairs, probes, strict=True)]
-        )
+        pairs = [along(slope, u, p) for p in probes]
+        traces = [turned.mul(p).flatten(1).sum(1) for (_, turned), p in zip(pairs, probes, strict=True)]
+        return pairs[0][0], torch.stack(traces)
     total, flat, value = u.new_zeros(len(u)), u.flatten(1), u
     for i in range(flat.shape[1]):
         one = torch.zeros_like(flat)
         one[:, i] = 1
-        value, along = torch.func.jvp(slope, (u,), (one.reshape(u.shape),))[:2]
-        total = total + along.flatten(1)[:, i]
+        value, turned = along(slope, u, one.reshape(u.shape))
+        total = total + turned.flatten(1)[:, i]
     return value, total[None]

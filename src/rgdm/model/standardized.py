@@ -8,6 +8,7 @@ from torch import Tensor
 
 from rgdm.model.amplitude import WIDTHS, LocalAmplitude, blur
 from rgdm.model.lift import GaussianLift, Lift
+from rgdm.model.likelihood import LogProb, normal_log_prob
 from rgdm.scale.boundary import Boundary
 from rgdm.scale.coarse_graining import CoarseGraining
 
@@ -64,6 +65,10 @@ class StandardizedLift(Lift):
         assert self.gaussian.amplitude is not None
         return self.gaussian.amplitude
 
+    def standardize(self, coarse: Float[Tensor, "B C *K"], detail: Float[Tensor, "B D *K"]) -> Float[Tensor, "B D *K"]:
+        """Detail to the coordinates z whose law is learned; it is about unit white noise."""
+        return self.compress(coarse, detail)[0]
+
     @abc.abstractmethod
     def loss(
         self,
@@ -75,8 +80,40 @@ class StandardizedLift(Lift):
         """What training brings down, one value a sample, on true fine fields (teacher forcing).
 
         A patch cut out of a periodic field has a ``halo`` of coarse sites along each axis, for its edges do not
-        belong together: what surrounds a site is measured with it, then it is cut off.
+        belong together: see :meth:`example`.
         """
+
+    @torch.no_grad()
+    def example(
+        self, fine: Float[Tensor, "B C *F"], halo: tuple[int, ...]
+    ) -> tuple[Float[Tensor, "B D *K"], Float[Tensor, "B G *K"], Tensor | None]:
+        """What there is to learn of fine fields: z, condition, and how much each site counts (None: all alike).
+
+        What surrounds a site is measured with the halo, then it is cut off, and of what is left the outer sites, where
+        the network wraps around, do not count. All in full precision also where the network computes in less: the
+        detail of flat places is a small part of its coarse field, and rounding that would be noise to learn.
+        """
+        with torch.autocast(fine.device.type, enabled=False):
+            coarse, detail = self.step.split(fine)
+            z, condition = self.standardize(coarse, detail), self.condition(coarse)
+        if not any(halo):
+            return z, condition, None
+        inside = (..., *(slice(h, n - h) for h, n in zip(halo, z.shape[2:], strict=True)))
+        z, condition = z[inside], condition[inside]
+        return z, condition, _inner(z, tuple(min(h, MARGIN) for h in halo))
+
+    @torch.no_grad()
+    def untrained_log_prob(self, fine: Float[Tensor, "B C *F"]) -> LogProb:
+        """log p(detail | coarse) of the closed-form part alone, z being white noise: the reference for the networks."""
+        z, volume = self._white(*self.step.split(fine))
+        return normal_log_prob(z, float(self.temperature)).plus(volume)
+
+    def _white(
+        self, coarse: Float[Tensor, "B C *K"], detail: Float[Tensor, "B D *K"]
+    ) -> tuple[Float[Tensor, "B D *K"], LogProb]:
+        """z, and ``log |det dz / ddetail|`` of each field: of :meth:`standardize`, exactly inverse to sampling."""
+        y, slopes = self.compress(coarse, detail)
+        return y, LogProb.exact(slopes.double().flatten(1).sum(1))
 
     def compress(
         self, coarse: Float[Tensor, "B C *K"], detail: Float[Tensor, "B D *K"]
@@ -129,7 +166,7 @@ def _kurtosis(x: Tensor) -> float:
     return float(x.pow(4).mean() / x.square().mean().square())
 
 
-def inner(z: Tensor, margin: tuple[int, ...]) -> Tensor:
+def _inner(z: Tensor, margin: tuple[int, ...]) -> Tensor:
     """1 inside and 0 in the margin along each axis, of mean 1."""
     mask = torch.zeros_like(z[:1, :1])
     mask[(..., *(slice(m, n - m) for m, n in zip(margin, z.shape[2:], strict=True)))] = 1

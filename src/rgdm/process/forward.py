@@ -4,6 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from rgdm.process.derivative import along
 from rgdm.process.schedule import Schedule
 from rgdm.scale.basis import Basis
 from rgdm.scale.coarse_graining import Lattice
@@ -29,8 +30,7 @@ class ForwardProcess(nn.Module):
     def rates(self, t: Float[Tensor, " B"], lattice: Lattice) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """(alpha, sigma, dalpha/dt, dsigma/dt), each ``(B, 1, *lattice)``, by automatic differentiation."""
         k = self._wavenumber(t, lattice)
-        both = torch.func.jvp(lambda t: self.schedule(t, k), (t.clone(),), (torch.ones_like(t),))
-        (alpha, sigma), (alpha_rate, sigma_rate) = both[:2]
+        (alpha, sigma), (alpha_rate, sigma_rate) = along(lambda t: self.schedule(t, k), t.clone(), torch.ones_like(t))
         return alpha, sigma, alpha_rate, sigma_rate
 
     def _wavenumber(self, t: Tensor, lattice: Lattice) -> Tensor:

@@ -1,0 +1,64 @@
+"""Bits per degree of freedom: of known laws, on windows that the model can take."""
+
+import math
+
+import pytest
+import torch
+
+from rgdm.evaluate import GLOSSARY, bits_per_dof
+from rgdm.evaluate.likelihood import TOGETHER, WINDOW, windows
+from rgdm.model.cascade import Cascade
+
+WHITE = math.log2(2 * math.pi * math.e) / 2
+
+
+def cascade(fields, **kwargs):
+    torch.manual_seed(0)
+    model = Cascade(levels=2, width=4, encoder_blocks=1, decoder_blocks=1, **kwargs)
+    model.fit(fields)
+    return model.eval()
+
+
+@pytest.mark.parametrize("lift", ["diffusion", "flow"])
+@pytest.mark.parametrize("boundary", ["periodic", "reflect"])
+def test_white_noise_has_the_entropy_of_a_normal_law_and_untrained_networks_gain_nothing(lift, boundary):
+    fields = 3 + 0.2 * torch.randn(424, 1, 32, 32)
+    found = bits_per_dof(cascade(fields[24:], boundary=boundary, lift=lift), fields[:24], 2)
+    assert found["bits"]["value"] == pytest.approx([WHITE, WHITE], abs=0.05)
+    assert found["bits_gain"]["value"] == pytest.approx([0, 0], abs=1e-4)
+    assert set(found) <= set(GLOSSARY) and all(error > 0 for error in found["bits"]["error"])
+
+
+def test_a_model_of_another_law_needs_more_bits():
+    fields = torch.randn(24, 1, 32, 32)
+    red = fields + fields.roll(1, 2) + fields.roll(1, 3)
+    own, foreign = (
+        bits_per_dof(cascade(x, boundary="periodic"), red / red.std(), 1) for x in (red / red.std(), fields)
+    )
+    assert own["bits"]["value"][0] < foreign["bits"]["value"][0] - 0.1
+
+
+def test_what_networks_have_learned_is_a_gain():
+    fields = torch.randn(16, 1, 16, 16)
+    model = cascade(fields, boundary="periodic", lift="flow")
+    exact = model.lift(0).log_prob
+    model.lift(0).log_prob = lambda *a: exact(*a).plus_for_all(math.log(2) * 192, 0.0)  # a bit for each
+    assert bits_per_dof(model, fields, 2)["bits_gain"]["value"] == pytest.approx([1, 0], abs=1e-4)
+
+
+@pytest.mark.parametrize("lattice", [(7, 200), (100, 100), (24, 16, 40), (20000,)])
+def test_windows_are_middles_that_can_be_coarse_grained(lattice):
+    fields = torch.arange(math.prod(lattice)).float().reshape(1, 1, *lattice).expand(9, 1, *lattice)
+    cut = windows(fields, 4, periodic=False)
+    sites = math.prod(cut.shape[2:])
+    assert all(n % 4 == 0 for n in cut.shape[2:]) and 0 < sites <= WINDOW and len(cut) >= 2
+    assert sites * len(cut) <= TOGETHER or len(cut) == 2
+    middle = (..., *(n // 2 for n in lattice))
+    assert bool((cut == fields[middle].flatten()[0]).flatten(1).any(1).all())
+
+
+def test_periodic_fields_stay_whole_and_one_sample_has_no_error():
+    fields = torch.randn(1, 1, 160, 160)
+    assert windows(fields, 8, periodic=True).shape == fields.shape
+    small = torch.randn(1, 1, 16, 16)
+    assert bits_per_dof(cascade(small, boundary="periodic", lift="flow"), small, 1)["bits"]["error"] == [None]
