@@ -134,4 +134,4 @@ def test_each_objective_learns_the_score(objective):
         loss.backward()
         optimizer.step()
         schedule.step()
-    assert untrained > 0.2 and error() < 0.02
+    assert untrained > 0.2 and error() < 0.03

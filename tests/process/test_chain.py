@@ -5,8 +5,11 @@ import math
 import pytest
 import torch
 
+from rgdm.model.lift import GaussianLift
 from rgdm.process.chain import Chain, NoisyMap, conjugate_gradients
-from rgdm.scale.basis import Cosine, Fourier
+from rgdm.process.forward import ForwardProcess
+from rgdm.process.schedule import Trigonometric
+from rgdm.scale.basis import Cosine, Fourier, Pyramid
 from rgdm.scale.filters import Band, Filter
 from rgdm.scale.operators import BlockSpin, Decimation, MomentumShell, Wavelet
 
@@ -186,3 +189,24 @@ def test_conjugate_gradients_solve_a_singular_system_where_it_can_be_met():
     b = torch.randn(3, 9) @ singular
     x = conjugate_gradients(lambda y: y @ singular, b.unsqueeze(1))
     torch.testing.assert_close(x[:, 0], b @ torch.linalg.pinv(singular, hermitian=True), rtol=1e-7, atol=1e-7)
+
+
+class Doubled(BlockSpin):
+    """Coarse fields twice as large as they should be."""
+
+    def analyze_axis(self, x):
+        return 2 * super().analyze_axis(x)
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda step, x: Chain([NoisyMap(step, 0.1)]).mean(x),
+        lambda step, x: ForwardProcess(Pyramid(step, 1), Trigonometric()).perturb(x, torch.rand(1), x),
+        lambda step, x: GaussianLift(step, 1, 1, "periodic").log_prob(x),
+    ],
+    ids=["chain", "pyramid", "likelihood"],
+)
+def test_an_operator_that_is_not_orthonormal_where_it_must_be_is_refused(use):
+    with pytest.raises(ValueError, match="Doubled is not orthonormal: its split has 4 times the sum of squares"):
+        use(Doubled(2), torch.randn(1, 1, 8))

@@ -7,16 +7,19 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rgdm.process.forward import ForwardProcess
 from rgdm.process.schedule import (
     ExactRG,
     HeatDissipation,
     NoisyStep,
     NoisySteps,
+    Schedule,
     SpectrumMatched,
     Staggered,
     Trigonometric,
     VariancePreserving,
 )
+from rgdm.scale.basis import Fourier, Site
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -198,3 +201,25 @@ def test_a_mode_of_exact_rg_moves_by_its_langevin_equation():
 def test_an_impossible_schedule_is_refused(make, words):
     with pytest.raises(ValueError, match=words):
         make()
+
+
+class Rising(Schedule):
+    """The data come back half way."""
+
+    def __call__(self, t, k):
+        angle = math.pi * t.reshape(-1, 1, *[1] * k.dim()) * torch.ones_like(k)
+        return angle.cos().abs(), angle.sin()
+
+
+class Negative(Trigonometric):
+    def __call__(self, t, k):
+        alpha, sigma = super().__call__(t, k)
+        return alpha - 0.5, sigma
+
+
+def test_a_schedule_that_brings_signal_back_is_refused_with_time_and_mode():
+    process = ForwardProcess(Fourier(), Rising())
+    with pytest.raises(ValueError, match=r"alpha / sigma of Rising rises between t = 0\.5 and 0\.531 at k = 0; signal"):
+        process.marginal(torch.rand(2), (8, 8))
+    with pytest.raises(ValueError, match="Negative has amplitudes that are negative"):
+        ForwardProcess(Site(), Negative()).marginal(torch.rand(2), (4,))

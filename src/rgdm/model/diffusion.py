@@ -78,6 +78,7 @@ class DiffusionLift(StandardizedLift):
         The map from z to detail is that of ``sample``, W inverted exactly, but for the clamp to the largest detail
         that was measured, which is left out.
         """
+        self.step.check_orthonormal(fine.dim() - 2)
         coarse, detail = self.step.split(fine)
         z, volume = self._white(coarse, detail)
         weight = next(self.denoiser.backbone.parameters())

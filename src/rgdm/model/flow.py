@@ -157,6 +157,7 @@ class FlowLift(StandardizedLift):
     @torch.no_grad()
     def log_prob(self, fine: Float[Tensor, "B C *F"], probes: Probes = None, tolerance: float = 1e-5) -> LogProb:
         """Exact, in one pass; but for the clamp to the largest detail that was measured, which is left out."""
+        self.step.check_orthonormal(fine.dim() - 2)
         coarse, detail = self.step.split(fine)
         y, volume = self._white(coarse, detail)
         weight = next(self.layers.parameters())

@@ -93,6 +93,8 @@ class Chain(nn.Module):
             if isinstance(operator, CoarseGraining):
                 try:
                     operator.check(lattice)
+                    if self.step(t).linear:
+                        operator.check_orthonormal(len(lattice))
                 except ValueError as error:
                     raise ValueError(f"step {t} of the chain: {error}") from None
                 lattice = tuple(n // operator.factor for n in lattice)

@@ -5,9 +5,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from rgdm.process.derivative import along
-from rgdm.process.schedule import Schedule
+from rgdm.process.schedule import Schedule, check_order
 from rgdm.scale.basis import Basis
 from rgdm.scale.coarse_graining import Lattice
+
+CHECKED = 2**16
+"""Modes of the largest lattice on which a schedule is looked at before its first use."""
 
 
 class ForwardProcess(nn.Module):
@@ -37,7 +40,10 @@ class ForwardProcess(nn.Module):
         if not bool(((t >= 0) & (t <= 1)).all()):
             raise ValueError(f"t runs from {float(t.min())} to {float(t.max())}; it must stay within [0, 1]")
         if lattice not in self._wavenumbers:
-            self._wavenumbers[lattice] = self.basis.wavenumber(lattice)
+            k = self.basis.wavenumber(lattice)
+            if k.numel() <= CHECKED:
+                check_order(self.schedule, k)
+            self._wavenumbers[lattice] = k
         return self._wavenumbers[lattice].to(t)
 
     def perturb(

@@ -21,6 +21,22 @@ class Schedule(abc.ABC):
         """Amplitudes of signal and noise."""
 
 
+def check_order(schedule: Schedule, k: Float[Tensor, "*L"], times: int = 33) -> None:
+    """Raise ``ValueError`` if a mode gains signal on the way: where alpha / sigma rises, no noise was ever added."""
+    t = torch.linspace(0, 1, times, dtype=torch.float64)
+    alpha, sigma = schedule(t, k.double())
+    if not bool((alpha >= 0).all() and (sigma >= 0).all() and (alpha + sigma).isfinite().all()):
+        raise ValueError(f"{type(schedule).__name__} has amplitudes that are negative or not finite; both must be >= 0")
+    rises = alpha[1:] * sigma[:-1] > alpha[:-1] * sigma[1:] * (1 + 1e-6) + 1e-12
+    if bool(rises.any()):
+        step, *_, mode = (int(i) for i in rises.flatten(1).nonzero()[0])
+        raise ValueError(
+            f"alpha / sigma of {type(schedule).__name__} rises between t = {float(t[step]):.3g} and "
+            f"{float(t[step + 1]):.3g} at k = {float(k.flatten()[mode]):.3g}; signal over noise can only fall on the "
+            "way from data to noise"
+        )
+
+
 class VariancePreserving(Schedule):
     """The continuous DDPM: ``alpha^2 = exp(-int beta)``, ``sigma^2 = 1 - alpha^2``, beta linear in t.
 

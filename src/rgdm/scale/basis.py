@@ -101,6 +101,7 @@ class Pyramid(Basis):
         return self.step.merge(self._synthesize(coarse, levels - 1), detail)
 
     def wavenumber(self, lattice: Lattice) -> Float[Tensor, "*L"]:
+        self.step.check_orthonormal(len(lattice))
         b = self.step.factor
         k = torch.full(lattice, math.pi * b**-0.5, dtype=torch.float64)
         for level in range(1, self.levels + 1):

@@ -66,6 +66,19 @@ class CoarseGraining(nn.Module, abc.ABC):
             fits = tuple(max(self.factor, n - n % self.factor) for n in lattice)
             raise ValueError(f"the lattice {lattice} is not divisible by the factor {self.factor}; {fits} would be")
 
+    def check_orthonormal(self, dimension: int) -> None:
+        """Raise ``ValueError`` if the split does not keep lengths or is not undone, seen on one small field."""
+        lattice = (4 * self.factor,) * dimension
+        x = torch.sin(torch.arange(math.prod(lattice), dtype=torch.float64).square()).reshape(1, 1, *lattice)
+        coarse, detail = self.split(x)
+        ratio = float((coarse.square().sum() + detail.square().sum()) / x.square().sum())
+        error = float((self.merge(coarse, detail) - x).abs().max())
+        if not abs(ratio - 1) < 1e-6 or not error < 1e-6:
+            raise ValueError(
+                f"{type(self).__name__} is not orthonormal: its split has {ratio:.6g} times the sum of squares of the "
+                f"field, merging it is off by {error:.1e}; scale coarse field and detail so that both are kept"
+            )
+
 
 class Orthonormal(CoarseGraining):
     """A separable coarse-graining given by one orthonormal matrix per axis, coarse rows first.
