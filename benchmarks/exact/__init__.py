@@ -1,0 +1,1 @@
+"""What can be known exactly of Gaussian fields: the parts of ``theory.py``."""

@@ -1,0 +1,154 @@
+"""Methods that carry the whole field at once, each with the exact score."""
+
+import itertools
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from record import Row
+from torch import Tensor
+
+from exact.field import Modes, distinct, worst
+from exact.modes import made_variance
+from rgdm.model.fitted import FittedFlow
+from rgdm.model.samplers import Ancestral, Ddim, Heun, Sampler, TrigonometricFlow
+from rgdm.process.forward import ForwardProcess
+from rgdm.process.schedule import (
+    Schedule,
+    SpectrumMatched,
+    Staggered,
+    Trigonometric,
+    VariancePreserving,
+)
+
+LIMIT = 0.05
+"""Of the worst mode, for the count of evaluations."""
+MOST = 4096
+"""Evaluations that are tried."""
+SCANNED = 64
+"""So many steps are tried one by one, for the error may cross the limit more than once."""
+
+
+def edm(variance: Tensor, steps: int, largest: float, smallest: float = 0.002, rho: float = 7.0) -> Tensor:
+    """The variances that EDM's Heun sampler makes (Karras et al. 2022, arXiv:2206.00364, alg. 1 without churn)."""
+    ramp = torch.linspace(0, 1, steps, dtype=torch.float64)
+    sigmas = (largest ** (1 / rho) + ramp * (smallest ** (1 / rho) - largest ** (1 / rho))) ** rho
+    levels = [*sigmas.tolist(), 0.0]
+    x = torch.full_like(variance, levels[0])
+
+    def slope(x: Tensor, sigma: float) -> Tensor:
+        return x * sigma / (variance + sigma**2)  # (x - D(x)) / sigma
+
+    for now, after in itertools.pairwise(levels):
+        first = slope(x, now)
+        guess = x + (after - now) * first
+        x = guess if after == 0 else x + (after - now) * (first + slope(guess, after)) / 2
+    return x.square()
+
+
+class Peer(NamedTuple):
+    """A method, the whole field at once."""
+
+    error: Callable[[int, int], float]
+    """(steps, side) -> the error of the worst mode."""
+    evaluations: Callable[[int], int]
+
+
+def thinned(side: int, most: int = 1000) -> tuple[Tensor, Tensor]:
+    """(k, S) of modes that stand for all, at about equal steps of log S, the largest and the smallest among them."""
+    k, s = distinct(side)
+    s, order = s.sort()
+    wanted = torch.linspace(math.log(s[0]), math.log(s[-1]), most, dtype=torch.float64)
+    chosen = torch.searchsorted(s.log(), wanted).clamp(max=len(s) - 1).unique()
+    return k[order][chosen], s[chosen]
+
+
+def peer(make: Callable[[int], Sampler], schedule: Callable[[int, Tensor], Schedule]) -> Peer:
+    """A sampler of so many steps, a schedule for each (side, spectrum)."""
+
+    def error(steps: int, side: int) -> float:
+        k, s = thinned(side)
+        return worst(made_variance(make(steps), ForwardProcess(Modes(k), schedule(side, s)), s), s)
+
+    return Peer(error, lambda steps: make(steps).evaluations)
+
+
+def edm_peer(factor: float) -> Peer:
+    def error(steps: int, side: int) -> float:
+        _, s = thinned(side)
+        return worst(edm(s, steps, factor * float(s.max().sqrt())), s)
+
+    return Peer(error, lambda steps: 2 * steps - 1)
+
+
+def whitened_peer() -> Peer:
+    """The field whitened with its true spectrum, then plain diffusion."""
+    one = torch.ones(1, dtype=torch.float64)
+    process = ForwardProcess(Modes(one), Trigonometric())
+    return Peer(lambda n, _: worst(made_variance(TrigonometricFlow(n), process, one), one), lambda n: n)
+
+
+def linear(side: int, s: Tensor) -> Schedule:
+    return VariancePreserving()
+
+
+def trigonometric(side: int, s: Tensor) -> Schedule:
+    return Trigonometric()
+
+
+def matched(side: int, s: Tensor) -> Schedule:
+    return SpectrumMatched(lambda _: s)
+
+
+def staggered(width: float) -> Callable[[int, Tensor], Schedule]:
+    return lambda side, s: Staggered(width, math.log2(side))
+
+
+def peers() -> dict[str, dict[str, Peer]]:
+    """Each with its variants, of which the best counts."""
+    flow = TrigonometricFlow
+    return {
+        "EDM, Heun": {f"sigma_max {f} x the largest deviation": edm_peer(f) for f in (5, 7, 10, 20, 40)},
+        "DDPM, linear beta, ancestral": {"": peer(Ancestral, linear)},
+        "DDPM, linear beta, DDIM": {"": peer(Ddim, linear)},
+        "trigonometric, Heun": {"": peer(Heun, trigonometric)},
+        "trigonometric, TrigonometricFlow": {"": peer(flow, trigonometric)},
+        "trigonometric, FittedFlow": {"": peer(FittedFlow, trigonometric)},
+        "spectrum-matched noise, DDIM": {"": peer(Ddim, matched)},
+        "spectrum-matched noise, TrigonometricFlow": {"": peer(flow, matched)},
+        "staggered, TrigonometricFlow": {f"width {w:g}": peer(flow, staggered(w)) for w in (2.0, 4.0, 8.0)},
+        "whitened with the true spectrum, TrigonometricFlow": {"": whitened_peer()},
+    }
+
+
+def fewest(made: Peer, side: int) -> int | None:
+    """Evaluations of the fewest steps whose worst mode is within the limit; beyond ``SCANNED`` it is held to fall."""
+    for steps in range(1, SCANNED + 1):
+        if made.error(steps, side) <= LIMIT:
+            return made.evaluations(steps)
+    low, high = SCANNED, 2 * SCANNED
+    while made.error(high, side) > LIMIT:
+        low, high = high, 2 * high
+        if made.evaluations(high) > MOST:
+            return None
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if made.error(middle, side) <= LIMIT else (middle, high)
+    return made.evaluations(high)
+
+
+def peer_rows(sides: list[int], found: dict) -> list[Row]:
+    rows = []
+    for name, variants in peers().items():
+        counts: dict[int, tuple[float, str]] = {}
+        for side in sides:
+            tried = [(fewest(made, side) or math.inf, variant) for variant, made in variants.items()]
+            counts[side] = min(tried, key=lambda pair: pair[0])
+        found[name] = {side: count for side, (count, _) in counts.items() if math.isfinite(count)}
+        cells = [f"> {MOST}" if count == math.inf else f"{count}" for count, _ in counts.values()]
+        chosen = list(dict.fromkeys(variant for _, variant in counts.values() if variant))
+        best = f" (best of {len(variants)}: {'; '.join(chosen)})" if chosen else ""
+        said = f"{', '.join(cells)} at L = {', '.join(map(str, sides))}{best}"
+        rows.append(Row(f"evaluations until the worst mode is within {LIMIT:.0%}: {name}", "", said))
+    return rows

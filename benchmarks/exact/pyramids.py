@@ -1,0 +1,213 @@
+"""Schedule x basis: also in the coefficients of pyramids, which are correlated, exactly."""
+
+import math
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from matplotlib.figure import Figure
+from record import Row
+from torch import Tensor
+
+from exact.cascade import COARSEST
+from exact.field import power, real_spectrum, spectrum
+from exact.modes import made_variance
+from rgdm.model.exact import band_density
+from rgdm.model.samplers import Ancestral, Sampler, TrigonometricFlow
+from rgdm.model.stochastic import StochasticHeun
+from rgdm.plots import figure_to_png
+from rgdm.plots.style import BASELINES, GREY, INK, LEVELS, MODEL, PAGE, paper
+from rgdm.process.forward import ForwardProcess
+from rgdm.process.schedule import (
+    ExactRG,
+    HeatDissipation,
+    Schedule,
+    SpectrumMatched,
+    Staggered,
+    Trigonometric,
+    VariancePreserving,
+)
+from rgdm.scale.basis import Fourier, Pyramid, unpack
+from rgdm.scale.coarse_graining import Orthonormal
+from rgdm.scale.operators import BlockSpin, Wavelet
+
+WIDTHS = (1.0, 2.0, 4.0)
+
+
+SIDE, LEVELS_DOWN = 64, 3
+CELL = 2**LEVELS_DOWN
+COUNTS = (1, 2, 4, 8, 16, 32, 64)
+EXACT = "ExactRG"
+"""It leaves the scales of a coarse field of 8 x 8, which are drawn from their exact law."""
+PYRAMIDS: dict[str, tuple[Orthonormal, bool]] = {
+    "pyramid of block spins": (BlockSpin(2), False),
+    "pyramid of db4": (Wavelet("db4"), False),
+    "unit pyramid of block spins": (BlockSpin(2), True),
+    "unit pyramid of db4": (Wavelet("db4"), True),
+}
+"""Operator, and whether each band is divided by its deviation."""
+
+
+class Errors(NamedTuple):
+    """Of the variances of all modes."""
+
+    worst: float
+    log: float
+    """Root mean square of the log of the ratio."""
+
+    @classmethod
+    def of(cls, variance: Tensor, exact: Tensor) -> "Errors":
+        ratio = variance / exact
+        return cls(float((ratio - 1).abs().max()), float(ratio.log().square().mean().sqrt()))
+
+
+class PyramidField:
+    """The field in the coefficients of a pyramid, which are correlated, with its exact posterior mean.
+
+    A translation by a cell of 8 x 8 sites translates all coefficients, so that the covariance is a matrix
+    of 64 x 64 for each of the 8 x 8 wavenumbers that are left: all linear algebra is done there. With ``unit``
+    each band is divided by its deviation.
+    """
+
+    def __init__(self, step: Orthonormal, schedule: Schedule, exact_start: bool = False, unit: bool = False) -> None:
+        self.process = ForwardProcess(Pyramid(step, LEVELS_DOWN), schedule)
+        self.exact_start = exact_start
+        self.lattice = (SIDE, SIDE)
+        sites = torch.arange(SIDE**2, dtype=torch.float64).reshape(1, 1, *self.lattice)
+        self.order = self._blocks(sites).flatten().argsort()
+        density = band_density(lambda x: self._blocks(self.process.basis.analyze(x)), spectrum(SIDE), CELL)
+        variance = density.diagonal(dim1=-2, dim2=-1).real.mean((0, 1))
+        self.scale = variance.sqrt() if unit else torch.ones_like(variance)
+        self.density = density.conj() / self.scale / self.scale[:, None]
+        self.known: dict[float, Tensor] = {}
+
+    def _blocks(self, z: Tensor, levels: int = LEVELS_DOWN) -> Tensor:
+        """Packed coefficients to ``(B, 64, 8, 8)``: those that belong to one cell as channels."""
+        if levels == 0:
+            return z
+        coarse, detail = unpack(z, 2)
+        return torch.cat([self._blocks(coarse, levels - 1), F.pixel_unshuffle(detail, 2 ** (levels - 1))], 1)
+
+    def _packed(self, blocks: Tensor) -> Tensor:
+        """The inverse of ``_blocks``."""
+        return blocks.flatten(1)[:, self.order].unflatten(1, (1, *self.lattice))
+
+    def _apply(self, matrix: Tensor, z: Tensor) -> Tensor:
+        """A matrix for each wavenumber, to packed coefficients."""
+        spread = torch.fft.fft2(self._blocks(z)).permute(2, 3, 1, 0)
+        return self._packed(torch.fft.ifft2((matrix @ spread).permute(3, 2, 0, 1)).real)
+
+    def _amplitudes(self, t: float) -> tuple[Tensor, Tensor]:
+        """(alpha, sigma) of the coefficients of a cell, ``(64,)``: all cells are alike."""
+        both = self.process.marginal(torch.tensor([t], dtype=torch.float64), self.lattice)
+        alpha, sigma = (self._blocks(a)[0, :, 0, 0] for a in both)
+        return alpha, sigma
+
+    def _total(self, t: float) -> Tensor:
+        alpha, sigma = self._amplitudes(t)
+        return alpha[:, None] * self.density * alpha + torch.diag(sigma.square())
+
+    def estimate(self, z: Tensor, t: Tensor) -> Tensor:
+        """``E[z_0 | z_t] = C alpha (alpha C alpha + sigma^2)^-1 z_t``."""
+        at = float(t[0])
+        if at not in self.known:
+            crossed = self._amplitudes(at)[0][:, None] * self.density
+            self.known[at] = torch.linalg.solve(self._total(at), crossed).mH
+        return self._apply(self.known[at], z)
+
+    def errors(self, sampler: Sampler) -> Errors:
+        """From the responses to unit noise in each coefficient of one cell."""
+        unit = torch.zeros(CELL**2, CELL**2, CELL, CELL, dtype=torch.float64)
+        unit[:, :, 0, 0] = torch.eye(CELL**2)
+        start = self._start(self._packed(unit))
+        made = self._blocks(sampler(self.estimate, self.process, start)) * self.scale[:, None, None]
+        field = self.process.basis.synthesize(self._packed(made))
+        variance = torch.fft.fft2(field).abs().square().sum((0, 1)) / CELL**2
+        return Errors.of(variance, spectrum(SIDE))
+
+    def _start(self, unit: Tensor) -> Tensor:
+        if not self.exact_start:
+            return self.process.marginal(torch.ones(len(unit), dtype=torch.float64), self.lattice)[1] * unit
+        values, vectors = torch.linalg.eigh(self._total(1.0))
+        return self._apply(vectors * values.clamp(min=0).sqrt().unsqueeze(-2).to(vectors) @ vectors.mH, unit)
+
+
+def schedules(basis: str) -> dict[str, Schedule]:
+    """Those that make sense in a basis; without wavenumbers and units of bands they are the same in all."""
+    octaves = math.log2(SIDE) if basis == "Fourier" else LEVELS_DOWN + 1
+    stages: dict[str, Schedule] = {f"Staggered {w:g}": Staggered(w, octaves) for w in WIDTHS}
+    if basis == "any":
+        return {"Trigonometric": Trigonometric(), "VariancePreserving": VariancePreserving()}
+    if basis.startswith("unit"):
+        return schedules("any") | stages
+    other = {EXACT: ExactRG(math.pi / CELL, 2 * math.pi / SIDE), "SpectrumMatched": SpectrumMatched(interpolated)}
+    return stages | other | ({"HeatDissipation": HeatDissipation(CELL)} if basis == "Fourier" else {})
+
+
+def interpolated(k: Tensor) -> Tensor:
+    """S for the wavenumbers of any basis: of a mode along an axis, of two beyond pi."""
+    along = k.clamp(max=math.pi)
+    across = (k.square() - along.square()).clamp(min=0).sqrt()
+    frequencies = torch.stack([along, across]) * SIDE / (2 * math.pi)
+    n = torch.arange(SIDE)
+    return power(frequencies, SIDE) / power(torch.stack(torch.meshgrid(n, n, indexing="ij")), SIDE).mean()
+
+
+def ablation(counts: tuple[int, ...]) -> dict[str, list[Errors]]:
+    """For each basis and schedule the errors after so many evaluations of ``TrigonometricFlow``."""
+    found = {}
+    for basis in ("any", "Fourier"):
+        for name, schedule in schedules(basis).items():
+            found[f"{basis}, {name}"] = [fourier_errors(TrigonometricFlow(n), schedule, name == EXACT) for n in counts]
+    for basis, (step, unit) in PYRAMIDS.items():
+        for name, schedule in schedules(basis).items():
+            field = PyramidField(step, schedule, name == EXACT, unit)
+            found[f"{basis}, {name}"] = [field.errors(TrigonometricFlow(n)) for n in counts]
+    return found
+
+
+def fourier_errors(sampler: Sampler, schedule: Schedule, exact: bool) -> Errors:
+    s = real_spectrum(SIDE)
+    return Errors.of(made_variance(sampler, ForwardProcess(Fourier(), schedule), s, exact), s)
+
+
+def ablation_rows(found: dict[str, list[Errors]], counts: tuple[int, ...]) -> list[Row]:
+    rows, last = [], counts[-1]
+    for name, errors in found.items():
+        said = ", ".join(f"{e.worst:.1e}" for e in errors) + "; " + ", ".join(f"{e.log:.1e}" for e in errors)
+        basis, schedule = name.split(", ")
+        if basis in ("any", "Fourier"):
+            made = schedules(basis)[schedule]
+            noisy = {
+                "StochasticHeun": fourier_errors(StochasticHeun(1).spending(last), made, schedule == EXACT),
+                "Ancestral": fourier_errors(Ancestral(last), made, schedule == EXACT),
+            }
+            said += f" (worst at {last}: {', '.join(f'{k} {e.worst:.1e}' for k, e in noisy.items())})"
+        what = f"L = {SIDE}, worst mode; rms log variance after {', '.join(map(str, counts))}: {name}"
+        rows.append(Row(what, "", said))
+    return rows
+
+
+def draw_ablation(path: Path, found: dict[str, list[Errors]], counts: tuple[int, ...]) -> None:
+    """Error of the worst mode against evaluations, one panel for each basis; the cascade as a star."""
+    bases = ["Fourier", *(basis for basis in PYRAMIDS if basis != "pyramid of block spins")]
+    colours = [INK, GREY, *BASELINES, *LEVELS[1:4]]
+    names = list(dict.fromkeys(name.split(", ")[1] for name in found))
+    floor, levels, handles = 1e-5, round(math.log2(SIDE / COARSEST)), {}
+    with paper():
+        figure = Figure(figsize=(PAGE, 2.4))
+        for panel, title in zip(figure.subplots(1, 4, sharey=True), bases, strict=True):
+            for name, errors in found.items():
+                basis, schedule = name.split(", ")
+                if basis == title or (basis == "any" and not title.startswith("unit")):
+                    values = [max(e.worst, floor) for e in errors]
+                    (handles[schedule],) = panel.loglog(counts, values, color=colours[names.index(schedule)])
+            (star,) = panel.loglog([levels], [floor], "*", ms=9, color=MODEL, clip_on=False, zorder=5)
+            handles["cascade of exact lifts (1e-14)"] = star
+            panel.set(title=title, xlabel="evaluations", ylim=(floor, 100))
+            panel.set_xticks(counts, [str(n) for n in counts])
+            panel.minorticks_off()
+        figure.axes[0].set_ylabel("error of the worst mode")
+        figure.legend(handles.values(), handles.keys(), loc="upper center", bbox_to_anchor=(0.5, -0.06), ncols=5)
+    path.write_bytes(figure_to_png(figure))
