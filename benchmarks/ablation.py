@@ -8,7 +8,8 @@ the same training time; the cascade of lifts has that time too. All are sampled 
 the root mean square of the log power of each octave over that of held-out data, for all scales; and what is local,
 the bias of S / N of phi^4 (against a long Monte Carlo run) or the log of the kurtosis of the finest Haar detail of
 terrain over that of held-out data. ``data`` are the errors of as many held-out fields. An evaluation is one of the
-whole lattice; n a level of a cascade cost 4 n / 3.
+whole lattice; n a level of a cascade cost 4 n / 3. The second cascade is the first one with its temperatures fitted for
+each number of evaluations (on training fields, ``rgdm.model.calibrate``), as ``rgdm train`` does.
 """
 
 import argparse
@@ -32,6 +33,7 @@ from rgdm.data import reference
 from rgdm.data.layout import unwrap
 from rgdm.evaluate.detail import detail_kurtosis
 from rgdm.evaluate.spectra import octave_power
+from rgdm.model.calibrate import calibrate
 from rgdm.model.cascade import Cascade
 from rgdm.model.denoiser import Denoiser
 from rgdm.model.networks import Backbone
@@ -56,7 +58,7 @@ from rgdm.scale.operators import BlockSpin
 from rgdm.train import Budget, Trainer
 
 SIDE, OCTAVES, PYRAMID = 32, 5, 3
-CASCADE = "cascade of lifts"
+CASCADE, FITTED = "cascade of lifts", "cascade, temperatures fitted"
 
 
 class Data(NamedTuple):
@@ -231,6 +233,13 @@ def trained_cascade(data: Data, seconds: float, folder: Path, seed: int, device:
     return Cascade.from_pretrained(folder).to(device), trainer.step
 
 
+def fitted(model: Cascade, data: Data, evaluations: int) -> Cascade:
+    """With the temperatures that suit so many evaluations."""
+    model.sampler = TrigonometricFlow(evaluations)
+    calibrate(model, data.train, sites=250_000)
+    return model
+
+
 class Curve(NamedTuple):
     """Both errors for each number of evaluations."""
 
@@ -243,7 +252,7 @@ def ablate(data: Data, options: argparse.Namespace) -> dict[str, Curve]:
     """Train and sample everything, one after the other; what a former run has finished is read."""
     stored = options.out / f"{data.name}.json"
     found = {k: Curve(*v) for k, v in json.loads(stored.read_text()).items()} if stored.is_file() else {}
-    everything: dict[str, ForwardProcess | None] = {CASCADE: None, **processes(data)}
+    everything: dict[str, ForwardProcess | None] = {CASCADE: None, FITTED: None, **processes(data)}
     with bar(data.name, len(everything)) as show:
         for done, (name, process) in enumerate(everything.items(), start=1):
             if name not in found:
@@ -255,8 +264,11 @@ def ablate(data: Data, options: argparse.Namespace) -> dict[str, Curve]:
 
 def curve(data: Data, name: str, process: ForwardProcess | None, options: argparse.Namespace) -> Curve:
     seed, device, count = options.seed, options.device, options.samples
-    if process is None:
-        folder = options.out / f"cascade-{data.name}"
+    folder = options.out / f"cascade-{data.name}"
+    if name == FITTED:
+        model, steps = Cascade.from_pretrained(folder).to(device), 0
+        made = (fitted(model, data, n).sample((SIDE, SIDE), count, seed).cpu() for n in options.evaluations)
+    elif process is None:
         model, steps = trained_cascade(data, options.seconds, folder, seed, device)
         made = (model.sample((SIDE, SIDE), count, seed, n).cpu() for n in options.evaluations)
     else:
@@ -276,14 +288,14 @@ def rows_of(data: Data, found: dict[str, Curve], options: argparse.Namespace) ->
     for name, made in found.items():
         said = ", ".join(f"{e:.3f}" for e in made.spectral) + "; " + ", ".join(f"{e:+.3f}" for e in made.local)
         what = f"{data.name}, {name}: spectral; local error after {counts}"
-        rows.append(Row(what, "", f"{said} ({made.steps} steps)"))
+        rows.append(Row(what, "", f"{said} ({made.steps} steps)" if made.steps else said))
     return rows
 
 
 def draw(path: Path, found: dict[str, dict[str, Curve]], counts: list[int], floors: list[tuple[float, float]]) -> None:
     """Both errors of both data against evaluations; dashed those of the data."""
     names = list(next(iter(found.values())))
-    colours = dict(zip(names, [MODEL, INK, GREY, *BASELINES, *LEVELS[1:4]], strict=False))
+    colours = dict(zip(names, [LEVELS[2], MODEL, INK, GREY, *BASELINES, LEVELS[3]], strict=False))
     with paper():
         figure = Figure(figsize=(PAGE, 2.3))
         panels = iter(figure.subplots(1, 4))
@@ -292,14 +304,14 @@ def draw(path: Path, found: dict[str, dict[str, Curve]], counts: list[int], floo
                 axes = next(panels)
                 for name, made in curves.items():
                     values = [abs(e) for e in (made.local if part else made.spectral)]
-                    cost, wide = ([4 * n / 3 for n in counts], 1.6) if name == CASCADE else (counts, 1.0)
+                    cost, wide = ([4 * n / 3 for n in counts], 1.6) if name in (CASCADE, FITTED) else (counts, 1.0)
                     axes.loglog(cost, values, "o-", ms=2.5, color=colours[name], label=name, lw=wide)
                 axes.axhline(abs(level), color=GREY, lw=0.8, ls=(0, (2, 2)))
                 axes.set(xlabel="evaluations", title=f"{data}: {scale}")
                 axes.minorticks_off()
         first = figure.axes[0]
         first.set_ylabel("error")
-        figure.legend(*first.get_legend_handles_labels(), loc="upper center", bbox_to_anchor=(0.5, -0.06), ncols=4)
+        figure.legend(*first.get_legend_handles_labels(), loc="upper center", bbox_to_anchor=(0.5, -0.06), ncols=5)
         figure.subplots_adjust(wspace=0.45)
     path.write_bytes(figure_to_png(figure))
 
