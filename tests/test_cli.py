@@ -311,9 +311,9 @@ from pathlib import Path
 from rgdm import Cascade
 def memory(key):  # not ru_maxrss, which a child inherits from its parent
     return 1024 * int(re.search(key + r":\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
-size, width, count = map(int, sys.argv[1:])
+size, width, count = map(int, sys.argv[1:4])
 torch.set_num_threads(1)
-model = Cascade(width=width)
+model = Cascade(width=width, lift=sys.argv[4])
 model.sample((16, 16))
 before = memory("VmRSS")
 model.refine(torch.randn(size // 8, size // 8), members=count)
@@ -321,7 +321,7 @@ print(model.memory((size, size), count) / (memory("VmHWM") - before))
 """
 
 
-@pytest.mark.parametrize("case", [(2048, 32, 1), (1024, 32, 4), (1024, 64, 1)])
+@pytest.mark.parametrize("case", [(2048, 32, 1, "diffusion"), (1024, 32, 4, "diffusion"), (1024, 32, 1, "flow")])
 def test_the_estimate_of_memory_is_on_the_safe_side_of_the_peak_and_near_it(case):
     """Of what is live: freed memory goes back at once, as it does not with the allocator's own settings."""
     command = [sys.executable, "-c", PEAK, *map(str, case)]

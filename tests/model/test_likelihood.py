@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from rgdm.model import networks
 from rgdm.model.base import TranslationField
 from rgdm.model.cascade import Cascade
 from rgdm.model.diffusion import DiffusionLift
@@ -300,3 +301,19 @@ def test_what_has_no_likelihood_is_refused_with_the_remedy():
         TranslationField(1, "reflect").log_prob(torch.zeros(1, 1, 100, 100))
     with pytest.raises(ValueError, match="unknown lift 'spline'; known are diffusion, flow"):
         Cascade(lift="spline")
+
+
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+def test_a_flow_in_strips_is_the_flow_of_the_whole(boundary, monkeypatch):
+    layers = randomise(couplings(1, 2, 2, boundary, 6, 1))
+    y, condition = torch.randn(1, 1, 50, 6), torch.randn(1, 2, 50, 6)
+
+    def both():
+        with torch.no_grad():
+            there, slope = layers[1](y, condition)
+            return there, slope, layers[1].inverse(there, condition)
+
+    whole = both()
+    monkeypatch.setattr(networks, "STRIP", 60)
+    for a, b in zip(both(), whole, strict=True):
+        torch.testing.assert_close(a, b)

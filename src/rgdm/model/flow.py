@@ -1,12 +1,14 @@
 """An exactly invertible lift: coupling layers over bands and sites, whose log-density costs one pass."""
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from rgdm.model.likelihood import LogProb, Probes, normal_log_prob
-from rgdm.model.networks import Block, Convolution
+from rgdm.model.networks import Block, Convolution, channels_last, in_strips
 from rgdm.model.samplers import Draw, Sampler
 from rgdm.model.standardized import StandardizedLift
 from rgdm.scale.boundary import Boundary
@@ -47,32 +49,43 @@ class Coupling(nn.Module):
         self, y: Float[Tensor, "B D *K"], condition: Float[Tensor, "B F *K"]
     ) -> tuple[Float[Tensor, "B D *K"], Float[Tensor, "B 1 *K"]]:
         """Towards white noise; and the log slope at each site, 0 where nothing moves."""
-        from zuko.transforms import MonotonicRQSTransform
-
-        moved, shift, scale, knots = self._map(y, condition)
-        own = y[:, self.band : self.band + 1]
-        there, slope = MonotonicRQSTransform(*knots, bound=BOUND).call_and_ladj((own - shift) * torch.exp(-scale))
-        return self._put(y, torch.where(moved, there, own)), torch.where(moved, slope - scale, 0.0)
+        both = self._in_strips(self._forward, y, condition)
+        return both[:, :-1], both[:, -1:]
 
     def inverse(self, z: Float[Tensor, "B D *K"], condition: Float[Tensor, "B F *K"]) -> Float[Tensor, "B D *K"]:
         """From noise."""
+        return self._in_strips(self._inverse, z, condition)
+
+    def _in_strips(self, part: Callable[..., Tensor], y: Tensor, condition: Tensor) -> Tensor:
+        moved = checkerboard(y, self.odd).to(y).expand(len(y), -1, *y.shape[2:])
+        return in_strips(part, [y, condition, moved], 1 + 2 * len(self.blocks), self.entry.boundary)
+
+    def _forward(self, y: Tensor, condition: Tensor, moved: Tensor) -> Tensor:
         from zuko.transforms import MonotonicRQSTransform
 
-        moved, shift, scale, knots = self._map(z, condition)
+        shift, scale, knots = self._map(y, condition, moved)
+        own = y[:, self.band : self.band + 1]
+        there, slope = MonotonicRQSTransform(*knots, bound=BOUND).call_and_ladj((own - shift) * torch.exp(-scale))
+        there, slope = torch.where(moved > 0, there, own), torch.where(moved > 0, slope - scale, 0.0)
+        return torch.cat([self._put(y, there), slope], 1)
+
+    def _inverse(self, z: Tensor, condition: Tensor, moved: Tensor) -> Tensor:
+        from zuko.transforms import MonotonicRQSTransform
+
+        shift, scale, knots = self._map(z, condition, moved)
         own = z[:, self.band : self.band + 1]
         back = torch.as_tensor(MonotonicRQSTransform(*knots, bound=BOUND).inv(own))
-        return self._put(z, torch.where(moved, back * torch.exp(scale) + shift, own))
+        return self._put(z, torch.where(moved > 0, back * torch.exp(scale) + shift, own))
 
-    def _map(self, y: Tensor, condition: Tensor) -> tuple[Tensor, Tensor, Tensor, tuple[Tensor, ...]]:
-        """What moves, and the shift, log scale and knots of its map, from all that does not."""
-        moved = checkerboard(y, self.odd)
-        seen = self._put(y, torch.where(moved, 0.0, y[:, self.band : self.band + 1]))
-        h = self.entry(torch.cat([seen, condition, moved.to(y).expand(len(y), -1, *y.shape[2:])], 1))
+    def _map(self, y: Tensor, condition: Tensor, moved: Tensor) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
+        """The shift, log scale and knots of the map of what moves, from all that does not."""
+        seen = self._put(y, (1 - moved) * y[:, self.band : self.band + 1])
+        h = self.entry(channels_last(torch.cat([seen, condition, moved], 1)))
         for block in self.blocks:
             h = block(h)
         out = self.exit(F.silu(h))
         shift, scale, knots = out[:, :1], 3 * torch.tanh(out[:, 1:2] / 3), out[:, 2:].unsqueeze(1).movedim(2, -1)
-        return moved, shift, scale, knots.split((BINS, BINS, BINS - 1), -1)
+        return shift, scale, knots.split((BINS, BINS, BINS - 1), -1)
 
     def _put(self, y: Tensor, own: Tensor) -> Tensor:
         return torch.cat([y[:, : self.band], own, y[:, self.band + 1 :]], 1)
