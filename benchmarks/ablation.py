@@ -259,7 +259,7 @@ def ablate(data: Data, options: argparse.Namespace) -> dict[str, Curve]:
                 found[name] = curve(data, name, process, options)
                 stored.write_text(json.dumps(found))
             show(done, len(everything))
-    return found
+    return {name: found[name] for name in everything}
 
 
 def curve(data: Data, name: str, process: ForwardProcess | None, options: argparse.Namespace) -> Curve:
@@ -295,7 +295,7 @@ def rows_of(data: Data, found: dict[str, Curve], options: argparse.Namespace) ->
 def draw(path: Path, found: dict[str, dict[str, Curve]], counts: list[int], floors: list[tuple[float, float]]) -> None:
     """Both errors of both data against evaluations; dashed those of the data."""
     names = list(next(iter(found.values())))
-    colours = dict(zip(names, [LEVELS[2], MODEL, INK, GREY, *BASELINES, LEVELS[3]], strict=False))
+    colours = dict(zip(names, [LEVELS[1], MODEL, INK, GREY, *BASELINES, LEVELS[2]], strict=False))
     with paper():
         figure = Figure(figsize=(PAGE, 2.3))
         panels = iter(figure.subplots(1, 4))

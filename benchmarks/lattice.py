@@ -105,7 +105,7 @@ def likelihood(model: Cascade, fields: Tensor, options: argparse.Namespace) -> R
     with progress.bar("likelihood", len(x)) as show:
         parts = []
         for some in x.split(16):
-            parts.append(model.log_prob(some, probes=4, tolerance=1e-4).total.value)
+            parts.append(model.log_prob(some, probes=1, tolerance=1e-3).total.value)
             show(sum(len(part) for part in parts), len(x))
     per_site = torch.cat(parts) / SIDE**2 + float(model.scale.log())
     closed = model.log_prob(x, networks=False).total.value / SIDE**2 + float(model.scale.log())
@@ -144,8 +144,8 @@ def parse() -> argparse.Namespace:
     add("--evaluations", type=int, default=8, help="of each level's network, in training's calibration and in sampling")
     add("--simulated", type=int, default=16384, help="configurations of the independent simulation")
     add("--lifts", nargs="+", choices=get_args(LiftKind), default=["diffusion"])
-    add("--likelihoods", type=int, default=128, help="fields whose likelihood is computed")
-    add("--model", help="an already trained cascade")
+    add("--likelihoods", type=int, default=32, help="fields whose likelihood is computed")
+    add("--models", nargs="+", default=[], help="already trained cascades, at most one of each kind")
     add("--seed", type=int, default=0)
     add("--out", type=Path, default=Path("runs/lattice"))
     add("--record", action="store_true", help="append the rows to benchmarks/RESULTS.md")
@@ -157,10 +157,12 @@ def main() -> None:
     begun = stamp(options.device)
     options.out.mkdir(parents=True, exist_ok=True)
     trained: dict[LiftKind, tuple[Cascade, str]] = {}
-    if options.model:
-        model = commands.open_model(options.model, options.device)
-        trained[model.configuration["lift"]] = model, f"{options.model} (given)"
-    else:
+    for name in options.models:
+        model = commands.open_model(name, options.device)
+        training = model.metadata.get("training", {})
+        made = f"{name} (given), trained {training.get('seconds', 0):.0f} s, {training.get('steps', 0)} steps"
+        trained[model.configuration["lift"]] = model, made
+    if not trained:
         field = simulate(options.count, options.seed, "simulating")
         for lift in options.lifts:
             model, seconds = cascade(lift, field, options)
