@@ -217,8 +217,7 @@ def sample(denoiser: Denoiser, evaluations: int, count: int, seed: int, device: 
     generator, made = torch.Generator().manual_seed(seed), []
     for some in torch.arange(count).split(64):
         noise = torch.randn(len(some), 1, SIDE, SIDE, generator=generator).to(device)
-        end = denoiser.process.marginal(torch.ones(1, device=device), (SIDE, SIDE))[1]
-        z = TrigonometricFlow(evaluations)(denoiser, denoiser.process, end * noise)
+        z = TrigonometricFlow(evaluations)(denoiser, denoiser.process, denoiser.process.start(noise))
         made.append(denoiser.process.basis.synthesize(z).cpu())
     return torch.cat(made)
 

@@ -18,8 +18,16 @@ from rgdm.model.samplers import TrigonometricFlow
 from rgdm.model.standardized import condition_channels
 from rgdm.process.forward import ForwardProcess
 from rgdm.process.laws import GaussianMixture
-from rgdm.process.schedule import Staggered, Trigonometric
-from rgdm.scale.basis import Fourier, Site
+from rgdm.process.schedule import (
+    ExactRG,
+    HeatDissipation,
+    NoisyStep,
+    SpectrumMatched,
+    Staggered,
+    Trigonometric,
+    VariancePreserving,
+)
+from rgdm.scale.basis import Fourier, Pyramid, Site
 from rgdm.scale.operators import BlockSpin
 
 pytestmark = pytest.mark.usefixtures("float64")
@@ -41,9 +49,17 @@ def jacobian(function, x):
     return float(torch.linalg.slogdet(matrix).logabsdet)
 
 
-@pytest.mark.parametrize(
-    "process", [PLAIN, ForwardProcess(Fourier(), Staggered(2.0, 3))], ids=["trigonometric", "staggered"]
-)
+PROCESSES = {
+    "trigonometric": PLAIN,
+    "variance preserving": ForwardProcess(Site(), VariancePreserving(beta_max=40.0)),
+    "staggered": ForwardProcess(Fourier(), Staggered(2.0, 3)),
+    "heat dissipation": ForwardProcess(Fourier(), HeatDissipation(1.0)),
+    "exact RG": ForwardProcess(Fourier(), ExactRG(0.2, 0.9)),
+    "spectrum matched": ForwardProcess(Fourier(), SpectrumMatched(lambda k: 4 / (1 + k.square()))),
+}
+
+
+@pytest.mark.parametrize("process", PROCESSES.values(), ids=PROCESSES)
 def test_the_flow_of_a_gaussian_field_has_its_exact_density(process):
     law = GaussianMixture.field(torch.rand(2, 2) * 2 + 0.2)
     z = torch.randn(3, 1, 2, 2)
@@ -295,6 +311,19 @@ def test_what_has_no_likelihood_is_refused_with_the_remedy():
         Nothing().log_prob(torch.zeros(1, 1, 4))
     with pytest.raises(ValueError, match="exact divergence of 5000 degrees of freedom"):
         flow_log_prob(lambda z, t: z, PLAIN, torch.zeros(1, 1, 5000))
+    for process in (
+        ForwardProcess(Fourier(), ExactRG(1.0)),
+        ForwardProcess(Pyramid(BlockSpin(2), 1), NoisyStep(0.7, 1)),
+    ):
+        with pytest.raises(ValueError, match="signal is left at t = 1"):
+            flow_log_prob(lambda z, t: z, process, torch.zeros(1, 1, 8))
+    model = Cascade(1, 2, 1, width=2, encoder_blocks=1, decoder_blocks=1)
+    with pytest.raises(ValueError, match=r"shape \(1, 2, 8, 8\) do not suit this model; it takes \(batch, 1, n, n\)"):
+        model.log_prob(torch.zeros(1, 2, 8, 8))
+    with pytest.raises(ValueError, match="64 of 64 values are not finite"):
+        model.log_prob(torch.full((1, 1, 8, 8), math.nan))
+    with pytest.raises(ValueError, match="probes is 0; at least 1"):
+        model.log_prob(torch.zeros(1, 1, 8, 8), probes=0)
     with pytest.raises(ValueError, match=r"the tolerance is 0\.0"):
         flow_log_prob(lambda z, t: z, PLAIN, torch.zeros(1, 1, 5), tolerance=0.0)
     with pytest.raises(ValueError, match="cut the field into pieces with at most 4096"):
@@ -317,3 +346,26 @@ def test_a_flow_in_strips_is_the_flow_of_the_whole(boundary, monkeypatch):
     monkeypatch.setattr(networks, "STRIP", 60)
     for a, b in zip(both(), whole, strict=True):
         torch.testing.assert_close(a, b)
+
+
+def test_a_field_that_is_predicted_exactly_has_a_likelihood_too():
+    lift, _ = lifted("gaussian", "reflect", 1)
+    assert bool(lift.log_prob(torch.zeros(2, 1, 8)).value.isfinite().all())
+
+
+def test_a_lift_starts_from_noise_of_the_size_that_its_process_ends_with():
+    lift, fields = lifted("diffusion", "periodic", 1)
+    lift.denoiser.process = ForwardProcess(Site(), SpectrumMatched(lambda k: 4 + 0 * k))
+    coarse, detail = lift.step.split(fields[:1])
+    noise = torch.randn_like(detail)
+    sampler = Start(1)
+    lift.detail(coarse, noise, sampler)
+    torch.testing.assert_close(sampler.seen, 2 * lift.temperature * noise)
+
+
+class Start(TrigonometricFlow):
+    """Keeps what it starts from."""
+
+    def __call__(self, estimate, process, z, draw=None):
+        self.seen = z
+        return super().__call__(estimate, process, z, draw)

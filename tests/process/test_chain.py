@@ -5,8 +5,10 @@ import math
 import pytest
 import torch
 
+from rgdm.model.deterministic import DeterministicLift
 from rgdm.model.lift import GaussianLift
 from rgdm.process.chain import Chain, NoisyMap, conjugate_gradients
+from rgdm.process.energy import EffectiveEnergy
 from rgdm.process.forward import ForwardProcess
 from rgdm.process.schedule import Trigonometric
 from rgdm.scale.basis import Cosine, Fourier, Pyramid
@@ -175,6 +177,10 @@ def test_what_has_no_closed_form_is_refused_with_the_remedy():
         (lambda: Band(Fourier(), 2.0, 1.0), "from 2.0 to 1.0"),
         (lambda: chain(BlockSpin(2)).sample(torch.ones(1, 1, 6), normal), "step 3 of the chain: the lattice .3,."),
         (lambda: chain(BlockSpin(2)).mean(torch.ones(1, 1, 8), 5), "t = 5; the chain has the times 0 to 4"),
+        (
+            lambda: chain(BlockSpin(2)).bridge(torch.ones(1, 1, 3), torch.ones(1, 1, 8), 0),
+            r"state of time 1 has the shape \(1, 1, 3\); the chain makes \(1, 1, 4\)",
+        ),
         (lambda: Chain([NoisyMap(cube, 1.0)]).monte_carlo(torch.ones(1, 1, 8), normal, 2), "count is 2"),
     ],
 )
@@ -202,10 +208,14 @@ class Doubled(BlockSpin):
     "use",
     [
         lambda step, x: Chain([NoisyMap(step, 0.1)]).mean(x),
+        lambda step, x: Chain([NoisyMap(step, 0.1)]).covariance(x[..., :4]),
+        lambda step, x: Chain([NoisyMap(step, 0.1)]).process().perturb(x, torch.rand(1), x),
+        lambda step, x: EffectiveEnergy(lambda x: x.square().flatten(1).sum(1), NoisyMap(step, 0.0))(x[..., :1]),
+        lambda step, x: DeterministicLift(step, 1, 1, "periodic").fit(x),
         lambda step, x: ForwardProcess(Pyramid(step, 1), Trigonometric()).perturb(x, torch.rand(1), x),
         lambda step, x: GaussianLift(step, 1, 1, "periodic").log_prob(x),
     ],
-    ids=["chain", "pyramid", "likelihood"],
+    ids=["mean", "covariance", "process", "energy", "deterministic", "pyramid", "likelihood"],
 )
 def test_an_operator_that_is_not_orthonormal_where_it_must_be_is_refused(use):
     with pytest.raises(ValueError, match="Doubled is not orthonormal: its split has 4 times the sum of squares"):

@@ -61,6 +61,10 @@ def test_noise_is_never_taken_away(flow):
     for fraction in (0.0, 0.3, 0.6, 0.9):
         rate, heat = flow.rates(at(fraction * flow.span), LATTICE)
         assert bool((heat >= 0).all() and rate.isfinite().all() and heat.isfinite().all())
+        alpha, sigma = flow.process.marginal(at(fraction), LATTICE)
+        later, louder = flow.process.marginal(at(fraction + 0.05), LATTICE)
+        kept = torch.where(alpha > 0, later / alpha.clamp(min=1e-300), 0.0)
+        assert bool((louder.square() - (kept * sigma).square() >= -1e-9).all())  # the noise that a step adds
 
 
 def test_exact_rg_has_the_coefficients_of_its_langevin_equation():

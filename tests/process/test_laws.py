@@ -94,3 +94,11 @@ def test_a_gaussian_field_is_a_mixture_of_one():
 def test_an_impossible_mixture_is_refused(weight, variance):
     with pytest.raises(ValueError, match="weights must be positive, variances not negative"):
         GaussianMixture(torch.tensor([weight]), torch.zeros(1, 1, 4), torch.full((1, 1, 4), variance))
+
+
+def test_each_field_of_a_batch_has_its_own_time():
+    law = GaussianMixture(torch.tensor([0.3, 0.7]), torch.randn(2, 1, 4), torch.rand(2, 1, 4) + 0.1)
+    process = ForwardProcess(Site(), Trigonometric())
+    z, t = torch.randn(3, 1, 4), torch.tensor([0.2, 0.5, 0.8])
+    alone = torch.cat([law.estimate(process)(z[i : i + 1], t[i : i + 1]) for i in range(3)])
+    torch.testing.assert_close(law.estimate(process)(z, t), alone)

@@ -221,5 +221,19 @@ def test_a_schedule_that_brings_signal_back_is_refused_with_time_and_mode():
     process = ForwardProcess(Fourier(), Rising())
     with pytest.raises(ValueError, match=r"alpha / sigma of Rising rises between t = 0\.5 and 0\.531 at k = 0; signal"):
         process.marginal(torch.rand(2), (8, 8))
+    with pytest.raises(ValueError, match="alpha / sigma of Rising rises between"):
+        process.marginal(torch.rand(2), (512, 512))
     with pytest.raises(ValueError, match="Negative has amplitudes that are negative"):
         ForwardProcess(Site(), Negative()).marginal(torch.rand(2), (4,))
+
+
+@pytest.mark.parametrize("steps", [22, 37, 59])
+def test_the_times_of_a_chain_are_its_steps_whatever_their_number(steps):
+    change = steps - 8
+    schedule = NoisySteps([1.0] * steps, [change])
+    for dtype in (torch.float32, torch.float64):
+        for s in range(steps + 1):
+            t = torch.tensor([s / steps], dtype=dtype)
+            alpha, sigma = schedule(t, octaves(0.5).to(dtype))
+            assert float(alpha) == (s <= change)
+            assert float(sigma) ** 2 == pytest.approx(min(s, change + 1), rel=1e-5)

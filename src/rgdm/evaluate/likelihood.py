@@ -13,7 +13,7 @@ from rgdm.model.cascade import Cascade
 WINDOW, TOGETHER = 2**12, 2**14
 """Sites of a window, and of all of them: the probability flow is dear."""
 PROBES, TOLERANCE = 1, 1e-3
-"""Of the probability flow: either moves the bits by less than two hundredths."""
+"""Of the probability flow: what one random sign says of a divergence is in the error over samples."""
 
 
 def bits_per_dof(model: Cascade, truth: Float[Tensor, "B C *F"], levels: int) -> Figures:

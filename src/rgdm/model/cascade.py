@@ -187,11 +187,18 @@ class Cascade(nn.Module):
             networks: False leaves them out: the likelihood of the closed-form part, to compare with.
         """
         depth = self.depth(levels)
+        if x.dim() != self.dimension + 2 or x.shape[1] != self.channels:
+            axes = ", ".join(["batch", str(self.channels), *["n"] * self.dimension])
+            raise ValueError(f"fields of shape {tuple(x.shape)} do not suit this model; it takes ({axes})")
+        if not bool(x.isfinite().all()):
+            raise ValueError(f"{int((~x.isfinite()).sum())} of {x.numel()} values are not finite; drop or fill them")
+        if probes is not None and probes < 1:
+            raise ValueError(f"probes is {probes}; at least 1 is needed, or None to compute the divergence")
         check_lattice_depth(self.step, tuple(x.shape[2:]), depth)
         fine, parts = self.normalise(x.double()), []
         for level in range(depth):
             coarse, detail = self.step.split(fine)
-            random = None if probes is None else signs(detail, probes, seed)
+            random = None if probes is None else signs(detail, probes, 1000 * seed + level)
             lift = self.lift(level)
             parts.append(lift.log_prob(fine, random, tolerance) if networks else lift.untrained_log_prob(fine))
             fine = coarse

@@ -50,6 +50,7 @@ class DeterministicLift(Lift):
 
     @torch.no_grad()
     def fit(self, fine: Float[Tensor, "B C *F"]) -> None:
+        self.step.check_orthonormal(fine.dim() - 2)
         coarse, detail = self.step.split(fine)
         if self.learned:
             self.prediction.fit(coarse, detail)

@@ -67,7 +67,7 @@ class DiffusionLift(StandardizedLift):
         weight = next(self.denoiser.backbone.parameters())
         coarse = coarse.to(weight)
         features = self.denoiser.backbone.encode(self.condition(coarse))
-        start = self.temperature * noise.to(weight)
+        start = self.temperature * self.denoiser.process.start(noise.to(weight))
         z = sampler(lambda z, t: self.denoiser(z, t, features), self.denoiser.process, start, draw)
         return self.restore(coarse, z)
 

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Complex, Float
 from torch import Tensor
 
-from rgdm.model.gaussian import Colouring, Stencil, _cut
+from rgdm.model.gaussian import Colouring, Stencil, cut
 from rgdm.model.lift import GaussianLift
 from rgdm.scale.coarse_graining import CoarseGraining, Lattice
 
@@ -160,4 +160,4 @@ def _set_roots(colouring: Colouring, density: Complex[Tensor, "*K D D"]) -> None
 
 
 def _set(stencil: Stencil, kernel: Float[Tensor, "D C *K"]) -> None:
-    stencil.kernel.copy_(_cut(kernel, stencil.radius))
+    stencil.kernel.copy_(cut(kernel, stencil.radius))

@@ -119,7 +119,7 @@ class Colouring(nn.Module):
         for stencil, root in ((self.colour, values.sqrt()), (self.whiten, values.rsqrt())):
             matrix = (vectors * root.unsqueeze(-2).to(vectors)) @ vectors.mH
             kernel = torch.fft.ifftn(matrix.movedim((-2, -1), (0, 1)), dim=tuple(range(2, 2 + dimension))).real
-            stencil.kernel.copy_(_cut(kernel, radius))
+            stencil.kernel.copy_(cut(kernel, radius))
 
     def invert(self, y: Float[Tensor, "B D *K"]) -> tuple[Float[Tensor, "B D *K"], float, float]:
         """z with ``colour(z) = y`` (float64); ``log |det W|`` on this lattice, and the standard error of that.
@@ -159,10 +159,11 @@ class Colouring(nn.Module):
             term = term - self.colour(term) / centre
             total += term
             trace += (term * y).flatten(1).sum(1) / m
-            if float(term.norm()) < until * float(y.norm()):
+            if bool((term.flatten(1).norm(dim=1) <= until * y.flatten(1).norm(dim=1)).all()):
                 return total / centre, trace
         raise ValueError(
-            f"the colouring filter could not be inverted in {most} steps; its lattice is badly conditioned"
+            f"the colouring filter could not be inverted in {most} steps, for it nearly removes some modes (or the "
+            "field has values that are not finite); fit the lift on more fields"
         )
 
     def _symbol(self, lattice: tuple[int, ...]) -> Tensor:
@@ -218,7 +219,7 @@ def _blocks(x: Tensor, sites: int) -> Tensor:
     return x
 
 
-def _cut(kernel: Tensor, radius: int) -> Tensor:
+def cut(kernel: Tensor, radius: int) -> Tensor:
     """The centre of a periodic kernel, as a stencil of the given radius (zero beyond the grid)."""
     shifts = torch.arange(-radius, radius + 1)
     for axis in range(2, kernel.dim()):

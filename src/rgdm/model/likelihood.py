@@ -15,6 +15,10 @@ from rgdm.process.forward import ForwardProcess
 
 Probes = Float[Tensor, "P B D *K"] | None
 """Random signs that estimate a trace, or None to compute it."""
+SIGNAL = 0.01
+"""alpha over sigma at t = 1, at most: what is left of the data is then nothing to their density."""
+FIRST = 1e-6
+"""Of the root of t, in which the flow is integrated: sigma often begins like that root."""
 EXACT = 4096
 """Most degrees of freedom of a field whose trace is computed one by one."""
 
@@ -96,8 +100,13 @@ def flow_log_prob(
 
     On the unit circle, ``u = z_t / hypot(alpha, sigma)``, the state moves with ``du/dt = dtheta/dt velocity`` and
     ``log p_0(u_0) = log p_1(u_1) + integral div(du/dt) dt`` (Chen et al. 2018, arXiv:1806.07366; Song et al. 2021,
-    arXiv:2011.13456, eq. 39), by an adaptive Dormand-Prince rule. ``probes`` estimate the divergence (Grathwohl
-    et al. 2018, arXiv:1810.01367); then the error is that over the probes, unknown (nan) for a single one.
+    arXiv:2011.13456, eq. 39), by an adaptive Dormand-Prince rule in sqrt(t). ``probes`` estimate the
+    divergence (Grathwohl et al. 2018, arXiv:1810.01367); then the error is that over the probes, unknown (nan) for a
+    single one.
+
+    Raises:
+        ValueError: if signal is left at t = 1, where the state has to be noise, or if many degrees of freedom come
+            without probes.
     """
     from zuko.utils import odeint  # costs as much to import as the rest of this package
 
@@ -109,6 +118,12 @@ def flow_log_prob(
             f"the exact divergence of {size} degrees of freedom takes as many derivatives; "
             f"give random signs as probes above {EXACT} (rgdm.model.likelihood.signs)"
         )
+    alpha, sigma = process.marginal(z.new_ones(1), lattice)
+    if bool((alpha > SIGNAL * sigma).any()):
+        raise ValueError(
+            f"signal is left at t = 1 (alpha / sigma = {float((alpha / sigma).max()):.2g}), so the law there is not "
+            f"that of noise; a likelihood needs a schedule that ends below {SIGNAL} in every mode"
+        )
     probes = None if probes is None else probes.to(z)
     count = 1 if probes is None else len(probes)
 
@@ -119,10 +134,12 @@ def flow_log_prob(
         data = estimate(radius * u, t)
         return turn * separate(process, radius * u, data, t).velocity
 
-    def both(time: Tensor, u: Tensor, _: Tensor) -> tuple[Tensor, Tensor]:
-        t = time.clamp(0, 1).repeat(len(u))  # the last step may pass 1 by a rounding error
-        rates = process.rates(t, lattice)
-        return _with_divergence(lambda u: slope(t, rates, u), u, probes)
+    def both(root: Tensor, u: Tensor, _: Tensor) -> tuple[Tensor, Tensor]:
+        root = root.clamp(FIRST, 1)  # the last step may pass 1 by a rounding error
+        t = root.square().repeat(len(u))
+        alpha, sigma, *rates = process.rates(t, lattice)
+        moving = alpha, sigma, *(2 * root * rate for rate in rates)
+        return _with_divergence(lambda u: slope(t, moving, u), u, probes)
 
     begun = z.new_zeros(count, len(z))
     start = (z, begun)

@@ -56,7 +56,7 @@ class Step(NamedTuple):
 
 
 class Sampler(abc.ABC):
-    """Carries unit noise at t = 1 back to data at t = 0.
+    """Carries the noise of t = 1 (``ForwardProcess.start``) back to data at t = 0.
 
     States are coefficients of the process's basis, and every mode moves along its own
     angle ``atan2(sigma, alpha)``. ``evaluations`` counts network calls.

@@ -105,6 +105,7 @@ class StandardizedLift(Lift):
     @torch.no_grad()
     def untrained_log_prob(self, fine: Float[Tensor, "B C *F"]) -> LogProb:
         """log p(detail | coarse) of the closed-form part alone, z being white noise: the reference for the networks."""
+        self.step.check_orthonormal(fine.dim() - 2)
         z, volume = self._white(*self.step.split(fine))
         return normal_log_prob(z, float(self.temperature)).plus(volume)
 
@@ -146,7 +147,7 @@ class StandardizedLift(Lift):
 
 
 def condition_channels(channels: int, bands: int) -> int:
-    """How many channels :meth:`DiffusionLift.condition` has."""
+    """How many channels :meth:`StandardizedLift.condition` has."""
     return channels * (1 + 2 * len(WIDTHS) + bands) + 1
 
 

@@ -93,8 +93,6 @@ class Chain(nn.Module):
             if isinstance(operator, CoarseGraining):
                 try:
                     operator.check(lattice)
-                    if self.step(t).linear:
-                        operator.check_orthonormal(len(lattice))
                 except ValueError as error:
                     raise ValueError(f"step {t} of the chain: {error}") from None
                 lattice = tuple(n // operator.factor for n in lattice)
@@ -112,7 +110,7 @@ class Chain(nn.Module):
 
     def mean(self, x: Float[Tensor, "B C *L"], t: int | None = None) -> Tensor:
         """``A_t x``, the mean of x_t given x_0 = x."""
-        self._linear(t)
+        self._linear(t, x.dim() - 2)
         self.check(tuple(x.shape[2:]))
         for i in range(self._until(t)):
             x = self.step(i)(x)
@@ -120,7 +118,7 @@ class Chain(nn.Module):
 
     def covariance(self, y: Float[Tensor, "B C *K"], t: int | None = None) -> Float[Tensor, "B C *K"]:
         """``C_t y`` for a field on the lattice of x_t."""
-        self._linear(t)
+        self._linear(t, y.dim() - 2)
         return self._covariance(y, self._until(t))
 
     def _covariance(self, y: Tensor, t: int) -> Tensor:
@@ -161,16 +159,19 @@ class Chain(nn.Module):
 
         S is the covariance ``R (C_t + beta P) R^T`` of x_{t+1}; what it does not reach is not there to explain.
         """
-        self._linear(t + 1)
+        self._linear(t + 1, x_0.dim() - 2)
         mean = self.mean(x_0, t)
-        return mean + self._gain(x_next - self.step(t)(mean), t)
+        ahead = self.step(t)(mean)
+        _check_shape(x_next, ahead, t + 1)
+        return mean + self._gain(x_next - ahead, t)
 
     def sample_bridge(
         self, x_next: Float[Tensor, "B C *K"], x_0: Float[Tensor, "B C *L"], t: int, draw: Draw
     ) -> Tensor:
         """A sample of ``q(x_t | x_{t+1}, x_0)``: a free run, moved to where it meets x_{t+1} (Matheron's rule)."""
-        self._linear(t + 1)
+        self._linear(t + 1, x_0.dim() - 2)
         *_, x, ahead = self.sample(x_0, draw, t + 1)
+        _check_shape(x_next, ahead, t + 1)
         return x + self._gain(x_next - ahead, t)
 
     def _gain(self, innovation: Tensor, t: int) -> Tensor:
@@ -203,11 +204,21 @@ class Chain(nn.Module):
             raise ValueError(f"t = {t}; the chain has the times 0 to {len(self)}")
         return t
 
-    def _linear(self, t: int | None) -> None:
+    def _linear(self, t: int | None, dimension: int) -> None:
         for i in range(self._until(t)):
+            operator = self.step(i).operator
+            if isinstance(operator, Orthonormal):
+                operator.check_orthonormal(dimension)
             if not self.step(i).linear:
                 name = getattr(self.step(i).operator, "__name__", type(self.step(i).operator).__name__)
                 raise ValueError(f"step {i} ({name}) is not known to be linear; use monte_carlo")
+
+
+def _check_shape(given: Tensor, expected: Tensor, t: int) -> None:
+    if given.shape != expected.shape:
+        raise ValueError(
+            f"the state of time {t} has the shape {tuple(given.shape)}; the chain makes {tuple(expected.shape)} of x_0"
+        )
 
 
 def conjugate_gradients(
@@ -215,7 +226,9 @@ def conjugate_gradients(
 ) -> Float[Tensor, "B C *K"]:
     """``x`` of least norm with ``matrix(x) = b`` where that can be met, each field of the batch on its own.
 
-    Hestenes & Stiefel 1952, for a symmetric matrix without negative eigenvalues, to about the rounding of b's dtype.
+    Hestenes & Stiefel 1952, for a symmetric matrix without negative eigenvalues, until the residual is about the
+    rounding of b's dtype: the less the matrix reaches a direction, the less exact is x in it. ``ValueError`` if that
+    takes more than ``most`` steps.
     """
     x, residual = torch.zeros_like(b), b
     direction, size = residual, _square(residual)
@@ -229,6 +242,11 @@ def conjugate_gradients(
         x, residual = x + rate * direction, residual - rate * image
         size, before = _square(residual), size
         direction = residual + torch.where(before > 0, size / before.clamp(min=1e-300), 0.0) * direction
+    if bool((size > 1e6 * enough).any()):
+        raise ValueError(
+            f"after {most} steps of conjugate gradients the residual is {float((size / _square(b)).max()) ** 0.5:.1e} "
+            "of its right-hand side; the noise of the chain reaches some modes too little: give more, or take float64"
+        )
     return x
 
 

@@ -37,6 +37,8 @@ class EffectiveEnergy:
     def __call__(self, y: Float[Tensor, "B C *K"]) -> Float[Tensor, " B"]:
         """H of each field, up to the constant of H_t."""
         operator, sites = self.operator, y[0].numel()
+        if operator:
+            operator.check_orthonormal(y.dim() - 2)
         details = sites * operator.bands(y.dim() - 2) if operator else 0
         noises = sites if self.step.beta > 0 else 0
         if self.nodes ** (noises + details) > POINTS:

@@ -10,7 +10,7 @@ from rgdm.scale.basis import Basis
 from rgdm.scale.coarse_graining import Lattice
 
 CHECKED = 2**16
-"""Modes of the largest lattice on which a schedule is looked at before its first use."""
+"""Modes of a lattice beyond which a schedule is looked at at fewer times before its first use."""
 
 
 class ForwardProcess(nn.Module):
@@ -41,8 +41,7 @@ class ForwardProcess(nn.Module):
             raise ValueError(f"t runs from {float(t.min())} to {float(t.max())}; it must stay within [0, 1]")
         if lattice not in self._wavenumbers:
             k = self.basis.wavenumber(lattice)
-            if k.numel() <= CHECKED:
-                check_order(self.schedule, k)
+            check_order(self.schedule, k, times=33 if k.numel() <= CHECKED else 9)
             self._wavenumbers[lattice] = k
         return self._wavenumbers[lattice].to(t)
 
@@ -52,6 +51,10 @@ class ForwardProcess(nn.Module):
         """A sample of ``q(z_t | z_0)`` made from unit ``noise``."""
         alpha, sigma = self.marginal(t.to(z), tuple(z.shape[2:]))
         return alpha * z + sigma * noise
+
+    def start(self, noise: Float[Tensor, "B C *L"]) -> Float[Tensor, "B C *L"]:
+        """The state at t = 1 that unit ``noise`` makes, ``sigma(1) noise``: what a sampler starts from."""
+        return self.marginal(noise.new_ones(1), tuple(noise.shape[2:]))[1] * noise
 
     def bridge(
         self, z_t: Float[Tensor, "B C *L"], z_0: Float[Tensor, "B C *L"], t: Float[Tensor, " B"], s: Float[Tensor, " B"]

@@ -63,13 +63,15 @@ class GaussianMixture:
         """``(z_t, t) -> E[z_0 | z_t]``, what a perfectly trained denoiser would say."""
 
         def posterior(z: Tensor, t: Tensor) -> Tensor:
-            alpha, sigma = (a[:1] for a in process.marginal(t.to(z), tuple(z.shape[2:])))
+            alpha, sigma = (a.unsqueeze(1) for a in process.marginal(t.to(z), tuple(z.shape[2:])))
             mean, variance = self.mean.to(z), self.variance.to(z)
             total = (alpha.square() * variance + sigma.square()).clamp(min=torch.finfo(z.dtype).tiny)
-            each = mean + alpha * variance / total * (z[:, None] - alpha * mean)
+            away = z[:, None] - alpha * mean
+            each = mean + alpha * variance / total * away
             if len(self.weight) == 1:
                 return each[:, 0]
-            return self._mix(self.at(process, float(t[0]))._share(z), each)
+            joint = self.weight.to(z).log() - (away.square() / total + total.log()).flatten(2).sum(2) / 2
+            return self._mix(joint.softmax(1), each)
 
         return posterior
 

@@ -23,18 +23,24 @@ class Schedule(abc.ABC):
 
 def check_order(schedule: Schedule, k: Float[Tensor, "*L"], times: int = 33) -> None:
     """Raise ``ValueError`` if a mode gains signal on the way: where alpha / sigma rises, no noise was ever added."""
-    t = torch.linspace(0, 1, times, dtype=torch.float64)
-    alpha, sigma = schedule(t, k.double())
-    if not bool((alpha >= 0).all() and (sigma >= 0).all() and (alpha + sigma).isfinite().all()):
-        raise ValueError(f"{type(schedule).__name__} has amplitudes that are negative or not finite; both must be >= 0")
-    rises = alpha[1:] * sigma[:-1] > alpha[:-1] * sigma[1:] * (1 + 1e-6) + 1e-12
-    if bool(rises.any()):
-        step, *_, mode = (int(i) for i in rises.flatten(1).nonzero()[0])
-        raise ValueError(
-            f"alpha / sigma of {type(schedule).__name__} rises between t = {float(t[step]):.3g} and "
-            f"{float(t[step + 1]):.3g} at k = {float(k.flatten()[mode]):.3g}; signal over noise can only fall on the "
-            "way from data to noise"
-        )
+    k = k.flatten()[:1] if bool((k == k.flatten()[0]).all()) else k
+    before: tuple[Tensor, Tensor] | None = None
+    for i in range(times):  # one after the other, for lattices may be large
+        t = torch.full((1,), i / (times - 1), dtype=torch.float64)
+        alpha, sigma = (a.flatten() for a in schedule(t, k.double()))
+        if not bool((alpha >= 0).all() and (sigma >= 0).all() and (alpha + sigma).isfinite().all()):
+            raise ValueError(
+                f"{type(schedule).__name__} has amplitudes that are negative or not finite; both must be 0 or more"
+            )
+        if before is not None:
+            rises = alpha * before[1] > before[0] * sigma * (1 + 1e-6) + 1e-12
+            if bool(rises.any()):
+                raise ValueError(
+                    f"alpha / sigma of {type(schedule).__name__} rises between t = {(i - 1) / (times - 1):.3g} and "
+                    f"{i / (times - 1):.3g} at k = {float(k.flatten()[rises][0]):.3g}; signal over noise can only fall "
+                    "on the way from data to noise"
+                )
+        before = alpha, sigma
 
 
 class VariancePreserving(Schedule):
@@ -107,12 +113,14 @@ class NoisySteps(Schedule):
         octaves = torch.log(math.pi / k.clamp(min=1e-300)) / math.log(self.factor)
         level = octaves.floor().long().clamp(0, levels)
         step = _column(t, k) * len(self.betas)
+        whole = step.round()  # a time s / n must be step s
+        step = torch.where((step - whole).abs() < 16 * torch.finfo(k.dtype).eps * len(self.betas), whole, step)
         end = torch.tensor([change + 1 for change in self.changes] + [len(self.betas)]).to(k)[level]
         alive = (step < end) | (level == levels)
         total = torch.tensor([0.0, *self.betas], dtype=torch.float64).cumsum(0).to(k)
         spent = torch.minimum(step, end)
-        whole = spent.floor().long().clamp(max=len(self.betas) - 1)
-        heat = torch.lerp(total[whole], total[whole + 1], spent - whole)
+        begun = spent.floor().long().clamp(max=len(self.betas) - 1)
+        heat = torch.lerp(total[begun], total[begun + 1], spent - begun)
         return alive.to(k), heat.sqrt()
 
 
