@@ -140,7 +140,7 @@ class Evaluate:
     evaluations: int | None = None
     """Network evaluations a level (default: the model's own)."""
     likelihood: bool = True
-    """Also the bits per degree of freedom of the truth (some seconds)."""
+    """Also the bits per degree of freedom of the truth (a minute or more on large fields)."""
     device: str = "auto"
     """auto, cpu or cuda."""
     fill: bool = False
@@ -177,8 +177,8 @@ class Demo:
     """Sites along each axis of the generated field (default: 1024 terrain, 256 phi4)."""
     members: int = 8
     """Size of the ensembles."""
-    likelihood: bool = True
-    """Also the bits per degree of freedom of the truth (some seconds)."""
+    likelihood: bool = False
+    """Also the bits per degree of freedom of the truth (a minute or more)."""
     seed: int = 0
     """Seed of everything."""
     device: str = "auto"
