@@ -15,7 +15,6 @@ each number of evaluations (on training fields, ``rgdm.model.calibrate``), as ``
 import argparse
 import json
 import math
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -25,7 +24,7 @@ import torch
 from diffusers.models.unets.unet_2d import UNet2DModel
 from lattice import KNOWN
 from matplotlib.figure import Figure
-from record import Row, append, stamp, table
+from record import Row, append, run, stamp, table
 from torch import Tensor
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
@@ -344,7 +343,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except ValueError as error:
-        sys.exit(str(error))
+    run(main)

@@ -12,14 +12,13 @@ closed-form part alone for comparison. It is per site, in nats and in units of t
 """
 
 import argparse
-import sys
 import time
 from pathlib import Path
 from typing import get_args
 
 import torch
 import xarray as xr
-from record import Row, append, number, stamp, table
+from record import Row, append, number, run, stamp, table
 from torch import Tensor
 from tqdm import tqdm
 
@@ -175,7 +174,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except ValueError as error:
-        sys.exit(str(error))
+    run(main)

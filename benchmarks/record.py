@@ -7,7 +7,7 @@ import platform
 import re
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -71,6 +71,14 @@ def command() -> str:
     """The command line, with the script by its place in the repository and without ``--out`` (where, not what)."""
     words = re.sub(r"--out[ =]\S+ ?", "", " ".join(sys.argv[1:])).strip()
     return f"python benchmarks/{Path(sys.argv[0]).name} {words}".strip()
+
+
+def run(main: Callable[[], None]) -> None:
+    """What a script does when it is called: what is wrong with its input is one sentence."""
+    try:
+        main()
+    except ValueError as error:
+        sys.exit(str(error))
 
 
 def number(value: float, error: float | None = None, digits: int = 3) -> str:

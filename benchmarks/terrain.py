@@ -14,7 +14,6 @@ receives ``scores.json`` and ``tiles.csv``.
 import argparse
 import csv
 import json
-import sys
 import time
 from pathlib import Path
 
@@ -23,7 +22,7 @@ import targets
 import torch
 from merit import LEVELS, Merit
 from peers import FACTOR, Refine, consistent, gaussian_variants, rainfarm_variants
-from record import Row, append, stamp, table
+from record import Row, append, run, stamp, table
 from targets import BICUBIC, GAUSSIAN, OURS, RAINFARM, UNET
 from torch import Tensor
 from tqdm import tqdm
@@ -210,7 +209,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except ValueError as error:
-        sys.exit(str(error))
+    run(main)

@@ -19,7 +19,6 @@ method is cleverer. ``--out`` receives the two figures and ``theory.json``.
 import argparse
 import json
 import math
-import sys
 from pathlib import Path
 
 import torch
@@ -29,7 +28,7 @@ from exact.orders import order_rows
 from exact.peers import LIMIT, peer_rows
 from exact.pyramids import COUNTS, ablation, ablation_rows, draw_ablation
 from matplotlib.figure import Figure
-from record import Row, append, stamp, table
+from record import Row, append, run, stamp, table
 
 from rgdm.model.lift import COLOUR_RADIUS, PREDICTION_RADIUS
 from rgdm.plots import figure_to_png
@@ -100,7 +99,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except ValueError as error:
-        sys.exit(str(error))
+    run(main)

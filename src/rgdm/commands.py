@@ -194,7 +194,8 @@ def verify(
     }
     scores = judge(truth, ensemble, coarse, model.step, levels, model.boundary, baseline)
     if options.likelihood:
-        scores |= bits_per_dof(model, truth, levels)
+        with bar("likelihood", 1) as show:
+            scores |= bits_per_dof(model, truth, levels, show)
     if out is not None:
         zoom = model.flow(ensemble[0, :1], levels)[::-1]
         notes = {str(key): str(value) for key, value in attrs.items()} | provenance(options)

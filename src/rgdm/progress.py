@@ -22,7 +22,8 @@ def bar(label: str, total: int) -> Iterator[Watch]:
     """A progress bar with the time left, as a function ``(done, total)``."""
     with tqdm(total=total, desc=f"{label:>12}", file=sys.stderr, leave=True, disable=quiet()) as line:
 
-        def show(done: int, _: int) -> None:
+        def show(done: int, total: int) -> None:
+            line.total = total
             line.update(done - line.n)
 
         yield show

@@ -369,3 +369,13 @@ class Start(TrigonometricFlow):
     def __call__(self, estimate, process, z, draw=None):
         self.seen = z
         return super().__call__(estimate, process, z, draw)
+
+
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+def test_a_value_just_outside_the_table_is_unlikely_but_not_impossible(boundary):
+    base = TranslationField(1, boundary).double()
+    base.fit(torch.randn(9, 1, 4, 4).clamp(max=1.0))  # few data, the last cells are flat
+    x = torch.zeros(2, 1, 4, 4)
+    x[1, 0, 0, 0] = 1.01
+    inside, outside = base.log_prob(x)
+    assert float(inside) - 60 < float(outside) < float(inside)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from rgdm.evaluate.jackknife import jackknife
 from rgdm.evaluate.verification import Figures, estimate, plain
-from rgdm.model.cascade import Cascade
+from rgdm.model.cascade import Cascade, Watch
 
 WINDOW, TOGETHER = 2**12, 2**14
 """Sites of a window, and of all of them: the probability flow is dear."""
@@ -16,13 +16,18 @@ PROBES, TOLERANCE = 1, 1e-3
 """Of the probability flow: what one random sign says of a divergence is in the error over samples."""
 
 
-def bits_per_dof(model: Cascade, truth: Float[Tensor, "B C *F"], levels: int) -> Figures:
+def bits_per_dof(model: Cascade, truth: Float[Tensor, "B C *F"], levels: int, watch: Watch | None = None) -> Figures:
     """``-log2 p(detail | coarse)`` of each level per degree of freedom, and what of that the networks have saved.
 
     On one window each of evenly chosen samples; errors are jackknife errors over these.
     """
     x = windows(truth, model.step.factor**levels, periodic=model.boundary == "periodic").to(model.mean.device)
-    found = torch.stack(model.log_prob(x, levels, probes=PROBES, tolerance=TOLERANCE).bits, 1)
+    rows = []
+    for window in x.split(1):
+        rows.append(torch.stack(model.log_prob(window, levels, probes=PROBES, tolerance=TOLERANCE).bits, 1))
+        if watch:
+            watch(len(rows), len(x))
+    found = torch.cat(rows)
     closed = torch.stack(model.log_prob(x, levels, networks=False).bits, 1)
     return plain(
         {

@@ -69,7 +69,7 @@ class TranslationField(nn.Module):
 
     @torch.no_grad()
     def log_prob(self, x: Float[Tensor, "B C *L"]) -> Float[Tensor, " B"]:
-        """log p of each field in nats, exact: that of g, and the slope of the map from g to x."""
+        """log p of each field in nats: that of g, and the slope of the map from g to x."""
         lattice, basis = tuple(x.shape[2:]), Fourier()
         g, slope = self._inverse(x.double())
         wide = self.noise_lattice(lattice)
@@ -103,7 +103,11 @@ class TranslationField(nn.Module):
         return covariance[tuple(shifts)].reshape(size, size)
 
     def _inverse(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """g with ``F^-1(Phi(g)) = x``, and dx/dg there; beyond the table both go on as straight lines."""
+        """g with ``F^-1(Phi(g)) = x``, and dx/dg there.
+
+        Beyond the table F goes on as that of a normal law of the table's width, whatever the slope of its last cell,
+        which few data make nearly flat: a value just outside is then unlikely, not impossible.
+        """
         scores, g, slope = _normal_scores().to(x), torch.empty_like(x), torch.empty_like(x)
         least = 1e-6 * (self.marginal[:, -1:] - self.marginal[:, :1]).double().clamp(min=1e-12)
         rise = torch.arange(QUANTILES, device=x.device) * least / QUANTILES  # values that are often met make F flat
@@ -112,6 +116,10 @@ class TranslationField(nn.Module):
             cell = (torch.searchsorted(table, value) - 1).clamp(0, len(table) - 2)
             slope[:, channel] = (table[cell + 1] - table[cell]) / (scores[cell + 1] - scores[cell])
             g[:, channel] = scores[cell] + (value - table[cell]) / slope[:, channel]
+            width = (table[-1] - table[0]) / (scores[-1] - scores[0])
+            beyond = value - value.clamp(table[0], table[-1])
+            g[:, channel] = torch.where(beyond == 0, g[:, channel], scores[-1] * beyond.sign() + beyond / width)
+            slope[:, channel] = torch.where(beyond == 0, slope[:, channel], width)
         return g, slope
 
     def _map(self, g: Tensor) -> Tensor:
