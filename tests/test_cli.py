@@ -128,11 +128,12 @@ def test_refining_fewer_levels_than_the_model_has(terrain, tmp_path):
     assert np.load(tmp_path / "fine.npy").shape[-2:] == (16, 24)
 
 
-def test_evaluating_prints_six_lines_and_the_report_shows_them(terrain, tmp_path, capsys):
+def test_evaluating_prints_seven_lines_and_the_report_shows_them(terrain, tmp_path, capsys):
     ok("evaluate", terrain / "model", terrain / "heights.nc", "--members", 4, "--out", tmp_path / "evaluation")
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 6
-    for word, line in zip(("Coarse field", "CRPS", "Spread", "Power", "Kurtosis", "Bits"), lines, strict=True):
+    for word, line in zip(
+        ("Coarse field", "CRPS", "Spread", "Power", "Kurtosis", "Bits per", "Bits that"), lines, strict=True
+    ):
         assert word in line and "nan" not in line and line.rstrip().endswith(")")
     scores = json.loads((tmp_path / "evaluation" / "scores.json").read_text())
     assert f"{scores['crps_over_bicubic']['value']:.3f}" in lines[1]

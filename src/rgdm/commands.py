@@ -125,9 +125,8 @@ def sample(options: config.Sample) -> xr.DataArray:
     """Generate fields and write them."""
     check_output(options.out, options.overwrite)
     model = open_model(options.model, options.device)
-    if options.count < 1:
-        raise ValueError(f"count is {options.count}; at least one sample is needed")
     check_size(model, options.lattice, options.count)
+    model.check_sample(options.lattice, options.count)
     with bar("sampling", options.count) as show:
         values = model.sample(options.lattice, options.count, options.seed, options.evaluations, watch=show)
     attrs = model.metadata.get("attrs", {}) | provenance(options)
@@ -194,7 +193,7 @@ def verify(
     }
     scores = judge(truth, ensemble, coarse, model.step, levels, model.boundary, baseline)
     if options.likelihood:
-        with bar("likelihood", 1) as show:
+        with bar("likelihood", levels) as show:
             scores |= bits_per_dof(model, truth, levels, show)
     if out is not None:
         zoom = model.flow(ensemble[0, :1], levels)[::-1]
@@ -308,7 +307,11 @@ def summary(scores: dict[str, Any]) -> list[str]:
         f"Power over that of the truth, finest octave first: {figure('octave_ratio')} (1)",
         f"Kurtosis of detail over that of the truth, finest level first: {figure('detail_kurtosis_ratio')} (1)",
         *(
-            [f"Bits per degree of freedom of the true detail, finest level first: {figure('bits')} (small)"]
+            [
+                f"Bits per degree of freedom of the true detail, finest level first: {figure('bits')} "
+                "(small; white noise as large as the field has 2.05)",
+                f"Bits that the networks save of those of the closed-form part: {figure('bits_gain')} (above 0)",
+            ]
             if "bits" in scores
             else []
         ),

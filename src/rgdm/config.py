@@ -24,7 +24,7 @@ class Train:
     levels: int = 3
     """How often the field is coarse-grained by the factor."""
     minutes: float | None = None
-    """Train for this long (default: 5, unless --steps is given)."""
+    """Train for this long (default: 5, unless --steps is given); measuring and calibrating come on top, seconds."""
     steps: int | None = None
     """Train for this many steps instead; bitwise reproducible."""
     dimension: Literal[1, 2, 3] = 2
@@ -50,7 +50,8 @@ class Train:
     objective: Literal["velocity", "noise", "data"] = "velocity"
     """In which quantity the squared error is taken."""
     lift: Literal["diffusion", "flow"] = "diffusion"
-    """Diffusion, or an invertible flow: its samples and likelihoods cost one pass, its fields are less good."""
+    """Diffusion, or an invertible flow: its samples and likelihoods cost one pass, its fields are less good.
+    (--evaluations and --objective then have no effect.)"""
     learning_rate: float = 2e-3
     """Peak learning rate."""
     seed: int = 0
@@ -140,7 +141,7 @@ class Evaluate:
     evaluations: int | None = None
     """Network evaluations a level (default: the model's own)."""
     likelihood: bool = True
-    """Also the bits per degree of freedom of the truth (a minute or more on large fields)."""
+    """Also the bits per degree of freedom of windows of the truth (a few seconds a level)."""
     device: str = "auto"
     """auto, cpu or cuda."""
     fill: bool = False
@@ -170,15 +171,15 @@ class Demo:
     out: Path | None = None
     """The folder of the run (default: rgdm-demo-terrain or rgdm-demo-phi4)."""
     minutes: float = 3.5
-    """Time for the training."""
+    """Time for the training; all the rest takes about one more."""
     steps: int | None = None
     """Train for this many steps instead."""
     size: int | None = None
     """Sites along each axis of the generated field (default: 1024 terrain, 256 phi4)."""
     members: int = 8
     """Size of the ensembles."""
-    likelihood: bool = False
-    """Also the bits per degree of freedom of the truth (a minute or more)."""
+    likelihood: bool = True
+    """Also the bits per degree of freedom of windows of the truth (a few seconds)."""
     seed: int = 0
     """Seed of everything."""
     device: str = "auto"

@@ -169,6 +169,26 @@ def test_an_impossible_spectrum_is_refused(given, words):
         lift_of(BlockSpin(2), (8, 8), 1, given)
 
 
+class Uneven(BlockSpin):
+    """Its first pair of sites changes places: orthonormal, but another operator there than elsewhere."""
+
+    def analyze_axis(self, x):
+        return super().analyze_axis(torch.cat([x[..., :2] * torch.tensor([1.0, -1.0]), x[..., 2:]], -1))
+
+
+def test_an_operator_that_mixes_modes_has_no_lift_of_a_spectrum():
+    with pytest.raises(ValueError, match="Uneven does not commute with translations by 2 sites"):
+        FourierLift(Uneven(2), spectrum, (8,))
+
+
+def test_the_lift_by_fft_keeps_the_dtype_knows_its_lattice_and_moves_like_a_module():
+    lift = FourierLift(BlockSpin(2), spectrum, (8,))
+    assert lift.sample(torch.randn(1, 1, 4).float(), torch.randn(1, 1, 4).float()).dtype == torch.float32
+    assert set(lift.state_dict()) == {"transfer", "root"}
+    with pytest.raises(ValueError, match=r"coarse field of \(8,\) sites; this lift is that of \(4,\)"):
+        lift.sample(torch.randn(1, 1, 8), torch.randn(1, 1, 8))
+
+
 def test_a_lift_with_edges_or_a_local_amplitude_is_refused():
     for made in (
         GaussianLift(BlockSpin(2), 1, 1, "reflect"),

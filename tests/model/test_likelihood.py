@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+import xarray as xr
 
 from rgdm.model import networks
 from rgdm.model.base import TranslationField
@@ -318,8 +319,10 @@ def test_what_has_no_likelihood_is_refused_with_the_remedy():
         with pytest.raises(ValueError, match="signal is left at t = 1"):
             flow_log_prob(lambda z, t: z, process, torch.zeros(1, 1, 8))
     model = Cascade(1, 2, 1, width=2, encoder_blocks=1, decoder_blocks=1)
-    with pytest.raises(ValueError, match=r"shape \(1, 2, 8, 8\) do not suit this model; it takes \(batch, 1, n, n\)"):
+    with pytest.raises(ValueError, match="does not fit a model of 1 channel"):
         model.log_prob(torch.zeros(1, 2, 8, 8))
+    with pytest.raises(ValueError, match=r"level 0: .*at most 4096.*: pass probes=2 or more, or networks=False"):
+        model.log_prob(torch.zeros(1, 1, 128, 64))
     with pytest.raises(ValueError, match="64 of 64 values are not finite"):
         model.log_prob(torch.full((1, 1, 8, 8), math.nan))
     with pytest.raises(ValueError, match="probes is 0; at least 1"):
@@ -330,6 +333,16 @@ def test_what_has_no_likelihood_is_refused_with_the_remedy():
         TranslationField(1, "reflect").log_prob(torch.zeros(1, 1, 100, 100))
     with pytest.raises(ValueError, match="unknown lift 'spline'; known are diffusion, flow"):
         Cascade(lift="spline")
+
+
+def test_arrays_and_xarray_objects_have_the_likelihood_of_their_tensor():
+    model = Cascade(1, 1, 1, "periodic", width=2, encoder_blocks=1, decoder_blocks=1)
+    x, told = torch.randn(3, 1, 8), []
+    expected = model.log_prob(x, watch=lambda *done: told.append(done)).total.value
+    assert told == [(1, 1)] and expected.shape == (3,)
+    field = xr.DataArray(x[:, 0].numpy(), dims=("time", "x"))
+    for given in (x.numpy(), x[:, 0], field):
+        torch.testing.assert_close(model.log_prob(given).total.value, expected)
 
 
 @pytest.mark.parametrize("boundary", BOUNDARIES)

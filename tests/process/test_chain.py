@@ -182,11 +182,20 @@ def test_what_has_no_closed_form_is_refused_with_the_remedy():
             r"state of time 1 has the shape \(1, 1, 3\); the chain makes \(1, 1, 4\)",
         ),
         (lambda: Chain([NoisyMap(cube, 1.0)]).monte_carlo(torch.ones(1, 1, 8), normal, 2), "count is 2"),
+        (lambda: Chain([NoisyMap(cube, 1.0)]).monte_carlo(torch.ones(2, 1, 8), normal), "a batch of 2 fields"),
+        (lambda: chain(BlockSpin(2)).bridge(torch.ones(1, 1, 1), torch.ones(1, 1, 8), 4), "bridge back to t = 4"),
     ],
 )
 def test_an_impossible_chain_is_refused(make, words):
     with pytest.raises(ValueError, match=words):
         make()
+
+
+def test_a_map_of_another_kind_may_change_the_lattice():
+    made = Chain([NoisyMap(lambda x: x[..., ::3], 1.0), NoisyMap(BlockSpin(2), 1.0)])
+    assert [tuple(x.shape[2:]) for x in made.sample(torch.ones(1, 1, 12), normal)] == [(12,), (4,), (2,)]
+    with pytest.raises(ValueError, match=r"the lattice \(5,\)"):
+        made.sample(torch.ones(1, 1, 15), normal)
 
 
 def test_conjugate_gradients_solve_a_singular_system_where_it_can_be_met():

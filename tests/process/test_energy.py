@@ -80,6 +80,21 @@ def test_a_square_of_four_sites_in_two_dimensions():
     torch.testing.assert_close(made(y), expected, rtol=0, atol=1e-7)
 
 
+def test_a_large_batch_is_integrated_part_by_part(monkeypatch):
+    chain, seen = Chain([NoisyMap(BlockSpin(2), 0.3), NoisyMap(BlockSpin(2), 0.1)]), []
+
+    def energy(x):
+        seen.append(x.numel())
+        return x.square().flatten(1).sum(1)
+
+    y = torch.randn(5, 1, 1)
+    whole = effective_energies(energy, chain, nodes=8)[2](y)
+    monkeypatch.setattr("rgdm.process.energy.POINTS", 8**4 * 4)
+    seen.clear()
+    torch.testing.assert_close(effective_energies(energy, chain, nodes=8)[2](y), whole)
+    assert max(seen) <= 8**4 * 4
+
+
 @pytest.mark.parametrize(
     ("make", "words"),
     [

@@ -96,6 +96,12 @@ def test_an_impossible_mixture_is_refused(weight, variance):
         GaussianMixture(torch.tensor([weight]), torch.zeros(1, 1, 4), torch.full((1, 1, 4), variance))
 
 
+@pytest.mark.usefixtures("unchecked")
+def test_a_mixture_of_shapes_that_do_not_fit_is_refused():
+    with pytest.raises(ValueError, match=r"shapes \(2,\), \(1, 1, 4\) and \(1, 1, 4\)"):
+        GaussianMixture(torch.ones(2), torch.zeros(1, 1, 4), torch.ones(1, 1, 4))
+
+
 def test_each_field_of_a_batch_has_its_own_time():
     law = GaussianMixture(torch.tensor([0.3, 0.7]), torch.randn(2, 1, 4), torch.rand(2, 1, 4) + 0.1)
     process = ForwardProcess(Site(), Trigonometric())

@@ -186,6 +186,7 @@ def test_a_mode_of_exact_rg_moves_by_its_langevin_equation():
         (lambda: VariancePreserving(-1.0, 1.0), "beta_min = -1.0"),
         (lambda: Staggered(0.0, 3), "width = 0.0"),
         (lambda: Staggered(1.0, 0), "octaves = 0"),
+        (lambda: Staggered(math.nan, 3), "width = nan"),
         (lambda: NoisyStep(0.0, 2), "beta = 0.0"),
         (lambda: NoisyStep(1.0, 0), "levels = 0"),
         (lambda: NoisySteps([1.0, -1.0], [0]), "none negative"),
@@ -215,6 +216,16 @@ class Negative(Trigonometric):
     def __call__(self, t, k):
         alpha, sigma = super().__call__(t, k)
         return alpha - 0.5, sigma
+
+
+class Flat(Schedule):
+    def __call__(self, t, k):
+        return 1 - t, t
+
+
+def test_amplitudes_of_another_shape_are_refused_with_that_shape():
+    with pytest.raises(ValueError, match=r"Flat gives amplitudes of shape \(1,\) .*\(batch, 1, \*lattice\) is needed"):
+        ForwardProcess(Fourier(), Flat()).marginal(torch.rand(2), (4, 4))
 
 
 def test_a_schedule_that_brings_signal_back_is_refused_with_time_and_mode():

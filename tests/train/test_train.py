@@ -165,7 +165,9 @@ def test_axes_are_not_exchanged_if_one_is_cut_and_one_is_whole_though_their_patc
 
 
 def test_a_run_is_repeatable_to_the_bit(tmp_path, unbroken):
-    trainer(tmp_path).run()
+    made = trainer(tmp_path)
+    made.run()
+    assert made.records[-1]["step"] == STEPS
     assert same(tmp_path, unbroken)
 
 

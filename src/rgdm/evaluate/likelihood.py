@@ -22,12 +22,7 @@ def bits_per_dof(model: Cascade, truth: Float[Tensor, "B C *F"], levels: int, wa
     On one window each of evenly chosen samples; errors are jackknife errors over these.
     """
     x = windows(truth, model.step.factor**levels, periodic=model.boundary == "periodic").to(model.mean.device)
-    rows = []
-    for window in x.split(1):
-        rows.append(torch.stack(model.log_prob(window, levels, probes=PROBES, tolerance=TOLERANCE).bits, 1))
-        if watch:
-            watch(len(rows), len(x))
-    found = torch.cat(rows)
+    found = torch.stack(model.log_prob(x, levels, probes=PROBES, tolerance=TOLERANCE, watch=watch).bits, 1)
     closed = torch.stack(model.log_prob(x, levels, networks=False).bits, 1)
     return plain(
         {

@@ -14,7 +14,7 @@ from rgdm.data.layout import unwrap
 from rgdm.model import storage
 from rgdm.model.base import TranslationField
 from rgdm.model.denoiser import Objective
-from rgdm.model.likelihood import Likelihood, LogProb, signs
+from rgdm.model.likelihood import Likelihood, LogProb, TooManyDetailsError, signs
 from rgdm.model.networks import strip_height
 from rgdm.model.registry import LiftKind, make_lifts
 from rgdm.model.samplers import Sampler, TrigonometricFlow
@@ -168,28 +168,34 @@ class Cascade(nn.Module):
     @torch.no_grad()
     def log_prob(
         self,
-        x: Float[Tensor, "B C *L"],
+        x: Any,
         levels: int | None = None,
         probes: int | None = None,
         tolerance: float = 1e-5,
         seed: int = 0,
         networks: bool = True,
+        watch: Watch | None = None,
     ) -> Likelihood:
         """log p of fields in the user's units: the sum over levels, for the split is orthonormal.
 
         Args:
-            x: fields on a lattice that is divisible by ``factor^levels``.
+            x: fields on a lattice that is divisible by ``factor^levels``: a tensor, an array or an xarray object, as
+                :meth:`refine` takes them.
             levels: the density of the detail of so many levels given the coarse field; None: of the whole field.
-            probes: random signs that estimate the divergence of the networks (diffusion lifts); None computes it,
-                for at most 4096 details a field.
+            probes: random signs that estimate the divergence of the networks (diffusion lifts), with its error from
+                2 on; None computes it, for at most 4096 details a field.
             tolerance: of the probability flow.
             seed: of the signs.
             networks: False leaves them out: the likelihood of the closed-form part, to compare with.
+            watch: is told after each level.
+
+        Returns:
+            ``total``, log p of each field in the user's units; ``bits`` of each level and the base, per degree of
+            freedom of normalised fields; ``levels`` and ``base``, what they are made of.
         """
         depth = self.depth(levels)
-        if x.dim() != self.dimension + 2 or x.shape[1] != self.channels:
-            axes = ", ".join(["batch", str(self.channels), *["n"] * self.dimension])
-            raise ValueError(f"fields of shape {tuple(x.shape)} do not suit this model; it takes ({axes})")
+        x, _ = unwrap(x, self.channels, self.dimension, self.metadata.get("channels", ()))
+        x = x.to(self.mean.device)
         if not bool(x.isfinite().all()):
             raise ValueError(f"{int((~x.isfinite()).sum())} of {x.numel()} values are not finite; drop or fill them")
         if probes is not None and probes < 1:
@@ -197,11 +203,15 @@ class Cascade(nn.Module):
         check_lattice_depth(self.step, tuple(x.shape[2:]), depth)
         fine, parts = self.normalise(x.double()), []
         for level in range(depth):
-            coarse, detail = self.step.split(fine)
+            lift, (coarse, detail) = self.lift(level), self.step.split(fine)
             random = None if probes is None else signs(detail, probes, 1000 * seed + level)
-            lift = self.lift(level)
-            parts.append(lift.log_prob(fine, random, tolerance) if networks else lift.untrained_log_prob(fine))
+            try:
+                parts.append(lift.log_prob(fine, random, tolerance) if networks else lift.untrained_log_prob(fine))
+            except TooManyDetailsError as error:
+                raise ValueError(f"level {level}: {error}: pass probes=2 or more, or networks=False") from None
             fine = coarse
+            if watch:
+                watch(level + 1, depth)
         base = LogProb.exact(self.base.log_prob(fine)) if levels is None else None
         dofs = self.dofs(tuple(x.shape[2:]))
         dofs = dofs if levels is None else dofs[:depth]
@@ -237,6 +247,20 @@ class Cascade(nn.Module):
 
         The same seed gives the same fields, whatever ``count``.
         """
+        unit = self.check_sample(lattice, count)
+        noise, factor = NoiseField(seed), unit
+        coarsest = self.base.noise_lattice(tuple(n // factor for n in lattice))
+        out = torch.empty(count, self.channels, *lattice, dtype=self.dtype, device=self.mean.device)
+        for some in _together(count, lattice):
+            white = noise.members(some, self.levels, 0, self.channels, coarsest).to(out)
+            x = self._descend(self.base(white), self.levels, list(some), noise, evaluations, tempered=False)
+            out[some.start : some.stop] = self.denormalise(x)
+            if watch:
+                watch(some.stop, count)
+        return out
+
+    def check_sample(self, lattice: Lattice | int, count: int = 1) -> int:
+        """b^levels; ``ValueError`` if fields of this lattice cannot be made."""
         if isinstance(lattice, int):
             raise ValueError(f"the lattice is {lattice}; give one number for each axis, {(lattice,) * self.dimension}")
         if len(lattice) != self.dimension:
@@ -249,16 +273,7 @@ class Cascade(nn.Module):
         if any(n % unit or n < unit for n in lattice):
             near = tuple(max(unit, n - n % unit) for n in lattice)
             raise ValueError(f"the lattice {lattice} is not divisible by {unit}, as this model asks; {near} would be")
-        noise, factor = NoiseField(seed), self.step.factor**self.levels
-        coarsest = self.base.noise_lattice(tuple(n // factor for n in lattice))
-        out = torch.empty(count, self.channels, *lattice, dtype=self.dtype, device=self.mean.device)
-        for some in _together(count, lattice):
-            white = noise.members(some, self.levels, 0, self.channels, coarsest).to(out)
-            x = self._descend(self.base(white), self.levels, list(some), noise, evaluations, tempered=False)
-            out[some.start : some.stop] = self.denormalise(x)
-            if watch:
-                watch(some.stop, count)
-        return out
+        return unit
 
     def refine(
         self,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import torch
 from jaxtyping import Complex, Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from rgdm.model.gaussian import Colouring, Stencil, cut
 from rgdm.model.lift import GaussianLift
@@ -54,8 +54,16 @@ def band_density(
 
 
 def split_density(step: CoarseGraining, spectrum: Float[Tensor, "*L"]) -> Complex[Tensor, "*K n n"]:
-    """That of (coarse, detail)."""
-    step.check(tuple(spectrum.shape))
+    """That of (coarse, detail); ``ValueError`` if the operator treats some sites otherwise than others."""
+    lattice, axes = tuple(spectrum.shape), tuple(range(2, 2 + spectrum.dim()))
+    step.check(lattice)
+    probe = torch.randn(1, 1, *lattice, generator=torch.Generator().manual_seed(0), dtype=torch.float64).to(spectrum)
+    moved = torch.cat(step.split(probe.roll((step.factor,) * len(axes), axes)), 1)
+    if not torch.allclose(moved, torch.cat(step.split(probe), 1).roll((1,) * len(axes), axes), atol=1e-9):
+        raise ValueError(
+            f"{type(step).__name__} does not commute with translations by {step.factor} sites on a torus, so that its "
+            "modes mix; a known spectrum needs a periodic operator that does"
+        )
     return band_density(lambda x: torch.cat(step.split(x), 1), spectrum, step.factor)
 
 
@@ -81,25 +89,34 @@ def fit_spectrum(lift: GaussianLift, spectrum: Spectrum, lattice: Lattice) -> No
     _set_roots(lift.colouring, _residual(density, transfer))
 
 
-class FourierLift:
+class FourierLift(nn.Module):
     """The exact lift applied by FFT, ``detail = T coarse + W noise`` mode by mode, on one lattice.
 
     What :func:`fit_spectrum` gives with stencils that reach half way around, without their cost.
     """
 
+    transfer: Tensor
+    root: Tensor
+
     def __init__(self, step: CoarseGraining, spectrum: Spectrum, lattice: Lattice) -> None:
+        super().__init__()
         density = split_density(step, on_grid(spectrum, lattice))
         transfer = density[..., 1:, 0] / density[..., :1, 0]
         self.step = step
-        self.transfer = transfer.movedim(-1, 0).conj()
-        self.root = _power(_residual(density, transfer), 0.5).conj()
+        self.register_buffer("transfer", transfer.movedim(-1, 0).conj().resolve_conj())
+        self.register_buffer("root", _power(_residual(density, transfer), 0.5).conj().resolve_conj())
 
     def detail(self, coarse: Float[Tensor, "B 1 *K"], noise: Float[Tensor, "B D *K"]) -> Float[Tensor, "B D *K"]:
         """A sample of the detail made from unit noise."""
         axes = tuple(range(2, coarse.dim()))
+        if tuple(coarse.shape[2:]) != tuple(self.transfer.shape[1:]):
+            raise ValueError(
+                f"a coarse field of {tuple(coarse.shape[2:])} sites; this lift is that of "
+                f"{tuple(self.transfer.shape[1:])}"
+            )
         mean = self.transfer * torch.fft.fftn(coarse, dim=axes)
         rest = torch.einsum("...ab,zb...->za...", self.root, torch.fft.fftn(noise, dim=axes))
-        return torch.fft.ifftn(mean + rest, dim=axes).real
+        return torch.fft.ifftn(mean + rest, dim=axes).real.to(coarse)
 
     def sample(self, coarse: Float[Tensor, "B 1 *K"], noise: Float[Tensor, "B D *K"]) -> Float[Tensor, "B 1 *F"]:
         """A fine field that coarsens to ``coarse``."""

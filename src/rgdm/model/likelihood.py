@@ -23,6 +23,10 @@ EXACT = 4096
 """Most degrees of freedom of a field whose trace is computed one by one."""
 
 
+class TooManyDetailsError(ValueError):
+    """Too many degrees of freedom for a divergence that is computed."""
+
+
 class LogProb(NamedTuple):
     """log p of each field in nats, and the standard error of what was estimated in it (0 where nothing was)."""
 
@@ -100,9 +104,9 @@ def flow_log_prob(
 
     On the unit circle, ``u = z_t / hypot(alpha, sigma)``, the state moves with ``du/dt = dtheta/dt velocity`` and
     ``log p_0(u_0) = log p_1(u_1) + integral div(du/dt) dt`` (Chen et al. 2018, arXiv:1806.07366; Song et al. 2021,
-    arXiv:2011.13456, eq. 39), by an adaptive Dormand-Prince rule in sqrt(t). ``probes`` estimate the
-    divergence (Grathwohl et al. 2018, arXiv:1810.01367); then the error is that over the probes, unknown (nan) for a
-    single one.
+    arXiv:2011.13456, eq. 39), by an adaptive Dormand-Prince rule in sqrt(t). ``tolerance`` is that of every degree of
+    freedom and of log p per degree of freedom, in a step. ``probes`` estimate the divergence (Grathwohl et al. 2018,
+    arXiv:1810.01367); then the error is that over the probes, unknown (nan) for a single one.
 
     Raises:
         ValueError: if signal is left at t = 1, where the state has to be noise, or if many degrees of freedom come
@@ -114,9 +118,9 @@ def flow_log_prob(
         raise ValueError(f"the tolerance is {tolerance}; it must be positive")
     lattice, size = tuple(z.shape[2:]), z[0].numel()
     if probes is None and size > EXACT:
-        raise ValueError(
-            f"the exact divergence of {size} degrees of freedom takes as many derivatives; "
-            f"give random signs as probes above {EXACT} (rgdm.model.likelihood.signs)"
+        raise TooManyDetailsError(
+            f"the exact divergence of {size} degrees of freedom takes as many derivatives, at most {EXACT} are "
+            "allowed; estimate it with random signs as probes (rgdm.model.likelihood.signs)"
         )
     alpha, sigma = process.marginal(z.new_ones(1), lattice)
     if bool((alpha > SIGNAL * sigma).any()):
@@ -139,12 +143,13 @@ def flow_log_prob(
         t = root.square().repeat(len(u))
         alpha, sigma, *rates = process.rates(t, lattice)
         moving = alpha, sigma, *(2 * root * rate for rate in rates)
-        return _with_divergence(lambda u: slope(t, moving, u), u, probes)
+        rate, trace = _with_divergence(lambda u: slope(t, moving, u), u, probes)
+        return rate, trace / size
 
     begun = z.new_zeros(count, len(z))
     start = (z, begun)
     u, gained = odeint(both, start, 0.0, 1.0, atol=tolerance, rtol=tolerance)  # pyright: ignore[reportArgumentType]
-    gained = gained.double()
+    gained = size * gained.double()
     error = torch.zeros_like(gained[0])
     if probes is not None:
         error = gained.std(0) / count**0.5 if count > 1 else torch.full_like(error, torch.nan)

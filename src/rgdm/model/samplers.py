@@ -144,11 +144,7 @@ class Heun(EqualSteps):
         return Heun((evaluations + 1) // 2)
 
     def step(self, at: Step) -> Tensor:
-        guess = turn(at, at.now.velocity)
-        if float(at.s[0]) == 0:
-            return guess
-        there = separate(at.process, guess, at.estimate(guess, at.s), at.s)
-        return turn(at, (at.now.velocity + there.velocity) / 2)
+        return heun(at, lambda split: split.velocity)
 
 
 class TrigonometricFlow(EqualSteps):
@@ -167,6 +163,15 @@ class TrigonometricFlow(EqualSteps):
         ratio = torch.where(moved, ahead / torch.where(moved, behind, torch.ones_like(behind)), 0.0)
         ratio = ratio.clamp(max=LONGEST)
         return turn(at, velocity + ratio / 2 * (velocity - at.before.velocity))
+
+
+def heun(at: Step, slope: Callable[[Split], Tensor], noise: Tensor | float = 0.0) -> Tensor:
+    """The state at s by the mean of the slopes at both ends; at t = 0, where no noise is left, by Euler's rule."""
+    guess = turn(at, slope(at.now)) + noise
+    if float(at.s[0]) == 0:
+        return guess
+    there = separate(at.process, guess, at.estimate(guess, at.s), at.s)
+    return turn(at, (slope(at.now) + slope(there)) / 2) + noise
 
 
 def separate(process: ForwardProcess, z: Tensor, data: Tensor, t: Tensor) -> Split:

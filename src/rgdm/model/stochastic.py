@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from rgdm.model.samplers import EqualSteps, Split, Step, separate, turn
+from rgdm.model.samplers import EqualSteps, Split, Step, heun, turn
 
 
 class EulerMaruyama(EqualSteps):
@@ -57,9 +57,4 @@ class StochasticHeun(EulerMaruyama):
         return StochasticHeun((evaluations + 1) // 2, self.churn)
 
     def step(self, at: Step) -> Tensor:
-        noise = self._noise(at)
-        guess = turn(at, self._slope(at.now)) + noise
-        if float(at.s[0]) == 0:
-            return guess
-        there = separate(at.process, guess, at.estimate(guess, at.s), at.s)
-        return turn(at, (self._slope(at.now) + self._slope(there)) / 2) + noise
+        return heun(at, self._slope, self._noise(at))

@@ -132,9 +132,8 @@ def training_curve(history: Sequence[Mapping[str, Any]]) -> Figure:
         smooth = _running_median(loss)
         axes.plot(minutes, smooth, color=INK, lw=1.6, label="all levels")
         low, high = np.nanmin(smooth), np.nanquantile(loss, 0.98)
-        axes.set(
-            xlabel="minutes of training", ylabel="loss", ylim=(low - 0.15 * (high - low), high + 0.1 * (high - low))
-        )
+        height = max(high - low, 1e-3)
+        axes.set(xlabel="minutes of training", ylabel="loss", ylim=(low - 0.15 * height, high + 0.1 * height))
         axes.set_xlim(0, max(float(minutes[-1]), 1e-6))
         axes.legend(loc="upper right")
     return figure

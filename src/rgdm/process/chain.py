@@ -87,9 +87,14 @@ class Chain(nn.Module):
         return step
 
     def check(self, lattice: Lattice) -> None:
-        """Raise ``ValueError`` if a field of this lattice cannot go through all steps."""
+        """Raise ``ValueError`` if a field of this lattice cannot go through all steps.
+
+        What a map that is not of this library makes of a lattice is not known: steps after it are not looked at.
+        """
         for t in range(len(self)):
             operator = self.step(t).operator
+            if not isinstance(operator, CoarseGraining | Filter | None):
+                return
             if isinstance(operator, CoarseGraining):
                 try:
                     operator.check(lattice)
@@ -117,7 +122,7 @@ class Chain(nn.Module):
         return x
 
     def covariance(self, y: Float[Tensor, "B C *K"], t: int | None = None) -> Float[Tensor, "B C *K"]:
-        """``C_t y`` for a field on the lattice of x_t."""
+        """``C_t y`` for a field y on the lattice of x_t; C_t itself is never built."""
         self._linear(t, y.dim() - 2)
         return self._covariance(y, self._until(t))
 
@@ -140,11 +145,13 @@ class Chain(nn.Module):
         return self._covariance(x, t) + self._heat(x, t)
 
     def monte_carlo(
-        self, x: Float[Tensor, "1 C *L"], draw: Draw, count: int = 4096, t: int | None = None
+        self, x: Float[Tensor, "B C *L"], draw: Draw, count: int = 4096, t: int | None = None
     ) -> MonteCarlo:
         """Moments of x_t given x_0 = x by simulation: the only way for steps that are not linear."""
         if count < 4:
             raise ValueError(f"count is {count}; a variance with an error needs at least 4")
+        if len(x) != 1:
+            raise ValueError(f"a batch of {len(x)} fields; the moments are those of one, give x[:1] (and so on)")
         made = self.sample(x.expand(count, *x.shape[1:]), draw, t)[-1].double()
         deviation = made - made.mean(0)
         variance = deviation.square().sum(0) / (count - 1)
@@ -159,6 +166,7 @@ class Chain(nn.Module):
 
         S is the covariance ``R (C_t + beta P) R^T`` of x_{t+1}; what it does not reach is not there to explain.
         """
+        self._within(t)
         self._linear(t + 1, x_0.dim() - 2)
         mean = self.mean(x_0, t)
         ahead = self.step(t)(mean)
@@ -169,6 +177,7 @@ class Chain(nn.Module):
         self, x_next: Float[Tensor, "B C *K"], x_0: Float[Tensor, "B C *L"], t: int, draw: Draw
     ) -> Tensor:
         """A sample of ``q(x_t | x_{t+1}, x_0)``: a free run, moved to where it meets x_{t+1} (Matheron's rule)."""
+        self._within(t)
         self._linear(t + 1, x_0.dim() - 2)
         *_, x, ahead = self.sample(x_0, draw, t + 1)
         _check_shape(x_next, ahead, t + 1)
@@ -203,6 +212,10 @@ class Chain(nn.Module):
         if not 0 <= t <= len(self):
             raise ValueError(f"t = {t}; the chain has the times 0 to {len(self)}")
         return t
+
+    def _within(self, t: int) -> None:
+        if not 0 <= t < len(self):
+            raise ValueError(f"a bridge back to t = {t}; this chain has those to 0 to {len(self) - 1}")
 
     def _linear(self, t: int | None, dimension: int) -> None:
         for i in range(self._until(t)):

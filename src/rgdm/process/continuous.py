@@ -118,6 +118,10 @@ class ScaleFlow(nn.Module):
 
     def _time(self, lam: Tensor) -> Tensor:
         time = lam / self.span
+        if not bool(((time >= 0) & (time < 1 + 1e-6)).all()):
+            raise ValueError(
+                f"lambda runs from {float(lam.min()):.6g} to {float(lam.max()):.6g}; this flow has 0 to {self.span:.6g}"
+            )
         return torch.where((time > 1) & (time < 1 + 1e-6), torch.ones_like(time), time)
 
     def _size(self, lam: Tensor, axes: int) -> Tensor:

@@ -46,6 +46,9 @@ class EffectiveEnergy:
                 f"{self.nodes} nodes for each of {noises + details} degrees of freedom are too many; "
                 "take fewer nodes or a smaller lattice"
             )
+        together = max(1, POINTS // (self.nodes ** (noises + details) * (sites + details)))
+        if len(y) > together:
+            return torch.cat([self(part) for part in y.split(together)])
         eta, weight_eta = _product(*_hermite(self.nodes), noises, y)
         d, weight_d = _product(*_equal(self.nodes, self.reach), details, y)
         shifted = y[:, None] - self.step.beta**0.5 * eta.reshape(1, -1, *y.shape[1:]) if noises else y[:, None]
@@ -54,7 +57,7 @@ class EffectiveEnergy:
         if operator:
             detail = d.reshape(1, -1, y.shape[1] * operator.bands(y.dim() - 2), *y.shape[2:])
             fine = operator.merge(coarse, detail.expand(len(coarse) // len(weight_d), *detail.shape[1:]).flatten(0, 1))
-        energy = torch.cat([self.energy(part) for part in fine.split(max(1, POINTS // fine[0].numel()))])
+        energy = self.energy(fine)
         log_weight = (weight_eta.log()[:, None] + weight_d.log()).flatten()
         return -(log_weight - energy.reshape(len(y), -1)).logsumexp(1)
 

@@ -24,7 +24,7 @@ class ForwardProcess(nn.Module):
         super().__init__()
         self.basis = basis
         self.schedule = schedule
-        self._wavenumbers: dict[Lattice, Tensor] = {}
+        self._wavenumbers: dict[tuple[Lattice, torch.dtype, torch.device], Tensor] = {}
 
     def marginal(self, t: Float[Tensor, " B"], lattice: Lattice) -> tuple[Tensor, Tensor]:
         """(alpha, sigma) of ``q(z_t | z_0)``, each ``(B, 1, *lattice)``, in the dtype of ``t``."""
@@ -39,11 +39,12 @@ class ForwardProcess(nn.Module):
     def _wavenumber(self, t: Tensor, lattice: Lattice) -> Tensor:
         if not bool(((t >= 0) & (t <= 1)).all()):
             raise ValueError(f"t runs from {float(t.min())} to {float(t.max())}; it must stay within [0, 1]")
-        if lattice not in self._wavenumbers:
+        key = lattice, t.dtype, t.device
+        if key not in self._wavenumbers:
             k = self.basis.wavenumber(lattice)
             check_order(self.schedule, k, times=33 if k.numel() <= CHECKED else 9)
-            self._wavenumbers[lattice] = k
-        return self._wavenumbers[lattice].to(t)
+            self._wavenumbers[key] = k.to(t)
+        return self._wavenumbers[key]
 
     def perturb(
         self, z: Float[Tensor, "B C *L"], t: Float[Tensor, " B"], noise: Float[Tensor, "B C *L"]

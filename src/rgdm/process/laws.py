@@ -22,6 +22,11 @@ class GaussianMixture:
     def __init__(
         self, weight: Float[Tensor, " K"], mean: Float[Tensor, "K C *L"], variance: Float[Tensor, "K C *L"]
     ) -> None:
+        if mean.shape != variance.shape or len(weight) != len(mean):
+            raise ValueError(
+                f"weights, means and variances of shapes {tuple(weight.shape)}, {tuple(mean.shape)} and "
+                f"{tuple(variance.shape)}; (K,), (K, C, *lattice) and again (K, C, *lattice) are needed"
+            )
         if not bool((weight > 0).all()) or not bool((variance >= 0).all()):
             raise ValueError(
                 f"smallest weight {float(weight.min())}, smallest variance {float(variance.min())}; "

@@ -27,7 +27,13 @@ def check_order(schedule: Schedule, k: Float[Tensor, "*L"], times: int = 33) -> 
     before: tuple[Tensor, Tensor] | None = None
     for i in range(times):  # one after the other, for lattices may be large
         t = torch.full((1,), i / (times - 1), dtype=torch.float64)
-        alpha, sigma = (a.flatten() for a in schedule(t, k.double()))
+        made = schedule(t, k.double())
+        if any(tuple(a.shape) != (1, 1, *k.shape) for a in made):
+            raise ValueError(
+                f"{type(schedule).__name__} gives amplitudes of shape {tuple(made[0].shape)} and "
+                f"{tuple(made[1].shape)} for one time and k of shape {tuple(k.shape)}; (batch, 1, *lattice) is needed"
+            )
+        alpha, sigma = (a.flatten() for a in made)
         if not bool((alpha >= 0).all() and (sigma >= 0).all() and (alpha + sigma).isfinite().all()):
             raise ValueError(
                 f"{type(schedule).__name__} has amplitudes that are negative or not finite; both must be 0 or more"
@@ -79,7 +85,7 @@ class Staggered(Schedule):
     """
 
     def __init__(self, width: float, octaves: float) -> None:
-        if width <= 0 or octaves < 1:
+        if not width > 0 or not 1 <= octaves < math.inf:
             raise ValueError(f"width = {width}, octaves = {octaves}; width > 0 and octaves >= 1 are needed")
         self.width, self.octaves = width, octaves
 

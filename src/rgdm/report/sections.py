@@ -6,7 +6,7 @@ from typing import Any
 from rgdm import plots
 from rgdm.evaluate import Evaluation
 from rgdm.report.page import figure, section, text
-from rgdm.report.sources import Material, Samples
+from rgdm.report.sources import Material, Samples, find
 from rgdm.report.table import figures_table, number, tiles
 
 
@@ -21,7 +21,7 @@ def sections(material: Material) -> list[str]:
     if material.evaluation is not None:
         found.append(section("All figures", figures_table(material.evaluation.scores, str(attrs.get("units", "")))))
     if material.history:
-        found.append(_training(material.history))
+        found.append(_training(material))
     return [*found, _provenance(material)]
 
 
@@ -99,12 +99,16 @@ def _generated(samples: Samples, attrs: dict[str, Any]) -> str:
     return _figure(made, "A field made by the model", caption.strip() + _axes_note(dimension))
 
 
-def _training(history: list[dict[str, Any]]) -> str:
-    last = history[-1]
+def _training(material: Material) -> str:
+    history, last = material.history, material.history[-1]
     caption = (
         f"{last.get('step', len(history)):,} steps in {last['seconds'] / 60:.1f} minutes. Dots are single records, "
     )
-    caption += "lines are running medians, of all levels and of each; level 0 adds the finest detail."
+    caption += "lines are running medians, of all levels and of each; level 0 adds the finest detail. "
+    if find(material.config, "lift") == "flow":
+        caption += "The loss is that of log density, in nats per degree of freedom; the closed-form part alone has 0."
+    else:
+        caption += "The closed-form part alone has a loss of 1."
     made = _figure(plots.training_curve(history), "Training", caption)
     return section("Training", f'<div class="pair"><div>{made}</div></div>')
 

@@ -39,7 +39,7 @@ class Material:
     def attrs(self) -> dict[str, Any]:
         """What is known of the field: name, units, axes, crop, look; the evaluation speaks last, so it decides."""
         notes = (self.config or {}).get("metadata") or {}
-        known = {**notes.get("attrs", {}), "axes": notes.get("axes"), "crop": _find(self.config or {}, "crop")}
+        known = {**notes.get("attrs", {}), "axes": notes.get("axes"), "crop": find(self.config or {}, "crop")}
         known["name"] = next(iter(notes.get("channels") or []), None)
         for each in (*(s.attrs for s in self.samples), self.evaluation.attrs if self.evaluation else {}):
             known.update(each)
@@ -151,10 +151,10 @@ def _json(path: Path) -> dict[str, Any]:
     return content if isinstance(content, dict) else {"config": content}
 
 
-def _find(config: Any, key: str) -> Any:
+def find(config: Any, key: str) -> Any:
     """The first value of ``key`` anywhere in nested configuration."""
     if not isinstance(config, dict):
         return None
     if key in config:
         return config[key]
-    return next((found for value in config.values() if (found := _find(value, key)) is not None), None)
+    return next((found for value in config.values() if (found := find(value, key)) is not None), None)

@@ -134,6 +134,8 @@ class Trainer:
                     self.save()
                     saved = time.monotonic()
                 stop = self._agreed(float(interrupted())) > 0
+            if not stop:
+                self._summarise()
             self.save()
         if stop:
             raise KeyboardInterrupt(f"step {self.step} is saved in {self.folder}")
@@ -181,6 +183,11 @@ class Trainer:
     def _record(self, level: int, loss: float, every: int = 50) -> None:
         self.recent.append((level, loss))
         if self.step % every == 0:
+            self._summarise()
+
+    def _summarise(self) -> None:
+        """A record of the steps since the last one."""
+        if self.recent:
             levels = {str(k): [v for q, v in self.recent if q == k] for k in range(self.model.levels)}
             means = {k: sum(v) / len(v) for k, v in levels.items() if v}
             total = sum(v for _, v in self.recent) / len(self.recent)
