@@ -74,10 +74,12 @@ def peer(make: Callable[[int], Sampler], schedule: Callable[[int, Tensor], Sched
     return Peer(error, lambda steps: make(steps).evaluations)
 
 
-def edm_peer(factor: float) -> Peer:
+def edm_peer(factor: float | None = None, largest: float = 80.0) -> Peer:
+    """From sigma_max = ``factor`` largest deviations, or ``largest``, which is that of the paper for unit variance."""
+
     def error(steps: int, side: int) -> float:
         _, s = thinned(side)
-        return worst(edm(s, steps, factor * float(s.max().sqrt())), s)
+        return worst(edm(s, steps, largest if factor is None else factor * float(s.max().sqrt())), s)
 
     return Peer(error, lambda steps: 2 * steps - 1)
 
@@ -110,6 +112,8 @@ def peers() -> dict[str, dict[str, Peer]]:
     flow = TrigonometricFlow
     return {
         "EDM, Heun": {f"sigma_max {f} x the largest deviation": edm_peer(f) for f in (5, 7, 10, 20, 40)},
+        "EDM, Heun, sigma_max = 80 as published": {"": edm_peer()},
+        "EDM, Heun, sigma_max = 40 x the largest deviation, far enough for any data": {"": edm_peer(40)},
         "DDPM, linear beta, ancestral": {"": peer(Ancestral, linear)},
         "DDPM, linear beta, DDIM": {"": peer(Ddim, linear)},
         "trigonometric, Heun": {"": peer(Heun, trigonometric)},
