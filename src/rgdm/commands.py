@@ -193,8 +193,11 @@ def verify(
     }
     scores = judge(truth, ensemble, coarse, model.step, levels, model.boundary, baseline)
     if options.likelihood:
-        with bar("likelihood", levels) as show:
-            scores |= bits_per_dof(model, truth, levels, show)
+        try:
+            with bar("likelihood", levels) as show:
+                scores |= bits_per_dof(model, truth, levels, show)
+        except ValueError as error:
+            print(f"rgdm: note: no bits per degree of freedom: {error}", file=sys.stderr)
     if out is not None:
         zoom = model.flow(ensemble[0, :1], levels)[::-1]
         notes = {str(key): str(value) for key, value in attrs.items()} | provenance(options)

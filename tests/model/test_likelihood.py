@@ -1,12 +1,13 @@
 """Likelihoods against exact densities: of the flow, of lifts, of the base field, of whole cascades."""
 
 import math
+from typing import get_args
 
 import pytest
 import torch
 import xarray as xr
 
-from rgdm.model import networks
+from rgdm.model import gaussian, networks
 from rgdm.model.base import TranslationField
 from rgdm.model.cascade import Cascade
 from rgdm.model.diffusion import DiffusionLift
@@ -30,6 +31,7 @@ from rgdm.process.schedule import (
 )
 from rgdm.scale.basis import Fourier, Pyramid, Site
 from rgdm.scale.operators import BlockSpin
+from rgdm.scale.registry import Operator
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -112,10 +114,20 @@ def test_the_inverse_of_a_colouring_is_its_inverse_with_its_determinant(boundary
     assert volume == pytest.approx(jacobian(colouring.colour, z[:1]), rel=1e-8, abs=1e-8) and error == 0
 
 
-def test_a_large_determinant_between_edges_is_estimated_within_its_error():
+@pytest.mark.parametrize(("lattice", "bands", "radius"), [((7,), 2, 2), ((3, 9), 1, 2), ((4, 5, 2), 2, 1)])
+def test_the_matrix_of_a_colouring_is_its_answer_to_each_impulse(lattice, bands, radius):
+    colouring = Colouring(bands, len(lattice), radius, "reflect")
+    colouring.colour.kernel.normal_()
+    size = bands * math.prod(lattice)
+    expected = colouring.colour(torch.eye(size).reshape(size, bands, *lattice)).reshape(size, size).T
+    torch.testing.assert_close(colouring._matrix(lattice), expected)
+
+
+def test_a_large_determinant_between_edges_is_estimated_within_its_error(monkeypatch):
+    monkeypatch.setattr(gaussian, "DENSE", 1000)
     colouring = Colouring(2, 2, 2, "reflect")
     colouring.colour.kernel += 0.02 * torch.randn_like(colouring.colour.kernel)
-    z = torch.randn(1, 2, 36, 36)
+    z = torch.randn(1, 2, 24, 24)
     found, volume, error = colouring.invert(colouring.colour(z))
     eye = torch.eye(z.numel()).reshape(-1, *z.shape[1:])
     exact = float(torch.linalg.slogdet(colouring.colour(eye).flatten(1)).logabsdet)
@@ -123,10 +135,16 @@ def test_a_large_determinant_between_edges_is_estimated_within_its_error():
     assert error > 0 and abs(volume - exact) < 4 * error
 
 
-def test_a_colouring_that_cannot_be_inverted_says_so():
+def test_a_colouring_that_cannot_be_inverted_says_so(monkeypatch):
     colouring = Colouring(1, 1, 1, "reflect")
     colouring.colour.kernel.copy_(torch.tensor([[[0.5, 1.0, 0.5]]]))
-    with pytest.raises(ValueError, match="could not be inverted"):
+    colouring.colour.kernel[0, 0, 1] = 0.98  # a mode between edges, cos(pi n / 2N), has 0.98 + cos of it
+    monkeypatch.setattr(gaussian, "DENSE", 10)
+    with pytest.raises(ValueError, match=r"could not be inverted.*at most 10 details"):
+        colouring.invert(torch.randn(1, 1, 64))
+    monkeypatch.undo()
+    colouring.colour.kernel.copy_(torch.tensor([[[1.0, 0.0, -1.0]]]))
+    with pytest.raises(ValueError, match="so it has no inverse"):
         colouring.invert(torch.randn(1, 1, 64))
 
 
@@ -250,7 +268,7 @@ def gaussian_cascade(step_name):
         lift.amplitude.gamma.fill_(0)
         lift.tail.fill_(0)
         lift.limit.fill_(torch.inf)
-        lift.temperature.fill_(1.1)
+        lift.temperature.fill_(0.9)
     model.base.marginal.copy_(torch.linspace(-3.5, 3.5, 257)[None])
     return model
 
@@ -321,18 +339,54 @@ def test_what_has_no_likelihood_is_refused_with_the_remedy():
     model = Cascade(1, 2, 1, width=2, encoder_blocks=1, decoder_blocks=1)
     with pytest.raises(ValueError, match="does not fit a model of 1 channel"):
         model.log_prob(torch.zeros(1, 2, 8, 8))
-    with pytest.raises(ValueError, match=r"level 0: .*at most 4096.*: pass probes=2 or more, or networks=False"):
+    with pytest.raises(ValueError, match=r"level 0: .*above 1024 .*; pass probes=2 or more, or networks=False"):
         model.log_prob(torch.zeros(1, 1, 128, 64))
     with pytest.raises(ValueError, match="64 of 64 values are not finite"):
         model.log_prob(torch.full((1, 1, 8, 8), math.nan))
     with pytest.raises(ValueError, match="probes is 0; at least 1"):
         model.log_prob(torch.zeros(1, 1, 8, 8), probes=0)
-    with pytest.raises(ValueError, match=r"the tolerance is 0\.0"):
-        flow_log_prob(lambda z, t: z, PLAIN, torch.zeros(1, 1, 5), tolerance=0.0)
+    for tolerance in (0.0, 1e-8, math.nan):
+        with pytest.raises(ValueError, match=r"the tolerance is .*at least 1e-06.*double"):
+            flow_log_prob(lambda z, t: z, PLAIN, torch.zeros(1, 1, 5).float(), tolerance=tolerance)
     with pytest.raises(ValueError, match="cut the field into pieces with at most 4096"):
         TranslationField(1, "reflect").log_prob(torch.zeros(1, 1, 100, 100))
     with pytest.raises(ValueError, match="unknown lift 'spline'; known are diffusion, flow"):
         Cascade(lift="spline")
+
+
+OPERATORS = get_args(Operator)
+
+
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+@pytest.mark.parametrize("operator", OPERATORS)
+def test_fields_of_every_operator_have_a_likelihood_of_their_own_law(operator, boundary):
+    fields = smooth(128, 16)
+    model = Cascade(1, 2, 1, boundary, operator, width=2, encoder_blocks=1, decoder_blocks=1)
+    model.fit(fields[:120])
+    own, white = (model.log_prob(x, networks=False).bits[0].mean() for x in (fields[120:], torch.randn(8, 1, 16, 16)))
+    assert float(own) < float(white) - 1  # of noise as large as the field the detail is far too rough
+    volume = model.lift(0).gaussian.colouring.invert(torch.zeros(1, 3, 8, 8))[2]
+    assert volume == 0.0
+
+
+def smooth(count, side):
+    k = torch.fft.fftfreq(side)
+    power = 1 / (k[:, None].square() + k.square() + 1e-3) ** 1.2
+    x = torch.fft.ifft2(power.sqrt() * torch.fft.fft2(torch.randn(count, 1, side, side))).real
+    return x / x.std()
+
+
+def test_the_density_of_a_whole_field_is_at_the_temperatures_that_fields_from_nothing_have():
+    model = Cascade(1, 2, 1, width=2, encoder_blocks=1, decoder_blocks=1)
+    fields = smooth(64, 8)
+    model.fit(fields)
+    fields = fields[:4]
+    cold = [model.log_prob(fields, levels, probes=2, tolerance=1e-3).levels[0].value for levels in (None, 1)]
+    torch.testing.assert_close(*cold)
+    model.lift(0).temperature.fill_(1.5)
+    hot = [model.log_prob(fields, levels, probes=2, tolerance=1e-3).levels[0].value for levels in (None, 1)]
+    torch.testing.assert_close(hot[0], cold[0])
+    assert float((hot[1] - cold[1]).abs().min()) > 1
 
 
 def test_arrays_and_xarray_objects_have_the_likelihood_of_their_tensor():

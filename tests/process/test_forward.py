@@ -132,3 +132,9 @@ def test_a_time_outside_the_unit_interval_is_refused(t):
 def test_the_amplitudes_follow_the_dtype_of_the_time():
     for amplitude in PROCESSES["Staggered(1)"].marginal(torch.tensor([0.5], dtype=torch.float32), LATTICE):
         assert amplitude.dtype == torch.float32
+
+
+def test_a_bridge_that_leads_forward_is_refused():
+    process, x = ForwardProcess(Site(), Trigonometric()), torch.zeros(1, 1, 4)
+    with pytest.raises(ValueError, match=r"it leads back, to s <= t"):
+        process.bridge(x, x, torch.tensor([0.2]), torch.tensor([0.8]))

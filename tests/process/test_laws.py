@@ -1,5 +1,7 @@
 """Mixtures of Gaussians against dense algebra, simulation and automatic differentiation."""
 
+import math
+
 import pytest
 import torch
 
@@ -94,6 +96,14 @@ def test_a_gaussian_field_is_a_mixture_of_one():
 def test_an_impossible_mixture_is_refused(weight, variance):
     with pytest.raises(ValueError, match="weights must be positive, variances not negative"):
         GaussianMixture(torch.tensor([weight]), torch.zeros(1, 1, 4), torch.full((1, 1, 4), variance))
+
+
+def test_a_law_without_density_or_of_no_numbers_is_refused():
+    point = GaussianMixture(torch.ones(1), torch.zeros(1, 1, 4), torch.zeros(1, 1, 4))
+    with pytest.raises(ValueError, match="variance 0"):
+        point.log_prob(torch.zeros(1, 1, 4))
+    with pytest.raises(ValueError, match="not finite"):
+        GaussianMixture(torch.ones(1), torch.full((1, 1, 4), math.nan), torch.ones(1, 1, 4))
 
 
 @pytest.mark.usefixtures("unchecked")

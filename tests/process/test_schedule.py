@@ -7,6 +7,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rgdm.model.fitted import FittedFlow
+from rgdm.model.samplers import Ddim, Heun, TrigonometricFlow
 from rgdm.process.forward import ForwardProcess
 from rgdm.process.schedule import (
     ExactRG,
@@ -19,7 +21,8 @@ from rgdm.process.schedule import (
     Trigonometric,
     VariancePreserving,
 )
-from rgdm.scale.basis import Fourier, Site
+from rgdm.scale.basis import Fourier, Pyramid, Site
+from rgdm.scale.operators import BlockSpin
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -88,6 +91,25 @@ def test_the_trigonometric_angle_runs_at_constant_speed():
     t = torch.linspace(0, 1, 7)
     alpha, sigma = Trigonometric()(t, torch.ones(1))
     torch.testing.assert_close(torch.atan2(sigma, alpha).flatten(), math.pi / 2 * t)
+
+
+@pytest.mark.parametrize("name", ["trigonometric", "narrow", "blur"])
+def test_the_rates_at_the_end_are_the_slopes_just_before_it(name):
+    schedule = {"trigonometric": Trigonometric(), "narrow": Staggered(1.0, 3), "blur": HeatDissipation(2.0)}[name]
+    process, h = ForwardProcess(Fourier(), schedule), 1e-6
+    end, before = (process.marginal(torch.tensor([1 - step]), (16,)) for step in (0.0, h))
+    *_, alpha_rate, sigma_rate = process.rates(torch.ones(1), (16,))
+    torch.testing.assert_close(alpha_rate, (end[0] - before[0]) / h, rtol=0, atol=1e-4)
+    torch.testing.assert_close(sigma_rate, (end[1] - before[1]) / h, rtol=0, atol=1e-4)
+
+
+def test_steps_without_noise_have_finite_rates_and_samples():
+    process = ForwardProcess(Pyramid(BlockSpin(2), 1), NoisySteps([0.0, 1.0], [1]))
+    assert all(bool(a.isfinite().all()) for a in process.rates(torch.tensor([0.2]), (8,)))
+    process = ForwardProcess(Pyramid(BlockSpin(2), 2), NoisySteps([0.0, 1.0], [0, 1]))
+    for sampler in (Ddim(4), Heun(4), TrigonometricFlow(4), FittedFlow(4)):
+        made = sampler(lambda z, t: torch.zeros_like(z), process, process.start(torch.randn(2, 1, 8)))
+        assert bool(made.isfinite().all())
 
 
 @pytest.mark.parametrize("schedule", [Trigonometric(), Staggered(0.1, 4), Staggered(2.0, 4)], ids=["trig", "0.1", "2"])
@@ -187,6 +209,7 @@ def test_a_mode_of_exact_rg_moves_by_its_langevin_equation():
         (lambda: Staggered(0.0, 3), "width = 0.0"),
         (lambda: Staggered(1.0, 0), "octaves = 0"),
         (lambda: Staggered(math.nan, 3), "width = nan"),
+        (lambda: Staggered(math.inf, 3), "width = inf"),
         (lambda: NoisyStep(0.0, 2), "beta = 0.0"),
         (lambda: NoisyStep(1.0, 0), "levels = 0"),
         (lambda: NoisySteps([1.0, -1.0], [0]), "none negative"),

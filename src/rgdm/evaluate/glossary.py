@@ -83,7 +83,7 @@ GLOSSARY: dict[str, Term] = {
     ),
     "bits_gain": Term(
         "Bits saved by the networks",
-        "What they take off the bits of the closed-form part (linear prediction, local amplitude, tails).",
+        "What they take off the bits of the closed-form part (linear prediction, amplitude, tails, correlations).",
         "above 0",
     ),
     "quantiles": Term(

@@ -20,6 +20,9 @@ def bits_per_dof(model: Cascade, truth: Float[Tensor, "B C *F"], levels: int, wa
     """``-log2 p(detail | coarse)`` of each level per degree of freedom, and what of that the networks have saved.
 
     On one window each of evenly chosen samples; errors are jackknife errors over these.
+
+    Raises:
+        ValueError: if periodic fields are too large; there is no window of a torus that is one.
     """
     x = windows(truth, model.step.factor**levels, periodic=model.boundary == "periodic").to(model.mean.device)
     found = torch.stack(model.log_prob(x, levels, probes=PROBES, tolerance=TOLERANCE, watch=watch).bits, 1)
@@ -35,10 +38,15 @@ def bits_per_dof(model: Cascade, truth: Float[Tensor, "B C *F"], levels: int, wa
 def windows(fields: Float[Tensor, "B C *F"], unit: int, periodic: bool) -> Float[Tensor, "N C *W"]:
     """The middle of some of the fields, of sides that ``unit`` divides; of periodic ones all, for they have no edge."""
     lattice = tuple(fields.shape[2:])
+    if periodic and math.prod(lattice) > TOGETHER:
+        raise ValueError(
+            f"the likelihood of a periodic field of {' x '.join(map(str, lattice))} sites takes long; it is left out "
+            f"above {TOGETHER} sites (model.log_prob computes it)"
+        )
     if not periodic:
-        side = max(1, int(WINDOW ** (1 / len(lattice)) + 1e-9) // unit) * unit
+        side = max(1, int((WINDOW / fields.shape[1]) ** (1 / len(lattice)) + 1e-9) // unit) * unit
         size = [min(side, n // unit * unit) for n in lattice]
         first = [(n - s) // 2 for n, s in zip(lattice, size, strict=True)]
         fields = fields[(..., *(slice(a, a + s) for a, s in zip(first, size, strict=True)))]
-    count = min(len(fields), max(2, TOGETHER // math.prod(fields.shape[2:])))
+    count = min(len(fields), max(2, TOGETHER // fields[0].numel()))
     return fields[torch.linspace(0, len(fields) - 1, count).round().long().to(fields.device)]

@@ -181,9 +181,10 @@ class Cascade(nn.Module):
         Args:
             x: fields on a lattice that is divisible by ``factor^levels``: a tensor, an array or an xarray object, as
                 :meth:`refine` takes them.
-            levels: the density of the detail of so many levels given the coarse field; None: of the whole field.
+            levels: the density of the detail of so many levels given the coarse field, as of :meth:`refine`; None:
+                of the whole field, as of :meth:`sample`, where no temperature is above 1.
             probes: random signs that estimate the divergence of the networks (diffusion lifts), with its error from
-                2 on; None computes it, for at most 4096 details a field.
+                2 on; None computes it, for at most 1024 details a field.
             tolerance: of the probability flow.
             seed: of the signs.
             networks: False leaves them out: the likelihood of the closed-form part, to compare with.
@@ -202,13 +203,15 @@ class Cascade(nn.Module):
             raise ValueError(f"probes is {probes}; at least 1 is needed, or None to compute the divergence")
         check_lattice_depth(self.step, tuple(x.shape[2:]), depth)
         fine, parts = self.normalise(x.double()), []
+        hottest = 1.0 if levels is None else math.inf  # as in what is made from nothing: see _descend
         for level in range(depth):
             lift, (coarse, detail) = self.lift(level), self.step.split(fine)
             random = None if probes is None else signs(detail, probes, 1000 * seed + level)
             try:
-                parts.append(lift.log_prob(fine, random, tolerance) if networks else lift.untrained_log_prob(fine))
+                known = lift.log_prob(fine, random, tolerance, hottest) if networks else None
+                parts.append(known or lift.untrained_log_prob(fine, hottest))
             except TooManyDetailsError as error:
-                raise ValueError(f"level {level}: {error}: pass probes=2 or more, or networks=False") from None
+                raise ValueError(f"level {level}: {error}; pass probes=2 or more, or networks=False") from None
             fine = coarse
             if watch:
                 watch(level + 1, depth)

@@ -1,5 +1,7 @@
 """The lift of a diffusion model: a denoiser for what the Gaussian lift leaves."""
 
+import math
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -72,7 +74,13 @@ class DiffusionLift(StandardizedLift):
         return self.restore(coarse, z)
 
     @torch.no_grad()
-    def log_prob(self, fine: Float[Tensor, "B C *F"], probes: Probes = None, tolerance: float = 1e-5) -> LogProb:
+    def log_prob(
+        self,
+        fine: Float[Tensor, "B C *F"],
+        probes: Probes = None,
+        tolerance: float = 1e-5,
+        hottest: float = math.inf,
+    ) -> LogProb:
         """By the probability flow of the denoiser, the limit of many evaluations, at the lift's temperature.
 
         The map from z to detail is that of ``sample``, W inverted exactly, but for the clamp to the largest detail
@@ -84,18 +92,11 @@ class DiffusionLift(StandardizedLift):
         weight = next(self.denoiser.backbone.parameters())
         features = self.denoiser.backbone.encode(self.condition(coarse.to(weight)))
         flow = flow_log_prob(
-            lambda z, t: self.denoiser(z, t, features),
+            lambda z, t: self.denoiser(z, t, features.repeat(len(z) // len(features), *[1] * (z.dim() - 1))),
             self.denoiser.process,
             z.to(weight),
-            float(self.temperature),
+            min(float(self.temperature), hottest),
             probes,
             tolerance,
         )
         return flow.plus(volume)
-
-    def _white(
-        self, coarse: Float[Tensor, "B C *K"], detail: Float[Tensor, "B D *K"]
-    ) -> tuple[Float[Tensor, "B D *K"], LogProb]:
-        y, slopes = super()._white(coarse, detail)
-        z, volume, error = self.gaussian.colouring.invert(y)
-        return z, slopes.plus_for_all(-volume, error)

@@ -26,8 +26,12 @@ def on_grid(spectrum: Spectrum, lattice: Lattice) -> Float[Tensor, "*L"]:
     found = spectrum.double()
     if tuple(found.shape) != lattice:
         raise ValueError(f"a spectrum on the grid {tuple(found.shape)} for the lattice {lattice}; they must be alike")
-    if not bool((found > 0).all() and found.isfinite().all()):
-        raise ValueError(f"the spectrum has the value {float(found.min())}; it must be positive and finite")
+    bad = ~((found > 0) & found.isfinite())
+    if bool(bad.any()):
+        mode = tuple(bad.nonzero()[0].tolist())
+        raise ValueError(
+            f"the spectrum has the value {float(found[mode])} at mode {mode}; it must be positive and finite"
+        )
     axes = tuple(range(found.dim()))
     if not torch.allclose(found.flip(axes).roll((1,) * len(axes), axes), found, rtol=1e-9, atol=0):
         raise ValueError("S(-k) differs from S(k); the spectrum of a real field is even")
@@ -114,8 +118,8 @@ class FourierLift(nn.Module):
                 f"a coarse field of {tuple(coarse.shape[2:])} sites; this lift is that of "
                 f"{tuple(self.transfer.shape[1:])}"
             )
-        mean = self.transfer * torch.fft.fftn(coarse, dim=axes)
-        rest = torch.einsum("...ab,zb...->za...", self.root, torch.fft.fftn(noise, dim=axes))
+        mean = self.transfer * torch.fft.fftn(coarse.double(), dim=axes)
+        rest = torch.einsum("...ab,zb...->za...", self.root, torch.fft.fftn(noise.double(), dim=axes))
         return torch.fft.ifftn(mean + rest, dim=axes).real.to(coarse)
 
     def sample(self, coarse: Float[Tensor, "B 1 *K"], noise: Float[Tensor, "B D *K"]) -> Float[Tensor, "B 1 *F"]:

@@ -63,7 +63,7 @@ class FittedFlow(Sampler):
         plan = [c.unflatten(1, angles.shape[1:]).unsqueeze(1) for c in coefficients(angles.flatten(1))]
         for i, c in enumerate(plan):  # they are those of states on the unit circle
             c *= sizes[i + 1]
-            c[0] /= sizes[i]
+            c[0] /= torch.where(sizes[i] > 0, sizes[i], torch.ones_like(sizes[i]))
         return plan
 
 

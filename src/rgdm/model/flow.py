@@ -1,5 +1,6 @@
 """An exactly invertible lift: coupling layers over bands and sites, whose log-density costs one pass."""
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -168,12 +169,18 @@ class FlowLift(StandardizedLift):
         return self.expand(coarse, y)
 
     @torch.no_grad()
-    def log_prob(self, fine: Float[Tensor, "B C *F"], probes: Probes = None, tolerance: float = 1e-5) -> LogProb:
+    def log_prob(
+        self,
+        fine: Float[Tensor, "B C *F"],
+        probes: Probes = None,
+        tolerance: float = 1e-5,
+        hottest: float = math.inf,
+    ) -> LogProb:
         """Exact, in one pass; but for the clamp to the largest detail that was measured, which is left out."""
         self.step.check_orthonormal(fine.dim() - 2)
         coarse, detail = self.step.split(fine)
-        y, volume = self._white(coarse, detail)
+        y, volume = self.compressed(coarse, detail)
         weight = next(self.layers.parameters())
         z, slopes = self.whiten(y.to(weight), self.condition(coarse.to(weight)))
         layers = LogProb.exact(slopes.double().flatten(1).sum(1))
-        return normal_log_prob(z, float(self.temperature)).plus(layers).plus(volume)
+        return normal_log_prob(z, min(float(self.temperature), hottest)).plus(layers).plus(volume)

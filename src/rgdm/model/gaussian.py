@@ -15,8 +15,8 @@ PATCH_VALUES = 2**25
 COVARIANCE_SITES = 2**20
 """Larger fields are cut into blocks to measure their covariance, so that memory does not grow with them."""
 
-DENSE = 2048
-"""Largest matrix whose determinant is computed as such."""
+DENSE = 4096
+"""Largest matrix between edges that is solved, and its determinant taken, as such."""
 PROBED = 2**17
 """Beyond that it is estimated with random signs, about so many in all: of large lattices few fields suffice."""
 
@@ -124,9 +124,9 @@ class Colouring(nn.Module):
     def invert(self, y: Float[Tensor, "B D *K"]) -> tuple[Float[Tensor, "B D *K"], float, float]:
         """z with ``colour(z) = y`` (float64); ``log |det W|`` on this lattice, and the standard error of that.
 
-        On a torus W is diagonal in Fourier modes, and all is exact. Between edges z comes by
-        ``z += (y - W z) / c``, which converges because W is near its symmetric part, positive; the determinant
-        from the matrix where that is small, else from the same series and random signs (Hutchinson 1990).
+        On a torus W is diagonal in Fourier modes, and all is exact; so it is between edges as long as the matrix is
+        small. Beyond that z comes by ``z += (y - W z) / c``, which converges where W is well conditioned, and the
+        determinant from the same series and random signs (Hutchinson 1990).
         """
         y = y.double()
         if self.colour.boundary == "periodic":
@@ -135,14 +135,19 @@ class Colouring(nn.Module):
             spectrum = torch.fft.fftn(y, dim=axes).movedim(1, -1)
             z = torch.linalg.solve(symbol, spectrum.unsqueeze(-1)).squeeze(-1).movedim(-1, 1)
             return torch.fft.ifftn(z, dim=axes).real, float(torch.linalg.slogdet(symbol).logabsdet.sum()), 0.0
+        size = y[0].numel()
+        if size <= DENSE:
+            matrix = self._matrix(tuple(y.shape[2:]))
+            factors, pivots, _ = torch.linalg.lu_factor_ex(matrix)
+            if not float(factors.diagonal().abs().min()) > 1e-12 * float(matrix.abs().max()):
+                raise ValueError(
+                    "the colouring filter removes a mode, so it has no inverse; fit the lift on more fields"
+                )
+            z = torch.linalg.lu_solve(factors, pivots, y.flatten(1).T).T.reshape(y.shape)
+            return z, float(factors.diagonal().abs().log().sum()), 0.0
         values = torch.linalg.eigvals(self._symbol((4 * self.colour.radius + 1,) * (y.dim() - 2))).real
         centre = float(values.max() + values.min()) / 2
         z, _ = self._series(y, centre, 1e-12)
-        size = y[0].numel()
-        if size <= DENSE:
-            basis = torch.eye(size, dtype=y.dtype, device=y.device).reshape(size, *y.shape[1:])
-            matrix = torch.cat([self.colour(part).flatten(1) for part in basis.split(256)])
-            return z, float(torch.linalg.slogdet(matrix).logabsdet), 0.0
         generator = torch.Generator().manual_seed(0)
         count = min(16, max(2, PROBED // size))
         probes = (2 * torch.randint(0, 2, (count, *y.shape[1:]), generator=generator) - 1).to(y)
@@ -162,9 +167,33 @@ class Colouring(nn.Module):
             if bool((term.flatten(1).norm(dim=1) <= until * y.flatten(1).norm(dim=1)).all()):
                 return total / centre, trace
         raise ValueError(
-            f"the colouring filter could not be inverted in {most} steps, for it nearly removes some modes (or the "
-            "field has values that are not finite); fit the lift on more fields"
+            f"the colouring filter of {y[0].numel()} details could not be inverted in {most} steps, for it nearly "
+            f"removes some modes; cut the field into pieces of at most {DENSE} details, which are solved exactly"
         )
+
+    def _matrix(self, lattice: tuple[int, ...]) -> Tensor:
+        """W on fields of this lattice, ``(D * sites, D * sites)``.
+
+        Impulses that are as far apart as their responses are wide are answered together, each site by the one in reach.
+        """
+        kernel = self.colour.kernel.double()
+        bands, wide, sites = len(kernel), 2 * self.colour.radius + 1, math.prod(lattice)
+        grids = torch.meshgrid(*(torch.arange(n, device=kernel.device) for n in lattice), indexing="ij")
+        place, extent = torch.stack(grids).flatten(1), torch.tensor(lattice, device=kernel.device)[:, None]
+        own = torch.arange(sites, device=kernel.device)
+        matrix = kernel.new_zeros(bands, sites, bands, sites)
+        for offset in itertools.product(*(range(min(wide, n)) for n in lattice)):
+            first = torch.tensor(offset, device=kernel.device)[:, None]
+            source = first + wide * torch.div(place - first + wide // 2, wide, rounding_mode="floor")
+            reached = ((source >= 0) & (source < extent)).all(0)
+            impulses = kernel.new_zeros(bands, bands, *lattice)
+            impulses[(torch.arange(bands), torch.arange(bands), *(slice(o, None, wide) for o in offset))] = 1
+            answer = self.colour(impulses).flatten(2)  # (of, at, site)
+            index = torch.zeros_like(own)
+            for axis, n in enumerate(lattice):
+                index = index * n + source[axis]
+            matrix[:, own[reached], :, index[reached]] = answer.movedim(2, 0).mT[reached]
+        return matrix.reshape(bands * sites, bands * sites)
 
     def _symbol(self, lattice: tuple[int, ...]) -> Tensor:
         """W as a matrix for each Fourier mode of a torus, ``(*lattice, D, D)``."""

@@ -19,8 +19,10 @@ SIGNAL = 0.01
 """alpha over sigma at t = 1, at most: what is left of the data is then nothing to their density."""
 FIRST = 1e-6
 """Of the root of t, in which the flow is integrated: sigma often begins like that root."""
-EXACT = 4096
-"""Most degrees of freedom of a field whose trace is computed one by one."""
+EXACT = 1024
+"""Most degrees of freedom of a field whose trace is computed."""
+TOGETHER = 2**16
+"""Values of the derivatives that are computed at a time for it."""
 
 
 class TooManyDetailsError(ValueError):
@@ -114,13 +116,17 @@ def flow_log_prob(
     """
     from zuko.utils import odeint  # costs as much to import as the rest of this package
 
-    if tolerance <= 0:
-        raise ValueError(f"the tolerance is {tolerance}; it must be positive")
+    least = 10 * torch.finfo(z.dtype).eps
+    if not least <= tolerance < math.inf:
+        raise ValueError(
+            f"the tolerance is {tolerance}; it must be at least {least:.1g}, which is about rounding in {z.dtype} "
+            "(model.double() for less)"
+        )
     lattice, size = tuple(z.shape[2:]), z[0].numel()
     if probes is None and size > EXACT:
         raise TooManyDetailsError(
-            f"the exact divergence of {size} degrees of freedom takes as many derivatives, at most {EXACT} are "
-            "allowed; estimate it with random signs as probes (rgdm.model.likelihood.signs)"
+            f"the exact divergence of {size} degrees of freedom takes as many derivatives at each of a hundred times; "
+            f"above {EXACT} it is estimated with random signs as probes"
         )
     alpha, sigma = process.marginal(z.new_ones(1), lattice)
     if bool((alpha > SIGNAL * sigma).any()):
@@ -133,14 +139,14 @@ def flow_log_prob(
 
     def slope(t: Tensor, rates: tuple[Tensor, ...], u: Tensor) -> Tensor:
         alpha, sigma, alpha_rate, sigma_rate = rates
-        radius = torch.hypot(alpha, sigma)
+        radius, t = torch.hypot(alpha, sigma), t.expand(len(u))
         turn = (alpha * sigma_rate - sigma * alpha_rate) / radius.square()  # dtheta / dt
         data = estimate(radius * u, t)
         return turn * separate(process, radius * u, data, t).velocity
 
     def both(root: Tensor, u: Tensor, _: Tensor) -> tuple[Tensor, Tensor]:
         root = root.clamp(FIRST, 1)  # the last step may pass 1 by a rounding error
-        t = root.square().repeat(len(u))
+        t = root.square().reshape(1)
         alpha, sigma, *rates = process.rates(t, lattice)
         moving = alpha, sigma, *(2 * root * rate for rate in rates)
         rate, trace = _with_divergence(lambda u: slope(t, moving, u), u, probes)
@@ -162,10 +168,12 @@ def _with_divergence(slope: Callable[[Tensor], Tensor], u: Tensor, probes: Tenso
         pairs = [along(slope, u, p) for p in probes]
         traces = [turned.mul(p).flatten(1).sum(1) for (_, turned), p in zip(pairs, probes, strict=True)]
         return pairs[0][0], torch.stack(traces)
-    total, flat, value = u.new_zeros(len(u)), u.flatten(1), u
-    for i in range(flat.shape[1]):
-        one = torch.zeros_like(flat)
-        one[:, i] = 1
-        value, turned = along(slope, u, one.reshape(u.shape))
-        total = total + turned.flatten(1)[:, i]
-    return value, total[None]
+    size = u[0].numel()
+    total, value = u.new_zeros(len(u)), u
+    for chosen in torch.arange(size, device=u.device).split(max(1, TOGETHER // u.numel())):
+        ones = torch.zeros(len(chosen), len(u), size, dtype=u.dtype, device=u.device)
+        ones[torch.arange(len(chosen)), :, chosen] = 1
+        copies = u.repeat(len(chosen), *[1] * (u.dim() - 1))
+        value, turned = along(slope, copies, ones.reshape(copies.shape))
+        total = total + turned.reshape(ones.shape)[torch.arange(len(chosen)), :, chosen].sum(0)
+    return value[: len(u)], total[None]

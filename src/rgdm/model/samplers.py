@@ -193,4 +193,6 @@ def turn(at: Step, velocity: Tensor) -> Tensor:
     alpha_t, sigma_t = at.process.marginal(at.t, lattice)
     alpha_s, sigma_s = at.process.marginal(at.s, lattice)
     angle = torch.atan2(sigma_s, alpha_s) - torch.atan2(sigma_t, alpha_t)
-    return torch.hypot(alpha_s, sigma_s) * (at.z / torch.hypot(alpha_t, sigma_t) + angle * velocity)
+    size = torch.hypot(alpha_t, sigma_t)
+    unit = at.z / torch.where(size > 0, size, torch.ones_like(size))  # neither signal nor noise: the mode is 0
+    return torch.hypot(alpha_s, sigma_s) * (unit + angle * velocity)

@@ -1,6 +1,7 @@
 """What the learned lifts share: coordinates in which detail is about white noise of unit size, and what a net sees."""
 
 import abc
+import math
 
 import torch
 from jaxtyping import Float
@@ -8,7 +9,7 @@ from torch import Tensor
 
 from rgdm.model.amplitude import WIDTHS, LocalAmplitude, blur
 from rgdm.model.lift import GaussianLift, Lift
-from rgdm.model.likelihood import LogProb, normal_log_prob
+from rgdm.model.likelihood import LogProb, Probes, normal_log_prob
 from rgdm.scale.boundary import Boundary
 from rgdm.scale.coarse_graining import CoarseGraining
 
@@ -103,16 +104,38 @@ class StandardizedLift(Lift):
         return z, condition, _inner(z, tuple(min(h, MARGIN) for h in halo))
 
     @torch.no_grad()
-    def untrained_log_prob(self, fine: Float[Tensor, "B C *F"]) -> LogProb:
-        """log p(detail | coarse) of the closed-form part alone, z being white noise: the reference for the networks."""
+    @abc.abstractmethod
+    def log_prob(
+        self,
+        fine: Float[Tensor, "B C *F"],
+        probes: Probes = None,
+        tolerance: float = 1e-5,
+        hottest: float = math.inf,
+    ) -> LogProb:
+        """log p(detail | coarse), as :meth:`Lift.log_prob`, at the temperature of the lift but at most ``hottest``."""
+
+    @torch.no_grad()
+    def untrained_log_prob(self, fine: Float[Tensor, "B C *F"], hottest: float = math.inf) -> LogProb:
+        """log p(detail | coarse) of the closed-form part alone, z being white noise: the reference for the networks.
+
+        With amplitude, tails and correlations, whether the network of this lift is given them or not.
+        """
         self.step.check_orthonormal(fine.dim() - 2)
         z, volume = self._white(*self.step.split(fine))
-        return normal_log_prob(z, float(self.temperature)).plus(volume)
+        return normal_log_prob(z, min(float(self.temperature), hottest)).plus(volume)
 
     def _white(
         self, coarse: Float[Tensor, "B C *K"], detail: Float[Tensor, "B D *K"]
     ) -> tuple[Float[Tensor, "B D *K"], LogProb]:
-        """z, and ``log |det dz / ddetail|`` of each field: of :meth:`standardize`, exactly inverse to sampling."""
+        """``W^-1 y``, and ``log |det|`` of the map from detail to it, of each field; exactly inverse to sampling."""
+        y, slopes = self.compressed(coarse, detail)
+        z, volume, error = self.gaussian.colouring.invert(y)
+        return z, slopes.plus_for_all(-volume, error)
+
+    def compressed(
+        self, coarse: Float[Tensor, "B C *K"], detail: Float[Tensor, "B D *K"]
+    ) -> tuple[Float[Tensor, "B D *K"], LogProb]:
+        """y, and ``log |det dy / ddetail|`` of each field."""
         y, slopes = self.compress(coarse, detail)
         return y, LogProb.exact(slopes.double().flatten(1).sum(1))
 

@@ -164,7 +164,7 @@ class Chain(nn.Module):
     def bridge(self, x_next: Float[Tensor, "B C *K"], x_0: Float[Tensor, "B C *L"], t: int) -> Tensor:
         """The mean of ``q(x_t | x_{t+1}, x_0)``: ``A_t x_0 + C_t R^T S^+ (x_{t+1} - A_{t+1} x_0)``.
 
-        S is the covariance ``R (C_t + beta P) R^T`` of x_{t+1}; what it does not reach is not there to explain.
+        S is the covariance ``R (C_t + beta P) R^T`` of x_{t+1}; a state that no noise can make is refused.
         """
         self._within(t)
         self._linear(t + 1, x_0.dim() - 2)
@@ -240,9 +240,11 @@ def conjugate_gradients(
     """``x`` of least norm with ``matrix(x) = b`` where that can be met, each field of the batch on its own.
 
     Hestenes & Stiefel 1952, for a symmetric matrix without negative eigenvalues, until the residual is about the
-    rounding of b's dtype: the less the matrix reaches a direction, the less exact is x in it. ``ValueError`` if that
-    takes more than ``most`` steps.
+    rounding of b's dtype: the less the matrix reaches a direction, the less exact is x in it. ``ValueError`` if after
+    ``most`` steps the residual is still a thousand times that, as where b cannot be met at all.
     """
+    if not bool(b.isfinite().all()):
+        raise ValueError(f"{int((~b.isfinite()).sum())} of {b.numel()} values are not finite; drop or fill them")
     x, residual = torch.zeros_like(b), b
     direction, size = residual, _square(residual)
     enough = (50 * torch.finfo(b.dtype).eps) ** 2 * size
@@ -258,7 +260,8 @@ def conjugate_gradients(
     if bool((size > 1e6 * enough).any()):
         raise ValueError(
             f"after {most} steps of conjugate gradients the residual is {float((size / _square(b)).max()) ** 0.5:.1e} "
-            "of its right-hand side; the noise of the chain reaches some modes too little: give more, or take float64"
+            "of its right-hand side; the noise of the chain reaches some modes too little, or not at all where the "
+            "given state is impossible: give more noise, or take float64"
         )
     return x
 

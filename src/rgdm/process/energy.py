@@ -29,7 +29,7 @@ class EffectiveEnergy:
     def __init__(self, energy: Energy, step: NoisyMap, nodes: int = 48, reach: float = 6.0) -> None:
         if step.band is not None or not (step.operator is None or isinstance(step.operator, Orthonormal)):
             raise ValueError("the recursion is written for white noise and an orthonormal operator (or none)")
-        if nodes < 2 or reach <= 0:
+        if nodes < 2 or not 0 < reach < math.inf:
             raise ValueError(f"nodes = {nodes}, reach = {reach}; at least 2 and more than 0 are needed")
         self.energy, self.step, self.nodes, self.reach = energy, step, nodes, reach
         self.operator = step.operator if isinstance(step.operator, Orthonormal) else None

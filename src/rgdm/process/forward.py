@@ -65,6 +65,8 @@ class ForwardProcess(nn.Module):
         Ho et al. 2020, arXiv:2006.11239, eq. 7, for any (alpha, sigma). A mode whose
         signal is gone at both times stands still.
         """
+        if not bool((s <= t).all()):
+            raise ValueError(f"a bridge from t = {t.tolist()} to s = {s.tolist()}; it leads back, to s <= t")
         lattice = tuple(z_0.shape[2:])
         alpha_s, sigma_s = self.marginal(s.to(z_0), lattice)
         alpha_t, sigma_t = self.marginal(t.to(z_0), lattice)

@@ -22,11 +22,13 @@ class GaussianMixture:
     def __init__(
         self, weight: Float[Tensor, " K"], mean: Float[Tensor, "K C *L"], variance: Float[Tensor, "K C *L"]
     ) -> None:
-        if mean.shape != variance.shape or len(weight) != len(mean):
+        if mean.shape != variance.shape or weight.shape != mean.shape[:1]:
             raise ValueError(
                 f"weights, means and variances of shapes {tuple(weight.shape)}, {tuple(mean.shape)} and "
                 f"{tuple(variance.shape)}; (K,), (K, C, *lattice) and again (K, C, *lattice) are needed"
             )
+        if not bool(mean.isfinite().all() and variance.isfinite().all() and weight.isfinite().all()):
+            raise ValueError("a weight, mean or variance is not finite; give numbers")
         if not bool((weight > 0).all()) or not bool((variance >= 0).all()):
             raise ValueError(
                 f"smallest weight {float(weight.min())}, smallest variance {float(variance.min())}; "
@@ -83,6 +85,8 @@ class GaussianMixture:
     def _log_joint(self, z: Tensor) -> Tensor:
         """log (w_i p_i(z)), ``(B, K)``."""
         variance = self.variance.to(z)
+        if not bool((variance > 0).all()):
+            raise ValueError("a mode has variance 0, so there is no density; take t > 0, where noise was added")
         square = (z[:, None] - self.mean.to(z)).square() / variance
         return self.weight.to(z).log() - (square + (2 * math.pi * variance).log()).flatten(2).sum(2) / 2
 

@@ -85,7 +85,7 @@ class Staggered(Schedule):
     """
 
     def __init__(self, width: float, octaves: float) -> None:
-        if not width > 0 or not 1 <= octaves < math.inf:
+        if not 0 < width < math.inf or not 1 <= octaves < math.inf:
             raise ValueError(f"width = {width}, octaves = {octaves}; width > 0 and octaves >= 1 are needed")
         self.width, self.octaves = width, octaves
 
@@ -93,8 +93,9 @@ class Staggered(Schedule):
         octave = torch.log2(math.pi / k.clamp(min=math.pi * 2.0**-self.octaves)).clamp(0, self.octaves - 1)
         t = _column(t, k)
         progress = (t * (self.octaves - 1 + self.width) - octave) / self.width
-        progress = torch.where(t >= 1, 1.0, progress)  # rounding must leave no signal at the end
-        return _circle(progress.clamp(0, 1))
+        progress = torch.where((t >= 1) & (progress < 1), 1.0, progress)  # rounding must leave no signal at the end
+        begun = torch.where(progress < 0, 0.0, progress)
+        return _circle(torch.where(begun > 1, 1.0, begun))  # unlike clamp, with a slope at the end
 
 
 class NoisySteps(Schedule):
@@ -127,7 +128,7 @@ class NoisySteps(Schedule):
         spent = torch.minimum(step, end)
         begun = spent.floor().long().clamp(max=len(self.betas) - 1)
         heat = torch.lerp(total[begun], total[begun + 1], spent - begun)
-        return alive.to(k), heat.sqrt()
+        return alive.to(k), torch.where(heat > 0, heat.clamp(min=torch.finfo(heat.dtype).tiny).sqrt(), 0.0)
 
 
 class NoisyStep(NoisySteps):
@@ -165,6 +166,8 @@ class SpectrumMatched(Schedule):
     """
 
     def __init__(self, spectrum: Callable[[Tensor], Tensor]) -> None:
+        if not callable(spectrum):
+            raise ValueError(f"a spectrum of type {type(spectrum).__name__}; give the function k -> S(k)")
         self.spectrum = spectrum
 
     def __call__(self, t: Float[Tensor, " B"], k: Float[Tensor, "*L"]) -> tuple[Tensor, Tensor]:
@@ -204,6 +207,4 @@ def _column(t: Tensor, k: Tensor) -> Tensor:
 
 def _circle(progress: Tensor) -> tuple[Tensor, Tensor]:
     """cos and sin of ``pi/2 * progress``, with exact zeros at both ends."""
-    angle = progress * (math.pi / 2)
-    alpha = torch.where(progress >= 1, torch.zeros_like(angle), angle.cos())
-    return alpha, angle.sin()
+    return ((1 - progress) * (math.pi / 2)).sin(), (progress * (math.pi / 2)).sin()

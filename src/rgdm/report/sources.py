@@ -86,7 +86,8 @@ def _read(path: Path, material: Material) -> None:
             _read(part, material)
     else:
         raise ValueError(
-            f"{path} holds no model, evaluation or samples; give a folder or file that an rgdm command wrote"
+            f"{path} holds no model, evaluation or samples that a report can show; give a folder that an rgdm command "
+            "wrote, or samples as .zarr or .nc"
         )
 
 

@@ -1,0 +1,7 @@
+"""``python -m rgdm``."""
+
+import sys
+
+from rgdm.cli import main
+
+sys.exit(main())
