@@ -19,6 +19,8 @@ from rgdm import commands, config
 from rgdm.cli import main
 from rgdm.data.fields import read_field
 from rgdm.model.cascade import Cascade, Operator
+from rgdm.physics.actions import Phi4
+from rgdm.physics.monte_carlo import sample_phi4
 
 SMALL = ["--width", "4", "--encoder-blocks", "1", "--decoder-blocks", "1", "--levels", "2", "--device", "cpu"]
 
@@ -344,3 +346,41 @@ def test_the_demo_runs_through(tmp_path, data, capsys):
     assert len(lines) == 6 and lines[-1] == f"The report is at {out / 'report.html'}"
     assert {path.name for path in out.iterdir()} == {"model", "evaluation", "samples.zarr", "report.html"}
     assert main(["demo", "--data", data, "--out", str(out)]) == 2
+
+
+def test_the_flow_of_couplings_of_a_file_and_of_a_model_is_printed_kept_and_drawn(tmp_path, capsys):
+    fields = sample_phi4(Phi4.critical(), 16, 50, 200, seed=0, thermalization=40, interval=5)
+    np.save(tmp_path / "phi.npy", fields.numpy())
+    ok("flow", tmp_path / "phi.npy", "--levels", 1, "--boundary", "periodic", "--out", tmp_path / "flow")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split()[:4] == ["level", "bond", "phi^2", "phi^4"] and len(lines) == 4
+    found = xr.open_dataset(tmp_path / "flow" / "flow.nc")
+    scale = float(found["scale"][0])
+    bond = float(found["coupling"].sel(operator="bond")[0]) / scale**2
+    assert abs(bond + 0.680605) < 4 * float(found["error"].sel(operator="bond")[0]) / scale**2
+    assert (tmp_path / "flow" / "flow.png").stat().st_size > 5000
+    torus = "--boundary", "periodic"
+    ok("train", tmp_path / "phi.npy", "--out", tmp_path / "model", *torus, "--sweep", "--steps", 3, *SMALL)
+    ok("flow", tmp_path / "model", "--levels", 1, "--lattice", 16, 16, "--count", 8)
+    ok("sample", tmp_path / "model", "--lattice", 16, 16, "--sweeps", 2, "--out", tmp_path / "made.npy")
+    assert np.isfinite(np.load(tmp_path / "made.npy")).all()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("phi.npy", "--lattice", "8", "8"), "is no model"),
+        (("phi.npy", "--levels", "9"), "fits"),
+        (("one.npy",), "holds one field"),
+        (("nothing.npy",), "no file or folder"),
+        (("phi.npy", "--reach", "0"), "reach = 0"),
+        (("phi.npy", "--out", "phi.npy"), "exists"),
+    ],
+)
+def test_a_flow_that_cannot_be_measured_is_refused_in_one_sentence(tmp_path, capsys, monkeypatch, arguments, words):
+    monkeypatch.chdir(tmp_path)
+    np.save("phi.npy", walk(4, 16, 16))
+    np.save("one.npy", walk(1, 16, 16))
+    assert main(["flow", *arguments]) == 2
+    error = capsys.readouterr().err
+    assert words in error and error.count("\n") == 1 and "Traceback" not in error

@@ -15,6 +15,7 @@ COMMANDS = {
     "sample": config.Sample,
     "refine": config.Refine,
     "evaluate": config.Evaluate,
+    "flow": config.Flow,
     "report": config.Report,
     "demo": config.Demo,
 }
@@ -52,6 +53,7 @@ def run(options: Any) -> None:
     """Carry out one command; libraries are imported only here, so that ``rgdm --help`` is quick."""
     from rgdm import commands
     from rgdm.demo import demo
+    from rgdm.flow import flow, table
 
     match options:
         case config.Train():
@@ -65,6 +67,9 @@ def run(options: Any) -> None:
             print(f"The ensemble is in {options.out}")
         case config.Evaluate():
             for line in commands.summary(commands.evaluate(options)):
+                print(line)
+        case config.Flow():
+            for line in table(flow(options)):
                 print(line)
         case config.Report():
             commands.report(options)

@@ -95,6 +95,8 @@ def build(options: config.Train, channels: int) -> Cascade:
             evaluations=options.evaluations,
             objective=options.objective,
             lift=options.lift,
+            bend=options.bend,
+            sweep=options.sweep,
         )
 
 
@@ -109,6 +111,8 @@ def finish(trainer: Trainer, values: torch.Tensor) -> Cascade:
             calibrate(model, values, watch=show)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"the training is saved in {trainer.folder}, only its calibration is missing") from None
+    if model.sweep is not None:
+        model.sweep.fit(model.normalise(values.to(model.mean.device)), seed=trainer.seed)
     losses = [record["loss"] for record in trainer.records[-10:]]
     model.metadata["training"] = {
         "steps": trainer.step,
@@ -128,7 +132,7 @@ def sample(options: config.Sample) -> xr.DataArray:
     check_size(model, options.lattice, options.count)
     model.check_sample(options.lattice, options.count)
     with bar("sampling", options.count) as show:
-        values = model.sample(options.lattice, options.count, options.seed, options.evaluations, watch=show)
+        values = model.sample(options.lattice, options.count, options.seed, options.evaluations, show, options.sweeps)
     attrs = model.metadata.get("attrs", {}) | provenance(options)
     result = from_samples(values, axis_names(model), channel_names(model), attrs)
     write_field(options.out, result, options.overwrite, provenance(options))

@@ -52,6 +52,10 @@ class Train:
     lift: Literal["diffusion", "flow"] = "diffusion"
     """Diffusion, or an invertible flow: its samples and likelihoods cost one pass, its fields are less good.
     (--evaluations and --objective then have no effect.)"""
+    bend: float = 0.35
+    """How much heavy tails of the detail may be bent before they are learned; 0 for values that are bounded."""
+    sweep: bool = False
+    """Also learn the law of a site given its neighbours: `rgdm sample --sweeps` then puts local structure right."""
     learning_rate: float = 2e-3
     """Peak learning rate."""
     seed: int = 0
@@ -86,6 +90,8 @@ class Sample:
     """The same seed gives the same fields."""
     evaluations: int | None = None
     """Network evaluations a level (default: the model's own)."""
+    sweeps: int = 0
+    """Sweeps of the learned law of single sites, of a model trained with --sweep."""
     device: str = "auto"
     """auto, cpu or cuda."""
     overwrite: bool = False
@@ -142,6 +148,48 @@ class Evaluate:
     """Network evaluations a level (default: the model's own)."""
     likelihood: bool = True
     """Also the bits per degree of freedom of windows of the truth (a few seconds a level)."""
+    device: str = "auto"
+    """auto, cpu or cuda."""
+    fill: bool = False
+    """Fill missing values with the nearest valid one."""
+    overwrite: bool = False
+    """Replace an existing output."""
+
+
+@dataclass(frozen=True)
+class Flow:
+    """Measure the effective Hamiltonian of fields at every scale: couplings with errors, by score matching."""
+
+    fields: Paths
+    """Files of fields of one channel, or the folder or name of a model, which then makes them."""
+    out: Path | None = None
+    """A folder for the table (flow.nc) and its picture (flow.png); default: only print."""
+    variable: str | None = None
+    """Which variable to take."""
+    levels: int = 3
+    """How often the field is coarse-grained."""
+    dimension: Literal[1, 2, 3] = 2
+    """Axes of the lattice, counted from the last."""
+    boundary: Literal["periodic", "reflect"] = "reflect"
+    """Whether the fields have edges, next to which no site is looked at."""
+    operator: Operator = "block-spin"
+    """The coarse-graining of every level."""
+    factor: int = 2
+    """How many sites along each axis become one at a level."""
+    reach: int = 1
+    """Bonds up to so many sites along each axis."""
+    power: int = 4
+    """Highest power of the field at a site."""
+    odd: bool = False
+    """Also odd powers of the field: it has no symmetry of sign."""
+    eta: float | None = None
+    """Rescale as a critical field of this anomalous dimension (default: each level in its own standard deviation)."""
+    lattice: tuple[int, ...] = ()
+    """Sites along each axis of the fields that a model makes."""
+    count: int = 64
+    """How many fields a model makes."""
+    seed: int = 0
+    """Seed of these."""
     device: str = "auto"
     """auto, cpu or cuda."""
     fill: bool = False

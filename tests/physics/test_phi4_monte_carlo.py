@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from rgdm.physics.actions import Phi4
+from rgdm.physics.exact import transfer
 from rgdm.physics.monte_carlo import sample_phi4
 from rgdm.physics.observables import observables
 
@@ -83,9 +84,15 @@ def test_progress_ends_at_the_total():
     assert seen == [(i, 7) for i in range(1, 8)]
 
 
-def test_a_lattice_without_a_checkerboard_is_refused():
-    with pytest.raises(ValueError, match="even number"):
-        sample_phi4(Phi4.critical(), 5, 1, 1, 0)
+def test_an_odd_lattice_without_a_checkerboard_is_sampled_too():
+    phi2 = observables(sample_phi4(Phi4(0.3, 0.5, 0.5), 3, 2000, 20000, 1, 30, 3), Phi4(0.3, 0.5, 0.5))["phi2"]
+    exact = (transfer.phi4_log_z(Phi4(0.3, 0.5 - h, 0.5), 3, 10) for h in (1e-4, -1e-4))
+    assert abs(phi2[0] - next(exact) / 18e-4 + next(exact) / 18e-4) < 4 * phi2[1]
+
+
+def test_a_lattice_of_one_site_along_an_axis_is_refused():
+    with pytest.raises(ValueError, match="2 sites or more"):
+        sample_phi4(Phi4.critical(), 1, 1, 1, 0)
 
 
 def test_an_unbounded_free_field_is_refused():

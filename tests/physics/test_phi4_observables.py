@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from rgdm.physics.actions import Phi4
-from rgdm.physics.observables import observables
+from rgdm.physics.actions import FreeField, Phi4
+from rgdm.physics.monte_carlo import rethermalize, sample_phi4
+from rgdm.physics.observables import as_dataset, correlator, observables
 
 
 def test_uniform_fields_give_the_moments_of_their_values():
@@ -49,3 +50,34 @@ def test_blocks_see_the_correlation_within_a_chain():
 def test_one_configuration_has_no_error_and_is_refused():
     with pytest.raises(ValueError, match="at least 2"):
         observables(torch.zeros(1, 1, 4, 4), Phi4.critical())
+
+
+def test_the_susceptibility_is_that_of_the_magnetization_and_all_fits_a_dataset():
+    fields = torch.randn(40, 1, 4, 6, dtype=torch.float64)
+    found = observables(fields, Phi4.critical())
+    assert found["chi"] == pytest.approx([24 * v for v in found["m2"]])
+    table = as_dataset(found)
+    assert float(table["value"].sel(observable="chi")) == found["chi"][0] and table["error"].dims == ("observable",)
+
+
+def test_the_correlator_of_a_free_field_is_the_transform_of_its_spectrum():
+    field, lattice = FreeField(0.6), (6, 16)
+    noise = torch.randn(4000, 1, *lattice, dtype=torch.float64)
+    x = torch.fft.ifft2(field.spectrum(lattice).sqrt() * torch.fft.fft2(noise)).real
+    value, error = correlator(x)
+    exact = torch.fft.ifft(field.spectrum(lattice)[0]).real / 6
+    assert float(((value - exact) / error).abs().max()) < 4
+    assert float(((value - 1.1 * exact) / error).abs().max()) > 4  # a control
+
+
+def test_local_sweeps_forget_what_is_wrong_locally_and_keep_the_rest():
+    action = Phi4.critical()
+    fields = sample_phi4(action, 16, 200, 400, seed=4, thermalization=60, interval=5)
+    spoiled = fields + 0.3 * torch.randn(fields.shape)
+    energy = [float(action.energy(x).mean()) / 256 for x in (fields, spoiled, rethermalize(action, spoiled, 12, 1))]
+    assert energy[1] - energy[0] > 0.05 and abs(energy[2] - energy[0]) < 0.02
+    kept = [x.flatten(1).mean(1) for x in (spoiled, rethermalize(action, spoiled, 2, 1))]
+    assert float(torch.corrcoef(torch.stack(kept))[0, 1]) > 0.97
+    assert torch.equal(rethermalize(action, fields, 0), fields)
+    with pytest.raises(ValueError, match="-1 sweeps"):
+        rethermalize(action, fields, -1)

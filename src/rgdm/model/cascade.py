@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,10 @@ from rgdm.model.denoiser import Objective
 from rgdm.model.likelihood import Likelihood, LogProb, TooManyDetailsError, signs
 from rgdm.model.networks import strip_height
 from rgdm.model.registry import LiftKind, make_lifts
+from rgdm.model.repeated import Repetition, RescaledLift
 from rgdm.model.samplers import Sampler, TrigonometricFlow
-from rgdm.model.standardized import StandardizedLift
+from rgdm.model.standardized import TAIL, StandardizedLift
+from rgdm.model.sweep import LearnedSweep
 from rgdm.process.noise import NoiseField
 from rgdm.scale.boundary import Boundary, check_boundary
 from rgdm.scale.coarse_graining import Lattice, Orthonormal
@@ -51,6 +53,9 @@ class Cascade(nn.Module):
         evaluations: network evaluations a level, the default of ``sample`` and ``refine``.
         objective: what the squared error is taken of: velocity, noise or data.
         lift: ``diffusion``, or ``flow`` for lifts whose likelihood and samples cost one pass.
+        bend: how much heavy tails of the detail may be bent, 0: not at all, as suits bounded values.
+        sweep: also a :class:`~rgdm.model.sweep.LearnedSweep` of the finest level, for ``sample(..., sweeps=n)``.
+        repetition: of one of the lifts, as :meth:`enlarged` says.
     """
 
     mean: Tensor
@@ -71,6 +76,9 @@ class Cascade(nn.Module):
         evaluations: int = 3,
         objective: Objective = "velocity",
         lift: LiftKind = "diffusion",
+        bend: float = TAIL,
+        sweep: bool = False,
+        repetition: Sequence[float] | None = None,
     ) -> None:
         super().__init__()
         self.configuration: dict[str, Any] = {
@@ -86,9 +94,11 @@ class Cascade(nn.Module):
         self.sampler: Sampler = TrigonometricFlow(evaluations)
         step = make_operator(operator, factor, boundary)
         blocks = encoder_blocks, decoder_blocks
-        made = make_lifts(lift, step, channels, dimension, boundary, levels, shared, width, blocks, objective)
+        made = make_lifts(lift, step, channels, dimension, boundary, levels, shared, width, blocks, objective, bend)
         self.lifts = nn.ModuleList(made)
         self.base = TranslationField(channels, boundary)
+        self.sweep = LearnedSweep(channels, dimension, self.boundary) if sweep else None
+        self.repetition = self._repetition(repetition)
         self.metadata: dict[str, Any] = {}
         """Names, units and figures that travel with the model; JSON only."""
         self.register_buffer("mean", torch.zeros(channels, dtype=torch.float64))
@@ -96,21 +106,55 @@ class Cascade(nn.Module):
 
     @property
     def levels(self) -> int:
-        """How many lifts there are."""
-        return len(self.lifts)
+        """How many levels the field is lifted through."""
+        return len(self.lifts) + self.repetition.times
 
     @property
     def step(self) -> Orthonormal:
         """The coarse-graining of every level."""
-        step = self.lift(0).step
+        step = self.own_lift(0).step
         assert isinstance(step, Orthonormal)
         return step
 
-    def lift(self, level: int) -> StandardizedLift:
-        """The lift from level + 1 to level; level 0 is the finest."""
+    def own_lift(self, level: int) -> StandardizedLift:
+        """The lift that was measured and trained at this level; level 0 is the finest."""
         lift = self.lifts[level]
         assert isinstance(lift, StandardizedLift)
         return lift
+
+    def lift(self, level: int) -> StandardizedLift | RescaledLift:
+        """The lift from level + 1 to level, which may be another level's."""
+        lift, scale = self.own_lift(self.repetition.lift(level)), self.repetition.scale(level)
+        return lift if scale == 1 else RescaledLift(lift, scale)
+
+    # --- larger than what was trained on -----------------------------------------------------
+
+    def enlarged(self, times: int, growth: float, level: int = 2) -> "Cascade":
+        """The same cascade with the lift of one level repeated: fields ``factor^times`` times as wide.
+
+        An inverse renormalization group near its fixed point, where all levels have the same law but for the size of
+        the field, which grows by ``growth = factor^((2 - eta) / 2) = factor^(y_h - d/2)`` a level;
+        :func:`~rgdm.physics.mcrg.field_exponent` measures y_h on the training fields. The levels nearest to the
+        lattice spacing are not yet there: repeat the third, of ``level`` 2, or a coarser one. For fields that are
+        scale-free up to their own size, on a periodic lattice.
+        """
+        if self.repetition.times:
+            raise ValueError("this cascade is enlarged already; enlarge the one it was made of")
+        if not 0 <= level < self.levels or times < 1:
+            raise ValueError(f"level = {level}, times = {times}; a level of 0 to {self.levels - 1}, once or more")
+        settings: dict[str, Any] = self.configuration | {"repetition": [level, times, growth]}
+        larger = Cascade(**settings).to(self.mean.device, self.dtype)
+        own = dict(self.state())
+        for name, tensor in larger.state():
+            tensor.data = own[name].data  # one set of weights for both
+        larger.metadata = self.metadata
+        return larger.eval()
+
+    def _repetition(self, given: Sequence[float] | None) -> Repetition:
+        level, times, growth = (0, 0, 1.0) if given is None else given
+        if not (0 <= level < len(self.lifts) and times >= 0 and 0 < growth < math.inf):
+            raise ValueError(f"repetition = {given}; a level, how often, and a positive growth are needed")
+        return Repetition(int(level), int(times), float(growth))
 
     # --- units -----------------------------------------------------------------------------
 
@@ -138,6 +182,8 @@ class Cascade(nn.Module):
     @torch.no_grad()
     def fit(self, x: Float[Tensor, "B C *L"], watch: Watch | None = None) -> None:
         """Measure everything that has a closed form: units, Gaussian lifts, amplitudes, base. Seconds."""
+        if self.repetition.times:
+            raise ValueError("an enlarged cascade is not measured; fit the one it was made of")
         check_lattice_depth(self.step, tuple(x.shape[2:]), self.levels)
         pooled = x.double().movedim(1, 0).flatten(1)
         if not bool(pooled.isfinite().all()) or not bool((pooled.amax(1) > pooled.amin(1)).all()):
@@ -146,7 +192,7 @@ class Cascade(nn.Module):
         self.scale.copy_(pooled.std(1))
         fine = self.normalise(x)
         for level in range(self.levels):
-            self.lift(level).fit(fine)
+            self.own_lift(level).fit(fine)
             fine = self.step.coarsen(fine)
             if watch:
                 watch(level + 1, self.levels + 1)
@@ -163,7 +209,7 @@ class Cascade(nn.Module):
         halo: tuple[int, ...] = (),
     ) -> Float[Tensor, " B"]:
         """The training loss of one lift on normalised fields of its level, one value a sample."""
-        return self.lift(level).loss(fine, t, noise, halo)
+        return self.own_lift(level).loss(fine, t, noise, halo)
 
     @torch.no_grad()
     def log_prob(
@@ -215,8 +261,8 @@ class Cascade(nn.Module):
             fine = coarse
             if watch:
                 watch(level + 1, depth)
-        base = LogProb.exact(self.base.log_prob(fine)) if levels is None else None
-        dofs = self.dofs(tuple(x.shape[2:]))
+        dofs, size = self.dofs(tuple(x.shape[2:])), self.repetition.scale(self.levels)
+        base = LogProb.exact(self.base.log_prob(fine / size) - dofs[-1] * math.log(size)) if levels is None else None
         dofs = dofs if levels is None else dofs[:depth]
         units = -float(self.scale.log().mean()) * sum(dofs)
         return Likelihood(parts, base, units, dofs)
@@ -245,18 +291,27 @@ class Cascade(nn.Module):
         seed: int = 0,
         evaluations: int | None = None,
         watch: Watch | None = None,
+        sweeps: int = 0,
     ) -> Float[Tensor, "B C *L"]:
         """New fields of any lattice that is divisible by b^levels, ``(count, channels, *lattice)``, in user's units.
 
-        The same seed gives the same fields, whatever ``count``.
+        The same seed gives the same fields, whatever ``count``. ``sweeps`` of the learned single-site conditional
+        follow, where the model has one.
         """
         unit = self.check_sample(lattice, count)
+        if sweeps < 0 or (sweeps and self.sweep is None):
+            raise ValueError(
+                f"{sweeps} sweeps; 0 or more are made, of a model that was trained with sweep=True (--sweep)"
+            )
         noise, factor = NoiseField(seed), unit
         coarsest = self.base.noise_lattice(tuple(n // factor for n in lattice))
         out = torch.empty(count, self.channels, *lattice, dtype=self.dtype, device=self.mean.device)
         for some in _together(count, lattice):
             white = noise.members(some, self.levels, 0, self.channels, coarsest).to(out)
-            x = self._descend(self.base(white), self.levels, list(some), noise, evaluations, tempered=False)
+            x = self.base(white) * self.repetition.scale(self.levels)
+            x = self._descend(x, self.levels, list(some), noise, evaluations, tempered=False)
+            if self.sweep is not None:
+                x = self.sweep.run(x, sweeps, noise, list(some))
             out[some.start : some.stop] = self.denormalise(x)
             if watch:
                 watch(some.stop, count)

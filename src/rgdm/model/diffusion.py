@@ -10,7 +10,7 @@ from rgdm.model.denoiser import Denoiser, Objective
 from rgdm.model.likelihood import LogProb, Probes, flow_log_prob
 from rgdm.model.networks import Backbone
 from rgdm.model.samplers import Draw, Sampler
-from rgdm.model.standardized import StandardizedLift
+from rgdm.model.standardized import TAIL, StandardizedLift
 from rgdm.process.forward import ForwardProcess
 from rgdm.process.schedule import Schedule, Trigonometric
 from rgdm.scale.basis import Site
@@ -36,8 +36,9 @@ class DiffusionLift(StandardizedLift):
         schedule: Schedule | None = None,
         objective: Objective = "velocity",
         level: int = 0,
+        bend: float = TAIL,
     ) -> None:
-        super().__init__(step, channels, dimension, boundary, level)
+        super().__init__(step, channels, dimension, boundary, level, bend)
         self.denoiser = Denoiser(ForwardProcess(Site(), schedule or Trigonometric()), backbone, objective)
 
     def standardize(self, coarse: Float[Tensor, "B C *K"], detail: Float[Tensor, "B D *K"]) -> Float[Tensor, "B D *K"]:

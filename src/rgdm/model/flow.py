@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from rgdm.model.likelihood import LogProb, Probes, normal_log_prob
 from rgdm.model.networks import Block, Convolution, channels_last, in_strips
 from rgdm.model.samplers import Draw, Sampler
-from rgdm.model.standardized import StandardizedLift
+from rgdm.model.standardized import TAIL, StandardizedLift
 from rgdm.scale.boundary import Boundary
 from rgdm.scale.coarse_graining import CoarseGraining
 
@@ -125,8 +125,9 @@ class FlowLift(StandardizedLift):
         boundary: Boundary,
         layers: nn.ModuleList,
         level: int = 0,
+        bend: float = TAIL,
     ) -> None:
-        super().__init__(step, channels, dimension, boundary, level)
+        super().__init__(step, channels, dimension, boundary, level, bend)
         self.layers = layers
 
     def whiten(

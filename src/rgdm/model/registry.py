@@ -24,6 +24,7 @@ def make_lifts(
     width: int,
     blocks: tuple[int, int],
     objective: Objective,
+    bend: float,
 ) -> list[StandardizedLift]:
     """One untrained lift a level, the finest first; ``shared`` ones have one network.
 
@@ -36,11 +37,11 @@ def make_lifts(
         nets = [LocalConvNet(*size, *blocks) for _ in range(1 if shared else levels)]
         nets = nets * levels if shared else nets
         return [
-            DiffusionLift(step, channels, dimension, boundary, net, objective=objective, level=level)
+            DiffusionLift(step, channels, dimension, boundary, net, objective=objective, level=level, bend=bend)
             for level, net in enumerate(nets)
         ]
     if kind == "flow":
         layers = [couplings(*size, blocks[1]) for _ in range(1 if shared else levels)]
         layers = layers * levels if shared else layers
-        return [FlowLift(step, channels, dimension, boundary, each, level) for level, each in enumerate(layers)]
+        return [FlowLift(step, channels, dimension, boundary, each, level, bend) for level, each in enumerate(layers)]
     raise ValueError(f"unknown lift {kind!r}; known are {', '.join(get_args(LiftKind))}")

@@ -14,7 +14,7 @@ from rgdm.scale.boundary import Boundary
 from rgdm.scale.coarse_graining import CoarseGraining
 
 TAIL = 0.35
-"""Largest s: a stronger bend gives lighter tails to learn, but then sinh makes every error in them a spike."""
+"""Largest s by default: a stronger bend gives lighter tails to learn, but sinh makes every error in them a spike."""
 MARGIN = 6
 """Sites along a cut edge that the loss leaves out: the network reaches farther, but hardly."""
 
@@ -33,9 +33,19 @@ class StandardizedLift(Lift):
     condition_mean: Tensor
     condition_scale: Tensor
 
-    def __init__(self, step: CoarseGraining, channels: int, dimension: int, boundary: Boundary, level: int = 0) -> None:
+    def __init__(
+        self,
+        step: CoarseGraining,
+        channels: int,
+        dimension: int,
+        boundary: Boundary,
+        level: int = 0,
+        bend: float = TAIL,
+    ) -> None:
         super().__init__()
-        self.level = level
+        if not 0 <= bend < math.inf:
+            raise ValueError(f"bend = {bend}; the largest bend of the tails must be finite and not negative")
+        self.level, self.bend = level, bend
         self.gaussian = GaussianLift(step, channels, dimension, boundary, local_amplitude=True)
         self.step = step
         self.register_buffer("tail", torch.zeros(channels * step.bands(dimension)))
@@ -52,7 +62,7 @@ class StandardizedLift(Lift):
         residual = detail - self.gaussian.prediction(coarse)
         self.amplitude.fit(coarse, residual)
         ratio = residual / self.amplitude(coarse)
-        self.tail.copy_(torch.stack([_tail(band) for band in ratio.movedim(1, 0).flatten(1)]))
+        self.tail.copy_(torch.stack([_tail(band, self.bend) for band in ratio.movedim(1, 0).flatten(1)]))
         compressed = _compress(ratio, self.tail)
         self.limit.copy_(compressed.abs().movedim(1, 0).flatten(1).amax(1))
         self.gaussian.colouring.fit(compressed)
@@ -174,11 +184,11 @@ def condition_channels(channels: int, bands: int) -> int:
     return channels * (1 + 2 * len(WIDTHS) + bands) + 1
 
 
-def _tail(ratio: Tensor) -> Tensor:
-    """The s up to ``TAIL`` for which ``asinh(s r) / s`` is nearest to the kurtosis 3 of a Gaussian (bisection)."""
+def _tail(ratio: Tensor, most: float) -> Tensor:
+    """The s up to ``most`` for which ``asinh(s r) / s`` is nearest to the kurtosis 3 of a Gaussian (bisection)."""
     sample = ratio[:: max(1, len(ratio) // 200_000)].double()
-    low, high = 0.0, TAIL
-    if _kurtosis(sample) <= 3.05:
+    low, high = 0.0, most
+    if most == 0 or _kurtosis(sample) <= 3.05:
         return ratio.new_zeros(())
     for _ in range(30):
         middle = (low + high) / 2

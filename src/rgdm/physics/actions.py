@@ -1,15 +1,30 @@
-"""Lattice actions whose samples are known answers."""
+"""Lattice actions: ``p(field) ~ exp(-S)`` on periodic lattices of 1 to 3 dimensions."""
 
+import math
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+CRITICAL_BETA = 0.680605
+"""Of phi^4 at lambda = 1 in two dimensions, error 4e-6: Kaupuzs, Melnik & Rimsans, arXiv:1406.7491."""
+CRITICAL_COUPLING = math.log1p(math.sqrt(2)) / 2
+"""K_c of the square-lattice Ising model: Kramers & Wannier 1941."""
+
+
+class Action(Protocol):
+    """Anything with an energy."""
+
+    def energy(self, field: Float[Tensor, "B 1 *L"]) -> Float[Tensor, " B"]:
+        """S of each configuration."""
+        ...
+
 
 @dataclass(frozen=True)
 class Phi4:
-    """The phi^4 action on a periodic lattice, ``p(phi) ~ exp(-S)``.
+    """The phi^4 action.
 
     ``S = sum_x [ -a sum_mu phi_x phi_{x+mu} + b phi_x^2 + c phi_x^4 ]``, each bond once;
     an axis of length 2 has two bonds between the same neighbours.
@@ -20,6 +35,8 @@ class Phi4:
     c: float
 
     def __post_init__(self) -> None:
+        if not all(map(math.isfinite, (self.a, self.b, self.c))):
+            raise ValueError(f"a = {self.a}, b = {self.b}, c = {self.c}; finite couplings are needed")
         if self.c < 0 or (self.c == 0 and self.b <= 0):
             raise ValueError(f"b = {self.b}, c = {self.c}: the action has no lower bound; c > 0 is needed")
 
@@ -32,13 +49,170 @@ class Phi4:
         return cls(beta, 1 - 2 * lambda_, lambda_)
 
     @classmethod
+    def from_hopping(cls, kappa: float, lambda_: float) -> "Phi4":
+        """From the hopping parameter: ``S = sum_x [ -2 kappa sum_mu phi_x phi_{x+mu} + phi_x^2 + lambda (...)^2 ]``.
+
+        The convention of Nicoli et al., arXiv:2007.07115, and Hasenbusch, cond-mat/9806093 (with beta = 2 kappa).
+        """
+        return cls(2 * kappa, 1 - 2 * lambda_, lambda_)
+
+    @classmethod
+    def from_mass(cls, mass2: float, lambda_: float, dimension: int = 2) -> "Phi4":
+        """From ``S = sum_x [ sum_mu (phi_{x+mu} - phi_x)^2 + m^2 phi_x^2 + lambda phi_x^4 ]``, without a 1/2.
+
+        The convention of Albergo, Kanwar & Shanahan, arXiv:1904.12072, and of Gerdes et al., arXiv:2207.00283.
+        """
+        return cls(2.0, 2 * dimension + mass2, lambda_)
+
+    @classmethod
+    def from_quartic(cls, mass2: float, g: float, dimension: int = 2) -> "Phi4":
+        """From ``S = sum_x [ sum_mu (phi_{x+mu} - phi_x)^2 / 2 + m^2 phi_x^2 / 2 + g phi_x^4 / 4! ]``."""
+        return cls(1.0, dimension + mass2 / 2, g / 24)
+
+    @classmethod
+    def from_wells(cls, beta: float, dimension: int = 2) -> "Phi4":
+        """From ``S = sum_x [ beta/2 sum_mu (phi_{x+mu} - phi_x)^2 + phi_x^4 - (1 + 2 beta) phi_x^2 ]``.
+
+        The convention of Marchand et al., arXiv:2207.04941, in two dimensions.
+        """
+        return cls(beta, dimension * beta - 1 - 2 * beta, 1.0)
+
+    @classmethod
     def critical(cls) -> "Phi4":
         """The critical point in two dimensions at lambda = 1, beta_c = 0.680605(4)."""
-        return cls.from_beta(0.680605, 1.0)
+        return cls.from_beta(CRITICAL_BETA, 1.0)
+
+    def rescaled(self, factor: float) -> "Phi4":
+        """The action of phi / factor: couplings ``(a s^2, b s^2, c s^4)``, s = ``factor``."""
+        return Phi4(self.a * factor**2, self.b * factor**2, self.c * factor**4)
 
     def energy(self, field: Float[Tensor, "B 1 *L"]) -> Float[Tensor, " B"]:
         """The action S of each configuration."""
-        neighbours = sum((field.roll(-1, axis) for axis in range(2, field.dim())), torch.zeros_like(field))
         square = field.square()
-        density = -self.a * field * neighbours + self.b * square + self.c * square.square()
+        density = -self.a * field * neighbours_ahead(field) + self.b * square + self.c * square.square()
         return density.flatten(1).sum(1)
+
+
+@dataclass(frozen=True)
+class Ising:
+    """Spins +-1 with ``S = -K sum_<xy> s_x s_y``, K = beta J, each bond once."""
+
+    coupling: float
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.coupling):
+            raise ValueError(f"the coupling K is {self.coupling}; it must be finite")
+
+    @classmethod
+    def critical(cls) -> "Ising":
+        """K_c = log(1 + sqrt 2) / 2 of the square lattice."""
+        return cls(CRITICAL_COUPLING)
+
+    def energy(self, field: Float[Tensor, "B 1 *L"]) -> Float[Tensor, " B"]:
+        """S of each configuration of spins."""
+        return -self.coupling * (field * neighbours_ahead(field)).flatten(1).sum(1)
+
+
+@dataclass(frozen=True)
+class IsingDual:
+    """A continuous field that carries Ising spins: ``S = x^T A^-1 x / 2 - sum log cosh x``.
+
+    ``A = K Adj + alpha 1`` with ``alpha = 2 d K + delta``, positive for delta > 0. Given the field the spins
+    are independent, ``P(s_i = +1 | x) = 1 / (1 + exp(-2 x_i))``; given the spins ``x ~ N(A s, A)`` (Hubbard 1959,
+    Phys. Rev. Lett. 3, 77; as a sampler: Zhang et al. 2012, NeurIPS 25). Its partition function follows from that of
+    the spins (:func:`rgdm.physics.exact.ising.dual_log_z`).
+    """
+
+    coupling: float
+    delta: float = 0.1
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.coupling) and 0 < self.delta < math.inf):
+            raise ValueError(f"K = {self.coupling}, delta = {self.delta}; a finite K and delta > 0 are needed")
+
+    @classmethod
+    def critical(cls, delta: float = 0.1) -> "IsingDual":
+        """That of the critical square-lattice Ising model."""
+        return cls(CRITICAL_COUPLING, delta)
+
+    def alpha(self, dimension: int) -> float:
+        """The diagonal of A."""
+        return 2 * dimension * abs(self.coupling) + self.delta
+
+    def eigenvalues(self, lattice: tuple[int, ...]) -> Float[Tensor, "*L"]:
+        """Those of A on the grid of the FFT, float64."""
+        return self.alpha(len(lattice)) + 2 * self.coupling * _cosines(lattice)
+
+    def energy(self, field: Float[Tensor, "B 1 *L"]) -> Float[Tensor, " B"]:
+        """S of each configuration."""
+        axes = tuple(range(2, field.dim()))
+        values = self.eigenvalues(tuple(field.shape[2:])).to(field)
+        solved = torch.fft.ifftn(torch.fft.fftn(field, dim=axes) / values, dim=axes).real
+        log_cosh = field.abs() + torch.log1p(torch.exp(-2 * field.abs())) - math.log(2)
+        return (field * solved / 2 - log_cosh).flatten(1).sum(1)
+
+    def spins(self, field: Float[Tensor, "B 1 *L"], uniform: Float[Tensor, "B 1 *L"]) -> Float[Tensor, "B 1 *L"]:
+        """Spins given the field, from uniform numbers in [0, 1)."""
+        return torch.where(uniform < torch.sigmoid(2 * field), 1.0, -1.0).to(field)
+
+    def field(self, spins: Float[Tensor, "B 1 *L"], noise: Float[Tensor, "B 1 *L"]) -> Float[Tensor, "B 1 *L"]:
+        """A field given the spins, from unit noise: ``A s + A^(1/2) noise``."""
+        axes = tuple(range(2, spins.dim()))
+        values = self.eigenvalues(tuple(spins.shape[2:])).to(noise)
+        mixed = values * torch.fft.fftn(spins.to(noise), dim=axes) + values.sqrt() * torch.fft.fftn(noise, dim=axes)
+        return torch.fft.ifftn(mixed, dim=axes).real
+
+
+@dataclass(frozen=True)
+class FreeField:
+    """The Gaussian field of mass m: ``S = sum_x [ sum_mu (phi_{x+mu} - phi_x)^2 + m^2 phi_x^2 ] / 2``."""
+
+    mass2: float
+
+    def __post_init__(self) -> None:
+        if not 0 < self.mass2 < math.inf:
+            raise ValueError(f"m^2 = {self.mass2}; the zero mode is bounded for m^2 > 0 only")
+
+    def action(self, dimension: int = 2) -> Phi4:
+        """The same as a :class:`Phi4` without quartic term."""
+        return Phi4(1.0, dimension + self.mass2 / 2, 0.0)
+
+    def energy(self, field: Float[Tensor, "B 1 *L"]) -> Float[Tensor, " B"]:
+        """S of each configuration."""
+        return self.action(field.dim() - 2).energy(field)
+
+    def spectrum(self, lattice: tuple[int, ...]) -> Float[Tensor, "*L"]:
+        """``G(k) = 1 / (khat^2 + m^2)`` on the grid of the FFT, ``khat^2 = 4 sum sin^2(k/2)``, float64."""
+        return 1 / (2 * (len(lattice) - _cosines(lattice)) + self.mass2)
+
+    def log_z(self, lattice: tuple[int, ...]) -> float:
+        """``log Z = N/2 log 2 pi + sum_k log G(k) / 2``."""
+        spectrum = self.spectrum(lattice)
+        return float(spectrum.log().sum() + spectrum.numel() * math.log(2 * math.pi)) / 2
+
+    def block_mean_spectrum(self, lattice: tuple[int, ...], factor: int = 2) -> Float[Tensor, "*K"]:
+        """The spectrum of the means of blocks of ``factor`` sites along each axis.
+
+        ``G'(k') = b^-d sum_l prod_mu [ sin(b q_mu / 2) / (b sin(q_mu / 2)) ]^2 G(q)``, ``q = (k' + 2 pi l) / b``.
+        """
+        if any(n % factor for n in lattice):
+            raise ValueError(f"the lattice {lattice} is not divisible by {factor}")
+        weighted = self.spectrum(lattice)
+        for axis, n in enumerate(lattice):
+            q = 2 * math.pi * torch.arange(n, dtype=torch.float64) / n
+            kernel = torch.where(q == 0, 1.0, torch.sin(factor * q / 2) / (factor * torch.sin(q / 2)))
+            weighted = weighted * kernel.square().reshape(-1, *[1] * (len(lattice) - 1 - axis))
+        for axis, n in enumerate(lattice):  # q = (k' + 2 pi l) / b stands at k' + l n / b
+            weighted = weighted.unflatten(axis, (factor, n // factor)).mean(axis)
+        return weighted
+
+
+def neighbours_ahead(field: Float[Tensor, "B C *L"]) -> Float[Tensor, "B C *L"]:
+    """``sum_mu phi_{x+mu}``."""
+    return torch.stack([field.roll(-1, axis) for axis in range(2, field.dim())]).sum(0)
+
+
+def _cosines(lattice: tuple[int, ...]) -> Float[Tensor, "*L"]:
+    """``sum_mu cos k_mu`` on the grid of the FFT, float64."""
+    axes = [torch.cos(2 * math.pi * torch.arange(n, dtype=torch.float64) / n) for n in lattice]
+    return torch.stack(torch.meshgrid(*axes, indexing="ij")).sum(0)

@@ -1,18 +1,102 @@
-"""Monte Carlo sampling of lattice actions: Metropolis sweeps and embedded cluster updates, many chains at once."""
+"""Monte Carlo sampling of lattice actions: local sweeps and cluster updates, many chains at once."""
 
+import math
 from collections.abc import Callable
+from typing import Literal, get_args
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from scipy.sparse import csr_matrix
-from scipy.sparse.csgraph import connected_components
+from numpy.typing import NDArray
 from torch import Tensor
 
-from rgdm.physics.actions import Phi4
+from rgdm.physics import kernels
+from rgdm.physics.actions import Ising, Phi4
 
 SWEEPS = 2
-"""Metropolis sweeps for each cluster update."""
+"""Metropolis sweeps of phi^4 for each cluster update."""
+Lattice = tuple[int, ...]
+Watch = Callable[[int, int], None]
+SpinUpdate = Literal["swendsen-wang", "wolff", "metropolis", "heat-bath"]
+
+
+class MarkovChains:
+    """Independent Markov chains of an action on a periodic lattice, advanced together.
+
+    ``field`` is ``(chains, *lattice)``, float32 for phi^4, int8 for spins; one half of the chains starts hot, one
+    half cold. A phi^4 update is ``SWEEPS`` Metropolis sweeps and one Swendsen-Wang update of the signs (Brower &
+    Tamayo 1989, Phys. Rev. Lett. 62, 1087). The state after n updates is a function of (action, lattice, chains, seed).
+    """
+
+    def __init__(
+        self, action: Phi4 | Ising, lattice: Lattice, chains: int, seed: int, update: SpinUpdate = "swendsen-wang"
+    ) -> None:
+        if update not in get_args(SpinUpdate):
+            raise ValueError(f"unknown update {update!r}; known are {', '.join(get_args(SpinUpdate))}")
+        if min(lattice) < 2 or not 1 <= len(lattice) <= 3 or chains < 1:
+            raise ValueError(
+                f"{chains} chains on the lattice {lattice}; at least 1 chain on 1 to 3 axes of 2 sites or more"
+            )
+        if update == "wolff" and isinstance(action, Ising) and action.coupling <= 0:
+            raise ValueError(f"K = {action.coupling}; a Wolff cluster needs K > 0, take heat-bath")
+        self.action, self.lattice, self.kind = action, lattice, update
+        self.random = np.random.Generator(np.random.Philox(seed))
+        self.field: NDArray = np.ones((chains, *lattice), dtype=np.int8 if isinstance(action, Ising) else np.float32)
+        hot = self.field[::2]
+        drawn = self.random.standard_normal(hot.shape, dtype=np.float32)
+        hot[...] = np.where(drawn < 0, -1, 1) if isinstance(action, Ising) else drawn
+        self.width = 1.5
+        self.neighbours = neighbours(lattice)
+        colour = np.indices(lattice).sum(0).ravel() % 2
+        self.order = np.argsort(colour, kind="stable").astype(np.int32)
+
+    @property
+    def flat(self) -> NDArray:
+        """The fields, ``(chains, sites)``; a view."""
+        return self.field.reshape(len(self.field), -1)
+
+    def update(self, adapt: bool = False) -> None:
+        """One update; ``adapt`` tunes the width of the proposals, which only thermalization may do."""
+        if isinstance(self.action, Ising):
+            self._update_spins(self.action)
+            return
+        for _ in range(SWEEPS):
+            accepted = self.sweep()
+            if adapt:
+                self.width *= 1.1 if accepted > 0.5 else 1 / 1.1
+        self.flip_clusters()
+
+    def sweep(self) -> float:
+        """One Metropolis sweep of phi^4, even sites and then odd ones; returns the fraction accepted."""
+        s = self.action
+        assert isinstance(s, Phi4)
+        accepted = kernels.metropolis_phi4(
+            self.flat, self.neighbours, self.order, s.a, s.b, s.c, self.width, self._key()
+        )
+        return int(accepted.sum()) / self.field.size
+
+    def flip_clusters(self) -> None:
+        """One Swendsen-Wang update of the signs."""
+        coupling = self.action.coupling if isinstance(self.action, Ising) else self.action.a
+        kernels.swendsen_wang(self.flat, self.neighbours, coupling, self._key())
+
+    def _update_spins(self, action: Ising) -> None:
+        if self.kind == "swendsen-wang":
+            self.flip_clusters()
+        elif self.kind == "wolff":
+            kernels.wolff(self.flat, self.neighbours, action.coupling, self._key())
+        else:
+            sweep = kernels.metropolis_ising if self.kind == "metropolis" else kernels.heat_bath_ising
+            sweep(self.flat, self.neighbours, self.order, action.coupling, self._key())
+
+    def _key(self) -> np.uint64:
+        return self.random.integers(0, 2**64, dtype=np.uint64)
+
+
+def neighbours(lattice: Lattice) -> NDArray[np.int32]:
+    """``(sites, 2 d)``: the sites ahead along each axis, then those behind."""
+    sites = np.arange(math.prod(lattice), dtype=np.int32).reshape(lattice)
+    return np.stack([np.roll(sites, shift, axis).ravel() for shift in (-1, 1) for axis in range(len(lattice))], 1)
 
 
 def sample_phi4(
@@ -24,89 +108,72 @@ def sample_phi4(
     thermalization: int = 80,
     interval: int = 10,
     dimension: int = 2,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Watch | None = None,
 ) -> Float[Tensor, "count 1 *L"]:
     """``count`` configurations on a periodic lattice of ``size`` sites along each axis, float32.
 
-    ``chains`` independent chains, one half hot and one half cold at the start, make
-    ``thermalization`` updates and then give one configuration every ``interval`` updates.
-    The configurations of one chain stand together, so blocks of the result are independent.
+    ``chains`` independent chains make ``thermalization`` updates and then give one configuration every ``interval``
+    updates. The configurations of one chain stand together, so blocks of the result are independent.
     """
-    if size < 2 or size % 2:
-        raise ValueError(f"the lattice has {size} sites along an axis; a checkerboard needs an even number, at least 2")
-    if min(chains, count, interval) < 1 or thermalization < 0:
-        raise ValueError(f"chains = {chains}, count = {count}, interval = {interval}; each must be at least 1")
     if action.c == 0 and action.b <= dimension * abs(action.a):
         raise ValueError(f"{action} has no lower bound; c > 0 or b > {dimension} |a| is needed")
+    return _sample(action, (size,) * dimension, chains, count, seed, thermalization, interval, progress)
+
+
+def sample_ising(
+    action: Ising,
+    size: int,
+    chains: int,
+    count: int,
+    seed: int,
+    thermalization: int = 80,
+    interval: int = 10,
+    dimension: int = 2,
+    update: SpinUpdate = "swendsen-wang",
+    progress: Watch | None = None,
+) -> Float[Tensor, "count 1 *L"]:
+    """``count`` configurations of spins +-1, float32, in the order of :func:`sample_phi4`."""
+    return _sample(action, (size,) * dimension, chains, count, seed, thermalization, interval, progress, update)
+
+
+def rethermalize(
+    action: Phi4 | Ising, fields: Float[Tensor, "B 1 *L"], sweeps: int, seed: int = 0
+) -> Float[Tensor, "B 1 *L"]:
+    """The fields after so many local sweeps of the action: what is wrong locally is forgotten, what is large stays.
+
+    Metropolis sweeps of phi^4 (their width 1.5), heat bath of spins; no clusters. Show what is left of a bias against
+    the number of sweeps.
+    """
+    if sweeps < 0:
+        raise ValueError(f"{sweeps} sweeps; 0 or more can be made")
+    markov = MarkovChains(action, tuple(fields.shape[2:]), len(fields), seed, "heat-bath")
+    markov.field[...] = fields[:, 0].cpu().numpy()
+    for _ in range(sweeps):
+        markov.sweep() if isinstance(action, Phi4) else markov.update()
+    return torch.from_numpy(markov.field.astype(np.float32))[:, None].to(fields)
+
+
+def _sample(
+    action: Phi4 | Ising,
+    lattice: Lattice,
+    chains: int,
+    count: int,
+    seed: int,
+    thermalization: int,
+    interval: int,
+    progress: Watch | None,
+    update: SpinUpdate = "swendsen-wang",
+) -> Tensor:
+    if min(chains, count, interval) < 1 or thermalization < 0:
+        raise ValueError(f"chains = {chains}, count = {count}, interval = {interval}; each must be at least 1")
     rounds = -(-count // chains)
-    markov = MarkovChains(action, (size,) * dimension, -(-count // rounds), seed)
+    markov = MarkovChains(action, lattice, -(-count // rounds), seed, update)
     total = thermalization + rounds * interval
     kept = []
-    for update in range(1, total + 1):
-        markov.update(adapt=update <= thermalization)
-        if update > thermalization and (update - thermalization) % interval == 0:
-            kept.append(markov.field.copy())
+    for done in range(1, total + 1):
+        markov.update(adapt=done <= thermalization)
+        if done > thermalization and (done - thermalization) % interval == 0:
+            kept.append(markov.field.astype(np.float32))
         if progress is not None:
-            progress(update, total)
-    return torch.from_numpy(np.stack(kept, 1).reshape(-1, 1, *markov.field.shape[1:])[:count])
-
-
-class MarkovChains:
-    """Independent Markov chains of the phi^4 action, advanced together.
-
-    An update is SWEEPS checkerboard Metropolis sweeps and one Swendsen-Wang update of
-    the signs (Brower & Tamayo 1989, Phys. Rev. Lett. 62, 1087).
-    """
-
-    def __init__(self, action: Phi4, lattice: tuple[int, ...], chains: int, seed: int) -> None:
-        self.action = action
-        self.random = np.random.Generator(np.random.Philox(seed))
-        self.field = np.ones((chains, *lattice), dtype=np.float32)
-        hot = self.field[::2]
-        hot[...] = self.random.standard_normal(hot.shape, dtype=np.float32)
-        self.width = 1.5
-        self._even = np.indices(lattice).sum(0) % 2 == 0
-        sites = np.arange(self.field.size, dtype=np.int32).reshape(self.field.shape)
-        self._forward = np.stack([np.roll(sites, -1, axis).ravel() for axis in self._axes], 1)
-
-    @property
-    def _axes(self) -> range:
-        return range(1, self.field.ndim)
-
-    def update(self, adapt: bool = False) -> None:
-        """One update; ``adapt`` tunes the width of the proposals, which only thermalization may do."""
-        for _ in range(SWEEPS):
-            accepted = self.sweep()
-            if adapt:
-                self.width *= 1.1 if accepted > 0.5 else 1 / 1.1
-        self.flip_clusters()
-
-    def sweep(self) -> float:
-        """One Metropolis sweep, even sites and then odd ones; returns the fraction accepted."""
-        step = (2 * self.random.random(self.field.shape, dtype=np.float32) - 1) * np.float32(self.width)
-        patience = self.random.standard_exponential(self.field.shape, dtype=np.float32)
-        accepted = 0
-        for colour in (self._even, ~self._even):
-            accept = (self._change(step) <= patience) & colour
-            self.field += np.where(accept, step, np.float32(0))
-            accepted += int(accept.sum())
-        return accepted / self.field.size
-
-    def _change(self, step: np.ndarray) -> np.ndarray:
-        """What S changes by when one site moves by ``step`` and the others stay."""
-        neighbours = sum(np.roll(self.field, shift, axis) for axis in self._axes for shift in (1, -1))
-        old, new = self.field**2, (self.field + step) ** 2
-        a, b, c = (np.float32(v) for v in (self.action.a, self.action.b, self.action.c))
-        return (new - old) * (b + c * (new + old)) - a * step * neighbours
-
-    def flip_clusters(self) -> None:
-        """Bond neighbours with probability ``1 - exp(-2 a phi_x phi_y)``, then give each cluster a random sign."""
-        flat = self.field.ravel()
-        coupling = 2 * np.float32(self.action.a) * flat[:, None] * flat[self._forward]
-        bonded = self.random.standard_exponential(coupling.shape, dtype=np.float32) < coupling
-        ends = np.concatenate([[0], bonded.sum(1).cumsum()]).astype(np.int32)
-        neighbours = self._forward[bonded]
-        graph = csr_matrix((np.ones(len(neighbours), dtype=np.int8), neighbours, ends), shape=(flat.size, flat.size))
-        clusters, label = connected_components(graph, directed=False)
-        sign = 1 - 2 * self.random.integers(0, 2, clusters, dtype=np.int8).astype(np.float32)
-        self.field *= sign[label].reshape(self.field.shape)
+            progress(done, total)
+    return torch.from_numpy(np.stack(kept, 1).reshape(-1, 1, *lattice)[:count])

@@ -4,19 +4,21 @@ import math
 from collections.abc import Callable
 
 import torch
+import xarray as xr
 from jaxtyping import Float
 from torch import Tensor
 
 from rgdm.physics.actions import Phi4
+from rgdm.physics.jackknife import BLOCKS, jackknife
 
 Estimate = tuple[float, float]
 """A value and its standard error."""
 
 
-def observables(fields: Float[Tensor, "B 1 *L"], action: Phi4, blocks: int = 50) -> dict[str, Estimate]:
+def observables(fields: Float[Tensor, "B 1 *L"], action: Phi4, blocks: int = BLOCKS) -> dict[str, Estimate]:
     """Means over the configurations, each with its jackknife error from consecutive blocks.
 
-    ``m`` and ``m2``: magnetization per site and its square; ``u4 = 1 - <m^4> / (3 <m^2>^2)``;
+    ``m`` and ``m2``: magnetization per site and its square; ``chi = N <m^2>``; ``u4 = 1 - <m^4> / (3 <m^2>^2)``;
     ``nearest_neighbour``: ``<phi_x phi_{x+mu}>``; ``phi2``: ``<phi_x^2>``; ``action_per_site``: S / N;
     ``xi_over_length``: second-moment correlation length ``sqrt(G(0) / G(k_min) - 1) / (2 sin(pi / L))`` over L.
     """
@@ -40,14 +42,37 @@ def observables(fields: Float[Tensor, "B 1 *L"], action: Phi4, blocks: int = 50)
     derived: dict[str, Callable[[Tensor], Tensor]] = {
         "m": lambda q: q[..., 0],
         "m2": lambda q: q[..., 1],
+        "chi": lambda q: q[..., 1] * x[0].numel(),
         "u4": lambda q: 1 - q[..., 2] / (3 * q[..., 1] ** 2),
         "nearest_neighbour": lambda q: q[..., 3],
         "phi2": lambda q: q[..., 4],
         "action_per_site": lambda q: q[..., 5],
         "xi_over_length": lambda q: (q[..., 1] / q[..., 6] - 1).sqrt() / (2 * math.sin(math.pi / length) * length),
     }
-    left_out = _leave_one_block_out(measured, min(blocks, len(x)))
-    return {name: _jackknife(f, measured.mean(0), left_out) for name, f in derived.items()}
+    found = {name: jackknife(f, measured, blocks) for name, f in derived.items()}
+    return {name: (float(value), float(error)) for name, (value, error) in found.items()}
+
+
+def as_dataset(found: dict[str, Estimate]) -> xr.Dataset:
+    """``value`` and ``error`` along the axis ``observable``."""
+    values, errors = zip(*found.values(), strict=True)
+    return xr.Dataset(
+        {"value": ("observable", list(values)), "error": ("observable", list(errors))}, {"observable": list(found)}
+    )
+
+
+def correlator(fields: Float[Tensor, "B 1 *L"], blocks: int = BLOCKS) -> tuple[Tensor, Tensor]:
+    """``G(r) = <phi_x phi_{x+r}>`` of zero momentum across, along the longest axis, not connected; and its errors.
+
+    Each ``(L,)``: ``G(r) = <P_t P_{t+r}>`` with P_t the mean of layer t.
+    """
+    x = fields.double()
+    length = max(x.shape[2:])
+    axis = 2 + list(x.shape[2:]).index(length)
+    layers = x.movedim(axis, -1).flatten(1, -2).mean(1)
+    modes = torch.fft.fft(layers, dim=-1)
+    products = torch.fft.ifft(modes.abs().square(), dim=-1).real / length
+    return jackknife(lambda mean: mean, products, blocks)
 
 
 def _nearest_neighbour(x: Tensor) -> Tensor:
@@ -63,14 +88,3 @@ def _lowest_mode(x: Tensor) -> Tensor:
         profile = x.movedim(axis, -1).flatten(1, -2).mean(1)
         modes.append((profile * torch.exp(phase)).mean(1).abs().square())
     return torch.stack(modes).mean(0)
-
-
-def _leave_one_block_out(measured: Float[Tensor, "B Q"], blocks: int) -> Float[Tensor, "K Q"]:
-    parts = measured.tensor_split(blocks)
-    total = measured.sum(0)
-    return torch.stack([(total - part.sum(0)) / (len(measured) - len(part)) for part in parts])
-
-
-def _jackknife(f: Callable[[Tensor], Tensor], mean: Float[Tensor, " Q"], left_out: Float[Tensor, "K Q"]) -> Estimate:
-    values, n = f(left_out), len(left_out)
-    return float(f(mean)), float(values.var(correction=0).mul(n - 1).sqrt())

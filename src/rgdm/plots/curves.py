@@ -4,12 +4,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
 from numpy.typing import NDArray
 
-from rgdm.plots.style import BASELINES, COLUMN, FAINT, GREY, INK, LEVELS, MODEL, paper
+from rgdm.plots.style import BASELINES, COLUMN, FAINT, GREY, INK, LEVELS, MODEL, PAGE, paper
 
 Scores = Mapping[str, Any]
 Array = NDArray[np.float64]
@@ -112,6 +113,28 @@ def kurtosis_levels(scores: Scores) -> Figure:
         axes.set_xticks(place, [f"{factor**level} to {factor ** (level + 1)} sites" for level in place])
         axes.set_xlabel("scale of the detail, finest first")
         axes.legend(loc="upper left", ncols=2)
+    return figure
+
+
+def coupling_flow(flow: xr.Dataset) -> Figure:
+    """Couplings against the level with their errors, one panel for each operator."""
+    names = [str(name) for name in flow["operator"].values]
+    with paper():
+        figure = Figure(figsize=(PAGE, 1.0 + 1.5 * -(-len(names) // 3)), layout="constrained")
+        panels = figure.subplots(-(-len(names) // 3), 3, squeeze=False, sharex=True).flatten()
+        for axes, name in zip(panels, names, strict=False):
+            one = flow.sel(operator=name)
+            axes.axhline(0, color=FAINT, lw=0.7, zorder=0)
+            axes.errorbar(one["level"], one["coupling"], one["error"], fmt="o-", ms=3.5, lw=1.1, color=MODEL)
+            axes.set_title(name, pad=3)
+            axes.set_xticks(one["level"].values)
+        for axes in panels[len(names) :]:
+            axes.set_axis_off()
+        for axes in panels[max(0, len(names) - 3) : len(names)]:
+            axes.set_xlabel("level")
+            axes.tick_params(labelbottom=True)
+        for axes in panels[: len(names) : 3]:
+            axes.set_ylabel("coupling")
     return figure
 
 

@@ -1,0 +1,236 @@
+"""Critical phi^4, grown: trained on 64 x 64 sites, generated as large as 1024 x 1024, the action never told.
+
+    python benchmarks/inverse_rg.py --record
+
+Simulates 4096 configurations at lambda = 1, beta = 0.680605 on 64 x 64 sites, trains a periodic cascade of six levels
+(``rgdm train --levels 6 --boundary periodic --sweep --minutes 5``), and repeats its third lift (``Cascade.enlarged``,
+with the growth ``2^(y_h - 1)`` that majority-rule Monte Carlo RG finds in the training fields) for L = 128 and more.
+What is made is held against an independent Monte Carlo at each L: raw; after one sweep (two half-sweeps) and more of
+the learned single-site conditional, which knows no action; and after sweeps of the action itself. ``sites`` is the
+total variation between the distributions of abs(phi). Biases are differences with the errors of both; errors are
+jackknife errors. A verdict is on the value alone, as the targets are.
+"""
+
+import argparse
+import json
+import math
+import statistics
+import time
+from pathlib import Path
+
+import torch
+from matplotlib.figure import Figure
+from record import Row, append, number, run, stamp, table
+from torch import Tensor
+
+from rgdm import commands, config, progress
+from rgdm.data.layout import from_samples
+from rgdm.model.cascade import Cascade
+from rgdm.physics.actions import Phi4
+from rgdm.physics.blocking import block_spins
+from rgdm.physics.mcrg import field_exponent
+from rgdm.physics.monte_carlo import rethermalize, sample_phi4
+from rgdm.physics.observables import Estimate, observables
+from rgdm.plots import figure_to_png
+from rgdm.plots.style import COLUMN, INK, LEVELS, paper
+from rgdm.process.noise import NoiseField
+from rgdm.train import Budget
+
+SIDE, LEVELS_DOWN, REPEATED = 64, 6, 2
+ACTION = Phi4.critical()
+SHOWN = ("action_per_site", "phi2", "nearest_neighbour", "u4", "xi_over_length", "chi")
+LOCAL = {"action_per_site": "S / N", "phi2": "<phi^2>", "nearest_neighbour": "<phi_x phi_x+mu>"}
+
+
+def simulate(side: int, count: int, seed: int, label: str) -> Tensor:
+    with progress.bar(label, 1) as show:
+        return sample_phi4(ACTION, side, min(count, 256), count, seed, 120, 10, progress=show)
+
+
+def trained(options: argparse.Namespace, fields: Tensor) -> tuple[Cascade, str]:
+    if options.model:
+        model = commands.open_model(options.model, options.device)
+    else:
+        settings = config.Train(
+            fields=(),
+            out=options.out / "model",
+            levels=LEVELS_DOWN,
+            minutes=options.minutes,
+            boundary="periodic",
+            shared=options.shared,
+            evaluations=options.evaluations,
+            sweep=True,
+            bend=options.bend,
+            seed=options.seed,
+            device=options.device,
+            overwrite=True,
+        )
+        data = from_samples(fields, ("y", "x"), ("phi",), {})
+        model = commands.fit(data, settings, Budget(None, options.minutes)).eval()
+    about = model.metadata["training"]
+    kind = "one network" if model.configuration["shared"] else "a network for each level"
+    return model, f"{kind}, trained {about['seconds']:.0f} s, {about['steps']} steps"
+
+
+class Measured:
+    """Observables of fields, and the distribution of abs(phi)."""
+
+    def __init__(self, fields: Tensor) -> None:
+        self.found = observables(fields, ACTION)
+        self.density = torch.histc(fields.abs().flatten(), 120, 0, 3) / fields.numel()
+
+    def bias(self, name: str, truth: "Measured") -> Estimate:
+        (a, da), (b, db) = self.found[name], truth.found[name]
+        return a - b, math.hypot(da, db)
+
+    def variation(self, truth: "Measured") -> float:
+        return float((self.density - truth.density).abs().sum() / 2)
+
+
+def lines(name: str, side: int, made: Measured, truth: Measured, bound: float | None) -> list[Row]:
+    said, met = [], True
+    for key, title in LOCAL.items():
+        bias = made.bias(key, truth)
+        said.append(f"{title} {number(*bias, 4)}")
+        met = met and (bound is None or abs(bias[0]) < bound)
+    said.append(f"sites {made.variation(truth):.4f}")
+    target = "" if bound is None else f"each below {bound}"
+    rows = [Row(f"L = {side}, bias, {name}", target, ", ".join(said), None if bound is None else met)]
+    if bound is None or side > 128:
+        return rows
+    within = []
+    for key in ("phi2", "u4", "xi_over_length", "chi"):
+        bias, error = made.bias(key, truth)
+        within.append(abs(bias) < 2 * error or abs(bias) < 0.01 * truth.found[key][0])
+        said = f"{number(*made.found[key], 4)}; Monte Carlo {number(*truth.found[key], 4)}"
+        rows.append(Row(f"L = {side}, {key}, {name}", "2 sigma or 1 %", said, within[-1]))
+    return rows
+
+
+def eta(chi: dict[int, Estimate]) -> Estimate:
+    """From ``chi ~ L^(2 - eta)``, weighted least squares in logarithms."""
+    x = torch.tensor([math.log(side) for side in chi], dtype=torch.float64)
+    y = torch.tensor([math.log(value) for value, _ in chi.values()], dtype=torch.float64)
+    w = torch.tensor([(value / error) ** 2 for value, error in chi.values()], dtype=torch.float64)
+    x0 = (w * x).sum() / w.sum()
+    slope = (w * (x - x0) * y).sum() / (w * (x - x0) ** 2).sum()
+    return 2 - float(slope), float((w * (x - x0) ** 2).sum() ** -0.5)
+
+
+def generate(model: Cascade, side: int, count: int, options: argparse.Namespace) -> Tensor:
+    times = round(math.log2(side / SIDE))
+    larger = model.enlarged(times, options.growth, REPEATED) if times else model
+    with progress.bar(f"L = {side}", count) as show:
+        return larger.sample((side, side), count, options.seed + 7, options.evaluations, watch=show).cpu()
+
+
+def swept(model: Cascade, fields: Tensor, sweeps: int, seed: int) -> Tensor:
+    assert model.sweep is not None
+    x = model.normalise(fields.to(model.mean.device))
+    parts = [
+        model.sweep.run(part, sweeps, NoiseField(seed), list(range(i * 64, i * 64 + len(part))))
+        for i, part in enumerate(x.split(64))
+    ]
+    return model.denormalise(torch.cat(parts)).cpu()
+
+
+def speed(model: Cascade, options: argparse.Namespace) -> list[Row]:
+    """Seconds for one field of L = 64 (of 64 at once) and of L = 1024, medians of three."""
+    found = {}
+    for side, count in ((64, 64), (1024, 1)):
+        model.sample((64, 64), 1)
+        larger = model.enlarged(round(math.log2(side / SIDE)), options.growth, REPEATED) if side > SIDE else model
+        taken = []
+        for repeat in range(3):
+            began = time.monotonic()
+            larger.sample((side, side), count, repeat, options.evaluations, sweeps=1)
+            taken.append((time.monotonic() - began) / count)
+        found[side] = statistics.median(taken)
+    ratio = found[1024] / found[64] / (1024 / 64) ** 2
+    return [
+        Row("seconds for a field of L = 1024, with one learned sweep", "<= 2", f"{found[1024]:.2f}", found[1024] <= 2),
+        Row("its time per site over that of L = 64", "<= 1.3", f"{ratio:.2f}", ratio <= 1.3),
+    ]
+
+
+def draw(path: Path, curves: dict[str, dict[int, Estimate]], side: int) -> None:
+    """Bias of S/N against sweeps."""
+    with paper():
+        figure = Figure(figsize=(COLUMN, 2.4), layout="constrained")
+        axes = figure.subplots()
+        for (name, curve), colour in zip(curves.items(), LEVELS, strict=False):
+            k, pairs = list(curve), list(curve.values())
+            axes.errorbar(
+                k, [v for v, _ in pairs], [e for _, e in pairs], fmt="o-", ms=3, lw=1, color=colour, label=name
+            )
+        axes.axhline(0, color=INK, lw=0.7)
+        axes.set(xlabel="sweeps", ylabel="bias of S / N", title=f"L = {side}")
+        axes.legend()
+    path.write_bytes(figure_to_png(figure))
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("--device", choices=["cpu", "cuda"], default="cpu")
+    add("--minutes", type=float, default=5.0)
+    add("--shared", action=argparse.BooleanOptionalAction, default=True, help="one network for all levels")
+    add("--bend", type=float, default=0.0, help="of the tails of the detail")
+    add("--evaluations", type=int, default=6)
+    add("--growth", type=float, help="of the field at a repeated level (default: measured on the training fields)")
+    add("--model", help="an already trained cascade with a sweep")
+    add("--fields", type=int, default=1024, help="generated and simulated fields of L = 64; fewer of larger ones")
+    add("--seed", type=int, default=0)
+    add("--out", type=Path, default=Path("runs/inverse"))
+    add("--record", action="store_true", help="append the rows to benchmarks/RESULTS.md")
+    return parser.parse_args()
+
+
+def main() -> None:
+    options = parse()
+    begun = stamp(options.device)
+    options.out.mkdir(parents=True, exist_ok=True)
+    fields = simulate(SIDE, 4096, options.seed + 11, "training set")
+    model, about = trained(options, fields)
+    y_h, error = field_exponent(fields.sign(), block_spins, 2)[1]
+    options.growth = options.growth or 2 ** (y_h - 1)
+    about = f"{about}, {options.evaluations} evaluations a level"
+    about = f"{about}; y_h = {number(y_h, error, 4)}, growth {options.growth:.4f}"
+    rows, chi, curves = [Row("the cascade", "", about)], {}, {}
+    for side in (64, 128, 256, 512):
+        count = max(48, options.fields * SIDE // side)
+        made = generate(model, side, count, options)
+        raw = Measured(made)
+        chi[side] = raw.found["chi"]
+        if side == 512:
+            break
+        truth = Measured(simulate(side, count, options.seed + side, f"MC {side}"))
+        rows += lines("raw", side, raw, truth, 0.008)
+        learned = {0: made}
+        for k in (1, 2, 4):
+            learned[k] = swept(model, learned[max(learned)], k - max(learned), options.seed + 100 + k)
+        acted = {k: rethermalize(ACTION, made, k, options.seed + 200) for k in (1, 2, 4, 8)}
+        rows += lines("one learned sweep (two half-sweeps)", side, Measured(learned[1]), truth, 0.002)
+        for k in (2, 4):
+            rows += lines(f"{k} learned sweeps", side, Measured(learned[k]), truth, None)
+        for k, fields in acted.items():
+            rows += lines(f"{k} Metropolis sweeps of the action", side, Measured(fields), truth, None)
+        both = {"learned": learned, "of the action": {0: made, **acted}}
+        curves[side] = {
+            name: {k: Measured(x).bias("action_per_site", truth) for k, x in those.items()}
+            for name, those in both.items()
+        }
+        draw(options.out / f"sweeps-{side}.png", curves[side], side)
+        print(f"\n{table(rows)}", flush=True)
+    found = eta(chi)
+    said = f"{number(*found, 4)} from L = {', '.join(map(str, chi))}"
+    rows.append(Row("eta from generated chi(L)", ".25 +- .01", said, abs(found[0] - 0.25) <= 0.01))
+    rows += speed(model, options)
+    print(f"\n{table(rows)}")
+    (options.out / "inverse_rg.json").write_text(json.dumps({"rows": [r._asdict() for r in rows], "curves": curves}))
+    if options.record:
+        append(rows, begun)
+
+
+if __name__ == "__main__":
+    run(main)

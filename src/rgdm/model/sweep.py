@@ -1,0 +1,140 @@
+"""A learned single-site conditional, and sweeps that draw every site anew from it: local structure put right."""
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from rgdm.model.flow import checkerboard
+from rgdm.process.noise import NoiseField
+from rgdm.scale.boundary import Boundary, extend
+from rgdm.scale.coarse_graining import Lattice
+
+COMPONENTS = 6
+WIDTH = 48
+BATCH = 8192
+STREAM = 1
+"""The draw of the noise of the first sweep; that of the lifts is 0."""
+
+
+class LearnedSweep(nn.Module):
+    """``p(x_s | nearest neighbours)`` as a mixture of Gaussians, and Gibbs sweeps with it (Geman & Geman 1984).
+
+    Nothing is assumed but the range of the neighbourhood: for a field whose law has nearest-neighbour couplings only,
+    the conditional is that of the law itself, and a sweep, the odd sites given the even ones and then the even ones,
+    keeps the law and brings everything local into equilibrium. It does not keep coarse fields. For other fields it is
+    wrong by what lies beyond the neighbours. ``symmetric``: the neighbours count alike, whatever their direction.
+    """
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, channels: int, dimension: int, boundary: Boundary, symmetric: bool = True) -> None:
+        super().__init__()
+        self.channels, self.dimension = channels, dimension
+        self.boundary: Boundary = boundary
+        self.symmetric = symmetric
+        inputs = 2 * dimension * channels
+        self.network = nn.Sequential(
+            nn.Linear(inputs, WIDTH),
+            nn.SiLU(),
+            nn.Linear(WIDTH, WIDTH),
+            nn.SiLU(),
+            nn.Linear(WIDTH, COMPONENTS * (1 + 2 * channels)),
+        )
+        with torch.no_grad():  # means spread over the range of the values, so that wells are found
+            last = self.network[-1]
+            assert isinstance(last, nn.Linear)
+            bias = last.bias.unflatten(0, (COMPONENTS, -1))
+            bias[:, 1 : 1 + channels] = torch.linspace(-1, 1, COMPONENTS)[:, None]
+            bias[:, 1 + channels :] = -1.0
+        self.register_buffer("mean", torch.zeros(channels))
+        self.register_buffer("scale", torch.ones(channels))
+
+    def neighbours(self, x: Float[Tensor, "B C *L"]) -> Float[Tensor, "B *L M"]:
+        """What a site is given: the values around it."""
+        wide, lattice = extend(x, 1, self.boundary), tuple(x.shape[2:])
+        around = []
+        for axis in range(self.dimension):
+            for shift in (0, 2):
+                cut = [slice(1, n + 1) for n in lattice]
+                cut[axis] = slice(shift, shift + lattice[axis])
+                around.append(wide[(..., *cut)])
+        seen = torch.stack(around, -1)
+        if self.symmetric:
+            seen = seen.sort(-1).values
+        return seen.movedim(1, -2).flatten(-2)
+
+    def forward(self, given: Float[Tensor, "*N M"]) -> tuple[Tensor, Tensor, Tensor]:
+        """Log weights ``(*N, K)``, means and log deviations ``(*N, K, C)`` of the mixture."""
+        out = self.network(given).unflatten(-1, (COMPONENTS, -1))
+        weight, mean, deviation = out.split((1, self.channels, self.channels), -1)
+        return weight[..., 0].log_softmax(-1), mean, deviation.clamp(-6, 3)
+
+    def log_prob(self, x: Float[Tensor, "*N C"], given: Float[Tensor, "*N M"]) -> Float[Tensor, "*N"]:
+        """log p of standardised values given their neighbours."""
+        weight, mean, deviation = self(given)
+        square = ((x.unsqueeze(-2) - mean) * (-deviation).exp()).square()
+        each = -(square + math.log(2 * math.pi)).sum(-1) / 2 - deviation.sum(-1)
+        return (weight + each).logsumexp(-1)
+
+    def fit(self, fields: Float[Tensor, "B C *L"], steps: int = 2000, seed: int = 0, rate: float = 1e-2) -> float:
+        """Maximum likelihood on random sites of the fields; returns the mean log-likelihood of the last steps."""
+        pooled = fields.movedim(1, 0).flatten(1)
+        self.mean.copy_(pooled.mean(1))
+        self.scale.copy_(pooled.std(1).clamp(min=1e-12))
+        with torch.no_grad():
+            x = self._standard(fields).to(self.mean)
+            given, value = self.neighbours(x).flatten(0, -2), x.movedim(1, -1).flatten(0, -2)
+        generator = torch.Generator().manual_seed(seed)
+        optimizer = torch.optim.Adam(self.parameters(), rate)
+        pace = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps)
+        found = []
+        for _ in range(steps):
+            chosen = torch.randint(len(value), (BATCH,), generator=generator).to(value.device)
+            loss = -self.log_prob(value[chosen], given[chosen]).mean()
+            if not bool(loss.isfinite()):
+                raise ValueError("the likelihood of the sweep is not finite; look for extreme values in the fields")
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            pace.step()
+            found.append(-float(loss.detach()))
+        return sum(found[-100:]) / len(found[-100:])
+
+    @torch.no_grad()
+    def half_sweep(
+        self, x: Float[Tensor, "B C *L"], odd: bool, noise: Float[Tensor, "B D *L"]
+    ) -> Float[Tensor, "B C *L"]:
+        """The sites of one half of the checkerboard anew, from unit noise of C + 1 bands."""
+        if self.boundary == "periodic" and any(n % 2 for n in x.shape[2:]):
+            raise ValueError(f"the periodic lattice {tuple(x.shape[2:])} has no checkerboard; even axes are needed")
+        y, chosen = self._standard(x).to(self.mean), checkerboard(x, odd)[0, 0]
+        weight, mean, deviation = self(self.neighbours(y)[:, chosen])  # (B, sites, ...)
+        white = noise.movedim(1, -1)[:, chosen].to(y)
+        uniform = torch.special.ndtr(white[..., :1])
+        which = (uniform > weight.exp().cumsum(-1)).sum(-1).clamp(max=COMPONENTS - 1)
+        which = which[..., None, None].expand(*which.shape, 1, self.channels)
+        drawn = mean.gather(-2, which) + deviation.gather(-2, which).exp() * white[..., None, 1:]
+        made = x.movedim(1, -1).clone()
+        made[:, chosen] = (drawn.squeeze(-2) * self.scale + self.mean).to(x)
+        return made.movedim(-1, 1)
+
+    def sweep(self, x: Float[Tensor, "B C *L"], noise: Float[Tensor, "B D *L"]) -> Float[Tensor, "B C *L"]:
+        """Both halves, the odd sites first."""
+        return self.half_sweep(self.half_sweep(x, True, noise), False, noise)
+
+    def run(
+        self, x: Float[Tensor, "B C *L"], sweeps: int, noise: NoiseField, streams: list[int]
+    ) -> Float[Tensor, "B C *L"]:
+        """So many sweeps, from the noise of each field's own stream."""
+        lattice: Lattice = tuple(x.shape[2:])
+        for i in range(sweeps):
+            white = torch.stack([noise.window(s, 0, STREAM + i, self.channels + 1, lattice) for s in streams])
+            x = self.sweep(x, white.to(x.device))
+        return x
+
+    def _standard(self, x: Tensor) -> Tensor:
+        shape = (1, -1, *[1] * self.dimension)
+        return (x - self.mean.reshape(shape).to(x)) / self.scale.reshape(shape).to(x)

@@ -1,0 +1,168 @@
+"""Compiled updates of many Markov chains at once; without numba the same code runs as plain Python, slowly.
+
+Fields are ``(chains, sites)``; ``neighbours`` is ``(sites, 2 d)``, first the d ahead. Random numbers are a hash of
+(key, chain, counter), so a result does not depend on the number of threads.
+"""
+
+import inspect
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+try:
+    import numba
+except ImportError:  # an extra: pip install "rgdm[lattice]"
+    numba = None
+
+COMPILED = numba is not None
+prange: Any = range if numba is None else numba.prange
+
+
+def _compiled(parallel: bool = False) -> Callable[[Callable[..., Any]], Any]:
+    def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+        plain = inspect.unwrap(function)  # a checker of annotations may have wrapped it
+        made = None if numba is None else numba.njit(cache=True, parallel=parallel, nogil=True, error_model="numpy")
+        return plain if made is None else made(plain)
+
+    return compiled
+
+
+@_compiled()
+def _mix(x):
+    """The finaliser of splitmix64 (Steele, Lea & Flood 2014)."""
+    x = np.uint64(x)
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))
+
+
+@_compiled()
+def _stream(key, chain):
+    return _mix(np.uint64(key) + _mix(np.uint64(chain) + np.uint64(0x9E3779B97F4A7C15)))
+
+
+@_compiled()
+def _uniform(stream, counter):
+    """In (0, 1)."""
+    bits = _mix(np.uint64(stream) + np.uint64(counter) * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(11)
+    return (np.float64(bits) + 0.5) * (1.0 / 9007199254740992.0)
+
+
+@_compiled(parallel=True)
+def metropolis_phi4(field, neighbours, order, a, b, c, width, key):
+    """One sweep over the sites in ``order``; returns how many moves each chain has accepted."""
+    chains, sites = field.shape
+    accepted = np.zeros(chains, dtype=np.int64)
+    for chain in prange(chains):
+        stream = _stream(key, chain)
+        for i in range(sites):
+            x = order[i]
+            old = float(field[chain, x])
+            new = old + width * (2.0 * _uniform(stream, 2 * i) - 1.0)
+            around = 0.0
+            for j in range(neighbours.shape[1]):
+                around += float(field[chain, neighbours[x, j]])
+            new2, old2 = new * new, old * old
+            change = (new2 - old2) * (b + c * (new2 + old2)) - a * (new - old) * around
+            if change <= 0.0 or _uniform(stream, 2 * i + 1) < math.exp(-change):
+                field[chain, x] = new
+                accepted[chain] += 1
+    return accepted
+
+
+@_compiled(parallel=True)
+def heat_bath_ising(field, neighbours, order, coupling, key):
+    """One sweep: each spin anew, given its neighbours."""
+    chains, sites = field.shape
+    for chain in prange(chains):
+        stream = _stream(key, chain)
+        for i in range(sites):
+            x = order[i]
+            around = 0.0
+            for j in range(neighbours.shape[1]):
+                around += float(field[chain, neighbours[x, j]])
+            up = 1.0 / (1.0 + math.exp(-2.0 * coupling * around))
+            field[chain, x] = 1 if _uniform(stream, i) < up else -1
+
+
+@_compiled(parallel=True)
+def metropolis_ising(field, neighbours, order, coupling, key):
+    """One sweep of single flips."""
+    chains, sites = field.shape
+    for chain in prange(chains):
+        stream = _stream(key, chain)
+        for i in range(sites):
+            x = order[i]
+            around = 0.0
+            for j in range(neighbours.shape[1]):
+                around += float(field[chain, neighbours[x, j]])
+            change = 2.0 * coupling * float(field[chain, x]) * around
+            if change <= 0.0 or _uniform(stream, i) < math.exp(-change):
+                field[chain, x] = -field[chain, x]
+
+
+@_compiled()
+def _root(parent, x):
+    while parent[x] != x:
+        parent[x] = parent[parent[x]]
+        x = parent[x]
+    return x
+
+
+@_compiled(parallel=True)
+def swendsen_wang(field, neighbours, coupling, key):
+    """Bonds with probability ``1 - exp(-2 a phi_x phi_y)``, then a random sign for each cluster."""
+    chains, sites = field.shape
+    ahead = neighbours.shape[1] // 2
+    for chain in prange(chains):
+        stream = _stream(key, chain)
+        parent = np.empty(sites, dtype=np.int32)
+        for x in range(sites):
+            parent[x] = x
+        for x in range(sites):
+            own = 2.0 * coupling * float(field[chain, x])
+            for j in range(ahead):
+                y = neighbours[x, j]
+                strength = own * float(field[chain, y])
+                if strength > 0.0 and _uniform(stream, x * ahead + j) > math.exp(-strength):
+                    p, q = _root(parent, x), _root(parent, y)
+                    if p < q:
+                        parent[q] = p
+                    elif q < p:
+                        parent[p] = q
+        signs = np.uint64(ahead) * np.uint64(sites)
+        for x in range(sites):
+            if _uniform(stream, signs + np.uint64(_root(parent, x))) < 0.5:
+                field[chain, x] = -field[chain, x]
+
+
+@_compiled(parallel=True)
+def wolff(field, neighbours, coupling, key):
+    """One cluster around a random site is flipped; returns how many sites each chain's had."""
+    chains, sites = field.shape
+    sizes = np.zeros(chains, dtype=np.int64)
+    for chain in prange(chains):
+        stream = _stream(key, chain)
+        stack = np.empty(sites, dtype=np.int32)
+        x = min(int(_uniform(stream, 0) * sites), sites - 1)
+        stack[0], size, counter = x, 1, 1
+        field[chain, x] = -field[chain, x]
+        grown = 1
+        while size > 0:
+            size -= 1
+            x = stack[size]
+            own = -2.0 * coupling * float(field[chain, x])  # it is flipped already
+            for j in range(neighbours.shape[1]):
+                y = neighbours[x, j]
+                strength = own * float(field[chain, y])
+                if strength > 0.0:
+                    if _uniform(stream, counter) > math.exp(-strength):
+                        field[chain, y] = -field[chain, y]
+                        stack[size] = y
+                        size += 1
+                        grown += 1
+                    counter += 1
+        sizes[chain] = grown
+    return sizes

@@ -1,0 +1,102 @@
+"""Monte Carlo renormalization group: exponents from how operators respond to operators one scale below."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from rgdm.physics.jackknife import BLOCKS, jackknife
+from rgdm.physics.operators import LocalOperator
+
+Coarsen = Callable[[Tensor], Tensor]
+
+
+class Exponents(NamedTuple):
+    """``y = log|eigenvalue| / log(factor)`` of the linearised transformation, the largest first, with errors."""
+
+    value: Float[Tensor, " A"]
+    error: Float[Tensor, " A"]
+    matrix: Float[Tensor, "A A"]
+    """``dK'_a / dK_b`` in the basis of the operators."""
+
+
+def linearised_transformation(
+    fine: Float[Tensor, "B 1 *F"],
+    coarse: Float[Tensor, "B 1 *C"],
+    operators: Sequence[LocalOperator],
+    factor: int = 2,
+    blocks: int = BLOCKS,
+) -> Exponents:
+    """``T_ab = dK'_a / dK_b`` at the couplings that the samples have, from their correlations.
+
+    ``<S'_c S_b>_c = sum_a <S'_c S'_a>_c T_ab``, with S the operators of the fine fields, S' those of the coarse ones
+    (Swendsen 1979, Phys. Rev. Lett. 42, 859, eq. 5). At a fixed point the eigenvalues are ``factor^y``. Even and odd
+    operators do not mix: give one kind.
+    """
+    if not operators:
+        raise ValueError("a transformation of no operators; give at least one")
+    if len(fine) != len(coarse):
+        raise ValueError(f"{len(fine)} fine and {len(coarse)} coarse fields; each coarse one is made of one fine one")
+    below = torch.stack([o(fine.double()) for o in operators], 1)
+    above = torch.stack([o(coarse.double()) for o in operators], 1)
+    below, above = below - below.mean(0), above - above.mean(0)
+    count = len(operators)
+    products = torch.cat([above[:, :, None] * below[:, None], above[:, :, None] * above[:, None]], -1)
+    joined = torch.cat([products, above[..., None], below[..., None]], -1)
+
+    def matrix(mean: Tensor) -> Tensor:
+        ahead, behind = mean[:, -2], mean[:, -1]
+        mixed = mean[:, :count] - torch.outer(ahead, behind)
+        own = mean[:, count : 2 * count] - torch.outer(ahead, ahead)
+        return torch.linalg.solve(own, mixed)
+
+    def exponents(mean: Tensor) -> Tensor:
+        size = torch.linalg.eigvals(matrix(mean)).abs().sort(descending=True).values
+        return size.log() / math.log(factor)
+
+    value, error = jackknife(exponents, joined, blocks)
+    return Exponents(value, error, matrix(joined.mean(0)))
+
+
+def mcrg(
+    samples: Float[Tensor, "B 1 *L"],
+    coarsen: Coarsen,
+    operators: Sequence[LocalOperator],
+    levels: int,
+    factor: int = 2,
+    blocks: int = BLOCKS,
+) -> list[Exponents]:
+    """The exponents of each of ``levels`` changes of scale, the finest first; later ones lie nearer to the fixed point.
+
+    ``coarsen`` makes the next field, such as :func:`~rgdm.physics.blocking.block_spins`. Samples of one Markov chain
+    stand together.
+    """
+    if levels < 1:
+        raise ValueError(f"levels is {levels}; at least 1 is needed")
+    found, fine = [], samples
+    for _ in range(levels):
+        coarse = coarsen(fine)
+        found.append(linearised_transformation(fine, coarse, operators, factor, blocks))
+        fine = coarse
+    return found
+
+
+def field_exponent(
+    samples: Float[Tensor, "B 1 *L"], coarsen: Coarsen, levels: int, factor: int = 2, blocks: int = BLOCKS
+) -> list[tuple[float, float]]:
+    """``y_h`` of each change of scale from how the total field shrinks: ``<M M'> / <M' M'> = factor^y_h``, with errors.
+
+    That is :func:`mcrg` with the field itself as the only odd operator; ``eta = d + 2 - 2 y_h``.
+    """
+    found, fine = [], samples
+    for _ in range(levels):
+        coarse = coarsen(fine)
+        pair = torch.stack([x.double().flatten(1).sum(1) for x in (fine, coarse)], 1)
+        products = torch.stack([pair[:, 0] * pair[:, 1], pair[:, 1].square()], 1)
+        value, error = jackknife(lambda mean: (mean[0] / mean[1]).log() / math.log(factor), products, blocks)
+        found.append((float(value), float(error)))
+        fine = coarse
+    return found

@@ -1,0 +1,139 @@
+"""Local operators of a lattice field, the terms of a Hamiltonian: sums over sites with their derivatives."""
+
+import abc
+import itertools
+import math
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+Shift = tuple[int, ...]
+
+
+class LocalOperator(abc.ABC):
+    """``O(phi) = sum_x o_x(phi)``, symmetric under the lattice's reflections and exchanges of axes."""
+
+    name: str
+    reach: int = 0
+    """Sites along an axis between the farthest factors of a term."""
+
+    @abc.abstractmethod
+    def density(self, x: Float[Tensor, "B 1 *L"]) -> Float[Tensor, "B 1 *L"]:
+        """``o_x`` of each site."""
+
+    @abc.abstractmethod
+    def gradient(self, x: Float[Tensor, "B 1 *L"]) -> Float[Tensor, "B 1 *L"]:
+        """``dO / dphi_x``."""
+
+    @abc.abstractmethod
+    def laplacian(self, x: Float[Tensor, "B 1 *L"]) -> Float[Tensor, "B 1 *L"]:
+        """``d^2 O / dphi_x^2``."""
+
+    def __call__(self, x: Float[Tensor, "B 1 *L"]) -> Float[Tensor, " B"]:
+        """O of each field."""
+        return self.density(x).flatten(1).sum(1)
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+class Power(LocalOperator):
+    """``sum_x phi_x^n``."""
+
+    def __init__(self, exponent: int) -> None:
+        if exponent < 1:
+            raise ValueError(f"the power phi^{exponent} is no operator; the exponent must be at least 1")
+        self.exponent, self.name = exponent, f"phi^{exponent}" if exponent > 1 else "phi"
+
+    def density(self, x: Float[Tensor, "B 1 *L"]) -> Float[Tensor, "B 1 *L"]:
+        return x**self.exponent
+
+    def gradient(self, x: Float[Tensor, "B 1 *L"]) -> Float[Tensor, "B 1 *L"]:
+        return self.exponent * x ** (self.exponent - 1)
+
+    def laplacian(self, x: Float[Tensor, "B 1 *L"]) -> Float[Tensor, "B 1 *L"]:
+        n = self.exponent
+        return torch.zeros_like(x) if n == 1 else n * (n - 1) * x ** (n - 2)
+
+
+class Bond(LocalOperator):
+    """``sum phi_x^p phi_y^q`` over all pairs at a distance that is ``shift`` but for reflections and exchanges of axes.
+
+    Each pair once if p = q, else both ways. On an axis of two sites both neighbours are the same, and count twice.
+    """
+
+    def __init__(self, shift: Shift, p: int = 1, q: int = 1) -> None:
+        if min(p, q) < 1 or not any(shift):
+            raise ValueError(
+                f"shift = {shift}, p = {p}, q = {q}; a shift that is not zero and powers from 1 are needed"
+            )
+        self.shift, self.p, self.q, self.reach = shift, p, q, max(map(abs, shift))
+        self.star = sorted({tuple(a * s for a, s in zip(shape, sign, strict=True)) for shape, sign in _images(shift)})
+        of = {(1, 1): ""}.get((p, q), f"^{p}.{q}")
+        self.name = f"bond{of}{'' if sum(map(abs, shift)) == 1 else list(map(abs, shift))}"
+
+    def density(self, x: Float[Tensor, "B 1 *L"]) -> Float[Tensor, "B 1 *L"]:
+        share = 0.5 if self.p == self.q else 1.0
+        return share * x**self.p * self._around(x**self.q)
+
+    def gradient(self, x: Float[Tensor, "B 1 *L"]) -> Float[Tensor, "B 1 *L"]:
+        p, q = self.p, self.q
+        one = p * x ** (p - 1) * self._around(x**q)
+        return one if p == q else one + q * x ** (q - 1) * self._around(x**p)
+
+    def laplacian(self, x: Float[Tensor, "B 1 *L"]) -> Float[Tensor, "B 1 *L"]:
+        def part(p: int, q: int) -> Tensor:
+            return torch.zeros_like(x) if p == 1 else p * (p - 1) * x ** (p - 2) * self._around(x**q)
+
+        return part(self.p, self.q) if self.p == self.q else part(self.p, self.q) + part(self.q, self.p)
+
+    def _around(self, x: Tensor) -> Tensor:
+        axes = tuple(range(2, x.dim()))
+        if len(axes) != len(self.shift):
+            raise ValueError(f"the operator {self.name} is one of {len(self.shift)} dimensions, not of {len(axes)}")
+        return torch.stack([x.roll(tuple(-s for s in shift), axes) for shift in self.star]).sum(0)
+
+
+class Plaquette(LocalOperator):
+    """``sum phi_x phi_{x+mu} phi_{x+mu+nu} phi_{x+nu}`` over all elementary squares."""
+
+    name, reach = "plaquette", 1
+
+    def density(self, x: Float[Tensor, "B 1 *L"]) -> Float[Tensor, "B 1 *L"]:
+        return torch.stack([self._corners(x, pair, (1, 1)) for pair in self._pairs(x)]).sum(0) * x
+
+    def gradient(self, x: Float[Tensor, "B 1 *L"]) -> Float[Tensor, "B 1 *L"]:
+        signs = [(1, 1), (1, -1), (-1, 1), (-1, -1)]
+        return torch.stack([self._corners(x, pair, sign) for pair in self._pairs(x) for sign in signs]).sum(0)
+
+    def laplacian(self, x: Float[Tensor, "B 1 *L"]) -> Float[Tensor, "B 1 *L"]:
+        return torch.zeros_like(x)
+
+    def _pairs(self, x: Tensor) -> list[tuple[int, int]]:
+        if x.dim() < 4:
+            raise ValueError("there are no plaquettes in one dimension")
+        return list(itertools.combinations(range(2, x.dim()), 2))
+
+    def _corners(self, x: Tensor, pair: tuple[int, int], sign: tuple[int, int]) -> Tensor:
+        one, two = (x.roll(-s, axis) for s, axis in zip(sign, pair, strict=True))
+        return one * two * one.roll(-sign[1], pair[1])
+
+
+def local_operators(dimension: int, reach: int = 1, power: int = 4, odd: bool = False) -> list[LocalOperator]:
+    """Bonds of up to ``reach`` sites along each axis, then powers up to ``power``: enough for phi^4 at reach 1.
+
+    At reach 1 only the nearest bond is taken; from 2 on all of the cube. ``odd`` powers too, or even ones alone.
+    """
+    if reach < 1 or power < 2:
+        raise ValueError(f"reach = {reach}, power = {power}; at least 1 and 2 are needed")
+    nearest = (0,) * (dimension - 1) + (1,)
+    cube = itertools.combinations_with_replacement(range(reach + 1), dimension)
+    shifts = [nearest] if reach == 1 else sorted((s for s in cube if any(s)), key=lambda s: math.hypot(*s))
+    bonds: list[LocalOperator] = [Bond(shift) for shift in shifts]
+    return bonds + [Power(n) for n in range(1, power + 1) if odd or n % 2 == 0]
+
+
+def _images(shift: Shift) -> Sequence[tuple[Shift, Shift]]:
+    return list(itertools.product(itertools.permutations(shift), itertools.product((1, -1), repeat=len(shift))))

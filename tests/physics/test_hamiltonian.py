@@ -1,0 +1,113 @@
+"""Operators against automatic differentiation, couplings against the actions that samples have."""
+
+import math
+
+import pytest
+import torch
+
+from rgdm.physics.actions import FreeField, Ising, Phi4
+from rgdm.physics.blocking import block_spins
+from rgdm.physics.exact import ising
+from rgdm.physics.hamiltonian import EffectiveHamiltonian, hamiltonian_flow
+from rgdm.physics.monte_carlo import sample_ising, sample_phi4
+from rgdm.physics.operators import Bond, Plaquette, Power, local_operators
+from rgdm.scale.operators import BlockSpin
+
+OPERATORS = [Power(1), Power(2), Power(6), Bond((0, 1)), Bond((1, 1)), Bond((1, 2)), Bond((0, 1), 1, 3), Plaquette()]
+OPERATORS += [Bond((0, 1), 2, 2)]
+
+
+@pytest.mark.parametrize("operator", OPERATORS, ids=str)
+def test_gradient_and_laplacian_are_the_derivatives(operator):
+    x = torch.randn(2, 1, 4, 6, dtype=torch.float64, requires_grad=True)
+    (slope,) = torch.autograd.grad(operator(x).sum(), x)
+    torch.testing.assert_close(operator.gradient(x), slope)
+    one = x[:1].detach()
+    bend = torch.func.hessian(lambda y: operator(y)[0])(one).reshape(24, 24).diagonal()
+    torch.testing.assert_close(operator.laplacian(one).flatten(), bend)
+
+
+def test_a_hamiltonian_of_the_terms_of_an_action_is_its_energy():
+    action, x = Phi4.critical(), torch.randn(3, 1, 4, 6, dtype=torch.float64)
+    made = EffectiveHamiltonian(local_operators(2), torch.tensor([-action.a, action.b, action.c]), torch.zeros(3))
+    torch.testing.assert_close(made(x), action.energy(x), rtol=1e-6, atol=1e-6)
+
+
+def deviations(found, exact):
+    return ((found.couplings - torch.tensor(exact)) / found.errors).abs().max()
+
+
+def test_samples_of_phi4_have_their_bare_couplings():
+    action = Phi4.critical()
+    fields = sample_phi4(action, 16, 200, 4000, seed=5, thermalization=60, interval=4)
+    found = EffectiveHamiltonian.fit(fields, local_operators(2))
+    exact = [-action.a, action.b, action.c]
+    assert float(deviations(found, exact)) < 4
+    assert float((found.errors / found.couplings.abs()).max()) < 0.01
+    assert float(deviations(found, [-action.a * 1.03, action.b, action.c])) > 6  # a control
+    wider = EffectiveHamiltonian.fit(fields, [*local_operators(2, 2, 6), Plaquette()])
+    absent = [1, 2, 3, 4, 7, 8]  # longer bonds, phi^6 and plaquettes
+    assert float((wider.couplings / wider.errors)[absent].abs().max()) < 4.5
+
+
+@pytest.mark.parametrize("factor", [2, 3])
+def test_couplings_of_a_gaussian_field_are_those_of_its_spectrum(factor):
+    """Score matching of a quadratic H is a projection of 1/S(k), at every level, with the exact spectrum."""
+    field, lattice = FreeField(0.5), (12, 12)
+    noise = torch.randn(6000, 1, *lattice, dtype=torch.float64)
+    x = torch.fft.ifft2(field.spectrum(lattice).sqrt() * torch.fft.fft2(noise)).real
+    operators = [Bond((0, 1)), Bond((1, 1)), Power(2)]
+    step = BlockSpin(factor)
+    flow = hamiltonian_flow(x, step, 1, operators, eta=0.0)
+    coarse = field.block_mean_spectrum(lattice, factor)
+    for level, spectrum in ((0, field.spectrum(lattice)), (1, coarse)):
+        n = spectrum.shape[0]
+        k = 2 * math.pi * torch.arange(n, dtype=torch.float64) / n
+        c = torch.cos(k)
+        symbols = torch.stack([2 * (c[:, None] + c), 4 * c[:, None] * c, 2 * torch.ones(n, n).double()]).flatten(1)
+        s = spectrum.flatten()
+        exact = torch.linalg.solve((symbols * s) @ symbols.T, symbols.sum(1))
+        found, error = (torch.from_numpy(flow[name][level].values) for name in ("coupling", "error"))
+        assert float(((found - exact) / error).abs().max()) < 4.5
+    assert flow["coupling"].dims == ("level", "operator") and float(flow["scale"][1]) == 1.0
+
+
+def test_spins_have_the_couplings_of_their_action_and_of_its_decimation():
+    spins = sample_ising(Ising(0.3), 8, 200, 2000, seed=1, thermalization=50, interval=3)
+    found = EffectiveHamiltonian.fit_spins(spins, [Bond((0, 1)), Bond((1, 1)), Plaquette()])
+    assert float(deviations(found, [-0.3, 0.0, 0.0])) < 4
+    assert float(deviations(found, [-0.33, 0.0, 0.0])) > 4
+    line = sample_ising(Ising(1.0), 32, 200, 2000, seed=2, thermalization=50, interval=3, dimension=1)
+    kept = block_spins(line, "decimation")
+    for x, coupling in ((line, 1.0), (kept, ising.decimated_coupling(1.0))):
+        found = EffectiveHamiltonian.fit_spins(x, [Bond((1,)), Bond((2,))])
+        assert float(deviations(found, [-coupling, 0.0])) < 4
+
+
+def test_a_flow_in_units_of_each_level_says_its_scale():
+    x = torch.randn(50, 1, 8, 8, dtype=torch.float64) * 3
+    flow = hamiltonian_flow(x, BlockSpin(2), 2, local_operators(2))
+    assert flow["scale"].values == pytest.approx([3, 1.5, 0.75], rel=0.1)
+    assert flow["coupling"].sel(operator="phi^2").values == pytest.approx([0.5] * 3, abs=0.3)
+
+
+@pytest.mark.parametrize(
+    ("ask", "words"),
+    [
+        (lambda x: EffectiveHamiltonian.fit(x, []), "no operators"),
+        (lambda x: EffectiveHamiltonian.fit(x * math.nan, local_operators(2)), "finite values"),
+        (lambda x: EffectiveHamiltonian.fit(x, [Power(2), Power(2)]), "cannot be told apart"),
+        (lambda x: EffectiveHamiltonian.fit(x[:1], local_operators(2)), "at least 2"),
+        (lambda x: EffectiveHamiltonian.fit_spins(x, [Bond((0, 1))]), "spins are"),
+        (lambda x: hamiltonian_flow(x, BlockSpin(2), -1, local_operators(2)), "levels is -1"),
+        (lambda x: hamiltonian_flow(x.sign(), BlockSpin(2), 9, local_operators(2)), "lattice"),
+        (lambda x: Bond((0, 1))(x[..., 0]), "one of 2 dimensions, not of 1"),
+        (lambda x: Plaquette()(x[..., 0]), "no plaquettes"),
+        (lambda x: Bond((0, 0)), "not zero"),
+        (lambda x: Power(0), "exponent must be at least 1"),
+        (lambda x: local_operators(2, 0), "reach = 0"),
+    ],
+)
+def test_what_cannot_be_fitted_is_refused(ask, words):
+    with pytest.raises(ValueError, match=words):
+        ask(torch.randn(8, 1, 8, 8, dtype=torch.float64))

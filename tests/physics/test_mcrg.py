@@ -1,0 +1,61 @@
+"""Monte Carlo RG: a Gaussian transformation in closed form, critical spins, and blockings by hand."""
+
+import pytest
+import torch
+
+from rgdm.physics.actions import Ising
+from rgdm.physics.blocking import block_spins
+from rgdm.physics.mcrg import field_exponent, linearised_transformation, mcrg
+from rgdm.physics.monte_carlo import sample_ising
+from rgdm.physics.operators import Bond, Plaquette, Power
+
+
+def test_blockings_by_hand():
+    x = torch.tensor([[1.0, 1, -1, -1], [1, -1, -1, 1], [-1, 1, 1, 1], [1, -1, 1, 1]]).reshape(1, 1, 4, 4)
+    assert block_spins(x).flatten().tolist() == [1, -1, -1, 1]  # the third is a tie, decided by its first spin
+    assert block_spins(x, ties=torch.ones(1, 1, 2, 2)).flatten().tolist() == [1, -1, 1, 1]
+    assert block_spins(x, "decimation").flatten().tolist() == [1, -1, -1, 1]
+    assert block_spins(x, "mean").flatten().tolist() == [0.5, -0.5, 0, 1]
+    assert block_spins(torch.ones(1, 1, 9), "majority", 3).shape == (1, 1, 3)
+
+
+def test_a_linear_transformation_of_its_couplings_is_found():
+    """Spins of a line without coupling under decimation: S' and S share half of their sites."""
+    x = torch.randn(20000, 1, 16, dtype=torch.float64)
+    found = linearised_transformation(x, x[..., ::2], [Power(2)], blocks=100)
+    assert abs(float(found.matrix) - 1) < 0.1 and abs(float(found.value)) < 4 * float(found.error)
+
+
+@pytest.fixture(scope="module")
+def critical():
+    return sample_ising(Ising.critical(), 32, 400, 6000, seed=0, thermalization=60, interval=3)
+
+
+def test_critical_spins_have_the_exponents_of_onsager_and_yang(critical):
+    operators = [Bond((0, 1)), Bond((1, 1)), Plaquette()]
+    thermal = mcrg(critical, block_spins, operators, 2)[1]
+    assert abs(float(thermal.value[0]) - 1) < 0.05 and float(thermal.error[0]) < 0.03
+    assert float(thermal.value[1]) < -0.5
+    magnetic, error = field_exponent(critical, block_spins, 2)[1]
+    assert abs(magnetic - 1.875) < 0.008 and error < 0.003
+
+
+def test_hot_spins_forget_their_field():
+    hot = sample_ising(Ising(0.2), 32, 400, 2000, seed=0, thermalization=20, interval=3)
+    assert field_exponent(hot, block_spins, 2)[1][0] < 1.3  # towards d / 2, that of noise
+
+
+@pytest.mark.parametrize(
+    ("ask", "words"),
+    [
+        (lambda x: mcrg(x, block_spins, [Power(2)], 0), "levels is 0"),
+        (lambda x: linearised_transformation(x, x, []), "no operators"),
+        (lambda x: linearised_transformation(x, x[:2], [Power(2)]), "each coarse one"),
+        (lambda x: block_spins(x, factor=3), "not divisible by 3"),
+        (lambda x: block_spins(x, "largest"), "unknown blocking 'largest'"),
+    ],
+)
+@pytest.mark.usefixtures("unchecked")
+def test_impossible_transformations_are_refused(ask, words):
+    with pytest.raises(ValueError, match=words):
+        ask(torch.randn(4, 1, 8))
