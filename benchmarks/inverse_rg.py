@@ -6,10 +6,11 @@ Simulates 4096 configurations at lambda = 1, beta = 0.680605 on 64 x 64 sites, t
 (``rgdm train --levels 6 --boundary periodic --sweep --minutes 5``), and repeats its third lift (``Cascade.enlarged``,
 with the growth ``2^(1 - eta/2)`` of the Ising class, eta = 1/4, unless another is given) for L = 128 and more: the
 exponent is told, the action is not, and so the eta that comes out is a check and no measurement. What majority-rule
-Monte Carlo RG finds in the training fields stands beside it. What is made is held against an independent Monte Carlo at each L: raw; after one sweep (two half-sweeps) and more of
-the learned single-site conditional, which knows no action; and after sweeps of the action itself. ``sites`` is the
-total variation between the distributions of abs(phi). Biases are differences with the errors of both; errors are
-jackknife errors. A verdict is on the value alone, as the targets are.
+Monte Carlo RG finds in the training fields stands beside it. What is made is held against an independent Monte Carlo at
+each L: raw; after one sweep (two half-sweeps) and more of the learned single-site conditional, which knows no action;
+and after sweeps of the action itself. ``sites`` is the total variation between the distributions of abs(phi). Biases
+are differences with the errors of both; errors are jackknife errors. A verdict is on the value alone, as the targets
+are.
 """
 
 import argparse
