@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -14,6 +14,7 @@ CRITICAL_COUPLING = math.log1p(math.sqrt(2)) / 2
 """K_c of the square-lattice Ising model: Kramers & Wannier 1941."""
 
 
+@runtime_checkable
 class Action(Protocol):
     """Anything with an energy."""
 

@@ -8,13 +8,18 @@ from torch import Tensor
 
 from rgdm.physics.actions import Action, FreeField
 
+JITTER = 0.3
+"""Relative range of the step size."""
+
 
 class HybridMonteCarlo:
     """Trajectories of ``steps`` leapfrog steps of ``step_size``, accepted by Metropolis; many chains at once.
 
     Duane, Kennedy, Pendleton & Roweth 1987, Phys. Lett. B 195, 216. With ``mass2`` M^2 the kinetic energy is
     ``p^T G p / 2`` with the free propagator ``G(k) = 1 / (khat^2 + M^2)``: Fourier acceleration, which moves all modes
-    of a nearly free field at one speed (Batrouni et al. 1985, Phys. Rev. D 32, 2736). ``field`` is ``(chains, 1, *L)``.
+    of a nearly free field at one speed (Batrouni et al. 1985, Phys. Rev. D 32, 2736). The step size of each trajectory
+    is drawn from ``1 +- JITTER`` times the given one, for a mode that turns by just pi in every trajectory would stay
+    where it is (Mackenzie 1989, Phys. Lett. B 226, 369). ``field`` is ``(chains, 1, *L)``.
     """
 
     def __init__(
@@ -46,7 +51,8 @@ class HybridMonteCarlo:
         """One trajectory of each chain; returns ``exp(-dH)``, whose mean is 1 in equilibrium."""
         p = torch.randn(self.field.shape, generator=self.generator, dtype=self.field.dtype).to(self.field)
         p = p if self.kernel is None else self._apply(self.kernel.rsqrt(), p)
-        x, q = self.trajectory(self.field, p)
+        jitter = 1 + JITTER * (2 * float(torch.rand((), generator=self.generator)) - 1)
+        x, q = self.trajectory(self.field, p, jitter * self.step_size)
         weight = torch.exp(self.energy(self.field, p) - self.energy(x, q))
         uniform = torch.rand(len(weight), generator=self.generator, dtype=weight.dtype).to(weight)
         accept = uniform < weight
@@ -54,12 +60,15 @@ class HybridMonteCarlo:
         self.accepted, self.tried = self.accepted + int(accept.sum()), self.tried + len(accept)
         return weight
 
-    def trajectory(self, x: Float[Tensor, "B 1 *L"], p: Float[Tensor, "B 1 *L"]) -> tuple[Tensor, Tensor]:
-        """Leapfrog: reversible, volume-preserving, of second order."""
-        p = p + self.step_size / 2 * self.force(x)
+    def trajectory(
+        self, x: Float[Tensor, "B 1 *L"], p: Float[Tensor, "B 1 *L"], size: float | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Leapfrog, of the step size unless another is given: reversible, volume-preserving, of second order."""
+        size = self.step_size if size is None else size
+        p = p + size / 2 * self.force(x)
         for i in range(self.steps):
-            x = x + self.step_size * self._velocity(p)
-            p = p + (self.step_size if i < self.steps - 1 else self.step_size / 2) * self.force(x)
+            x = x + size * self._velocity(p)
+            p = p + (size if i < self.steps - 1 else size / 2) * self.force(x)
         return x, p
 
     def force(self, x: Float[Tensor, "B 1 *L"]) -> Float[Tensor, "B 1 *L"]:
