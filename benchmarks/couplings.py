@@ -84,7 +84,7 @@ def speed() -> list[Row]:
         for update in ("swendsen-wang", "wolff"):
             updates = 400 if side == 64 else 100
             own, other = MarkovChains(Ising.critical(), (side, side), 1, 0, update), peer(side, update)
-            other(40 * updates)  # to equilibrium: a Wolff update of a disordered lattice is nothing
+            other(200 * updates)  # to equilibrium: a Wolff update of a disordered lattice is nothing
             for _ in range(300):
                 own.flip_clusters()
             pairs = []
