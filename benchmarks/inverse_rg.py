@@ -3,14 +3,14 @@
     python benchmarks/inverse_rg.py --record
 
 Simulates 4096 configurations at lambda = 1, beta = 0.680605 on 64 x 64 sites, trains a periodic cascade of six levels
-(``rgdm train --levels 6 --boundary periodic --sweep --minutes 5``), and repeats its third lift (``Cascade.enlarged``,
-with the growth ``2^(1 - eta/2)`` of the Ising class, eta = 1/4, unless another is given) for L = 128 and more: the
-exponent is told, the action is not, and so the eta that comes out is a check and no measurement. What majority-rule
-Monte Carlo RG finds in the training fields stands beside it. What is made is held against an independent Monte Carlo at
-each L: raw; after one sweep (two half-sweeps) and more of the learned single-site conditional, which knows no action;
-and after sweeps of the action itself. ``sites`` is the total variation between the distributions of abs(phi). Biases
-are differences with the errors of both; errors are jackknife errors. A verdict is on the value alone, as the targets
-are.
+(``rgdm train --levels 6 --boundary periodic --no-shared --bend 0 --sweep``), and repeats its third lift
+(``Cascade.enlarged``, with the growth ``2^(1 - eta/2)`` of the Ising class, eta = 1/4, unless another is given) for
+L = 128 and more: the exponent is told, the action is not, and so the eta that comes out is a check and no measurement.
+What majority-rule Monte Carlo RG finds in the training fields stands beside it. What is made is held against an
+independent Monte Carlo at each L: raw; after one sweep (two half-sweeps) and more of the learned single-site
+conditional, which knows no action; and after sweeps of the action itself. ``sites`` is the total variation between the
+distributions of abs(phi). Biases are differences with the errors of both; errors are jackknife errors. A verdict is on
+the value alone, as the targets are.
 """
 
 import argparse
@@ -176,7 +176,7 @@ def parse() -> argparse.Namespace:
     add = parser.add_argument
     add("--device", choices=["cpu", "cuda"], default="cpu")
     add("--minutes", type=float, default=5.0)
-    add("--shared", action=argparse.BooleanOptionalAction, default=True, help="one network for all levels")
+    add("--shared", action=argparse.BooleanOptionalAction, default=False, help="one network for all levels")
     add("--bend", type=float, default=0.0, help="of the tails of the detail")
     add("--evaluations", type=int, default=6)
     add("--growth", type=float, default=2 ** (7 / 8), help="of the field at a repeated level")

@@ -418,14 +418,14 @@ class Cascade(nn.Module):
     def memory(self, lattice: Lattice, fields: int) -> int:
         """Estimate of the bytes that making ``fields`` fields of this lattice takes at its peak, on the safe side.
 
-        Measured: beside the result, in double precision at most, the finest lift holds its features twice and about 12
+        Measured: beside the result, in double precision at most, the finest lift holds its features twice and about 11.5
         fine fields for each channel, and the network 30 times its width on one strip, where the splines of a flow
         take 8 kB a site. That is up to twice what is live at the peak, for an allocator may keep nearly that much more
         (glibc: up to 1.8 times).
         """
         sites, width, cell = math.prod(lattice), int(self.configuration["width"]), self.step.factor**self.dimension
         together = max(sites, min(sites * fields, TOGETHER))
-        lift = 4.8 * together * (2.2 * width / cell + 12 * self.channels)
+        lift = 4.8 * together * (2.2 * width / cell + 11.5 * self.channels)
         rows, coarse, halo = max(lattice) / self.step.factor, together // cell, self.reach
         strip = coarse / rows * min(rows, strip_height(int(rows), coarse, halo) + 2 * halo)
         network = (30 * width + (8000 if self.configuration["lift"] == "flow" else 0)) * strip
