@@ -418,7 +418,7 @@ class Cascade(nn.Module):
     def memory(self, lattice: Lattice, fields: int) -> int:
         """Estimate of the bytes that making ``fields`` fields of this lattice takes at its peak, on the safe side.
 
-        Measured: beside the result, in double precision at most, the finest lift holds its features twice and about 11.5
+        Measured: beside the result, in double precision at most, the finest lift holds its features twice and 11 to 12
         fine fields for each channel, and the network 30 times its width on one strip, where the splines of a flow
         take 8 kB a site. That is up to twice what is live at the peak, for an allocator may keep nearly that much more
         (glibc: up to 1.8 times).
