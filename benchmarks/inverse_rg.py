@@ -21,11 +21,12 @@ import time
 from pathlib import Path
 
 import torch
+from critical import train
 from matplotlib.figure import Figure
 from record import Row, append, number, run, stamp, table
 from torch import Tensor
 
-from rgdm import commands, config, progress
+from rgdm import commands, progress
 from rgdm.data.layout import from_samples
 from rgdm.model.cascade import Cascade
 from rgdm.physics.actions import Phi4
@@ -36,7 +37,6 @@ from rgdm.physics.observables import Estimate, observables
 from rgdm.plots import figure_to_png
 from rgdm.plots.style import COLUMN, INK, LEVELS, paper
 from rgdm.process.noise import NoiseField
-from rgdm.train import Budget
 
 SIDE, LEVELS_DOWN, REPEATED = 64, 6, 2
 ACTION = Phi4.critical()
@@ -53,22 +53,9 @@ def trained(options: argparse.Namespace, fields: Tensor) -> tuple[Cascade, str]:
     if options.model:
         model = commands.open_model(options.model, options.device)
     else:
-        settings = config.Train(
-            fields=(),
-            out=options.out / "model",
-            levels=LEVELS_DOWN,
-            minutes=options.minutes,
-            boundary="periodic",
-            shared=options.shared,
-            evaluations=options.evaluations,
-            sweep=True,
-            bend=options.bend,
-            seed=options.seed,
-            device=options.device,
-            overwrite=True,
-        )
         data = from_samples(fields, ("y", "x"), ("phi",), {})
-        model = commands.fit(data, settings, Budget(None, options.minutes)).eval()
+        extra = {"shared": options.shared, "bend": options.bend, "sweep": True}
+        model = train(data, options.out / "model", LEVELS_DOWN, options, **extra)
     about = model.metadata["training"]
     kind = "one network" if model.configuration["shared"] else "a network for each level"
     return model, f"{kind}, trained {about['seconds']:.0f} s, {about['steps']} steps"

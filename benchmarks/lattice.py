@@ -18,18 +18,18 @@ from typing import get_args
 
 import torch
 import xarray as xr
+from critical import train
 from record import Row, append, number, run, stamp, table
 from torch import Tensor
 from tqdm import tqdm
 
-from rgdm import commands, config, progress
+from rgdm import commands, progress
 from rgdm.data import reference
 from rgdm.data.layout import unwrap
 from rgdm.model.cascade import Cascade
 from rgdm.model.registry import LiftKind
 from rgdm.physics.actions import Phi4
 from rgdm.physics.observables import Estimate, observables
-from rgdm.train import Budget
 
 SIDE, LEVELS = 32, 5
 KNOWN: dict[str, Estimate] = {
@@ -64,20 +64,8 @@ def simulate(count: int, seed: int, label: str) -> xr.DataArray:
 def cascade(lift: LiftKind, field: xr.DataArray, options: argparse.Namespace) -> tuple[Cascade, float]:
     """The trained model and the seconds it took."""
     began = time.monotonic()
-    settings = config.Train(
-        fields=(),
-        out=options.out / f"model-{lift}",
-        levels=LEVELS,
-        minutes=options.minutes,
-        boundary="periodic",
-        shared=False,
-        evaluations=options.evaluations,
-        lift=lift,
-        seed=options.seed,
-        device=options.device,
-        overwrite=True,
-    )
-    return commands.fit(field, settings, Budget(None, options.minutes)).eval(), time.monotonic() - began
+    model = train(field, options.out / f"model-{lift}", LEVELS, options, shared=False, lift=lift)
+    return model, time.monotonic() - began
 
 
 def compare(model: dict[str, Estimate], simulated: dict[str, Estimate]) -> list[Row]:

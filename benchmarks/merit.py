@@ -20,8 +20,8 @@ from rgdm.evaluate import (
     spread_skill,
 )
 from rgdm.evaluate.baselines import block_mean
-from rgdm.evaluate.jackknife import delete_one_error, delete_one_quantiles
 from rgdm.evaluate.verification import plain
+from rgdm.jackknife import delete_one_error, delete_one_quantiles
 from rgdm.scale.operators import BlockSpin
 
 LEVELS = 3

@@ -189,11 +189,11 @@ class SuperResolution:
         sigmas = (high ** (1 / rho) + place * (low ** (1 / rho) - high ** (1 / rho))) ** rho
         sigmas = torch.cat([sigmas, torch.zeros_like(sigmas[:1])])
         x = noise * sigmas[0]
-        for now, following in itertools.pairwise(sigmas):
-            slope = (x - self._denoise(x, now, condition)) / now
-            guess = x + (following - now) * slope
+        for sigma, following in itertools.pairwise(sigmas):
+            slope = (x - self._denoise(x, sigma, condition)) / sigma
+            guess = x + (following - sigma) * slope
             if following > 0:
                 there = (guess - self._denoise(guess, following, condition)) / following
-                guess = x + (following - now) * (slope + there) / 2
+                guess = x + (following - sigma) * (slope + there) / 2
             x = guess
         return x

@@ -17,10 +17,12 @@ import xarray as xr
 import rgdm
 from rgdm import commands, config
 from rgdm.cli import main
+from rgdm.commands import training
 from rgdm.data.fields import read_field
-from rgdm.model.cascade import Cascade, Operator
+from rgdm.model.cascade import Cascade
 from rgdm.physics.actions import Phi4
 from rgdm.physics.monte_carlo import sample_phi4
+from rgdm.scale.registry import Operator
 
 SMALL = ["--width", "4", "--encoder-blocks", "1", "--decoder-blocks", "1", "--levels", "2", "--device", "cpu"]
 
@@ -245,7 +247,7 @@ def test_ctrl_c_in_training_prints_the_command_that_goes_on(tmp_path, monkeypatc
     np.save(tmp_path / "a field.npy", walk(2, 16, 16))
     command = ["train", str(tmp_path / "a field.npy"), "--out", str(tmp_path / "model"), "--steps", "6", *SMALL]
     with monkeypatch.context() as patch:
-        patch.setattr(commands, "training_bar", stopped_at_step_3)
+        patch.setattr(training, "training_bar", stopped_at_step_3)
         assert main([*command, "--overwrite"]) == 130
     said = capsys.readouterr().err.splitlines()[-1]
     assert said == (
@@ -266,7 +268,7 @@ def test_ctrl_c_in_the_calibration_loses_only_that(tmp_path, monkeypatch, capsys
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(commands, "calibrate", interrupted)
+        patch.setattr(training, "calibrate", interrupted)
         assert main([*command, "--out", str(tmp_path / "model")]) == 130
     said = capsys.readouterr().err
     assert "only its calibration is missing; go on with: rgdm train" in said and said.rstrip().endswith("--resume")

@@ -40,10 +40,10 @@ def edm(variance: Tensor, steps: int, largest: float, smallest: float = 0.002, r
     def slope(x: Tensor, sigma: float) -> Tensor:
         return x * sigma / (variance + sigma**2)  # (x - D(x)) / sigma
 
-    for now, after in itertools.pairwise(levels):
-        first = slope(x, now)
-        guess = x + (after - now) * first
-        x = guess if after == 0 else x + (after - now) * (first + slope(guess, after)) / 2
+    for sigma, after in itertools.pairwise(levels):
+        first = slope(x, sigma)
+        guess = x + (after - sigma) * first
+        x = guess if after == 0 else x + (after - sigma) * (first + slope(guess, after)) / 2
     return x.square()
 
 

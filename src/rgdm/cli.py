@@ -53,7 +53,6 @@ def run(options: Any) -> None:
     """Carry out one command; libraries are imported only here, so that ``rgdm --help`` is quick."""
     from rgdm import commands
     from rgdm.demo import demo
-    from rgdm.flow import flow, table
 
     match options:
         case config.Train():
@@ -69,7 +68,7 @@ def run(options: Any) -> None:
             for line in commands.summary(commands.evaluate(options)):
                 print(line)
         case config.Flow():
-            for line in table(flow(options)):
+            for line in commands.flow_table(commands.flow(options)):
                 print(line)
         case config.Report():
             commands.report(options)

@@ -10,7 +10,7 @@ from rgdm.data import reference
 from rgdm.data.layout import from_samples, unwrap
 from rgdm.data.writing import write_field
 from rgdm.progress import bar, quiet
-from rgdm.train import Budget
+from rgdm.train import Budget, choose_device
 
 REFINED = 3
 """Topography is refined this many levels, by 8."""
@@ -22,7 +22,7 @@ def demo(options: config.Demo) -> Path:
     if folder.exists() and not options.overwrite:
         raise ValueError(f"{folder} exists; pass --overwrite or choose another folder with --out")
     commands.check_seed(options.seed)
-    commands.choose_device(options.device)
+    choose_device(options.device)
     budget = Budget(options.steps, options.minutes if options.steps is None else None)
     settings = training(options, folder / "model")
     side, unit = size(options), settings.factor**settings.levels

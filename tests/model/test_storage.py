@@ -185,3 +185,11 @@ def test_what_is_not_there_is_refused_with_the_models_that_are(tmp_path, monkeyp
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", offline)
     refused("someone/something", r"no model folder someone/something, and no such model to download \(no network\)")
+
+
+def test_a_model_is_a_folder_with_its_configuration_or_a_shipped_name_that_no_file_has(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Cascade(1, 1, 1, width=2, encoder_blocks=1, decoder_blocks=1).save_pretrained("mine")
+    assert storage.is_model("mine") and storage.is_model("terrain") and not storage.is_model("nothing")
+    (tmp_path / "terrain").mkdir()
+    assert not storage.is_model("terrain")

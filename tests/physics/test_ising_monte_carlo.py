@@ -1,11 +1,14 @@
 """Updates of spins against exact moments; random numbers that do not depend on threads."""
 
+import importlib.util
+import sys
+
 import numpy as np
 import pytest
 import torch
 
 from rgdm.physics import kernels
-from rgdm.physics.actions import CRITICAL_COUPLING, Ising, neighbours_ahead
+from rgdm.physics.actions import CRITICAL_COUPLING, Ising, Phi4, neighbours_ahead
 from rgdm.physics.exact import ising, transfer
 from rgdm.physics.monte_carlo import MarkovChains, sample_ising
 
@@ -63,15 +66,21 @@ def test_a_chain_is_the_same_whatever_the_number_of_chains_beside_it_and_of_thre
     assert np.array_equal(*found)
 
 
-def test_the_plain_kernels_do_what_the_compiled_ones_do():
+def test_the_plain_kernels_do_what_the_compiled_ones_do(monkeypatch):
     pytest.importorskip("numba")
+    monkeypatch.setitem(sys.modules, "numba", None)
+    found = importlib.util.spec_from_file_location("plain_kernels", kernels.__file__)
+    assert found is not None and found.loader is not None
+    plain = importlib.util.module_from_spec(found)
+    found.loader.exec_module(plain)
+    assert kernels.COMPILED and not plain.COMPILED
     markov = MarkovChains(Ising.critical(), (4, 4), 3, 0)
     key, flats = np.uint64(77), [markov.flat.copy() for _ in range(2)]
-    plain = kernels.heat_bath_ising.py_func
-    with np.errstate(over="ignore"):
-        plain(flats[0], markov.neighbours, markov.order, 0.4, key)
-    kernels.heat_bath_ising(flats[1], markov.neighbours, markov.order, 0.4, key)
-    assert np.array_equal(*flats)
+    for heat_bath in (True, False):
+        with np.errstate(over="ignore"):
+            plain.sweep_ising(flats[0], markov.neighbours, markov.order, 0.4, heat_bath, key)
+        kernels.sweep_ising(flats[1], markov.neighbours, markov.order, 0.4, heat_bath, key)
+        assert np.array_equal(*flats)
 
 
 def test_the_random_numbers_are_uniform_and_independent():
@@ -97,6 +106,7 @@ def test_the_random_numbers_are_uniform_and_independent():
     ("make", "words"),
     [
         (lambda: MarkovChains(Ising(0.4), (4, 4), 1, 0, "glauber"), "unknown update 'glauber'"),
+        (lambda: MarkovChains(Phi4.critical(), (4, 4), 1, 0, "wolff"), "one of spins"),
         (lambda: MarkovChains(Ising(-0.4), (4, 4), 1, 0, "wolff"), "a Wolff cluster needs K > 0"),
         (lambda: MarkovChains(Ising(0.4), (4, 1), 1, 0), "2 sites or more"),
         (lambda: sample_ising(Ising(0.4), 4, 0, 1, 0), "each must be at least 1"),

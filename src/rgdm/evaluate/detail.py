@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from rgdm.evaluate.jackknife import Estimate, jackknife
+from rgdm.jackknife import Estimate, jackknife
 from rgdm.scale.coarse_graining import CoarseGraining
 
 

@@ -6,8 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from rgdm.evaluate.jackknife import jackknife
 from rgdm.evaluate.verification import Figures, estimate, plain
+from rgdm.jackknife import jackknife
 from rgdm.model.cascade import Cascade, Watch
 
 WINDOW, TOGETHER = 2**12, 2**14

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from rgdm.evaluate.jackknife import jackknife
+from rgdm.jackknife import jackknife
 from rgdm.scale.coarse_graining import CoarseGraining
 
 

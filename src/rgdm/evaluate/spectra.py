@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from rgdm.evaluate.jackknife import Estimate, jackknife
+from rgdm.jackknife import Estimate, jackknife
 from rgdm.scale.basis import Basis, Cosine, Fourier
 from rgdm.scale.boundary import Boundary, check_boundary
 

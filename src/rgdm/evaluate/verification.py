@@ -8,9 +8,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rgdm.evaluate.detail import detail_moments, ensemble_moments, kurtosis_ratio
-from rgdm.evaluate.jackknife import Estimate, delete_one_error, delete_one_quantiles, jackknife
 from rgdm.evaluate.scores import consistency_error, energy_score, fair_crps, rank_histogram, slopes, spread_skill
 from rgdm.evaluate.spectra import octave_ratio, radial_spectrum
+from rgdm.jackknife import Estimate, delete_one_error, delete_one_quantiles, jackknife
 from rgdm.scale.boundary import Boundary
 from rgdm.scale.coarse_graining import CoarseGraining
 

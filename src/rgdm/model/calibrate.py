@@ -6,7 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from rgdm.model.cascade import TOGETHER, Cascade, Watch
+from rgdm.model.cascade import Cascade, Watch
+from rgdm.model.levels import TOGETHER
 from rgdm.process.noise import NoiseField
 
 

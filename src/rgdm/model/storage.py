@@ -99,6 +99,11 @@ def locate(path: str | Path) -> Path:
     raise ValueError(f"there is no model {name}; give a model folder, or one that ships with rgdm ({ship})")
 
 
+def is_model(name: str) -> bool:
+    """Whether this is a model folder, or the name of one that ships where no file has that name."""
+    return (Path(name) / CONFIG).is_file() or (name in shipped() and not Path(name).exists())
+
+
 def _download(name: str) -> Path:
     from huggingface_hub import snapshot_download  # slow to import, and rarely needed
 

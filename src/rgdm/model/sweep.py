@@ -14,6 +14,8 @@ from rgdm.scale.coarse_graining import Lattice
 COMPONENTS = 6
 WIDTH = 48
 BATCH = 8192
+TOGETHER = 2**16
+"""Sites whose law is held at a time."""
 STREAM = 1
 """The draw of the noise of the first sweep; that of the lifts is 0."""
 
@@ -111,15 +113,20 @@ class LearnedSweep(nn.Module):
         if self.boundary == "periodic" and any(n % 2 for n in x.shape[2:]):
             raise ValueError(f"the periodic lattice {tuple(x.shape[2:])} has no checkerboard; even axes are needed")
         y, chosen = self._standard(x).to(self.mean), checkerboard(x, odd)[0, 0]
-        weight, mean, deviation = self(self.neighbours(y)[:, chosen])  # (B, sites, ...)
-        white = noise.movedim(1, -1)[:, chosen].to(y)
-        uniform = torch.special.ndtr(white[..., :1])
-        which = (uniform > weight.exp().cumsum(-1)).sum(-1).clamp(max=COMPONENTS - 1)
-        which = which[..., None, None].expand(*which.shape, 1, self.channels)
-        drawn = mean.gather(-2, which) + deviation.gather(-2, which).exp() * white[..., None, 1:]
+        given, white = self.neighbours(y)[:, chosen], noise.movedim(1, -1)[:, chosen].to(y)
+        pairs = zip(given.flatten(0, 1).split(TOGETHER), white.flatten(0, 1).split(TOGETHER), strict=True)
+        drawn = torch.cat([self._drawn(*pair) for pair in pairs]).reshape(*white.shape[:2], self.channels)
         made = x.movedim(1, -1).clone()
-        made[:, chosen] = (drawn.squeeze(-2) * self.scale + self.mean).to(x)
+        made[:, chosen] = (drawn * self.scale + self.mean).to(x)
         return made.movedim(-1, 1)
+
+    def _drawn(self, given: Float[Tensor, "N M"], white: Float[Tensor, "N D"]) -> Float[Tensor, "N C"]:
+        """A value of each site: the first noise chooses the Gaussian, the others are its own."""
+        weight, mean, deviation = self(given)
+        uniform = torch.special.ndtr(white[:, :1])
+        which = (uniform > weight.exp().cumsum(-1)).sum(-1).clamp(max=COMPONENTS - 1)
+        which = which[:, None, None].expand(-1, 1, self.channels)
+        return mean.gather(1, which)[:, 0] + deviation.gather(1, which)[:, 0].exp() * white[:, 1:]
 
     def sweep(self, x: Float[Tensor, "B C *L"], noise: Float[Tensor, "B D *L"]) -> Float[Tensor, "B C *L"]:
         """Both halves, the odd sites first."""

@@ -8,7 +8,7 @@ import xarray as xr
 from jaxtyping import Float
 from torch import Tensor
 
-from rgdm.physics.jackknife import BLOCKS, jackknife
+from rgdm.jackknife import BLOCKS, jackknife
 from rgdm.physics.operators import LocalOperator
 from rgdm.scale.coarse_graining import Orthonormal
 
@@ -54,7 +54,7 @@ class EffectiveHamiltonian:
             bends = torch.stack([o.laplacian(part)[inside].flatten(1).mean(1) for o in operators], 1)
             gram = gradients @ gradients.mT / gradients.shape[-1]
             statistics.append(torch.cat([gram, bends[..., None]], -1))
-        found, errors = jackknife(_solve(operators), torch.cat(statistics), blocks)
+        found, errors = jackknife(_solve(operators), torch.cat(statistics), blocks=blocks)
         return cls(operators, found, errors)
 
     @classmethod
@@ -136,6 +136,8 @@ def _checked(samples: Tensor, operators: Sequence[LocalOperator]) -> Tensor:
         raise ValueError("a Hamiltonian of no operators; give at least one")
     if samples.shape[1] != 1 or not bool(samples.isfinite().all()):
         raise ValueError(f"fields of shape {tuple(samples.shape)}; one channel of finite values is needed")
+    if len(samples) < 2:
+        raise ValueError(f"{len(samples)} field(s); an error needs at least 2")
     return samples.double()
 
 

@@ -50,6 +50,15 @@ def _uniform(stream, counter):
     return (np.float64(bits) + 0.5) * (1.0 / 9007199254740992.0)
 
 
+@_compiled()
+def _around(values, neighbours, x):
+    """The sum over the neighbours of a site."""
+    total = 0.0
+    for j in range(neighbours.shape[1]):
+        total += float(values[neighbours[x, j]])
+    return total
+
+
 @_compiled(parallel=True)
 def metropolis_phi4(field, neighbours, order, a, b, c, width, key):
     """One sweep over the sites in ``order``; returns how many moves each chain has accepted."""
@@ -61,11 +70,8 @@ def metropolis_phi4(field, neighbours, order, a, b, c, width, key):
             x = order[i]
             old = float(field[chain, x])
             new = old + width * (2.0 * _uniform(stream, 2 * i) - 1.0)
-            around = 0.0
-            for j in range(neighbours.shape[1]):
-                around += float(field[chain, neighbours[x, j]])
             new2, old2 = new * new, old * old
-            change = (new2 - old2) * (b + c * (new2 + old2)) - a * (new - old) * around
+            change = (new2 - old2) * (b + c * (new2 + old2)) - a * (new - old) * _around(field[chain], neighbours, x)
             if change <= 0.0 or _uniform(stream, 2 * i + 1) < math.exp(-change):
                 field[chain, x] = new
                 accepted[chain] += 1
@@ -73,33 +79,17 @@ def metropolis_phi4(field, neighbours, order, a, b, c, width, key):
 
 
 @_compiled(parallel=True)
-def heat_bath_ising(field, neighbours, order, coupling, key):
-    """One sweep: each spin anew, given its neighbours."""
+def sweep_ising(field, neighbours, order, coupling, heat_bath, key):
+    """One sweep: each spin anew given its neighbours (heat bath), or flipped by Metropolis' rule."""
     chains, sites = field.shape
     for chain in prange(chains):
         stream = _stream(key, chain)
         for i in range(sites):
             x = order[i]
-            around = 0.0
-            for j in range(neighbours.shape[1]):
-                around += float(field[chain, neighbours[x, j]])
-            up = 1.0 / (1.0 + math.exp(-2.0 * coupling * around))
-            field[chain, x] = 1 if _uniform(stream, i) < up else -1
-
-
-@_compiled(parallel=True)
-def metropolis_ising(field, neighbours, order, coupling, key):
-    """One sweep of single flips."""
-    chains, sites = field.shape
-    for chain in prange(chains):
-        stream = _stream(key, chain)
-        for i in range(sites):
-            x = order[i]
-            around = 0.0
-            for j in range(neighbours.shape[1]):
-                around += float(field[chain, neighbours[x, j]])
-            change = 2.0 * coupling * float(field[chain, x]) * around
-            if change <= 0.0 or _uniform(stream, i) < math.exp(-change):
+            pull = 2.0 * coupling * _around(field[chain], neighbours, x)
+            if heat_bath:
+                field[chain, x] = 1 if _uniform(stream, i) < 1.0 / (1.0 + math.exp(-pull)) else -1
+            elif _uniform(stream, i) < math.exp(min(0.0, -pull * float(field[chain, x]))):
                 field[chain, x] = -field[chain, x]
 
 

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from rgdm.physics.jackknife import BLOCKS, jackknife
+from rgdm.jackknife import BLOCKS, jackknife
 from rgdm.physics.operators import LocalOperator
 
 Coarsen = Callable[[Tensor], Tensor]
@@ -57,7 +57,7 @@ def linearised_transformation(
         size = torch.linalg.eigvals(matrix(mean)).abs().sort(descending=True).values
         return size.log() / math.log(factor)
 
-    value, error = jackknife(exponents, joined, blocks)
+    value, error = jackknife(exponents, joined, blocks=blocks)
     return Exponents(value, error, matrix(joined.mean(0)))
 
 
@@ -96,7 +96,7 @@ def field_exponent(
         coarse = coarsen(fine)
         pair = torch.stack([x.double().flatten(1).sum(1) for x in (fine, coarse)], 1)
         products = torch.stack([pair[:, 0] * pair[:, 1], pair[:, 1].square()], 1)
-        value, error = jackknife(lambda mean: (mean[0] / mean[1]).log() / math.log(factor), products, blocks)
+        value, error = jackknife(lambda mean: (mean[0] / mean[1]).log() / math.log(factor), products, blocks=blocks)
         found.append((float(value), float(error)))
         fine = coarse
     return found

@@ -37,6 +37,8 @@ class MarkovChains:
             raise ValueError(
                 f"{chains} chains on the lattice {lattice}; at least 1 chain on 1 to 3 axes of 2 sites or more"
             )
+        if update != "swendsen-wang" and isinstance(action, Phi4):
+            raise ValueError(f"the update {update!r} is one of spins; of phi^4 there is swendsen-wang, with sweeps")
         if update == "wolff" and isinstance(action, Ising) and action.coupling <= 0:
             raise ValueError(f"K = {action.coupling}; a Wolff cluster needs K > 0, take heat-bath")
         self.action, self.lattice, self.kind = action, lattice, update
@@ -86,8 +88,8 @@ class MarkovChains:
         elif self.kind == "wolff":
             kernels.wolff(self.flat, self.neighbours, action.coupling, self._key())
         else:
-            sweep = kernels.metropolis_ising if self.kind == "metropolis" else kernels.heat_bath_ising
-            sweep(self.flat, self.neighbours, self.order, action.coupling, self._key())
+            heat_bath = self.kind == "heat-bath"
+            kernels.sweep_ising(self.flat, self.neighbours, self.order, action.coupling, heat_bath, self._key())
 
     def _key(self) -> np.uint64:
         return self.random.integers(0, 2**64, dtype=np.uint64)
@@ -146,7 +148,8 @@ def rethermalize(
     """
     if sweeps < 0:
         raise ValueError(f"{sweeps} sweeps; 0 or more can be made")
-    markov = MarkovChains(action, tuple(fields.shape[2:]), len(fields), seed, "heat-bath")
+    update: SpinUpdate = "swendsen-wang" if isinstance(action, Phi4) else "heat-bath"
+    markov = MarkovChains(action, tuple(fields.shape[2:]), len(fields), seed, update)
     markov.field[...] = fields[:, 0].cpu().numpy()
     for _ in range(sweeps):
         markov.sweep() if isinstance(action, Phi4) else markov.update()

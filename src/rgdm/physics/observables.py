@@ -8,8 +8,8 @@ import xarray as xr
 from jaxtyping import Float
 from torch import Tensor
 
+from rgdm.jackknife import BLOCKS, jackknife
 from rgdm.physics.actions import Phi4
-from rgdm.physics.jackknife import BLOCKS, jackknife
 
 Estimate = tuple[float, float]
 """A value and its standard error."""
@@ -49,7 +49,7 @@ def observables(fields: Float[Tensor, "B 1 *L"], action: Phi4, blocks: int = BLO
         "action_per_site": lambda q: q[..., 5],
         "xi_over_length": lambda q: (q[..., 1] / q[..., 6] - 1).sqrt() / (2 * math.sin(math.pi / length) * length),
     }
-    found = {name: jackknife(f, measured, blocks) for name, f in derived.items()}
+    found = {name: jackknife(f, measured, blocks=blocks) for name, f in derived.items()}
     return {name: (float(value), float(error)) for name, (value, error) in found.items()}
 
 
@@ -72,7 +72,7 @@ def correlator(fields: Float[Tensor, "B 1 *L"], blocks: int = BLOCKS) -> tuple[T
     layers = x.movedim(axis, -1).flatten(1, -2).mean(1)
     modes = torch.fft.fft(layers, dim=-1)
     products = torch.fft.ifft(modes.abs().square(), dim=-1).real / length
-    return jackknife(lambda mean: mean, products, blocks)
+    return jackknife(lambda mean: mean, products, blocks=blocks)
 
 
 def _nearest_neighbour(x: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Errors of statistics of samples: the delete-one jackknife, for sites of one sample are correlated."""
+"""Errors of statistics of samples: the jackknife over samples, or over blocks of them that follow each other."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -8,6 +8,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+BLOCKS = 50
+"""Blocks of Markov chains."""
+
 
 class Estimate(NamedTuple):
     """A statistic and its standard error; the error is NaN where one sample alone tells nothing of it."""
@@ -16,22 +19,23 @@ class Estimate(NamedTuple):
     error: Tensor
 
 
-def jackknife(statistic: Callable[..., Tensor], *parts: Tensor) -> Estimate:
+def jackknife(statistic: Callable[..., Tensor], *parts: Tensor, blocks: int | None = None) -> Estimate:
     """``statistic`` of the means over samples of ``parts`` (each with samples first), and its error.
 
     ``error^2 = (B - 1)/B sum_b (theta_b - mean theta)^2``, theta_b computed without
-    sample b (Efron & Stein 1981, Ann. Stat. 9, 586).
+    sample b (Efron & Stein 1981, Ann. Stat. 9, 586). With ``blocks`` it is computed without each of so many blocks of
+    consecutive samples instead: those of a Markov chain remember.
     """
     parts = tuple(part.double() for part in parts)
     count = parts[0].shape[0]
     value = statistic(*(part.mean(0) for part in parts))
     if count < 2:
         return Estimate(value, torch.full_like(value, math.nan))
-    totals = [part.sum(0) for part in parts]
-    without = [
-        statistic(*((total - part[b]) / (count - 1) for total, part in zip(totals, parts, strict=True)))
-        for b in range(count)
-    ]
+    totals, without = [part.sum(0) for part in parts], []
+    for block in torch.arange(count).tensor_split(count if blocks is None else min(blocks, count)):
+        left, some = count - len(block), slice(int(block[0]), int(block[-1]) + 1)
+        pairs = zip(totals, parts, strict=True)
+        without.append(statistic(*((total - part[some].sum(0)) / left for total, part in pairs)))
     return Estimate(value, delete_one_error(torch.stack(without)))
 
 

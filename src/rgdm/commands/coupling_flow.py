@@ -6,7 +6,8 @@ import torch
 import xarray as xr
 from torch import Tensor
 
-from rgdm import commands, config
+from rgdm import config
+from rgdm.commands.shared import check_size, load, open_model, provenance
 from rgdm.data.layout import unwrap
 from rgdm.data.validity import check_varies
 from rgdm.data.writing import write_field
@@ -29,7 +30,7 @@ def flow(options: config.Flow) -> xr.Dataset:
     found = hamiltonian_flow(x, step, options.levels, operators, options.eta, periodic)
     if options.out is not None:
         options.out.mkdir(parents=True, exist_ok=True)
-        write_field(options.out / "flow.nc", found, options.overwrite, commands.provenance(options))
+        write_field(options.out / "flow.nc", found, options.overwrite, provenance(options))
         _draw(found, options.out / "flow.png")
     return found
 
@@ -37,20 +38,20 @@ def flow(options: config.Flow) -> xr.Dataset:
 def _fields(options: config.Flow) -> tuple[Tensor, bool, int]:
     """Fields of one channel, whether they are periodic, and their dimension."""
     first = str(options.fields[0])
-    if len(options.fields) == 1 and (Path(first) / storage.CONFIG).is_file():
-        model = commands.open_model(first, options.device)
+    if len(options.fields) == 1 and storage.is_model(first):
+        model = open_model(first, options.device)
         if model.channels != 1:
             raise ValueError(f"the model in {first} has {model.channels} channels; a Hamiltonian is fitted to one")
         unit = model.step.factor**model.levels
         lattice = options.lattice or (max(64 // unit, 1) * unit,) * model.dimension
-        commands.check_size(model, lattice, options.count)
+        check_size(model, lattice, options.count)
         model.check_sample(lattice, options.count)
         with bar("sampling", options.count) as show:
             made = model.sample(lattice, options.count, options.seed, watch=show)
         return made.cpu(), model.boundary == "periodic", model.dimension
     if options.lattice:
         raise ValueError(f"--lattice {options.lattice} is for fields that a model makes; {first} is no model")
-    field = commands.load(options.fields, options.variable, options.dimension, options.fill)
+    field = load(options.fields, options.variable, options.dimension, options.fill)
     check_varies(field)
     if field.sizes["channel"] != 1:
         raise ValueError(f"{first} has {field.sizes['channel']} channels; a Hamiltonian is fitted to one: --variable")
@@ -60,7 +61,7 @@ def _fields(options: config.Flow) -> tuple[Tensor, bool, int]:
     return values, options.boundary == "periodic", options.dimension
 
 
-def table(found: xr.Dataset) -> list[str]:
+def flow_table(found: xr.Dataset) -> list[str]:
     """One line a level: each coupling with its error, and the size of the field."""
     names = [str(name) for name in found["operator"].values]
     width = max(12, *(len(name) + 2 for name in names))
@@ -84,4 +85,5 @@ def _draw(found: xr.Dataset, path: Path) -> None:
         from rgdm import plots
     except ImportError:  # matplotlib is an extra; the table is kept all the same
         return
-    path.write_bytes(plots.figure_to_png(plots.coupling_flow(found)))
+    with storage.whole(path) as temporary:
+        temporary.write_bytes(plots.figure_to_png(plots.coupling_flow(found)))

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import torch
 
-from rgdm.evaluate.jackknife import delete_one_quantiles, jackknife
+from rgdm.jackknife import delete_one_quantiles, jackknife
 
 
 def test_the_error_of_a_mean_is_the_standard_error():

@@ -1,0 +1,27 @@
+"""The commands: each reads files, does one thing, writes files. Also callable from Python."""
+
+from rgdm.commands.coupling_flow import flow, flow_table
+from rgdm.commands.evaluation import evaluate, summary, verify
+from rgdm.commands.generation import refine, sample
+from rgdm.commands.reporting import report
+from rgdm.commands.shared import axis_names, channel_names, check_seed, check_size, open_model, provenance
+from rgdm.commands.training import fit, train
+
+__all__ = [
+    "axis_names",
+    "channel_names",
+    "check_seed",
+    "check_size",
+    "evaluate",
+    "fit",
+    "flow",
+    "flow_table",
+    "open_model",
+    "provenance",
+    "refine",
+    "report",
+    "sample",
+    "summary",
+    "train",
+    "verify",
+]

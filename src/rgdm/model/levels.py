@@ -1,0 +1,229 @@
+"""The lifts of a cascade, level by level: which serves which, of what lattices, in which units."""
+
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from rgdm.model.base import TranslationField
+from rgdm.model.denoiser import Objective
+from rgdm.model.networks import strip_height
+from rgdm.model.registry import LiftKind, make_lifts
+from rgdm.model.repeated import Repetition, RescaledLift
+from rgdm.model.samplers import Sampler, TrigonometricFlow
+from rgdm.model.standardized import TAIL, StandardizedLift
+from rgdm.model.sweep import LearnedSweep
+from rgdm.scale.boundary import Boundary, check_boundary
+from rgdm.scale.coarse_graining import Lattice, Orthonormal
+from rgdm.scale.operators import BlockSpin, Decimation, Wavelet, check_lattice_depth
+from rgdm.scale.registry import Operator, make_operator
+
+TOGETHER = 2**18
+"""Small fields are made together, up to this many sites at a time."""
+
+
+class Levels(nn.Module):
+    """What a cascade is made of and where things belong in it; :class:`~rgdm.model.cascade.Cascade` says what it does.
+
+    Args:
+        channels: components of the field.
+        dimension: 1, 2 or 3.
+        levels: how often the field is coarse-grained.
+        boundary: ``periodic`` or ``reflect``, of the data and of what is generated.
+        operator: the coarse-graining of every level.
+        factor: b, for block spins, momentum shells and decimation (wavelets have 2).
+        shared: one network for all levels.
+        width, encoder_blocks, decoder_blocks: size of the networks.
+        evaluations: network evaluations a level, the default of ``sample`` and ``refine``.
+        objective: what the squared error is taken of: velocity, noise or data.
+        lift: ``diffusion``, or ``flow`` for lifts whose likelihood and samples cost one pass.
+        bend: how much heavy tails of the detail may be bent, 0: not at all, as suits bounded values.
+        sweep: also a :class:`~rgdm.model.sweep.LearnedSweep` of the finest level, for ``sample(..., sweeps=n)``.
+        repetition: of one of the lifts, as :meth:`~rgdm.model.cascade.Cascade.enlarged` says.
+    """
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(
+        self,
+        channels: int = 1,
+        dimension: int = 2,
+        levels: int = 3,
+        boundary: Boundary = "reflect",
+        operator: Operator = "block-spin",
+        factor: int = 2,
+        shared: bool = True,
+        width: int = 32,
+        encoder_blocks: int = 3,
+        decoder_blocks: int = 2,
+        evaluations: int = 3,
+        objective: Objective = "velocity",
+        lift: LiftKind = "diffusion",
+        bend: float = TAIL,
+        sweep: bool = False,
+        repetition: Sequence[float] | None = None,
+    ) -> None:
+        super().__init__()
+        self.configuration: dict[str, Any] = {
+            name: value for name, value in locals().items() if name not in ("self", "__class__")
+        }
+        if channels < 1 or not 1 <= dimension <= 3 or levels < 1 or width < 1:
+            raise ValueError(
+                f"channels = {channels}, dimension = {dimension}, levels = {levels}, width = {width}; "
+                "at least one channel, one level and a width of one in 1, 2 or 3 dimensions are needed"
+            )
+        self.channels, self.dimension = channels, dimension
+        self.boundary: Boundary = check_boundary(boundary)
+        self.sampler: Sampler = TrigonometricFlow(evaluations)
+        step = make_operator(operator, factor, boundary)
+        blocks = encoder_blocks, decoder_blocks
+        made = make_lifts(lift, step, channels, dimension, boundary, levels, shared, width, blocks, objective, bend)
+        self.lifts = nn.ModuleList(made)
+        self.base = TranslationField(channels, boundary)
+        self.sweep = LearnedSweep(channels, dimension, self.boundary) if sweep else None
+        self.repetition = self._repetition(repetition)
+        self.metadata: dict[str, Any] = {}
+        """Names, units and figures that travel with the model; JSON only."""
+        self.register_buffer("mean", torch.zeros(channels, dtype=torch.float64))
+        self.register_buffer("scale", torch.ones(channels, dtype=torch.float64))
+
+    @property
+    def levels(self) -> int:
+        """How many levels the field is lifted through."""
+        return len(self.lifts) + self.repetition.times
+
+    @property
+    def step(self) -> Orthonormal:
+        """The coarse-graining of every level."""
+        step = self.own_lift(0).step
+        assert isinstance(step, Orthonormal)
+        return step
+
+    def own_lift(self, level: int) -> StandardizedLift:
+        """The lift that was measured and trained at this level; level 0 is the finest."""
+        lift = self.lifts[level]
+        assert isinstance(lift, StandardizedLift)
+        return lift
+
+    def lift(self, level: int) -> StandardizedLift | RescaledLift:
+        """The lift from level + 1 to level, which may be another level's."""
+        lift, scale = self.own_lift(self.repetition.lift(level)), self.repetition.scale(level)
+        return lift if scale == 1 else RescaledLift(lift, scale)
+
+    def _repetition(self, given: Sequence[float] | None) -> Repetition:
+        level, times, growth = (0, 0, 1.0) if given is None else given
+        if not (0 <= level < len(self.lifts) and times >= 0 and 0 < growth < math.inf):
+            raise ValueError(f"repetition = {given}; a level, how often, and a positive growth are needed")
+        return Repetition(int(level), int(times), float(growth))
+
+    def dofs(self, lattice: Lattice) -> list[int]:
+        """Degrees of freedom of each level's detail, the finest first, and of the base field."""
+        sites = [math.prod(n // self.step.factor**level for n in lattice) for level in range(self.levels + 1)]
+        return [self.channels * (a - b) for a, b in itertools.pairwise(sites)] + [self.channels * sites[-1]]
+
+    def depth(self, levels: int | None) -> int:
+        """How many levels to refine: all, or as many as are asked for."""
+        if levels is not None and not 1 <= levels <= self.levels:
+            raise ValueError(f"levels is {levels}; this model has lifts for 1 to {self.levels} levels")
+        return self.levels if levels is None else levels
+
+    def check_sample(self, lattice: Lattice | int, count: int = 1) -> int:
+        """b^levels; ``ValueError`` if fields of this lattice cannot be made."""
+        if isinstance(lattice, int):
+            raise ValueError(f"the lattice is {lattice}; give one number for each axis, {(lattice,) * self.dimension}")
+        if len(lattice) != self.dimension:
+            raise ValueError(
+                f"the lattice {lattice} has {len(lattice)} axes; this model is {self.dimension}-dimensional"
+            )
+        if count < 1:
+            raise ValueError(f"count is {count}; at least one sample is needed")
+        unit = self.step.factor**self.levels
+        if any(n % unit or n < unit for n in lattice):
+            near = tuple(max(unit, n - n % unit) for n in lattice)
+            raise ValueError(f"the lattice {lattice} is not divisible by {unit}, as this model asks; {near} would be")
+        return unit
+
+    # --- sizes -----------------------------------------------------------------------------
+
+    def memory(self, lattice: Lattice, fields: int) -> int:
+        """Estimate of the bytes that making ``fields`` fields of this lattice takes at its peak, on the safe side.
+
+        Measured: beside the result, in double precision at most, the finest lift holds its features twice and 11 to 12
+        fine fields for each channel, and the network 30 times its width on one strip, where the splines of a flow
+        take 8 kB a site. That is up to twice what is live at the peak, for an allocator may keep nearly that much more
+        (glibc: up to 1.8 times).
+        """
+        sites, width, cell = math.prod(lattice), int(self.configuration["width"]), self.step.factor**self.dimension
+        together = max(sites, min(sites * fields, TOGETHER))
+        lift = 4.8 * together * (2.2 * width / cell + 11.5 * self.channels)
+        rows, coarse, halo = max(lattice) / self.step.factor, together // cell, self.reach
+        strip = coarse / rows * min(rows, strip_height(int(rows), coarse, halo) + 2 * halo)
+        network = (30 * width + (8000 if self.configuration["lift"] == "flow" else 0)) * strip
+        return int(lift + network + 8 * sites * self.channels * fields) + 8 * 2**20
+
+    @property
+    def reach(self) -> int:
+        """How many coarse sites away a network looks, at most."""
+        return 2 + 2 * max(int(self.configuration[name]) for name in ("encoder_blocks", "decoder_blocks"))
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The precision of the networks."""
+        return next(self.parameters()).dtype
+
+    # --- units -----------------------------------------------------------------------------
+
+    def normalise(self, x: Float[Tensor, "B C *L"], level: int = 0) -> Float[Tensor, "B C *L"]:
+        """User's block means at ``level`` to the internal orthonormal field."""
+        shape = (1, -1, *[1] * self.dimension)
+        gain = self.step.gain(self.dimension) ** level
+        mean = self.mean.reshape(shape).to(x) * self._one(x, level)
+        return (x - mean) * (gain / self.scale.reshape(shape).to(x))
+
+    def denormalise(self, x: Float[Tensor, "B C *L"]) -> Float[Tensor, "B C *L"]:
+        """The internal field of level 0 in the user's units."""
+        shape = (1, -1, *[1] * self.dimension)
+        return x * self.scale.reshape(shape).to(x) + self.mean.reshape(shape).to(x)
+
+    def _one(self, coarse: Float[Tensor, "B C *K"], level: int) -> Tensor:
+        """The constant field 1 at ``level``: still 1, but for long wavelets near an edge."""
+        if level == 0 or self.boundary == "periodic" or not isinstance(self.step, Wavelet):
+            return coarse.new_ones(())
+        fine = (n * self.step.factor**level for n in coarse.shape[2:])
+        return self.flow(coarse.new_ones(1, 1, *fine), level)[-1]
+
+    @torch.no_grad()
+    def flow(self, x: Float[Tensor, "B C *L"], levels: int | None = None) -> list[Tensor]:
+        """The renormalization trajectory of a field: its block means at level 0, 1, ..., ``levels``."""
+        levels = self.levels if levels is None else levels
+        check_lattice_depth(self.step, tuple(x.shape[2:]), levels)
+        gain, fields = self.step.gain(self.dimension), [x]
+        for _ in range(levels):
+            fields.append(self.step.coarsen(fields[-1]) / gain)
+        return fields
+
+    def _settle(
+        self, fine: Float[Tensor, "B C *F"], coarse: Float[Tensor, "B C *K"], levels: int
+    ) -> Float[Tensor, "B C *F"]:
+        """Take the rounding errors of each block out at its first site.
+
+        Rounding is relative to the values, which may be large beside their variation (temperatures in
+        kelvin); block means are then off by more than a small part of their spread.
+        """
+        step = self.step
+        if not isinstance(step, BlockSpin | Decimation) and not (isinstance(step, Wavelet) and step.name == "haar"):
+            return fine
+        error = coarse.double() - self.flow(fine.double(), levels)[-1]
+        first = (..., *[slice(None, None, step.factor**levels)] * self.dimension)
+        fine[first] += (step.gain(self.dimension) ** (2 * levels) * error).to(fine)
+        return fine
+
+    def state(self) -> Iterator[tuple[str, Tensor]]:
+        """Every parameter and buffer once, shared networks under their first name."""
+        yield from self.named_parameters()
+        yield from self.named_buffers()
