@@ -60,7 +60,7 @@ def autocorrelation(seed: int) -> list[Row]:
     for side in (8, 16, 32, 64):
         markov, history = MarkovChains(Phi4.critical(), (side, side), 64, seed), []
         for step in range(1200):
-            markov.update(adapt=step < 100)
+            markov.update()
             if step >= 200:
                 history.append(markov.flat.mean(1, dtype=np.float64) ** 2)
         found = gamma_method(np.array(history).T)

@@ -14,7 +14,7 @@ from rgdm.physics import kernels
 from rgdm.physics.actions import Ising, Phi4
 
 SWEEPS = 2
-"""Metropolis sweeps of phi^4 for each cluster update."""
+"""Heat-bath sweeps of phi^4 for each cluster update."""
 Lattice = tuple[int, ...]
 Watch = Callable[[int, int], None]
 SpinUpdate = Literal["swendsen-wang", "wolff", "metropolis", "heat-bath"]
@@ -24,7 +24,7 @@ class MarkovChains:
     """Independent Markov chains of an action on a periodic lattice, advanced together.
 
     ``field`` is ``(chains, *lattice)``, float32 for phi^4, int8 for spins; one half of the chains starts hot, one
-    half cold. A phi^4 update is ``SWEEPS`` Metropolis sweeps and one Swendsen-Wang update of the signs (Brower &
+    half cold. A phi^4 update is ``SWEEPS`` heat-bath sweeps and one Swendsen-Wang update of the signs (Brower &
     Tamayo 1989, Phys. Rev. Lett. 62, 1087). The state after n updates is a function of (action, lattice, chains, seed).
     """
 
@@ -47,7 +47,6 @@ class MarkovChains:
         hot = self.field[::2]
         drawn = self.random.standard_normal(hot.shape, dtype=np.float32)
         hot[...] = np.where(drawn < 0, -1, 1) if isinstance(action, Ising) else drawn
-        self.width = 1.5
         self.neighbours = neighbours(lattice)
         colour = np.indices(lattice).sum(0).ravel() % 2
         self.order = np.argsort(colour, kind="stable").astype(np.int32)
@@ -57,25 +56,22 @@ class MarkovChains:
         """The fields, ``(chains, sites)``; a view."""
         return self.field.reshape(len(self.field), -1)
 
-    def update(self, adapt: bool = False) -> None:
-        """One update; ``adapt`` tunes the width of the proposals, which only thermalization may do."""
+    def update(self) -> None:
+        """One update."""
         if isinstance(self.action, Ising):
             self._update_spins(self.action)
             return
         for _ in range(SWEEPS):
-            accepted = self.sweep()
-            if adapt:
-                self.width *= 1.1 if accepted > 0.5 else 1 / 1.1
+            self.sweep()
         self.flip_clusters()
 
-    def sweep(self) -> float:
-        """One Metropolis sweep of phi^4, even sites and then odd ones; returns the fraction accepted."""
-        s = self.action
-        assert isinstance(s, Phi4)
-        accepted = kernels.metropolis_phi4(
-            self.flat, self.neighbours, self.order, s.a, s.b, s.c, self.width, self._key()
-        )
-        return int(accepted.sum()) / self.field.size
+    def sweep(self) -> None:
+        """One heat-bath sweep, even sites and then odd ones: each value anew given its neighbours."""
+        s, key = self.action, self._key()
+        if isinstance(s, Ising):
+            kernels.sweep_ising(self.flat, self.neighbours, self.order, s.coupling, True, key)
+        else:
+            kernels.heat_bath_phi4(self.flat, self.neighbours, self.order, s.a, s.b, s.c, key)
 
     def flip_clusters(self) -> None:
         """One Swendsen-Wang update of the signs."""
@@ -87,9 +83,10 @@ class MarkovChains:
             self.flip_clusters()
         elif self.kind == "wolff":
             kernels.wolff(self.flat, self.neighbours, action.coupling, self._key())
+        elif self.kind == "heat-bath":
+            self.sweep()
         else:
-            heat_bath = self.kind == "heat-bath"
-            kernels.sweep_ising(self.flat, self.neighbours, self.order, action.coupling, heat_bath, self._key())
+            kernels.sweep_ising(self.flat, self.neighbours, self.order, action.coupling, False, self._key())
 
     def _key(self) -> np.uint64:
         return self.random.integers(0, 2**64, dtype=np.uint64)
@@ -141,18 +138,18 @@ def sample_ising(
 def rethermalize(
     action: Phi4 | Ising, fields: Float[Tensor, "B 1 *L"], sweeps: int, seed: int = 0
 ) -> Float[Tensor, "B 1 *L"]:
-    """The fields after so many local sweeps of the action: what is wrong locally is forgotten, what is large stays.
+    """The fields after so many heat-bath sweeps of the action: what is wrong locally is forgotten, what is large stays.
 
-    Metropolis sweeps of phi^4 (their width 1.5), heat bath of spins; no clusters. Show what is left of a bias against
-    the number of sweeps.
+    Even sites and then odd ones, each drawn exactly from its law given the neighbours; no clusters. One sweep is at
+    once the exact conditional last lift: with nearest neighbours only, the odd sites are independent given the even
+    ones. Show what is left of a bias against the number of sweeps.
     """
     if sweeps < 0:
         raise ValueError(f"{sweeps} sweeps; 0 or more can be made")
-    update: SpinUpdate = "swendsen-wang" if isinstance(action, Phi4) else "heat-bath"
-    markov = MarkovChains(action, tuple(fields.shape[2:]), len(fields), seed, update)
+    markov = MarkovChains(action, tuple(fields.shape[2:]), len(fields), seed)
     markov.field[...] = fields[:, 0].cpu().numpy()
     for _ in range(sweeps):
-        markov.sweep() if isinstance(action, Phi4) else markov.update()
+        markov.sweep()
     return torch.from_numpy(markov.field.astype(np.float32))[:, None].to(fields)
 
 
@@ -174,7 +171,7 @@ def _sample(
     total = thermalization + rounds * interval
     kept = []
     for done in range(1, total + 1):
-        markov.update(adapt=done <= thermalization)
+        markov.update()
         if done > thermalization and (done - thermalization) % interval == 0:
             kept.append(markov.field.astype(np.float32))
         if progress is not None:

@@ -1,0 +1,168 @@
+"""Exact answers from a model whose density is known: importance weights, and a Markov chain of its proposals.
+
+With ``w = exp(-S) / q`` of fields drawn from a model of density q, ``<w> = Z`` and ``<O> = <O w> / <w>`` hold without
+bias, however good or bad the model is; how bad it is shows in the effective sample size. Fields of the target see what
+fields of the model cannot: a mode that the model has dropped (Nicoli et al. 2020, arXiv:2007.07115).
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from rgdm.jackknife import Estimate, jackknife
+from rgdm.physics.autocorrelation import Series, gamma_method
+
+BLOCKS = 500
+"""Blocks of fields that errors are estimated from."""
+LARGEST = 0.1
+"""The share of all weight in one field from which errors are not to be trusted."""
+SIGMA = 4.0
+"""Standard errors by which log Z and ESS may differ between fields of the model and of the target."""
+
+
+@dataclass(frozen=True)
+class Reweighting:
+    """Importance weights of fields drawn from a model, and if there are some, of fields of the target.
+
+    Args:
+        log_weights: ``-S(x) - log q(x)`` of independent fields x of the model, as :func:`log_weights` gives them.
+        target: the same of independent fields of the target; None where there are none.
+    """
+
+    log_weights: Float[Tensor, " N"]
+    target: Float[Tensor, " M"] | None = None
+
+    def __post_init__(self) -> None:
+        for name, values in (("model", self.log_weights), ("target", self.target)):
+            if values is not None and (len(values) < 2 or not bool(values.isfinite().all())):
+                raise ValueError(
+                    f"{len(values)} log weights of fields of the {name}, {int((~values.isfinite()).sum())} of them "
+                    "not finite; at least 2 are needed, all finite"
+                )
+
+    @property
+    def weights(self) -> Float[Tensor, " N"]:
+        """Of the fields of the model, with mean 1, float64."""
+        values = self.log_weights.double()
+        return (values - _log_mean(values)).exp()
+
+    @property
+    def log_z(self) -> Estimate:
+        """``log Z = log <w>_q`` and its error."""
+        return _scaled(self.log_weights, lambda w: w.log())
+
+    @property
+    def ess(self) -> Estimate:
+        """Effective sample size ``<w>_q^2 / <w^2>_q``, a share of N, and its error (Kong 1992)."""
+        w = self.weights
+        return jackknife(lambda first, second: first**2 / second, w, w**2, blocks=BLOCKS)
+
+    @property
+    def target_log_z(self) -> Estimate:
+        """``log Z = -log <1/w>_p`` from fields of the target."""
+        return _scaled(-self._target, lambda w: -w.log(), -1)
+
+    @property
+    def target_ess(self) -> Estimate:
+        """The same share from fields of the target, ``1 / (<w>_p <1/w>_p)``: it falls where a mode was dropped."""
+        values = self._target.double()
+        values = values - values.mean()
+        return jackknife(lambda w, inverse: 1 / (w * inverse), values.exp(), (-values).exp(), blocks=BLOCKS)
+
+    def mean(self, observable: Float[Tensor, "N *S"]) -> Estimate:
+        """``<O>`` of the target from values of O on the fields of the model, and its error."""
+        if len(observable) != len(self.log_weights):
+            raise ValueError(f"{len(observable)} values of an observable for {len(self.log_weights)} weights")
+        w, values = self.weights, observable.double()
+        weighted = w.reshape(-1, *[1] * (values.dim() - 1)) * values
+        return jackknife(lambda first, second: first / second, weighted, w, blocks=BLOCKS)
+
+    @property
+    def trustworthy(self) -> bool:
+        """Whether nothing was found that speaks against the errors; see :attr:`verdict`."""
+        return not self._doubts()
+
+    @property
+    def verdict(self) -> str:
+        """One plain sentence: the effective sample size, and what speaks against it."""
+        said = f"ESS {_percent(self.ess)} of {len(self.log_weights)} fields of the model"
+        if self.target is not None:
+            said += f", {_percent(self.target_ess)} judged from {len(self.target)} of the target"
+        doubts = self._doubts()
+        if not doubts and self.target is None:
+            return said + "; whether the model has dropped a mode, only fields of the target can tell"
+        return said + ("; " + "; ".join(doubts) if doubts else "; errors can be trusted")
+
+    def _doubts(self) -> list[str]:
+        doubts, w = [], self.weights
+        if (share := float(w.max() / w.sum())) > LARGEST:
+            doubts.append(f"one field carries {share:.0%} of all weight, so errors are too small: draw more, or train")
+        if self.target is None:
+            return doubts
+        for name, a, b in (("ESS", self.ess, self.target_ess), ("log Z", self.log_z, self.target_log_z)):
+            if float((a.value - b.value).abs()) > SIGMA * float((a.error**2 + b.error**2).sqrt()):
+                doubts.append(
+                    f"{name} is {float(a.value):.4g} from the model and {float(b.value):.4g} from the target: "
+                    "the model misses something the target has"
+                )
+        return doubts
+
+    @property
+    def _target(self) -> Tensor:
+        if self.target is None:
+            raise ValueError("no log weights of fields of the target were given")
+        return self.target
+
+
+def log_weights(energy: Float[Tensor, " N"], log_prob: Float[Tensor, " N"]) -> Float[Tensor, " N"]:
+    """``-S - log q`` of fields, from the action of the target and log q of the model, float64."""
+    return -energy.double() - log_prob.double().to(energy.device)
+
+
+def independence_metropolis(log_weights: Float[Tensor, " N"], seed: int = 0) -> Int[Tensor, " N"]:
+    """The chain that proposes one field of the model after the other and takes each with ``min(1, w' / w)``.
+
+    Returns the number of the field at which it stands after each proposal: ``values[chain]`` is the history of any
+    observable, which :func:`chain_mean` judges. Exact for any model (Hastings 1970, Biometrika 57, 97); proposals of a
+    model that has dropped a mode never find it.
+    """
+    values = log_weights.double().cpu()
+    if len(values) < 1 or not bool(values.isfinite().all()):
+        raise ValueError(f"{int((~values.isfinite()).sum())} of {len(values)} log weights are not finite")
+    bars = torch.rand(len(values), generator=torch.Generator().manual_seed(seed), dtype=torch.float64).log().tolist()
+    weights, at, chain = values.tolist(), 0, []
+    for proposal, bar in enumerate(bars):
+        if bar < weights[proposal] - weights[at]:
+            at = proposal
+        chain.append(at)
+    return torch.tensor(chain)
+
+
+def acceptance(chain: Int[Tensor, " N"]) -> float:
+    """The share of proposals that a chain of :func:`independence_metropolis` has accepted."""
+    return float((chain[1:] != chain[:-1]).double().mean())
+
+
+def chain_mean(chain: Int[Tensor, " N"], observable: Float[Tensor, " N"]) -> Series:
+    """Mean, error and autocorrelation time of an observable of the proposals along the chain."""
+    return gamma_method(observable.double().cpu()[chain].numpy())
+
+
+def _log_mean(values: Tensor) -> Tensor:
+    return values.logsumexp(0) - math.log(len(values))
+
+
+def _scaled(log_values: Tensor, statistic: Callable[[Tensor], Tensor], sign: int = 1) -> Estimate:
+    """A logarithm of a mean, of numbers that may overflow."""
+    values = log_values.double()
+    shift = values.max()
+    value, error = jackknife(statistic, (values - shift).exp(), blocks=BLOCKS)
+    return Estimate(value + sign * shift, error)
+
+
+def _percent(estimate: Estimate) -> str:
+    return f"{100 * float(estimate.value):.1f}({100 * float(estimate.error):.1f}) %"
