@@ -170,7 +170,14 @@ def parse() -> argparse.Namespace:
     add("--growth", type=float, default=2 ** (7 / 8), help="of the field at a repeated level")
     add("--model", help="an already trained cascade with a sweep")
     add("--fields", type=int, default=1024, help="generated and simulated fields of L = 64; fewer of larger ones")
-    add("--sides", type=int, nargs="+", default=SIDES, help="of the lattices; eta and times with all of them only")
+    add(
+        "--sides",
+        type=int,
+        nargs="+",
+        choices=SIDES,
+        default=SIDES,
+        help="eta and times with all only",
+    )
     add("--seed", type=int, default=0)
     add("--out", type=Path, default=Path("runs/inverse"))
     add("--record", action="store_true", help="append the rows to benchmarks/RESULTS.md")
@@ -193,7 +200,7 @@ def main() -> None:
         raw = Measured(made)
         chi[side] = raw.found["chi"]
         if side == SIDES[-1]:
-            break
+            continue
         truth = Measured(simulate(side, count, options.seed + side, f"MC {side}"))
         rows += lines("raw", side, raw, truth, 0.008)
         learned = {0: made}

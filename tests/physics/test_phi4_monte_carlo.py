@@ -6,7 +6,7 @@ import torch
 
 from rgdm.physics.actions import Phi4
 from rgdm.physics.exact import transfer
-from rgdm.physics.monte_carlo import MarkovChains, sample_phi4
+from rgdm.physics.monte_carlo import MarkovChains, rethermalize, sample_phi4
 from rgdm.physics.observables import observables
 
 # Monte Carlo of others on the critical lattice of 16 x 16: value and error.
@@ -39,24 +39,38 @@ def test_the_smallest_lattice_agrees_with_quadrature(action):
 
 
 HEAT_BATH = [Phi4.critical(), Phi4(0.5, 1.5, 0.0), Phi4(-0.7, 0.2, 0.3), Phi4(2.0, 0.0, 6.975), Phi4(1.0, -6.0, 1.0)]
+HEAT_BATH += [Phi4(1.0, -3.0, 0.2), Phi4(1.0, 0.0, 0.01)]
 
 
 @pytest.mark.parametrize("action", HEAT_BATH, ids=str)
 def test_the_heat_bath_draws_a_site_from_its_law_given_the_neighbours(action):
-    count, axis = 40_000, np.linspace(-8, 8, 16001)
-    for around in (0.0, 0.3, 3.5):
+    count, axis = 40_000, np.linspace(-50, 50, 200_001)
+    for around in (0.0, 0.3, 3.5, 40.0):
         field = torch.zeros(count, 1, 2, 2)
         field[:, 0, 0, 1] = field[:, 0, 1, 0] = around / 4  # the odd sites; each is twice a neighbour
         markov = MarkovChains(action, (2, 2), count, seed=3)
         markov.field[...] = field[:, 0].numpy()
         markov.sweep()
         drawn = np.sort(markov.field[:, 0, 0].astype(np.float64))  # even sites are the first
-        density = np.exp(action.a * around * axis - action.b * axis**2 - action.c * axis**4)
+        exponent = action.a * around * axis - action.b * axis**2 - action.c * axis**4
+        density = np.exp(exponent - exponent.max())
         law = np.cumsum(density) / density.sum()
         furthest = np.abs(np.interp(drawn, axis, law) - (np.arange(count) + 0.5) / count).max()
         assert furthest * math.sqrt(count) < 2, around  # Kolmogorov: 2 is met by 99.9 %
         shifted = np.interp(drawn + 0.05 * drawn.std(), axis, law)  # the control
         assert np.abs(shifted - (np.arange(count) + 0.5) / count).max() * math.sqrt(count) > 2.5
+
+
+def test_the_heat_bath_ends_deep_in_the_ordered_phase_and_for_wild_neighbours():
+    assert sample_phi4(Phi4.from_quartic(-4.0, 0.24), 4, 2, 2, 0).isfinite().all()
+    wild = torch.zeros(1, 1, 4, 4)
+    wild[0, 0, 0, 1] = 1e6
+    assert rethermalize(Phi4.critical(), wild, 2).abs().max() < 10
+
+
+def test_fields_that_are_not_finite_are_refused():
+    with pytest.raises(ValueError, match="1 of 2 fields have values that are not finite"):
+        rethermalize(Phi4.critical(), torch.tensor([0.0, math.nan]).reshape(2, 1, 1, 1).expand(2, 1, 4, 4), 1)
 
 
 @pytest.fixture(scope="module")

@@ -46,7 +46,7 @@ def test_the_exact_model_has_weights_of_one():
     assert float(found.log_z.value) == pytest.approx(TARGET.log_z(LATTICE), abs=1e-10)
     assert float(found.ess.value) == pytest.approx(1, abs=1e-10)
     torch.testing.assert_close(found.mean(phi2(x)).value, phi2(x).mean())
-    assert found.trustworthy and "errors can be trusted" in found.verdict
+    assert not found.doubts and "errors can be trusted" in found.verdict
 
 
 def test_a_poor_model_gives_exact_answers_within_their_errors():
@@ -64,7 +64,7 @@ def test_a_poor_model_gives_exact_answers_within_their_errors():
     value, error = found.mean(phi2(x))
     assert abs(value - EXACT) < 4 * error
     assert abs(phi2(x).mean() - EXACT) > 8 * phi2(x).std() / math.sqrt(len(x))  # the control: without weights
-    assert found.trustworthy
+    assert not found.doubts
 
 
 def test_the_independence_chain_is_exact_too_and_knows_its_memory():
@@ -89,24 +89,46 @@ def test_a_dropped_mode_shows_in_fields_of_the_target_only():
     weights, from_target = (target.log_prob(v) - model.log_prob(v) for v in (x, y))
     alone, both = Reweighting(weights), Reweighting(weights, from_target)
     assert alone.ess.value > 0.99 and "only fields of the target can tell" in alone.verdict
-    assert both.target_ess.value < 0.1 and not both.trustworthy
+    assert both.target_ess.value < 0.1 and both.doubts
     assert "misses something the target has" in both.verdict
+
+
+@pytest.mark.parametrize("gap", [-800.0, 2000.0])
+@pytest.mark.parametrize("count", [1, 5])
+def test_a_gap_that_overflows_is_no_reason_for_trust(gap, count):
+    target = torch.zeros(2000, dtype=torch.float64)
+    target[:count] = gap
+    found = Reweighting(torch.zeros(2000, dtype=torch.float64), target)
+    assert found.doubts and not found.target_log_z.error.isnan()
+
+
+def test_few_equal_weights_are_not_doubted():
+    assert not Reweighting(torch.zeros(4), torch.zeros(4)).doubts
+
+
+def test_a_chain_that_never_moves_has_no_error():
+    chain = independence_metropolis(torch.tensor([100.0] + 50 * [0.0]))
+    with pytest.raises(ValueError, match="none of 51 proposals"):
+        chain_mean(chain, torch.arange(51.0))
 
 
 def test_weight_on_one_field_is_said():
     weights = torch.zeros(100, dtype=torch.float64)
     weights[3] = 4.0
-    assert "one field carries" in Reweighting(weights).verdict and not Reweighting(weights).trustworthy
+    assert "one field of the model carries" in Reweighting(weights).verdict
 
 
 @pytest.mark.parametrize(
     ("call", "words"),
     [
         (lambda: Reweighting(torch.tensor([0.0])), "1 log weights of fields of the model"),
-        (lambda: Reweighting(torch.zeros(3), torch.tensor([0.0, math.nan])), "of the target, 1 of them not finite"),
+        (
+            lambda: Reweighting(torch.zeros(3), torch.tensor([0.0, math.nan])),
+            "1 of 2 log weights of fields of the target are not finite",
+        ),
         (lambda: Reweighting(torch.zeros(3)).target_ess, "no log weights of fields of the target"),
         (lambda: Reweighting(torch.zeros(3)).mean(torch.zeros(4)), "4 values of an observable for 3 weights"),
-        (lambda: independence_metropolis(torch.tensor([math.inf])), "not finite"),
+        (lambda: independence_metropolis(torch.tensor([0.0, math.inf])), "not finite"),
     ],
 )
 def test_impossible_weights_are_refused(call, words):

@@ -10,7 +10,7 @@ from rgdm.model.cascade import Cascade, Watch
 from rgdm.model.levels import TOGETHER
 from rgdm.process.noise import NoiseField
 
-FIELDS = 4096
+MOST_FIELDS = 4096
 """Most fields that are looked at: of small ones so many say enough, and each has noise of its own to be made."""
 
 
@@ -31,7 +31,7 @@ def calibrate(
     ratio of the field refined so far is brought to 1 by a few secant steps in the
     logarithm of the temperature. Free runs begin at most ``depth`` levels up, as those of ``refine``
     mostly do; the levels above, there to generate from nothing, are fitted on true coarse fields.
-    At most about ``sites`` sites of each level are looked at, in ``FIELDS`` fields or tiles.
+    At most about ``sites`` sites of each level are looked at,, of at most ``MOST_FIELDS`` whole fields.
     Returns the temperatures, finest level first.
     """
     step, periodic = model.step, model.boundary == "periodic"
@@ -82,7 +82,7 @@ def _tiles(x: Float[Tensor, "B C *L"], unit: int, reach: int, sites: int, period
     lattice = x.shape[2:]
     size = math.prod(lattice)
     if periodic or len(x) * size <= sites:
-        return x[torch.linspace(0, len(x) - 1, max(1, min(len(x), sites // size, FIELDS))).long()]
+        return x[torch.linspace(0, len(x) - 1, max(1, min(len(x), sites // size, MOST_FIELDS))).long()]
     side = max(12 * reach, int((sites / max(len(x), 16)) ** (1 / len(lattice))))
     side = max(1, side // unit) * unit
     generator = torch.Generator().manual_seed(0)

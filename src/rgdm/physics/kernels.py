@@ -17,6 +17,8 @@ except ImportError:  # an extra: pip install "rgdm[lattice]"
     numba = None
 
 COMPILED = numba is not None
+NUMBERS = 1 << 20
+"""Random numbers that each site may use in a sweep of the heat bath of phi^4."""
 prange: Any = range if numba is None else numba.prange
 
 
@@ -65,23 +67,30 @@ def heat_bath_phi4(field, neighbours, order, a, b, c, key):
 
     The conditional is ``exp(h phi - b phi^2 - c phi^4)``, h = a times the sum of the neighbours. For any s > 0 a
     proposal from N(h / 2s, 1 / 2s) accepted with ``exp(-c (phi^2 - v)^2)``, ``v = (s - b) / 2c``, has this law;
-    the most are accepted where v is <phi^2> of the proposal, which Newton's method finds. s = b without c.
+    the most are accepted where v is <phi^2> of the proposal, an increasing and concave equation for s that Newton's
+    method solves from below: its root for h = 0 is known and grows with abs(h). s = b without c. NaN stays NaN.
     """
     chains, sites = field.shape
     spread = math.sqrt(b * b + 4.0 * c)
-    start = 0.5 * (spread + b) if b > 0.0 else 2.0 * c / (spread - b)  # the root for h = 0; others lie above
+    start = 0.5 * (spread + b) if b > 0.0 else 2.0 * c / (spread - b)
     for chain in prange(chains):
         stream = _stream(key, chain)
         for i in range(sites):
             x = order[i]
             pull = a * _around(field[chain], neighbours, x)
+            if not math.isfinite(pull):
+                field[chain, x] = math.nan
+                continue
             s, v = start, 0.0
             if c > 0.0:
-                for _ in range(4):
+                for _ in range(200):
                     rest = (s - b) / (2.0 * c) - 0.5 / s - 0.25 * (pull / s) ** 2
-                    s -= rest / (0.5 / c + 0.5 / s**2 + 0.5 * pull**2 / s**3)
+                    step = rest / (0.5 / c + 0.5 / s**2 + 0.5 * pull**2 / s**3)
+                    s -= step
+                    if abs(step) < 1e-3 * s:
+                        break
                 v = (s - b) / (2.0 * c)
-            counter = i * 1048576
+            counter = i * NUMBERS
             while True:
                 size = math.sqrt(-math.log(_uniform(stream, counter)) / s)  # Box & Muller, of variance 1 / 2s
                 new = 0.5 * pull / s + size * math.cos(2.0 * math.pi * _uniform(stream, counter + 1))

@@ -140,12 +140,15 @@ def rethermalize(
 ) -> Float[Tensor, "B 1 *L"]:
     """The fields after so many heat-bath sweeps of the action: what is wrong locally is forgotten, what is large stays.
 
-    Even sites and then odd ones, each drawn exactly from its law given the neighbours; no clusters. One sweep is at
-    once the exact conditional last lift: with nearest neighbours only, the odd sites are independent given the even
-    ones. Show what is left of a bias against the number of sweeps.
+    Even sites and then odd ones, each drawn exactly from its law given the neighbours; no clusters. On sides of even
+    length the odd sites then follow, all at once, their exact law given the even ones, for only nearest neighbours
+    interact. Show what is left of a bias against the number of sweeps.
     """
     if sweeps < 0:
         raise ValueError(f"{sweeps} sweeps; 0 or more can be made")
+    if not bool(fields.isfinite().all()):
+        bad = int((~fields.isfinite()).flatten(1).any(1).sum())
+        raise ValueError(f"{bad} of {len(fields)} fields have values that are not finite; leave them out")
     markov = MarkovChains(action, tuple(fields.shape[2:]), len(fields), seed)
     markov.field[...] = fields[:, 0].cpu().numpy()
     for _ in range(sweeps):

@@ -1,8 +1,9 @@
 """Exact answers from a model whose density is known: importance weights, and a Markov chain of its proposals.
 
-With ``w = exp(-S) / q`` of fields drawn from a model of density q, ``<w> = Z`` and ``<O> = <O w> / <w>`` hold without
-bias, however good or bad the model is; how bad it is shows in the effective sample size. Fields of the target see what
-fields of the model cannot: a mode that the model has dropped (Nicoli et al. 2020, arXiv:2007.07115).
+With ``w = exp(-S) / q`` of fields drawn from a model of density q, ``<w> = Z`` and ``<O> = <O w> / <w>`` for any model
+that is nowhere 0 where the target is not (Nicoli et al. 2020, arXiv:2007.07115); how good it is shows in the effective
+sample size. Fields of the target see what fields of the model cannot: a mode that the model has dropped (Nicoli et al.
+2023, arXiv:2302.14082). Ratios and logarithms of means have a bias of order 1/N besides, less than their errors.
 """
 
 import math
@@ -13,7 +14,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from rgdm.jackknife import Estimate, jackknife
+from rgdm.jackknife import Estimate, delete_one_error, jackknife
 from rgdm.physics.autocorrelation import Series, gamma_method
 
 BLOCKS = 500
@@ -38,11 +39,8 @@ class Reweighting:
 
     def __post_init__(self) -> None:
         for name, values in (("model", self.log_weights), ("target", self.target)):
-            if values is not None and (len(values) < 2 or not bool(values.isfinite().all())):
-                raise ValueError(
-                    f"{len(values)} log weights of fields of the {name}, {int((~values.isfinite()).sum())} of them "
-                    "not finite; at least 2 are needed, all finite"
-                )
+            if values is not None:
+                _check(values, name)
 
     @property
     def weights(self) -> Float[Tensor, " N"]:
@@ -53,38 +51,31 @@ class Reweighting:
     @property
     def log_z(self) -> Estimate:
         """``log Z = log <w>_q`` and its error."""
-        return _scaled(self.log_weights, lambda w: w.log())
+        return _estimate(lambda w: w, self.log_weights)
 
     @property
     def ess(self) -> Estimate:
         """Effective sample size ``<w>_q^2 / <w^2>_q``, a share of N, and its error (Kong 1992)."""
-        w = self.weights
-        return jackknife(lambda first, second: first**2 / second, w, w**2, blocks=BLOCKS)
+        return _estimate(lambda w, square: (2 * w - square).exp(), self.log_weights, 2 * self.log_weights)
 
     @property
     def target_log_z(self) -> Estimate:
         """``log Z = -log <1/w>_p`` from fields of the target."""
-        return _scaled(-self._target, lambda w: -w.log(), -1)
+        return _estimate(lambda inverse: -inverse, -self._target)
 
     @property
     def target_ess(self) -> Estimate:
         """The same share from fields of the target, ``1 / (<w>_p <1/w>_p)``: it falls where a mode was dropped."""
-        values = self._target.double()
-        values = values - values.mean()
-        return jackknife(lambda w, inverse: 1 / (w * inverse), values.exp(), (-values).exp(), blocks=BLOCKS)
+        return _estimate(lambda w, inverse: (-w - inverse).exp(), self._target, -self._target)
 
     def mean(self, observable: Float[Tensor, "N *S"]) -> Estimate:
         """``<O>`` of the target from values of O on the fields of the model, and its error."""
         if len(observable) != len(self.log_weights):
             raise ValueError(f"{len(observable)} values of an observable for {len(self.log_weights)} weights")
-        w, values = self.weights, observable.double()
+        w = self.weights
+        values = observable.to(w)
         weighted = w.reshape(-1, *[1] * (values.dim() - 1)) * values
         return jackknife(lambda first, second: first / second, weighted, w, blocks=BLOCKS)
-
-    @property
-    def trustworthy(self) -> bool:
-        """Whether nothing was found that speaks against the errors; see :attr:`verdict`."""
-        return not self._doubts()
 
     @property
     def verdict(self) -> str:
@@ -92,19 +83,24 @@ class Reweighting:
         said = f"ESS {_percent(self.ess)} of {len(self.log_weights)} fields of the model"
         if self.target is not None:
             said += f", {_percent(self.target_ess)} judged from {len(self.target)} of the target"
-        doubts = self._doubts()
+        doubts = self.doubts
         if not doubts and self.target is None:
             return said + "; whether the model has dropped a mode, only fields of the target can tell"
         return said + ("; " + "; ".join(doubts) if doubts else "; errors can be trusted")
 
-    def _doubts(self) -> list[str]:
-        doubts, w = [], self.weights
-        if (share := float(w.max() / w.sum())) > LARGEST:
-            doubts.append(f"one field carries {share:.0%} of all weight, so errors are too small: draw more, or train")
+    @property
+    def doubts(self) -> list[str]:
+        """What speaks against the errors, a sentence each; empty if nothing was found."""
+        doubts, target = [], [] if self.target is None else [self.target, -self.target]
+        for whose, values in zip(("the model", "the target", "the target"), (self.log_weights, *target), strict=False):
+            share = float(values.double().softmax(0).max())
+            if share > max(LARGEST, 3 / len(values)):
+                doubts.append(f"one field of {whose} carries {share:.0%} of a mean, so no error of it can be trusted")
         if self.target is None:
             return doubts
         for name, a, b in (("ESS", self.ess, self.target_ess), ("log Z", self.log_z, self.target_log_z)):
-            if float((a.value - b.value).abs()) > SIGMA * float((a.error**2 + b.error**2).sqrt()):
+            apart, error = float((a.value - b.value).abs()), float((a.error**2 + b.error**2).sqrt())
+            if not apart <= SIGMA * error + 1e-9 * (1 + float(a.value.abs())):
                 doubts.append(
                     f"{name} is {float(a.value):.4g} from the model and {float(b.value):.4g} from the target: "
                     "the model misses something the target has"
@@ -127,12 +123,12 @@ def independence_metropolis(log_weights: Float[Tensor, " N"], seed: int = 0) -> 
     """The chain that proposes one field of the model after the other and takes each with ``min(1, w' / w)``.
 
     Returns the number of the field at which it stands after each proposal: ``values[chain]`` is the history of any
-    observable, which :func:`chain_mean` judges. Exact for any model (Hastings 1970, Biometrika 57, 97); proposals of a
-    model that has dropped a mode never find it.
+    observable, which :func:`chain_mean` judges. It starts at the first field and tends to the target (Hastings 1970,
+    Biometrika 57, 97), leave out some beginning where few are accepted; a mode that the model has dropped is never
+    found.
     """
     values = log_weights.double().cpu()
-    if len(values) < 1 or not bool(values.isfinite().all()):
-        raise ValueError(f"{int((~values.isfinite()).sum())} of {len(values)} log weights are not finite")
+    _check(values, "model")
     bars = torch.rand(len(values), generator=torch.Generator().manual_seed(seed), dtype=torch.float64).log().tolist()
     weights, at, chain = values.tolist(), 0, []
     for proposal, bar in enumerate(bars):
@@ -149,6 +145,8 @@ def acceptance(chain: Int[Tensor, " N"]) -> float:
 
 def chain_mean(chain: Int[Tensor, " N"], observable: Float[Tensor, " N"]) -> Series:
     """Mean, error and autocorrelation time of an observable of the proposals along the chain."""
+    if acceptance(chain) == 0:
+        raise ValueError(f"none of {len(chain)} proposals was accepted; the model is too far from the target")
     return gamma_method(observable.double().cpu()[chain].numpy())
 
 
@@ -156,12 +154,27 @@ def _log_mean(values: Tensor) -> Tensor:
     return values.logsumexp(0) - math.log(len(values))
 
 
-def _scaled(log_values: Tensor, statistic: Callable[[Tensor], Tensor], sign: int = 1) -> Estimate:
-    """A logarithm of a mean, of numbers that may overflow."""
-    values = log_values.double()
-    shift = values.max()
-    value, error = jackknife(statistic, (values - shift).exp(), blocks=BLOCKS)
-    return Estimate(value + sign * shift, error)
+def _check(log_weights: Tensor, whose: str) -> None:
+    if len(log_weights) < 2:
+        raise ValueError(f"{len(log_weights)} log weights of fields of the {whose}; at least 2 are needed")
+    if not bool(log_weights.isfinite().all()):
+        bad = int((~log_weights.isfinite()).sum())
+        raise ValueError(f"{bad} of {len(log_weights)} log weights of fields of the {whose} are not finite")
+
+
+def _estimate(statistic: Callable[..., Tensor], *log_values: Tensor) -> Estimate:
+    """A statistic of logarithms of means of numbers that may overflow, and its jackknife error over blocks."""
+    means, without = [], []
+    for values in log_values:
+        blocks = values.double().tensor_split(min(BLOCKS, len(values)))
+        sums = torch.stack([block.logsumexp(0) for block in blocks])
+        left = len(values) - sums.new_tensor([len(block) for block in blocks])
+        others = sums.expand(len(sums), -1).masked_fill(
+            torch.eye(len(sums), dtype=torch.bool).to(sums.device), -math.inf
+        )
+        means.append(sums.logsumexp(0) - math.log(len(values)))
+        without.append(others.logsumexp(1) - left.log())
+    return Estimate(statistic(*means), delete_one_error(statistic(*without)))
 
 
 def _percent(estimate: Estimate) -> str:
