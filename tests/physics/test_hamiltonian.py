@@ -91,6 +91,27 @@ def test_a_flow_in_units_of_each_level_says_its_scale():
     assert flow["coupling"].sel(operator="phi^2").values == pytest.approx([0.5] * 3, abs=0.3)
 
 
+def test_a_mean_by_chance_is_left_in_and_a_real_one_is_taken_out():
+    fields = sample_phi4(Phi4.critical(), 16, 200, 200, seed=0, thermalization=40)
+    m = fields.flatten(1).mean(1)
+    sign = torch.where(torch.arange(200) % 20 < 11, 1.0, -1.0) * m.sign()  # 110 up and 90 down
+    x = fields * sign.reshape(-1, 1, 1, 1)
+
+    def bond_is_off(flow) -> float:
+        size = float(flow["scale"][0]) ** 2
+        row = flow.sel(operator="bond", level=0)
+        return abs(float(row["coupling"]) / size + Phi4.critical().a) / (float(row["error"]) / size)
+
+    chance = hamiltonian_flow(x, BlockSpin(2), 0, local_operators(2))
+    assert x.mean() > 0.05 and float(chance["mean"]) == 0
+    assert bond_is_off(chance) < 4
+    moved = hamiltonian_flow(x - x.mean(), BlockSpin(2), 0, local_operators(2))  # the control
+    assert abs(float(moved["coupling"][0, 0] - chance["coupling"][0, 0])) > 2 * float(chance["error"][0, 0])
+    real = hamiltonian_flow(x + 5, BlockSpin(2), 0, local_operators(2))
+    assert float(real["mean"]) == pytest.approx(5 + float(x.double().mean()))
+    torch.testing.assert_close(*(torch.as_tensor(f["coupling"].values) for f in (real, moved)), rtol=1e-4, atol=1e-4)
+
+
 @pytest.mark.parametrize(
     ("ask", "words"),
     [

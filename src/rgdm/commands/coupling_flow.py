@@ -70,7 +70,8 @@ def flow_table(found: xr.Dataset) -> list[str]:
         row = found.isel(level=level)
         cells = [_figure(float(k), float(e)) for k, e in zip(row["coupling"], row["error"], strict=True)]
         lines.append(f"{level:5d}  " + "".join(c.rjust(width) for c in [*cells, f"{float(row['scale']):.4g}"]))
-    note = "H = sum of coupling x operator, p ~ exp(-H), of the field over its size; errors in units of the last digit"
+    field = f"the field less {float(found['mean']):.4g}," if float(found["mean"]) else "the field"
+    note = f"H = sum of coupling x operator, p ~ exp(-H), of {field} over its size; errors in units of the last digit"
     return [*lines, note]
 
 

@@ -31,7 +31,7 @@ def calibrate(
     ratio of the field refined so far is brought to 1 by a few secant steps in the
     logarithm of the temperature. Free runs begin at most ``depth`` levels up, as those of ``refine``
     mostly do; the levels above, there to generate from nothing, are fitted on true coarse fields.
-    At most about ``sites`` sites of each level are looked at,, of at most ``MOST_FIELDS`` whole fields.
+    At most about ``sites`` sites of each level are looked at, of at most ``MOST_FIELDS`` whole fields.
     Returns the temperatures, finest level first.
     """
     step, periodic = model.step, model.boundary == "periodic"

@@ -112,13 +112,15 @@ def hamiltonian_flow(
 
     Coarse fields are means in the user's units (of block spins, the block means). ``eta`` rescales them by
     ``factor^((d - 2 + eta) / 2)`` a level, so that a critical field with this anomalous dimension has the same law at
-    all levels; with None each level is in units of its own standard deviation, about the mean of all: ``scale`` in the
-    result.
+    all levels; with None each level is in units of its own standard deviation: ``scale`` in the result. Then also the
+    mean of all, ``mean`` in the result, is taken out, but only if it is more than 3 standard errors away from 0: fields
+    of symmetric law have a mean by chance, and about it they would not be symmetric.
     """
     if levels < 0:
         raise ValueError(f"levels is {levels}; it must not be negative")
     dimension, x, made, scales = samples.dim() - 2, samples.double(), [], []
-    x = x - x.mean() if eta is None else x
+    mean = _centre(x) if eta is None else 0.0
+    x = x - mean
     for level in range(levels + 1):
         if level:
             x = step.coarsen(x) / step.gain(dimension)
@@ -128,7 +130,13 @@ def hamiltonian_flow(
         scales.append(scale)
         made.append(EffectiveHamiltonian.fit(x / scale, operators, periodic=periodic).table())
     flow = xr.concat(made, "level").assign_coords(level=range(levels + 1))
-    return flow.assign(scale=("level", scales))
+    return flow.assign(scale=("level", scales), mean=mean)
+
+
+def _centre(x: Tensor) -> float:
+    """The mean of all fields, 0 where nothing speaks against it; its error from the means of each."""
+    value, error = jackknife(lambda mean: mean, x.flatten(1).mean(1), blocks=BLOCKS)
+    return 0.0 if float(value.abs()) <= 3 * float(error) else float(value)
 
 
 def _checked(samples: Tensor, operators: Sequence[LocalOperator]) -> Tensor:
