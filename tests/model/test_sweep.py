@@ -32,7 +32,7 @@ def test_the_conditional_of_a_free_field_is_its_own(gaussian):
     exact = torch.distributions.Normal(given.sum(1) / precision, 1 / (precision**0.5 * float(sweep.scale)))
     value = y.movedim(1, -1).reshape(-1, 1)
     with torch.no_grad():
-        gap = exact.log_prob(value[:, 0]).mean() - sweep.log_prob(value, given).mean()
+        gap = exact.log_prob(value[:, 0]).mean() - sweep.law.log_prob(value, given).mean()
     assert abs(float(gap)) < 0.01
     wrong = torch.distributions.Normal(0.6 * exact.mean, exact.stddev).log_prob(value[:, 0]).mean()
     assert float(exact.log_prob(value[:, 0]).mean() - wrong) > 0.015

@@ -114,7 +114,7 @@ def _download(name: str) -> Path:
         raise ValueError(f"there is no model folder {name}, and no such model to download ({reason})") from error
 
 
-def read_config(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+def read_config(folder: Path, wanted: str = "Cascade") -> tuple[dict[str, Any], dict[str, Any]]:
     """Configuration and metadata of a model folder, after checking that it is one."""
     if not folder.is_dir():
         raise ValueError(f"{folder} is not a model folder: expected a folder with {CONFIG} and {WEIGHTS}")
@@ -134,8 +134,8 @@ def read_config(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         raise ValueError(f"{folder / CONFIG} is damaged: it is not the JSON of an rgdm model; copy it again") from None
     if not isinstance(version, int) or version > FORMAT:
         raise ValueError(f"{folder} has format {version}, newer than {FORMAT}, which this rgdm reads; update rgdm")
-    if kind != "Cascade":
-        raise ValueError(f"{folder} holds a {kind!r}; this rgdm loads 'Cascade'")
+    if kind != wanted:
+        raise ValueError(f"{folder} holds a {kind!r}; this rgdm loads {wanted!r}")
     return configuration, metadata
 
 

@@ -1,17 +1,15 @@
 """A learned single-site conditional, and sweeps that draw every site anew from it: local structure put right."""
 
-import math
-
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from rgdm.model.flow import checkerboard
+from rgdm.model.site_law import MixtureLaw
 from rgdm.process.noise import NoiseField
 from rgdm.scale.boundary import Boundary, extend
 from rgdm.scale.coarse_graining import Lattice
 
-COMPONENTS = 6
 WIDTH = 48
 BATCH = 8192
 TOGETHER = 2**16
@@ -37,20 +35,7 @@ class LearnedSweep(nn.Module):
         self.channels, self.dimension = channels, dimension
         self.boundary: Boundary = boundary
         self.symmetric = symmetric
-        inputs = 2 * dimension * channels
-        self.network = nn.Sequential(
-            nn.Linear(inputs, WIDTH),
-            nn.SiLU(),
-            nn.Linear(WIDTH, WIDTH),
-            nn.SiLU(),
-            nn.Linear(WIDTH, COMPONENTS * (1 + 2 * channels)),
-        )
-        with torch.no_grad():  # means spread over the range of the values, so that wells are found
-            last = self.network[-1]
-            assert isinstance(last, nn.Linear)
-            bias = last.bias.unflatten(0, (COMPONENTS, -1))
-            bias[:, 1 : 1 + channels] = torch.linspace(-1, 1, COMPONENTS)[:, None]
-            bias[:, 1 + channels :] = -1.0
+        self.law = MixtureLaw(2 * dimension * channels, channels, WIDTH)
         self.register_buffer("mean", torch.zeros(channels))
         self.register_buffer("scale", torch.ones(channels))
 
@@ -68,19 +53,6 @@ class LearnedSweep(nn.Module):
             seen = seen.sort(-1).values
         return seen.movedim(1, -2).flatten(-2)
 
-    def forward(self, given: Float[Tensor, "*N M"]) -> tuple[Tensor, Tensor, Tensor]:
-        """Log weights ``(*N, K)``, means and log deviations ``(*N, K, C)`` of the mixture."""
-        out = self.network(given).unflatten(-1, (COMPONENTS, -1))
-        weight, mean, deviation = out.split((1, self.channels, self.channels), -1)
-        return weight[..., 0].log_softmax(-1), mean, deviation.clamp(-6, 3)
-
-    def log_prob(self, x: Float[Tensor, "*N C"], given: Float[Tensor, "*N M"]) -> Float[Tensor, "*N"]:
-        """log p of standardised values given their neighbours."""
-        weight, mean, deviation = self(given)
-        square = ((x.unsqueeze(-2) - mean) * (-deviation).exp()).square()
-        each = -(square + math.log(2 * math.pi)).sum(-1) / 2 - deviation.sum(-1)
-        return (weight + each).logsumexp(-1)
-
     def fit(self, fields: Float[Tensor, "B C *L"], steps: int = 2000, seed: int = 0, rate: float = 1e-2) -> float:
         """Maximum likelihood on random sites of the fields; returns the mean log-likelihood of the last steps."""
         pooled = fields.movedim(1, 0).flatten(1)
@@ -95,7 +67,7 @@ class LearnedSweep(nn.Module):
         found = []
         for _ in range(steps):
             chosen = torch.randint(len(value), (BATCH,), generator=generator).to(value.device)
-            loss = -self.log_prob(value[chosen], given[chosen]).mean()
+            loss = -self.law.log_prob(value[chosen], given[chosen]).mean()
             if not bool(loss.isfinite()):
                 raise ValueError("the likelihood of the sweep is not finite; look for extreme values in the fields")
             optimizer.zero_grad()
@@ -115,18 +87,10 @@ class LearnedSweep(nn.Module):
         y, chosen = self._standard(x).to(self.mean), checkerboard(x, odd)[0, 0]
         given, white = self.neighbours(y)[:, chosen], noise.movedim(1, -1)[:, chosen].to(y)
         pairs = zip(given.flatten(0, 1).split(TOGETHER), white.flatten(0, 1).split(TOGETHER), strict=True)
-        drawn = torch.cat([self._drawn(*pair) for pair in pairs]).reshape(*white.shape[:2], self.channels)
+        drawn = torch.cat([self.law.draw(*pair) for pair in pairs]).reshape(*white.shape[:2], self.channels)
         made = x.movedim(1, -1).clone()
         made[:, chosen] = (drawn * self.scale + self.mean).to(x)
         return made.movedim(-1, 1)
-
-    def _drawn(self, given: Float[Tensor, "N M"], white: Float[Tensor, "N D"]) -> Float[Tensor, "N C"]:
-        """A value of each site: the first noise chooses the Gaussian, the others are its own."""
-        weight, mean, deviation = self(given)
-        uniform = torch.special.ndtr(white[:, :1])
-        which = (uniform > weight.exp().cumsum(-1)).sum(-1).clamp(max=COMPONENTS - 1)
-        which = which[:, None, None].expand(-1, 1, self.channels)
-        return mean.gather(1, which)[:, 0] + deviation.gather(1, which)[:, 0].exp() * white[:, 1:]
 
     def sweep(self, x: Float[Tensor, "B C *L"], noise: Float[Tensor, "B D *L"]) -> Float[Tensor, "B C *L"]:
         """Both halves, the odd sites first."""

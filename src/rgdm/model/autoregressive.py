@@ -1,0 +1,313 @@
+"""A cascade of decimations: every site from its own law given the sites before it, coarse sublattices first."""
+
+import itertools
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from rgdm.model import storage
+from rgdm.model.site_law import MixtureLaw, SpinLaw
+from rgdm.physics.actions import Ising, Phi4
+from rgdm.physics.conditional import SiteConditional
+from rgdm.process.noise import NoiseField
+
+Values = Literal["continuous", "spins"]
+Law = MixtureLaw | SpinLaw | SiteConditional
+Watch = Callable[[int, int], None]
+LARGEST_CORE = 8
+"""Sites along an axis of the coarsest sublattice, which are drawn one after the other."""
+NEAREST = ((0, 1), (1, 0), (0, -1), (-1, 0))
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Sites that are drawn together, and what each of them is given.
+
+    Attributes:
+        sites: their positions in the flattened lattice, ``(S,)``.
+        given: positions of the values that each is given, ``(S, M)``, in the same arrangement around each.
+    """
+
+    sites: Int[Tensor, " S"]
+    given: Int[Tensor, "S M"]
+
+
+def stages(lattice: tuple[int, int], reach: int, independent: bool) -> list[Stage]:
+    """An order of the sites of a periodic lattice that goes from coarse to fine.
+
+    The sublattice of every ``2^k``-th site first, one site after the other, k as large as the sides allow; then, for
+    each finer spacing, the centres of the squares and the two kinds of edges, each in four colours. A site is given
+    all sites before it within ``reach`` spacings along each axis. ``independent``: the edges of the finest spacing are
+    one stage, each given its four nearest neighbours; with nearest-neighbour bonds only, they are independent.
+    """
+    if len(lattice) != 2 or min(lattice) < 2 or reach < 1:
+        raise ValueError(f"lattice {lattice}, reach {reach}; two axes of at least 2 sites and a reach of 1 are needed")
+    depth = min((n & -n).bit_length() - 1 for n in lattice)
+    core = tuple(n >> depth for n in lattice)
+    if max(core) > LARGEST_CORE:
+        raise ValueError(
+            f"the coarsest sublattice of {lattice} has {core} sites, at most {LARGEST_CORE} along an axis are drawn "
+            "one by one; choose sides that are divisible by a higher power of 2"
+        )
+    if independent and depth == 0:
+        raise ValueError(f"the lattice {lattice} has no checkerboard; even sides are needed for independent last sites")
+    known = torch.zeros(lattice, dtype=torch.bool)
+    made = [_stage(known, [site], 2**depth, reach) for site in _product(lattice, 2**depth)]
+    for level in reversed(range(depth)):
+        spacing = 2**level
+        kinds = [[(spacing, spacing)], [(0, spacing)], [(spacing, 0)]]
+        if independent and level == 0:
+            kinds = [kinds[0]]
+        for kind in kinds:
+            sites = [(y + dy, x + dx) for y, x in _product(lattice, 2 * spacing) for dy, dx in kind]
+            made += [_stage(known, some, spacing, reach) for some in _colours(sites, lattice, 2 * spacing)]
+    if independent:
+        sites = [(y, x) for y, x in _product(lattice, 1) if (y + x) % 2]
+        around = [((y + dy) % lattice[0], (x + dx) % lattice[1]) for y, x in sites for dy, dx in NEAREST]
+        made.append(Stage(_flat(sites, lattice[1]), _flat(around, lattice[1]).reshape(-1, len(NEAREST))))
+    return made
+
+
+def _product(lattice: tuple[int, int], spacing: int) -> list[tuple[int, int]]:
+    return [(y, x) for y in range(0, lattice[0], spacing) for x in range(0, lattice[1], spacing)]
+
+
+def _colours(sites: list[tuple[int, int]], lattice: tuple[int, int], spacing: int) -> list[list[tuple[int, int]]]:
+    """Sites of a square sublattice, parted so that neighbours differ: four colours, or one a row on odd sides."""
+    periods = [2 if (n // spacing) % 2 == 0 else n // spacing for n in lattice]
+    parted: dict[tuple[int, int], list[tuple[int, int]]] = {}
+    for y, x in sites:
+        parted.setdefault((y // spacing % periods[0], x // spacing % periods[1]), []).append((y, x))
+    return [parted[key] for key in sorted(parted, key=lambda key: (sum(key) % 2, key))]
+
+
+def _stage(known: Tensor, sites: list[tuple[int, int]], spacing: int, reach: int) -> Stage:
+    """The stage of these sites, which are known from then on."""
+    lattice = known.shape
+    spans = []
+    for n in lattice:
+        steps = n // spacing
+        low = min(reach, (steps - 1) // 2)
+        spans.append([spacing * i for i in range(-low, min(reach, steps - 1 - low) + 1)])
+    y, x = sites[0]
+    around = [(dy, dx) for dy, dx in itertools.product(*spans) if known[(y + dy) % lattice[0], (x + dx) % lattice[1]]]
+    given = [((y + dy) % lattice[0], (x + dx) % lattice[1]) for y, x in sites for dy, dx in around]
+    for site in sites:
+        known[site] = True
+    return Stage(_flat(sites, lattice[1]), _flat(given, lattice[1]).reshape(len(sites), -1))
+
+
+def _flat(sites: list[tuple[int, int]], width: int) -> Int[Tensor, " S"]:
+    return torch.tensor([y * width + x for y, x in sites], dtype=torch.long)
+
+
+class AutoregressiveCascade(nn.Module):
+    """``p(x) = prod_s p(x_s | sites before s)``, sublattice by sublattice, with a learned law for each :class:`Stage`.
+
+    A hierarchical autoregressive network (Białas, Korcyl & Stebel 2022, arXiv:2203.10989; Singha et al. 2025,
+    RiGCS) in the order of decimations: its density is exact, one visit to each site makes a field, and fields of
+    spins are as welcome as continuous ones. The order has no fixed point, so a model serves the lattice it was
+    trained on. Sites of one colour are drawn independently given those before them, which is all that limits it.
+
+    Args:
+        lattice: its sides, periodic.
+        values: ``continuous`` (mixtures of Gaussians) or ``spins`` (+-1).
+        reach: how many spacings a site sees along each axis.
+        width: of the networks.
+        action: if it is known, and has nearest-neighbour bonds only, the last half of the checkerboard is drawn
+            from its exact law (:class:`~rgdm.physics.conditional.SiteConditional`).
+        symmetric: ``p(-x) = p(x)``.
+    """
+
+    scale: Tensor
+
+    def __init__(
+        self,
+        lattice: tuple[int, int],
+        values: Values = "continuous",
+        reach: int = 3,
+        width: int = 64,
+        action: Phi4 | Ising | None = None,
+        symmetric: bool = True,
+    ) -> None:
+        super().__init__()
+        if values not in get_args(Values):
+            raise ValueError(f"unknown values {values!r}; known are {', '.join(get_args(Values))}")
+        if action is not None and isinstance(action, Ising) != (values == "spins"):
+            raise ValueError(f"{action} is not an action of {values} values")
+        self.lattice, self.values, self.action = tuple(lattice), values, action
+        self.configuration: dict[str, Any] = {
+            "lattice": list(lattice),
+            "values": values,
+            "reach": reach,
+            "width": width,
+            "action": None if action is None else {"name": type(action).__name__, **asdict(action)},
+            "symmetric": symmetric,
+        }
+        self.stages = stages(lattice, reach, action is not None)
+        self.exact = None if action is None else SiteConditional(action)
+        learned = self.stages[: None if action is None else -1]
+        sizes = [stage.given.shape[1] for stage in learned]
+        self.laws = nn.ModuleList(
+            SpinLaw(size, width, symmetric) if values == "spins" else MixtureLaw(size, 1, width, symmetric)
+            for size in sizes
+        )
+        self.register_buffer("scale", torch.ones(()))
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self.scale.device
+
+    def fit(
+        self,
+        fields: Float[Tensor, "B 1 H W"],
+        steps: int = 2000,
+        batch: int = 256,
+        rate: float = 3e-3,
+        seed: int = 0,
+        progress: Watch | None = None,
+    ) -> list[float]:
+        """Maximum likelihood, on fields that are homogeneous and isotropic; returns -log p a site of each step.
+
+        Every batch is shifted, mirrored and transposed at random. Laws known from the action do not train and are
+        left out of what is returned.
+        """
+        self._check(fields)
+        if len(fields) < 2 or min(steps, batch) < 1:
+            raise ValueError(
+                f"{len(fields)} fields, {steps} steps of {batch}; at least 2 fields and 1 of each are needed"
+            )
+        if self.values == "continuous":
+            self.scale.copy_(fields.std().clamp(min=1e-12))
+        random = torch.Generator().manual_seed(seed)
+        optimizer = torch.optim.Adam(self.parameters(), rate, betas=(0.9, 0.99))
+        pace = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps, pct_start=0.1)
+        sites, found = sum(len(stage.sites) for stage in self.stages[: len(self.laws)]), []
+        for step in range(steps):
+            chosen = torch.randint(len(fields), (batch,), generator=random)
+            x = self._turned(fields[chosen.to(fields.device)], random).to(self.scale)
+            loss = -self._learned(x.flatten(1) / self.scale).sum() / (batch * sites)
+            if not bool(loss.isfinite()):
+                raise ValueError(
+                    f"the likelihood is not finite after {step} steps; look for extreme values, or a lower rate"
+                )
+            optimizer.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(self.parameters(), 1.0)
+            optimizer.step()
+            pace.step()
+            found.append(float(loss.detach() + self.scale.log()))
+            if progress is not None:
+                progress(step + 1, steps)
+        return found
+
+    @torch.no_grad()
+    def sample(self, count: int, seed: int = 0, batch: int = 4096) -> Float[Tensor, "count 1 H W"]:
+        """Fields from noise of their own: the same seed gives the same fields, whatever ``count`` and ``batch``."""
+        if count < 1 or batch < 1:
+            raise ValueError(f"{count} fields in batches of {batch}; at least 1 of each")
+        noise, made = NoiseField(seed), []
+        for start in range(0, count, batch):
+            members = range(start, min(start + batch, count))
+            white = noise.members(members, 0, 0, 2, self.lattice).to(self.scale)
+            empty = torch.zeros(len(members), 1, *self.lattice, device=self.device, dtype=self.scale.dtype)
+            made.append(self.redraw(empty, white))
+        return torch.cat(made)
+
+    @torch.no_grad()
+    def redraw(
+        self, x: Float[Tensor, "B 1 H W"], white: Float[Tensor, "B 2 H W"], chosen: Tensor | None = None
+    ) -> Float[Tensor, "B 1 H W"]:
+        """The chosen sites (``(H, W)``, all by default) anew from unit noise, each given the sites before it."""
+        made, flat = x.to(self.scale).flatten(1).clone(), white.to(self.scale).flatten(2)
+        for law, sites, given in self._visits(chosen):
+            seen, own = _seen(made, given), flat[:, :, sites].movedim(1, -1)
+            if isinstance(law, SiteConditional):
+                drawn = law.draw(torch.special.ndtr(own[..., 0].double()), seen.sum(-1))
+            else:
+                drawn = law.draw(seen.flatten(0, 1) / self.scale, own.flatten(0, 1)).reshape(len(made), -1) * self.scale
+            made[:, sites] = drawn.to(made)
+        return made.reshape(x.shape)
+
+    def log_prob(self, x: Float[Tensor, "B 1 H W"]) -> Float[Tensor, " B"]:
+        """log p of fields, float64."""
+        return self.site_log_prob(x).flatten(1).sum(1)
+
+    def site_log_prob(self, x: Float[Tensor, "B 1 H W"], chosen: Tensor | None = None) -> Float[Tensor, "B H W"]:
+        """log p of each site given those before it, float64; their sum is log p of the field.
+
+        Only of the chosen sites (``(H, W)``, all by default), 0 elsewhere.
+        """
+        self._check(x)
+        y = x.to(self.scale).flatten(1) / self.scale
+        per_value = 0.0 if self.values == "spins" else self.scale.double().log()
+        parts, order = [y.new_zeros(len(y), 0, dtype=torch.float64)], [torch.zeros(0, dtype=torch.long).to(y.device)]
+        for law, sites, given in self._visits(chosen):
+            if isinstance(law, SiteConditional):
+                whole = x.to(self.device).flatten(1)
+                parts.append(law.log_prob(whole[:, sites], whole[:, given].sum(-1)))
+            else:
+                parts.append(law.log_prob(y[:, sites].unsqueeze(-1), _seen(y, given)).double() - per_value)
+            order.append(sites)
+        made = y.new_zeros(y.shape, dtype=torch.float64).index_copy(1, torch.cat(order), torch.cat(parts, 1))
+        return made.reshape(-1, *self.lattice)
+
+    def _visits(self, chosen: Tensor | None = None) -> Iterator[tuple[Law, Tensor, Tensor]]:
+        """Law, sites and what they are given, stage by stage, where there are chosen sites."""
+        for stage, law in zip(self.stages, [*self.laws, self.exact], strict=False):
+            some = slice(None) if chosen is None else chosen.flatten().cpu()[stage.sites]
+            sites, given = stage.sites[some].to(self.device), stage.given[some].to(self.device)
+            if len(sites) and isinstance(law, Law):
+                yield law, sites, given
+
+    def _learned(self, y: Float[Tensor, "B N"]) -> Float[Tensor, "B M"]:
+        """log p of the standardised values of the learned stages, in their order."""
+        visits = ((law, sites, given) for law, sites, given in self._visits() if not isinstance(law, SiteConditional))
+        return torch.cat([law.log_prob(y[:, sites].unsqueeze(-1), _seen(y, given)) for law, sites, given in visits], 1)
+
+    def _turned(self, x: Tensor, random: torch.Generator) -> Tensor:
+        shift = [int(torch.randint(n, (1,), generator=random)) for n in self.lattice]
+        flips = torch.rand(3, generator=random)
+        x = x.roll(shift, (2, 3)).flip([axis for axis in (2, 3) if flips[axis - 2] < 0.5])
+        return x.transpose(2, 3) if flips[2] < 0.5 and self.lattice[0] == self.lattice[1] else x
+
+    def _check(self, x: Tensor) -> None:
+        if tuple(x.shape[1:]) != (1, *self.lattice):
+            raise ValueError(
+                f"fields of shape {tuple(x.shape[1:])}; the model has 1 channel on the lattice {self.lattice}"
+            )
+        if self.values == "spins" and not bool((x.abs() == 1).all()):
+            raise ValueError("values other than +1 and -1 in fields of spins")
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write ``config.json`` and ``model.safetensors``."""
+        path = Path(folder)
+        storage.write_tensors(path / storage.WEIGHTS, dict(self.state_dict()))
+        content = {"format": storage.FORMAT, "class": type(self).__name__, "configuration": self.configuration}
+        storage.write_text(path / storage.CONFIG, json.dumps({**content, "metadata": {}}, indent=2) + "\n")
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path) -> "AutoregressiveCascade":
+        """The model of a folder that :meth:`save_pretrained` wrote."""
+        configuration, _ = storage.read_config(Path(folder), cls.__name__)
+        action = configuration.pop("action")
+        known = {"Phi4": Phi4, "Ising": Ising}
+        if action is not None and action.get("name") not in known:
+            raise ValueError(f"unknown action {action.get('name')!r} in {folder}; known are {', '.join(known)}")
+        made = None if action is None else known[action.pop("name")](**action)
+        lattice = tuple(configuration.pop("lattice"))
+        model = cls(lattice, action=made, **configuration)
+        storage.read_weights(Path(folder), dict(model.state_dict()))
+        return model
+
+
+def _seen(y: Float[Tensor, "B N"], given: Int[Tensor, "S M"]) -> Float[Tensor, "B S K"]:
+    """What each site is given; one 0 where that is nothing."""
+    return y[:, given] if given.shape[1] else y.new_zeros(len(y), len(given), 1)

@@ -1,0 +1,57 @@
+"""Exactness on lattices of any size: Metropolis updates of patches, proposed by a model with a density."""
+
+from typing import Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from rgdm.physics.actions import Action
+
+
+@runtime_checkable
+class Redraws(Protocol):
+    """A model that draws some sites anew given the others, and knows with which probability."""
+
+    def redraw(self, x: Tensor, white: Tensor, chosen: Tensor | None = None) -> Tensor:
+        """The chosen sites anew, from unit noise of two bands."""
+        ...
+
+    def site_log_prob(self, x: Tensor, chosen: Tensor | None = None) -> Tensor:
+        """log p of each chosen site as it would be redrawn, ``(B, *L)``."""
+        ...
+
+
+@torch.no_grad()
+def patch_metropolis(
+    model: Redraws, action: Action, fields: Float[Tensor, "B 1 *L"], side: int, updates: int, seed: int = 0
+) -> tuple[Float[Tensor, "B 1 *L"], Float[Tensor, " U"]]:
+    """The fields after so many Metropolis updates of one patch each, and the share of fields that took each.
+
+    A patch of ``side`` sites along each axis, at a random place, is drawn anew by the model given the sites around it
+    and accepted with ``min(1, exp(S - S') q(old) / q(new))``, q of the patch alone (Hastings 1970). The action is kept
+    exactly, and the acceptance depends on the patch, not on the size of the lattice, where that of whole fields falls
+    exponentially. Start from fields of the model, or of the target to test a model.
+    """
+    lattice = tuple(fields.shape[2:])
+    if not 1 <= side <= min(lattice) or updates < 1:
+        raise ValueError(
+            f"{updates} updates of patches of side {side} on {lattice} sites; at least 1, of a patch that fits"
+        )
+    random = torch.Generator().manual_seed(seed)
+    x, taken = fields, []
+    energy = action.energy(x.double())
+    for _ in range(updates):
+        chosen = torch.zeros(lattice, dtype=torch.bool)
+        chosen[(slice(side),) * len(lattice)] = True
+        shift = [int(torch.randint(n, (1,), generator=random)) for n in lattice]
+        chosen = chosen.roll(shift, tuple(range(len(lattice))))
+        new = model.redraw(x, torch.randn(len(x), 2, *lattice, generator=random).to(x.device), chosen).to(x)
+        after = action.energy(new.double())
+        old, made = (model.site_log_prob(field, chosen).flatten(1).sum(1) for field in (x, new))
+        bar = torch.rand(len(x), generator=random, dtype=torch.float64).log().to(x.device)
+        accepted = bar < energy - after + (old - made).to(energy)
+        x = torch.where(accepted.reshape(-1, *[1] * (x.dim() - 1)), new, x)
+        energy = torch.where(accepted, after, energy)
+        taken.append(accepted.double().mean().cpu())
+    return x, torch.stack(taken)

@@ -1,0 +1,152 @@
+"""The autoregressive cascade: its order, its density, exact partition functions, patches that keep the action."""
+
+import itertools
+import json
+
+import pytest
+import torch
+
+from rgdm.model.autoregressive import AutoregressiveCascade, stages
+from rgdm.physics.actions import Ising, Phi4, neighbours_ahead
+from rgdm.physics.exact import ising
+from rgdm.physics.monte_carlo import sample_ising, sample_phi4
+from rgdm.physics.patches import patch_metropolis
+from rgdm.physics.reweighting import Reweighting, log_weights
+
+
+@pytest.mark.parametrize("lattice", [(2, 2), (4, 4), (6, 6), (8, 8), (4, 8), (12, 4), (5, 5)])
+@pytest.mark.parametrize("reach", [1, 3])
+def test_every_site_once_and_given_only_earlier_ones(lattice, reach):
+    independent = all(n % 2 == 0 for n in lattice)
+    known: set[int] = set()
+    for stage in stages(lattice, reach, independent):
+        sites = set(stage.sites.tolist())
+        assert len(sites) == len(stage.sites) and not sites & known
+        assert set(stage.given.flatten().tolist()) <= known
+        if stage.given.shape[1] != 4 or min(lattice) > 2:  # an axis of two sites has two bonds between them
+            assert all(len(set(row)) == len(row) for row in stage.given.tolist())
+        known |= sites
+    assert known == set(range(lattice[0] * lattice[1]))
+    if independent:
+        assert stage.given.shape == (lattice[0] * lattice[1] // 2, 4)
+
+
+def test_what_is_given_stands_around_every_site_alike():
+    for stage in stages((8, 8), 2, True):
+        away = torch.stack(
+            [(stage.given // 8 - stage.sites[:, None] // 8) % 8, (stage.given - stage.sites[:, None]) % 8]
+        )
+        assert bool((away == away[:, :1]).all())
+
+
+@pytest.mark.parametrize("action", [None, Ising(0.3)])
+@pytest.mark.parametrize("symmetric", [True, False])
+def test_probabilities_of_all_spins_add_up_to_one(action, symmetric):
+    torch.manual_seed(0)
+    model = AutoregressiveCascade((2, 4), "spins", 2, 8, action, symmetric)
+    spins = torch.tensor(list(itertools.product((-1.0, 1.0), repeat=8))).reshape(-1, 1, 2, 4)
+    with torch.no_grad():
+        log_p = model.log_prob(spins)
+    assert float(log_p.exp().sum()) == pytest.approx(1, abs=1e-6)
+    assert torch.allclose(log_p, model.log_prob(-spins), atol=1e-5) == symmetric
+    drawn = model.sample(4000, seed=1)
+    index = ((drawn.flatten(1) > 0) * 2 ** torch.arange(7, -1, -1)).sum(1)
+    share = torch.bincount(index, minlength=256) / 4000
+    chi2 = float(((share - log_p.exp()).square() / log_p.exp()).sum()) * 4000
+    assert chi2 < 255 + 5 * (2 * 255) ** 0.5
+
+
+def test_log_z_of_spins_after_a_short_training():
+    action, lattice = Ising(0.44), (4, 4)
+    fields = sample_ising(action, 4, 500, 20_000, seed=0)
+    model = AutoregressiveCascade(lattice, "spins", width=32, action=action)
+    with torch.no_grad():
+        before = model.log_prob(fields[:500]).mean()
+    model.fit(fields, steps=400)
+    with torch.no_grad():
+        assert float(model.log_prob(fields[:500]).mean() - before) > 1
+        made = model.sample(4000, seed=2)
+        weights = log_weights(action.energy(made.double()), model.log_prob(made))
+        target = log_weights(action.energy(fields[-2000:].double()), model.log_prob(fields[-2000:]))
+    found = Reweighting(weights, target)
+    assert float(found.ess.value) > 0.97 and not found.doubts
+    exact = float(ising.log_z(torch.tensor(action.coupling, dtype=torch.float64), lattice))
+    assert abs(float(found.log_z.value) - exact) < 4 * float(found.log_z.error) + 1e-6
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_log_z_of_phi4(told):
+    action = Phi4.critical()
+    model = AutoregressiveCascade((2, 2), width=16, action=action if told else None)
+    model.fit(sample_phi4(action, 2, 500, 10_000, seed=0), steps=300)
+    with torch.no_grad():
+        made = model.sample(4000, seed=2)
+        weights = log_weights(action.energy(made.double()), model.log_prob(made))
+    found = Reweighting(weights)
+    assert float(found.ess.value) > 0.9
+    assert abs(float(found.log_z.value) - 5.5766051323) < 4 * float(found.log_z.error)
+
+
+def test_one_seed_one_field():
+    torch.manual_seed(0)
+    model = AutoregressiveCascade((4, 4), action=Phi4.critical(), width=8)
+    fields = model.sample(9, seed=3)
+    torch.testing.assert_close(model.sample(5, seed=3, batch=2), fields[:5], atol=1e-5, rtol=0)
+    assert not torch.allclose(model.sample(2, seed=4), fields[:2])
+
+
+def test_patches_keep_the_action_whatever_the_model():
+    """From hot fields, with an untrained model, to the exact energy; sites outside of a patch stay."""
+    torch.manual_seed(0)
+    action, exact = Ising(0.3), ising.thermodynamics(0.3, (4, 4)).energy
+    model = AutoregressiveCascade((4, 4), "spins", width=8, action=Ising(0.5))  # told a wrong action
+    hot = torch.randint(0, 2, (3000, 1, 4, 4)) * 2.0 - 1
+    once, _ = patch_metropolis(model, action, hot, 2, 1)
+    assert int((once != hot).any(0).sum()) <= 4
+    made, taken = patch_metropolis(model, action, hot, 2, 150, seed=1)
+    energy = -(made * neighbours_ahead(made)).flatten(1).mean(1)
+    assert abs(float(energy.mean()) - exact) < 4 * float(energy.std()) / 3000**0.5
+    assert 0.2 < float(taken.mean()) < 1
+    raw = model.sample(3000)
+    raw_energy = -(raw * neighbours_ahead(raw)).flatten(1).mean(1)
+    assert abs(float(raw_energy.mean()) - exact) > 10 * float(raw_energy.std()) / 3000**0.5
+
+
+def test_saved_and_loaded(tmp_path):
+    torch.manual_seed(0)
+    model = AutoregressiveCascade((4, 4), action=Phi4.critical(), width=8)
+    model.fit(torch.randn(20, 1, 4, 4), steps=2, batch=4)
+    model.save_pretrained(tmp_path / "model")
+    again = AutoregressiveCascade.from_pretrained(tmp_path / "model")
+    x = torch.randn(3, 1, 4, 4)
+    assert torch.equal(again.log_prob(x), model.log_prob(x)) and torch.equal(again.sample(2), model.sample(2))
+    content = json.loads((tmp_path / "model" / "config.json").read_text())
+    content["configuration"]["action"]["name"] = "Potts"
+    (tmp_path / "model" / "config.json").write_text(json.dumps(content))
+    with pytest.raises(ValueError, match="unknown action 'Potts'"):
+        AutoregressiveCascade.from_pretrained(tmp_path / "model")
+    content["class"] = "Cascade"
+    (tmp_path / "model" / "config.json").write_text(json.dumps(content))
+    with pytest.raises(ValueError, match="holds a 'Cascade'; this rgdm loads 'AutoregressiveCascade'"):
+        AutoregressiveCascade.from_pretrained(tmp_path / "model")
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_bad_input():
+    with pytest.raises(ValueError, match="coarsest sublattice"):
+        AutoregressiveCascade((22, 22))
+    with pytest.raises(ValueError, match="no checkerboard"):
+        AutoregressiveCascade((5, 5), action=Phi4.critical())
+    with pytest.raises(ValueError, match="not an action of spins"):
+        AutoregressiveCascade((4, 4), "spins", action=Phi4.critical())
+    with pytest.raises(ValueError, match="unknown values 'potts'"):
+        AutoregressiveCascade((4, 4), "potts")
+    model = AutoregressiveCascade((4, 4), "spins", width=8)
+    with pytest.raises(ValueError, match=r"other than \+1 and -1"):
+        model.log_prob(torch.zeros(1, 1, 4, 4))
+    with pytest.raises(ValueError, match="shape"):
+        model.log_prob(torch.ones(1, 1, 8, 8))
+    with pytest.raises(ValueError, match="2 fields"):
+        model.fit(torch.ones(1, 1, 4, 4))
+    with pytest.raises(ValueError, match="patches of side 5"):
+        patch_metropolis(model, Ising(0.4), torch.ones(1, 1, 4, 4), 5, 1)
