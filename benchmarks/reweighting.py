@@ -5,8 +5,8 @@
 
 The free field (m^2 = 0.25) from lifts set from its spectrum, on 8 to 64 sites. Autoregressive cascades with the exact
 last half of the checkerboard, trained on simulated fields: critical phi^4 (lambda = 1), the couplings of Gerdes et al.
-(arXiv:2207.00283), Ising at K = 0.44. The effective sample size (ESS) is judged from fields of the model and from fields
-of the target that were not trained on; errors are jackknife errors. Patches are redrawn by Metropolis' rule, beginning at
+(arXiv:2207.00283), Ising at K = 0.44. The effective sample size (ESS) is judged from fields of the model and
+from fields of the target that were not trained on; errors are jackknife errors. Patches begin at
 fields of the target. The Markov chain that made the training fields is the peer: effectively independent fields a
 second, of the model ESS / (time to draw one and weigh it), of the chain 1 / (2 tau_int of the magnetisation squared x
 time of an update), both on the same device.
@@ -196,9 +196,7 @@ def cluster(case: Case, options: argparse.Namespace) -> tuple[float, float]:
         markov.update()
         history.append(torch.from_numpy(markov.flat.mean(1, dtype="float64")).square())
     seconds = time.monotonic() - began
-    series = torch.stack(history, 1)[:64]
-    tau = sum(gamma_method(one.numpy()).tau for one in series) / len(series)
-    return tau, seconds / (chains * length)
+    return gamma_method(torch.stack(history, 1)[:64].numpy()).tau, seconds / (chains * length)
 
 
 def parse() -> argparse.Namespace:

@@ -16,6 +16,7 @@ COMMANDS = {
     "refine": config.Refine,
     "evaluate": config.Evaluate,
     "flow": config.Flow,
+    "lattice": config.Lattice,
     "report": config.Report,
     "demo": config.Demo,
 }
@@ -70,6 +71,10 @@ def run(options: Any) -> None:
         case config.Flow():
             for line in commands.flow_table(commands.flow(options)):
                 print(line)
+        case config.Lattice():
+            for line in commands.lattice_table(commands.lattice(options)):
+                print(line)
+            print(f"The fields are in {options.out}")
         case config.Report():
             commands.report(options)
             print(f"The report is at {options.out}")

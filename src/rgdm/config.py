@@ -199,6 +199,40 @@ class Flow:
 
 
 @dataclass(frozen=True)
+class Lattice:
+    """Simulate lattice fields of a known action, measure them with errors, and write them as data to train on."""
+
+    action: Annotated[Literal["phi4", "ising", "ising-dual", "free"], tyro.conf.Positional]
+    """phi^4, Ising spins, a continuous field that carries Ising spins, or the Gaussian field of a mass."""
+    out: Path
+    """The file to write: .nc, .zarr, .npy or .npz."""
+    size: int = 32
+    """Sites along each axis, periodic."""
+    dimension: Literal[1, 2, 3] = 2
+    """Axes of the lattice."""
+    count: int = 1000
+    """How many fields."""
+    coupling: float | None = None
+    """beta of phi^4, K of spins (default: the critical one, where it is known: two dimensions, --quartic 1)."""
+    quartic: float = 1.0
+    """lambda of phi^4: S = sum [ -beta sum_mu phi phi' + phi^2 + lambda (phi^2 - 1)^2 ]."""
+    mass2: float = 0.25
+    """m^2 of the free field."""
+    delta: float = 0.1
+    """Of ising-dual: the noise that every site has of its own."""
+    chains: int = 100
+    """Independent Markov chains."""
+    thermalization: int = 100
+    """Updates of each chain that are left out at first; one is local sweeps and a Swendsen-Wang update of the signs."""
+    interval: int = 10
+    """Updates between two fields of a chain."""
+    seed: int = 0
+    """The same seed gives the same fields."""
+    overwrite: bool = False
+    """Replace an existing output."""
+
+
+@dataclass(frozen=True)
 class Report:
     """Write one self-contained HTML page about a run: its training, scores and pictures."""
 

@@ -3,6 +3,7 @@
 from rgdm.commands.coupling_flow import flow, flow_table
 from rgdm.commands.evaluation import evaluate, summary, verify
 from rgdm.commands.generation import refine, sample
+from rgdm.commands.lattice import lattice, lattice_table
 from rgdm.commands.reporting import report
 from rgdm.commands.shared import axis_names, channel_names, check_seed, check_size, open_model, provenance
 from rgdm.commands.training import fit, train
@@ -16,6 +17,8 @@ __all__ = [
     "fit",
     "flow",
     "flow_table",
+    "lattice",
+    "lattice_table",
     "open_model",
     "provenance",
     "refine",

@@ -9,13 +9,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rgdm.jackknife import BLOCKS, jackknife
-from rgdm.physics.actions import Phi4
+from rgdm.physics.actions import Action
 
 Estimate = tuple[float, float]
 """A value and its standard error."""
 
 
-def observables(fields: Float[Tensor, "B 1 *L"], action: Phi4, blocks: int = BLOCKS) -> dict[str, Estimate]:
+def observables(fields: Float[Tensor, "B 1 *L"], action: Action, blocks: int = BLOCKS) -> dict[str, Estimate]:
     """Means over the configurations, each with its jackknife error from consecutive blocks.
 
     ``m`` and ``m2``: magnetization per site and its square; ``chi = N <m^2>``; ``u4 = 1 - <m^4> / (3 <m^2>^2)``;
