@@ -2,13 +2,14 @@
 
     python benchmarks/critical_gallery.py --model runs/inverse/model-flat --out docs/images
 
-Takes the cascade that ``inverse_rg.py`` trained on 64 x 64 sites, makes it four times as wide, and writes three pictures
-as ``critical-*.png``: a Monte Carlo field of 256 x 256 sites coarse-grained four times, and that coarse field refined
-again; the distribution of the field at each level in units of its standard deviation, generated and simulated; the
-bias of what is generated against sweeps, at 64, 128 and 256 sites.
+Takes the cascade that ``inverse_rg.py`` trained on 64 x 64 sites, makes it four times as wide, and writes three
+pictures, ``critical-*.png``: a Monte Carlo field of 256 x 256 sites coarse-grained four times, and that coarse field
+refined again; the distribution of the field at each level in units of its standard deviation, generated and simulated;
+the bias of what is generated against sweeps, at 64, 128 and 256 sites.
 """
 
 import argparse
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -59,7 +60,7 @@ def histograms(made: Tensor, truth: Tensor) -> Figure:
     """Of block means at each level, in units of their standard deviation."""
     step, edges = BlockSpin(2), np.linspace(-2.6, 2.6, 66)
     middle = (edges[1:] + edges[:-1]) / 2
-    levels = int(np.log2(truth.shape[-1])) + 1
+    levels = int(np.log2(truth.shape[-1]))
     with paper():
         figure = Figure(figsize=(PAGE, 2.6), layout="constrained")
         panels = figure.subplots(2, (levels + 1) // 2, sharex=True, sharey=True).flatten()
@@ -86,7 +87,7 @@ def sweeps(model: Cascade, made: dict[int, Tensor], truths: dict[int, Measured],
         for axes, (side, fields) in zip(figure.subplots(1, len(made), sharey=True), made.items(), strict=True):
             for kind, style in (("learned", "o-"), ("of the action", "s--")):
                 after = {0: fields}
-                for before, k in zip(counts, counts[1:], strict=False):
+                for before, k in itertools.pairwise(counts):
                     if kind == "learned":
                         after[k] = swept(model, after[before], k - before, options.seed + k)
                     else:

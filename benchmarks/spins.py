@@ -6,6 +6,12 @@ Simulates spins at K_c on 16 x 16 sites, draws the continuous dual field of each
 a periodic cascade of four levels on those, repeats one lift twice (``Cascade.enlarged``, growth ``2^(7/8)``) and draws
 spins from the fields that it makes. Judged raw and after Swendsen-Wang updates, against the exact energy at L = 64 and
 the exact moments of the universality class; Monte Carlo of as many fields stands beside it.
+
+The peer is a local map of three parameters in the manner of Rançon, Rançon, Ivek & Balog 2025 (arXiv:2506.04016): every
+spin of a majority-rule block becomes a block of equal spins, and a symmetric kernel of 3 x 3 sites gives the
+probability of each fine spin; here fitted by maximum likelihood on the same training spins. It starts from spins of the
+training lattice and is applied twice. Compared are susceptibility, heat capacity, Binder ratio and the exponents of
+Monte Carlo RG of the fields of L = 64, each by its distance from that of Monte Carlo fields.
 """
 
 import argparse
@@ -19,11 +25,15 @@ from torch import Tensor
 
 from rgdm import commands, progress
 from rgdm.data.layout import from_samples
+from rgdm.jackknife import jackknife
 from rgdm.model.cascade import Cascade
 from rgdm.physics.actions import Ising, IsingDual
+from rgdm.physics.blocking import block_spins
 from rgdm.physics.exact import ising
+from rgdm.physics.mcrg import field_exponent, mcrg
 from rgdm.physics.monte_carlo import MarkovChains, sample_ising
 from rgdm.physics.observables import observables
+from rgdm.physics.operators import Bond, Plaquette
 
 SIDE, LARGE, LEVELS_DOWN = 16, 64, 4
 ACTION = Ising.critical()
@@ -37,9 +47,13 @@ def dual(options: argparse.Namespace) -> IsingDual:
     return IsingDual.critical(options.delta)
 
 
-def training_fields(options: argparse.Namespace) -> Tensor:
+def simulated(options: argparse.Namespace) -> Tensor:
     with progress.bar("training set", 1) as show:
-        spins = sample_ising(ACTION, SIDE, options.samples // 16, options.samples, options.seed, 60, 8, progress=show)
+        return sample_ising(ACTION, SIDE, options.samples // 16, options.samples, options.seed, 60, 8, progress=show)
+
+
+def training_fields(options: argparse.Namespace) -> Tensor:
+    spins = simulated(options)
     noise = torch.randn(spins.shape, generator=torch.Generator().manual_seed(options.seed))
     return dual(options).field(spins, noise).float()
 
@@ -49,6 +63,67 @@ def trained(options: argparse.Namespace) -> Cascade:
         return commands.open_model(options.model, options.device)
     data = from_samples(training_fields(options), ("y", "x"), ("phi",), {})
     return train(data, options.out / "model", LEVELS_DOWN, options, shared=False, bend=options.bend)
+
+
+def surroundings(coarse: Tensor) -> Tensor:
+    """Own value, sum of the edges and sum of the corners around each site of the enlarged blocks, ``(B, 3, H, W)``."""
+    u = coarse.repeat_interleave(2, 2).repeat_interleave(2, 3)
+    rows, columns = u.roll(1, 2) + u.roll(-1, 2), u.roll(1, 3) + u.roll(-1, 3)
+    return torch.cat((u, rows + columns, rows.roll(1, 3) + rows.roll(-1, 3)), 1)
+
+
+def three_parameters(spins: Tensor, seed: int) -> Tensor:
+    """The weights of the map, by maximum likelihood."""
+    ties = torch.randn(len(spins), 1, SIDE // 2, SIDE // 2, generator=torch.Generator().manual_seed(seed))
+    seen, fine = surroundings(block_spins(spins, "majority", ties=ties)), spins[:, 0]
+    weights = torch.tensor([1.0, 0.0, 0.0], requires_grad=True)
+    optimizer = torch.optim.LBFGS([weights], max_iter=50)
+
+    def loss() -> Tensor:
+        optimizer.zero_grad()
+        field = (weights[:, None, None] * seen).sum(1)
+        value = -torch.nn.functional.logsigmoid(2 * fine * field).mean()
+        value.backward()
+        return value
+
+    optimizer.step(loss)
+    return weights.detach()
+
+
+def dreamed(weights: Tensor, spins: Tensor, seed: int) -> Tensor:
+    """The map applied until the lattice is large."""
+    random = torch.Generator().manual_seed(seed)
+    while spins.shape[-1] < LARGE:
+        field = (weights[:, None, None] * surroundings(spins)).sum(1, keepdim=True)
+        spins = torch.where(torch.rand(field.shape, generator=random) < torch.sigmoid(2 * field), 1.0, -1.0)
+    return spins
+
+
+def scaling(spins: Tensor) -> dict[str, tuple[float, float]]:
+    """Susceptibility, heat capacity, Binder ratio, y_t and y_h, with errors."""
+    found = observables(spins, ACTION)
+    energy = ACTION.energy(spins.double())
+    heat = jackknife(lambda e, e2: (e2 - e**2) / LARGE**2, energy, energy.square(), blocks=50)
+    thermal = mcrg(spins, block_spins, [Bond((0, 1)), Bond((1, 1)), Plaquette()], levels=2)[1]
+    return {
+        "chi": found["chi"],
+        "C / N": (float(heat.value), float(heat.error)),
+        "U4": found["u4"],
+        "y_t": (float(thermal.value[0]), float(thermal.error[0])),
+        "y_h": field_exponent(spins, block_spins, 2)[1],
+    }
+
+
+def compared(fields: dict[str, Tensor], truth: Tensor) -> list[Row]:
+    """The cascade and the peer: which is nearer to Monte Carlo; alike where they differ by less than 2 errors."""
+    known, found = scaling(truth), {name: scaling(x) for name, x in fields.items()}
+    rows = []
+    for key, (value, error) in known.items():
+        (ours, own), (theirs, other) = (each[key] for each in found.values())
+        nearer = abs(ours - value) < abs(theirs - value) + 2 * math.hypot(own, other)
+        said = ", ".join(f"{name} {number(*each[key], 4)}" for name, each in found.items())
+        rows.append(Row(f"L = {LARGE}, {key}, raw", f"nearer to {number(value, error, 4)}", said, nearer))
+    return rows
 
 
 def judged(name: str, spins: Tensor, bounds: tuple[float, float, float] | None) -> list[Row]:
@@ -116,6 +191,10 @@ def main() -> None:
     with progress.bar("Monte Carlo", 1) as show:
         chains = sample_ising(ACTION, LARGE, 512, options.fields, options.seed + 5, 100, 10, progress=show)
     rows += judged("Monte Carlo", chains, None)
+    small = simulated(options)
+    map_of_three = dreamed(three_parameters(small, options.seed), small[: options.fields], options.seed + 3)
+    rows += judged("three-parameter map", map_of_three, (0.003, 0.005, 0.02))
+    rows += compared({"cascade": spins, "three-parameter map": map_of_three}, chains)
     print(f"\n{table(rows)}")
     if options.record:
         append(rows, begun)
