@@ -363,7 +363,16 @@ def test_the_flow_of_couplings_of_a_file_and_of_a_model_is_printed_kept_and_draw
     assert (tmp_path / "flow" / "flow.png").stat().st_size > 5000
     torus = "--boundary", "periodic"
     ok("train", tmp_path / "phi.npy", "--out", tmp_path / "model", *torus, "--sweep", "--steps", 3, *SMALL)
-    ok("flow", tmp_path / "model", "--levels", 1, "--lattice", 16, 16, "--count", 8)
+    capsys.readouterr()
+    ok("flow", tmp_path / "model", "--levels", 3, "--lattice", 16, 16, "--count", 8, "--out", tmp_path / "own")
+    assert "-log p a site" in capsys.readouterr().out
+    own, model = xr.open_dataset(tmp_path / "own" / "flow.nc"), Cascade.from_pretrained(tmp_path / "model")
+    made = model.normalise(model.sample((16, 16), 8))
+    known = model.log_prob(model.denormalise(made), probes=1, tolerance=1e-3)
+    whole = -(known.total.value - known.units) / 256
+    assert float(own["energy"][0]) == pytest.approx(float(whole.mean()), abs=1e-3)
+    assert float(own["energy"][2]) == pytest.approx(-float(known.base.value.mean()) / 16, abs=1e-3)
+    assert np.isnan(own["energy"][3]) and np.isfinite(own["energy_error"][1])
     ok("sample", tmp_path / "model", "--lattice", 16, 16, "--sweeps", 2, "--out", tmp_path / "made.npy")
     assert np.isfinite(np.load(tmp_path / "made.npy")).all()
 
@@ -413,7 +422,8 @@ def test_lattice_fields_of_the_free_field_have_its_spectrum(tmp_path):
         (["ising", "--size", "1"], "at least 2"),
         (["ising-dual", "--delta", "0"], "delta > 0"),
         (["phi4", "--quartic", "-1", "--coupling", "0.3"], "c > 0 is needed"),
-        (["ising", "--chains", "0"], "chains = 0"),
+        (["ising", "--chains", "0"], "1 chain"),
+        (["free", "--chains", "0"], "1 chain"),
         (["phi4", "--size", "100000"], "memory"),
     ],
 )

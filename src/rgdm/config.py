@@ -184,12 +184,14 @@ class Flow:
     """Also odd powers of the field: it has no symmetry of sign."""
     eta: float | None = None
     """Rescale as a critical field of this anomalous dimension (default: each level in its own standard deviation)."""
+    noise: float = 0.0
+    """White noise mixed into each coarse field, in units of the rescaled field: about 0.3 makes a fixed point local."""
     lattice: tuple[int, ...] = ()
     """Sites along each axis of the fields that a model makes."""
     count: int = 64
     """How many fields a model makes."""
     seed: int = 0
-    """Seed of these."""
+    """Seed of these, and of the noise."""
     device: str = "auto"
     """auto, cpu or cuda."""
     fill: bool = False

@@ -59,10 +59,10 @@ def test_probabilities_of_all_spins_add_up_to_one(action, symmetric):
 def test_log_z_of_spins_after_a_short_training():
     action, lattice = Ising(0.44), (4, 4)
     fields = sample_ising(action, 4, 500, 20_000, seed=0)
-    model = AutoregressiveCascade(lattice, "spins", width=32, action=action)
+    model = AutoregressiveCascade(lattice, "spins", width=24, action=action)
     with torch.no_grad():
         before = model.log_prob(fields[:500]).mean()
-    model.fit(fields, steps=400)
+    model.fit(fields, steps=300)
     with torch.no_grad():
         assert float(model.log_prob(fields[:500]).mean() - before) > 1
         made = model.sample(4000, seed=2)
@@ -112,10 +112,32 @@ def test_patches_keep_the_action_whatever_the_model():
     assert abs(float(raw_energy.mean()) - exact) > 10 * float(raw_energy.std()) / 3000**0.5
 
 
+@pytest.mark.parametrize("told", [True, False])
+def test_patches_keep_phi4_in_other_units(told):
+    """Continuous values, a scale that is not 1, partial densities: fields of the target stay so; the control moves."""
+    torch.manual_seed(0)
+    action = Phi4.critical()
+    model = AutoregressiveCascade((4, 4), width=16, action=Phi4.from_beta(0.5, 1.2) if told else None)
+    model.scale.fill_(1.4)
+    x = sample_phi4(action, 4, 500, 2000, seed=5).double()
+
+    def moved(kept: Phi4) -> tuple[float, float]:
+        made, taken = patch_metropolis(model, kept, x, 2, 40, seed=1)
+        assert float(taken.mean()) > 0.05
+        change = (made.pow(4) - x.pow(4)).flatten(1).mean(1)
+        return abs(float(change.mean())), float(change.std()) / len(x) ** 0.5
+
+    for kept, keeps in ((action, True), (Phi4.from_beta(0.68, 2.0), False)):
+        change, error = moved(kept)
+        assert change < 4 * error if keeps else change > 6 * error
+    once, _ = patch_metropolis(model, action, x, 1, 1)
+    assert 0 < int((once != x).sum()) <= len(x)
+
+
 def test_saved_and_loaded(tmp_path):
     torch.manual_seed(0)
     model = AutoregressiveCascade((4, 4), action=Phi4.critical(), width=8)
-    model.fit(torch.randn(20, 1, 4, 4), steps=2, batch=4)
+    model.fit(torch.randn(20, 1, 4, 4), steps=10, batch=4)
     model.save_pretrained(tmp_path / "model")
     again = AutoregressiveCascade.from_pretrained(tmp_path / "model")
     x = torch.randn(3, 1, 4, 4)
@@ -123,7 +145,7 @@ def test_saved_and_loaded(tmp_path):
     content = json.loads((tmp_path / "model" / "config.json").read_text())
     content["configuration"]["action"]["name"] = "Potts"
     (tmp_path / "model" / "config.json").write_text(json.dumps(content))
-    with pytest.raises(ValueError, match="unknown action 'Potts'"):
+    with pytest.raises(ValueError, match="unknown action 'Potts'; known"):
         AutoregressiveCascade.from_pretrained(tmp_path / "model")
     content["class"] = "Cascade"
     (tmp_path / "model" / "config.json").write_text(json.dumps(content))
@@ -146,6 +168,8 @@ def test_bad_input():
         model.log_prob(torch.zeros(1, 1, 4, 4))
     with pytest.raises(ValueError, match="shape"):
         model.log_prob(torch.ones(1, 1, 8, 8))
+    with pytest.raises(ValueError, match="16 of 16 values"):
+        AutoregressiveCascade((4, 4), width=8).log_prob(torch.full((1, 1, 4, 4), torch.nan))
     with pytest.raises(ValueError, match="2 fields"):
         model.fit(torch.ones(1, 1, 4, 4))
     with pytest.raises(ValueError, match="patches of side 5"):

@@ -91,6 +91,25 @@ def test_a_flow_in_units_of_each_level_says_its_scale():
     assert flow["coupling"].sel(operator="phi^2").values == pytest.approx([0.5] * 3, abs=0.3)
 
 
+def test_critical_fields_come_to_a_fixed_point_if_the_coarse_graining_is_noisy():
+    x = sample_phi4(Phi4.critical(), 32, 250, 1500, seed=3)
+    operators = local_operators(2)
+    noisy = hamiltonian_flow(x, BlockSpin(2), 3, operators, eta=0.25, noise=0.3)
+    bare = hamiltonian_flow(x, BlockSpin(2), 3, operators, eta=0.25)
+
+    def moved(flow) -> float:
+        """How far the bond and phi^4 go from level 2 to 3, in units of themselves."""
+        k = flow["coupling"].sel(operator=["bond", "phi^4"]).values
+        return float(abs(k[3] / k[2] - 1).max())
+
+    assert moved(noisy) < 0.12 < 0.3 < moved(bare)
+    bond = noisy.sel(operator="bond")
+    apart = abs(float(bond["coupling"][3] - bond["coupling"][2]))
+    assert apart < 4 * float((bond["error"][2] ** 2 + bond["error"][3] ** 2) ** 0.5)
+    again = hamiltonian_flow(x, BlockSpin(2), 1, operators, eta=0.25, noise=0.3)
+    assert again["coupling"].equals(noisy["coupling"][:2])
+
+
 def test_a_mean_by_chance_is_left_in_and_a_real_one_is_taken_out():
     fields = sample_phi4(Phi4.critical(), 16, 200, 200, seed=0, thermalization=40)
     m = fields.flatten(1).mean(1)
@@ -121,6 +140,7 @@ def test_a_mean_by_chance_is_left_in_and_a_real_one_is_taken_out():
         (lambda x: EffectiveHamiltonian.fit(x[:1], local_operators(2)), "at least 2"),
         (lambda x: EffectiveHamiltonian.fit_spins(x, [Bond((0, 1))]), "spins are"),
         (lambda x: hamiltonian_flow(x, BlockSpin(2), -1, local_operators(2)), "levels is -1"),
+        (lambda x: hamiltonian_flow(x, BlockSpin(2), 1, local_operators(2), noise=-1.0), "noise is -1"),
         (lambda x: hamiltonian_flow(x.sign(), BlockSpin(2), 9, local_operators(2)), "lattice"),
         (lambda x: Bond((0, 1))(x[..., 0]), "one of 2 dimensions, not of 1"),
         (lambda x: Plaquette()(x[..., 0]), "no plaquettes"),

@@ -1,5 +1,6 @@
 """The flow of couplings: what Hamiltonian fields have at every scale, printed, drawn and kept."""
 
+import math
 from pathlib import Path
 
 import torch
@@ -11,7 +12,9 @@ from rgdm.commands.shared import check_size, load, open_model, provenance
 from rgdm.data.layout import unwrap
 from rgdm.data.validity import check_varies
 from rgdm.data.writing import write_field
+from rgdm.evaluate.likelihood import PROBES, TOLERANCE, windows
 from rgdm.model import storage
+from rgdm.model.cascade import Cascade
 from rgdm.physics.hamiltonian import hamiltonian_flow
 from rgdm.physics.operators import local_operators
 from rgdm.progress import bar
@@ -23,11 +26,13 @@ def flow(options: config.Flow) -> xr.Dataset:
     """Couplings and errors ``(level, operator)`` of the fields, or of fields that a model makes."""
     if options.out is not None and options.out.exists() and not options.overwrite:
         raise ValueError(f"{options.out} exists; choose another name or pass --overwrite")
-    x, periodic, dimension = _fields(options)
+    x, periodic, dimension, model = _fields(options)
     step = make_operator(options.operator, options.factor, "periodic" if periodic else "reflect")
     check_lattice_depth(step, tuple(x.shape[2:]), options.levels)
     operators = local_operators(dimension, options.reach, options.power, options.odd)
-    found = hamiltonian_flow(x, step, options.levels, operators, options.eta, periodic)
+    found = hamiltonian_flow(x, step, options.levels, operators, options.eta, periodic, options.noise, options.seed)
+    if model is not None and options.operator == model.configuration["operator"]:
+        found = found.assign(_own_energy(model, x, options.levels))
     if options.out is not None:
         options.out.mkdir(parents=True, exist_ok=True)
         write_field(options.out / "flow.nc", found, options.overwrite, provenance(options))
@@ -35,8 +40,8 @@ def flow(options: config.Flow) -> xr.Dataset:
     return found
 
 
-def _fields(options: config.Flow) -> tuple[Tensor, bool, int]:
-    """Fields of one channel, whether they are periodic, and their dimension."""
+def _fields(options: config.Flow) -> tuple[Tensor, bool, int, Cascade | None]:
+    """Fields of one channel, whether they are periodic, their dimension, and the model that made them."""
     first = str(options.fields[0])
     if len(options.fields) == 1 and storage.is_model(first):
         model = open_model(first, options.device)
@@ -48,7 +53,7 @@ def _fields(options: config.Flow) -> tuple[Tensor, bool, int]:
         model.check_sample(lattice, options.count)
         with bar("sampling", options.count) as show:
             made = model.sample(lattice, options.count, options.seed, watch=show)
-        return made.cpu(), model.boundary == "periodic", model.dimension
+        return made.cpu(), model.boundary == "periodic", model.dimension, model
     if options.lattice:
         raise ValueError(f"--lattice {options.lattice} is for fields that a model makes; {first} is no model")
     field = load(options.fields, options.variable, options.dimension, options.fill)
@@ -58,25 +63,50 @@ def _fields(options: config.Flow) -> tuple[Tensor, bool, int]:
     values, _ = unwrap(field, 1, options.dimension)
     if len(values) == 1:
         raise ValueError(f"{first} holds one field; errors need at least 2, cut it into pieces")
-    return values, options.boundary == "periodic", options.dimension
+    return values, options.boundary == "periodic", options.dimension, None
+
+
+def _own_energy(model: Cascade, fields: Tensor, levels: int) -> dict[str, tuple[str, list[float]]]:
+    """``-log p`` a site of the fields of each level, in the model's own units, and its error; NaN below the model."""
+    try:
+        x = windows(fields, model.step.factor**model.levels, model.boundary == "periodic").to(model.mean.device)
+    except ValueError:  # of large periodic fields it takes long
+        return {}
+    with bar("own energy", model.levels) as show:
+        known = model.log_prob(x, probes=PROBES, tolerance=TOLERANCE, watch=show)
+    parts, sites = [-part.value for part in known.parts], [sum(known.dofs[i:]) for i in range(len(known.dofs))]
+    energies = [torch.stack(parts[i:]).sum(0) / sites[i] for i in range(len(parts))]
+    pairs = [(float(e.mean()), float(e.std() / len(e) ** 0.5)) for e in energies[: levels + 1]]
+    pairs += [(math.nan, math.nan)] * (levels + 1 - len(pairs))
+    return {"energy": ("level", [e for e, _ in pairs]), "energy_error": ("level", [d for _, d in pairs])}
 
 
 def flow_table(found: xr.Dataset) -> list[str]:
     """One line a level: each coupling with its error, and the size of the field."""
     names = [str(name) for name in found["operator"].values]
-    width = max(12, *(len(name) + 2 for name in names))
-    lines = ["level  " + "".join(name.rjust(width) for name in names) + "field size".rjust(width)]
+    own = "energy" in found
+    titles = [*names, "field size", *(["-log p a site"] if own else [])]
+    rows = []
     for level in range(found.sizes["level"]):
         row = found.isel(level=level)
         cells = [_figure(float(k), float(e)) for k, e in zip(row["coupling"], row["error"], strict=True)]
-        lines.append(f"{level:5d}  " + "".join(c.rjust(width) for c in [*cells, f"{float(row['scale']):.4g}"]))
+        cells.append(f"{float(row['scale']):.4g}")
+        if own:
+            cells.append(_figure(float(row["energy"]), float(row["energy_error"])))
+        rows.append(cells)
+    width = max(12, *(len(cell) + 2 for cells in [titles, *rows] for cell in cells))
+    lines = ["level  " + "".join(title.rjust(width) for title in titles)]
+    lines += [f"{level:5d}  " + "".join(cell.rjust(width) for cell in cells) for level, cells in enumerate(rows)]
     field = f"the field less {float(found['mean']):.4g}," if float(found["mean"]) else "the field"
     note = f"H = sum of coupling x operator, p ~ exp(-H), of {field} over its size; errors in units of the last digit"
-    return [*lines, note]
+    more = ["-log p: of the model, of the field of each level in the model's own units"] if own else []
+    return [*lines, note, *more]
 
 
 def _figure(value: float, error: float) -> str:
     """``-0.6813(4)``."""
+    if not math.isfinite(error):
+        return f"{value:.4g}"
     digits = 0 if error <= 0 else max(0, min(6, 1 - int(torch.tensor(error).log10().floor())))
     return f"{value:.{digits}f}({round(error * 10**digits)})"
 

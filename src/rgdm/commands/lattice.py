@@ -23,10 +23,13 @@ def lattice(options: config.Lattice) -> xr.Dataset:
     """Simulate and write fields; returns their observables with errors, and ``tau`` of the magnetisation squared."""
     check_output(options.out, options.overwrite)
     check_seed(options.seed)
-    if options.size < 2 or options.count < 2:
-        raise ValueError(f"{options.count} fields of {options.size} sites an axis; at least 2 of each are needed")
+    if options.size < 2 or options.count < 2 or options.chains < 1:
+        raise ValueError(
+            f"{options.count} fields of {options.size} sites an axis in {options.chains} chains; at least 2 fields, "
+            "2 sites and 1 chain are needed"
+        )
     sites = options.size**options.dimension
-    check_memory(16 * options.count * sites, f"making {options.count} fields of {sites} sites")
+    check_memory(BYTES * options.count * sites, f"making {options.count} fields of {sites} sites")
     action = _action(options)
     with bar("simulating", 1) as show:
         fields = _fields(action, options, show)
@@ -47,6 +50,8 @@ def lattice_table(found: xr.Dataset) -> list[str]:
     return lines
 
 
+BYTES = 80
+"""Of memory for each site of all fields: measured, 64 at most in two dimensions."""
 _NAMES = {"phi4": "phi", "ising": "spin", "ising-dual": "phi", "free": "phi"}
 _TITLES = {
     "m": "magnetisation m a site",
@@ -96,11 +101,11 @@ def _fields(action: Phi4 | Ising | IsingDual | FreeField, options: config.Lattic
 
 def _memory(fields: Tensor, options: config.Lattice) -> tuple[float, float]:
     """Autocorrelation time of m^2 along the chains; NaN where they are too short to tell."""
+    if options.action == "free":
+        return 0.5, 0.0
     m2 = fields.double().flatten(1).mean(1).square().numpy()
     rounds = -(-options.count // options.chains)
     chains = options.count // rounds
-    if options.action == "free":
-        return 0.5, 0.0
     if rounds < 4:
         return math.nan, math.nan
     series = gamma_method(np.reshape(m2[: chains * rounds], (chains, rounds)))

@@ -113,7 +113,8 @@ class AutoregressiveCascade(nn.Module):
     A hierarchical autoregressive network (Białas, Korcyl & Stebel 2022, arXiv:2203.10989; Singha et al. 2025,
     RiGCS) in the order of decimations: its density is exact, one visit to each site makes a field, and fields of
     spins are as welcome as continuous ones. The order has no fixed point, so a model serves the lattice it was
-    trained on. Sites of one colour are drawn independently given those before them, which is all that limits it.
+    trained on. What limits it: sites of one colour are independent given those before them, a site sees ``reach``
+    spacings far, continuous values are mixtures of Gaussians, and what it was trained on counts as symmetric.
 
     Args:
         lattice: its sides, periodic.
@@ -122,7 +123,7 @@ class AutoregressiveCascade(nn.Module):
         width: of the networks.
         action: if it is known, and has nearest-neighbour bonds only, the last half of the checkerboard is drawn
             from its exact law (:class:`~rgdm.physics.conditional.SiteConditional`).
-        symmetric: ``p(-x) = p(x)``.
+        symmetric: ``p(-x) = p(x)``; False for fields that have a mean.
     """
 
     scale: Tensor
@@ -188,16 +189,14 @@ class AutoregressiveCascade(nn.Module):
             self.scale.copy_(fields.std().clamp(min=1e-12))
         random = torch.Generator().manual_seed(seed)
         optimizer = torch.optim.Adam(self.parameters(), rate, betas=(0.9, 0.99))
-        pace = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps, pct_start=0.1)
+        pace = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps, pct_start=0.11)
         sites, found = sum(len(stage.sites) for stage in self.stages[: len(self.laws)]), []
         for step in range(steps):
             chosen = torch.randint(len(fields), (batch,), generator=random)
             x = self._turned(fields[chosen.to(fields.device)], random).to(self.scale)
             loss = -self._learned(x.flatten(1) / self.scale).sum() / (batch * sites)
             if not bool(loss.isfinite()):
-                raise ValueError(
-                    f"the likelihood is not finite after {step} steps; look for extreme values, or a lower rate"
-                )
+                raise ValueError(f"the likelihood is not finite after {step} steps; lower the rate")
             optimizer.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(self.parameters(), 1.0)
@@ -283,6 +282,10 @@ class AutoregressiveCascade(nn.Module):
             raise ValueError(
                 f"fields of shape {tuple(x.shape[1:])}; the model has 1 channel on the lattice {self.lattice}"
             )
+        if not bool(x.isfinite().all()):
+            raise ValueError(
+                f"{int((~x.isfinite()).sum())} of {x.numel()} values are not finite; leave those fields out"
+            )
         if self.values == "spins" and not bool((x.abs() == 1).all()):
             raise ValueError("values other than +1 and -1 in fields of spins")
 
@@ -296,16 +299,19 @@ class AutoregressiveCascade(nn.Module):
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> "AutoregressiveCascade":
         """The model of a folder that :meth:`save_pretrained` wrote."""
-        configuration, _ = storage.read_config(Path(folder), cls.__name__)
-        action = configuration.pop("action")
-        known = {"Phi4": Phi4, "Ising": Ising}
-        if action is not None and action.get("name") not in known:
-            raise ValueError(f"unknown action {action.get('name')!r} in {folder}; known are {', '.join(known)}")
-        made = None if action is None else known[action.pop("name")](**action)
-        lattice = tuple(configuration.pop("lattice"))
-        model = cls(lattice, action=made, **configuration)
-        storage.read_weights(Path(folder), dict(model.state_dict()))
-        return model
+        place = storage.locate(folder)
+        configuration, _ = storage.read_config(place, cls.__name__)
+        try:
+            action = configuration.pop("action")
+            known = {"Phi4": Phi4, "Ising": Ising}
+            if action is not None and action.get("name") not in known:
+                raise ValueError(f"unknown action {action.get('name')!r}; known are {', '.join(known)}")
+            made = None if action is None else known[action.pop("name")](**action)
+            model = cls(tuple(configuration.pop("lattice")), action=made, **configuration)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise ValueError(f"{place / storage.CONFIG} does not describe an autoregressive cascade: {error}") from None
+        storage.read_weights(place, dict(model.state_dict()))
+        return model.eval()
 
 
 def _seen(y: Float[Tensor, "B N"], given: Int[Tensor, "S M"]) -> Float[Tensor, "B S K"]:

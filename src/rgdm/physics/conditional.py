@@ -1,6 +1,8 @@
 """The exact law of a site given its nearest neighbours, with its normalisation."""
 
 import functools
+import math
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
@@ -9,12 +11,14 @@ from torch import Tensor
 
 from rgdm.physics.actions import Ising, Phi4
 
-CELLS, NODES = 48, 10
-"""Cells of a law's range, and Gauss-Legendre nodes in each: integrals are exact to 1e-13."""
-TOGETHER = 2**14
-"""Sites whose law is held at a time."""
+NODES = 10
+"""Gauss-Legendre nodes of a cell of at most two standard deviations of the narrowest peak: exact to 1e-12."""
 DEPTH = 45.0
 """How far below its maximum, in logarithm, a density of phi^4 is taken for 0."""
+FEWEST, MOST = 16, 4096
+"""Cells of a law's range."""
+TOGETHER = 2**18
+"""Cells that are held at a time."""
 
 
 class SiteConditional:
@@ -26,75 +30,130 @@ class SiteConditional:
     """
 
     def __init__(self, action: Phi4 | Ising) -> None:
+        if not isinstance(action, Phi4 | Ising):
+            raise ValueError(
+                f"{action} is no Phi4 and no Ising, whose law of a site is known; a free field is one as "
+                "FreeField(mass2).action()"
+            )
+        if isinstance(action, Phi4) and action.c == 0 and action.b <= 0:
+            raise ValueError(f"{action} has no law of a site; c > 0 or b > 0 is needed")
         self.action = action
 
     def log_prob(self, value: Float[Tensor, "*N"], pull: Float[Tensor, "*N"]) -> Float[Tensor, "*N"]:
         """log p of values, float64."""
-        x, h = value.double(), pull.double()
+        x, h = value.double(), _finite(pull)
         if isinstance(self.action, Ising):
             return torch.nn.functional.logsigmoid(2 * self.action.coupling * x * h)
-        parts = [self._log_z(some) for some in h.flatten().split(TOGETHER)]
-        return self._exponent(x, h) - torch.cat(parts).reshape(h.shape)
+        parts = [mass.sum(1).log() + top for _, _, mass, top, _ in self._cells(h.flatten())]
+        return self._exponent(x, h) - torch.cat([x.new_zeros(0), *parts]).reshape(h.shape)
 
     def draw(self, uniform: Float[Tensor, "*N"], pull: Float[Tensor, "*N"]) -> Float[Tensor, "*N"]:
         """The value at which the distribution function is ``uniform``, a number in (0, 1); float64."""
-        u, h = uniform.double(), pull.double()
+        u, h = uniform.double(), _finite(pull)
         if isinstance(self.action, Ising):
             return torch.where(u < torch.sigmoid(2 * self.action.coupling * h), 1.0, -1.0).double()
-        pairs = zip(u.flatten().split(TOGETHER), h.flatten().split(TOGETHER), strict=True)
-        return torch.cat([self._inverse(*pair) for pair in pairs]).reshape(h.shape)
+        drawn, done = [u.new_zeros(0)], 0
+        for left, width, mass, top, pulls in self._cells(h.flatten()):
+            some = u.flatten()[done : done + len(pulls)]
+            drawn.append(self._inverse(some, left, width, mass, top, pulls))
+            done += len(pulls)
+        return torch.cat(drawn).reshape(h.shape)
 
     def _exponent(self, x: Tensor, h: Tensor) -> Tensor:
         assert isinstance(self.action, Phi4)
         square = x.square()
         return self.action.a * h * x - self.action.b * square - self.action.c * square.square()
 
-    def _range(self, h: Tensor) -> float:
-        """Half of the interval outside of which the densities vanish: that of the strongest pull."""
+    def _bounds(self, h: Tensor) -> tuple[Tensor, Tensor]:
+        """Where the density of each pull is more than ``exp(-DEPTH)`` of its maximum: an interval that holds that."""
         assert isinstance(self.action, Phi4)
-        a, b, c = abs(self.action.a) * float(h.abs().max()), self.action.b, self.action.c
+        b, c, force = self.action.b, self.action.c, (self.action.a * h).abs()
 
-        high = 1.0  # the density at 0 is 1, so it is small beyond where its logarithm falls and is below -DEPTH
-        while c * high**4 + b * high**2 - a * high < DEPTH or 4 * c * high**3 + 2 * b * high < a:
-            high *= 1.1
-        return high
+        def exponent(x: Tensor) -> Tensor:
+            return (force - b * x - c * x**3) * x
 
-    def _cells(self, h: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Left edges and width of the cells, the integral over each relative to ``exp(top)``, and top."""
-        reach = self._range(h)
-        width = torch.tensor(2 * reach / CELLS, dtype=torch.float64)
-        left = -reach + width * torch.arange(CELLS, dtype=torch.float64)
-        nodes, weights = _legendre()
-        x = left[:, None] + width * nodes
-        values = self._exponent(x, h[:, None, None])
-        top = values.flatten(1).max(1).values
-        mass = ((values - top[:, None, None]).exp() * weights).sum(-1) * width
-        return left, width, mass, top
+        far = torch.full_like(force, 1e-9)  # beyond the peak of the stronger side, and below exp(-DEPTH)
+        for _ in range(2000):
+            short = (exponent(far) > -DEPTH) | (4 * c * far**3 + 2 * b * far < force)
+            if not bool(short.any()):
+                break
+            far = torch.where(short, 1.5 * far, far)
+        peak = self._stationary(far, force)
+        lowest = exponent(peak) - DEPTH
+        high = _crossing(far, peak, lambda x: exponent(x) >= lowest)
+        other = self._stationary(-far, force)
+        seen = exponent(other) >= lowest
+        start, end = torch.where(seen, -far, other), torch.where(seen, other, peak)
+        low = _crossing(start, end, lambda x: exponent(x) >= lowest)
+        mirrored = self.action.a * h < 0
+        return torch.where(mirrored, -high, low), torch.where(mirrored, -low, high)
 
-    def _log_z(self, h: Tensor) -> Tensor:
-        _, _, mass, top = self._cells(h)
-        return mass.sum(1).log() + top
+    def _stationary(self, x: Tensor, force: Tensor) -> Tensor:
+        """The outermost stationary point of the exponent on the side of ``x``, from farther out, by Newton's method."""
+        assert isinstance(self.action, Phi4)
+        b, c, enough = self.action.b, self.action.c, 1e-9 * x.abs()
+        for _ in range(200):
+            slope, curvature = 4 * c * x**3 + 2 * b * x - force, 12 * c * x**2 + 2 * b
+            step = torch.where(curvature > 0, slope / curvature.clamp(min=1e-300), torch.zeros_like(x))
+            x = x - step
+            if bool((step.abs() <= enough).all()):
+                break
+        return x
 
-    def _inverse(self, u: Tensor, h: Tensor) -> Tensor:
-        left, width, mass, top = self._cells(h)
+    def _cells(self, pulls: Float[Tensor, " N"]) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor, Tensor]]:
+        """Left edges ``(N, K)`` and width of cells, the integrals over them relative to ``exp(top)``, and the pulls."""
+        assert isinstance(self.action, Phi4)
+        if not len(pulls):
+            return
+        low, high = self._bounds(pulls)
+        curvature = 2 * abs(self.action.b) + 12 * self.action.c * torch.maximum(low.abs(), high.abs()).square()
+        count = max(FEWEST, math.ceil(float(((high - low) * curvature.sqrt() / 2).max())))
+        if count > MOST:
+            raise ValueError(
+                f"the law of a site of {self.action} is too narrow: {count} cells, more than {MOST}; take Ising "
+                "for wells as stiff as that"
+            )
+        nodes, weights = (each.to(pulls) for each in _legendre())
+        for h, lo, hi in zip(*(x.split(max(1, TOGETHER // count)) for x in (pulls, low, high)), strict=True):
+            width = (hi - lo) / count
+            left = lo[:, None] + width[:, None] * torch.arange(count).to(pulls)
+            values = self._exponent(left[..., None] + width[:, None, None] * nodes, h[:, None, None])
+            top = values.flatten(1).max(1).values
+            mass = ((values - top[:, None, None]).exp() * weights).sum(-1) * width[:, None]
+            yield left, width, mass, top, h
+
+    def _inverse(self, u: Tensor, left: Tensor, width: Tensor, mass: Tensor, top: Tensor, h: Tensor) -> Tensor:
         below = mass.cumsum(1)
         wanted = u * below[:, -1]
-        cell = (below < wanted[:, None]).sum(1).clamp(max=CELLS - 1)
-        start = left[cell]
-        rest = wanted - (below - mass).gather(1, cell[:, None])[:, 0]
-        nodes, weights = _legendre()
+        cell = (below < wanted[:, None]).sum(1, keepdim=True).clamp(max=mass.shape[1] - 1)
+        start, before = left.gather(1, cell)[:, 0], (below - mass).gather(1, cell)[:, 0]
+        nodes, weights = (each.to(h) for each in _legendre())
         low, high = torch.zeros_like(u), torch.ones_like(u)
         x = (low + high) / 2
         for _ in range(60):  # Newton's method, kept inside the bracket
-            inside = self._exponent(start[:, None] + width * x[:, None] * nodes, h[:, None]) - top[:, None]
-            off = (inside.exp() * weights).sum(1) * x * width - rest
+            inside = self._exponent(start[:, None] + (width * x)[:, None] * nodes, h[:, None]) - top[:, None]
+            off = (inside.exp() * weights).sum(1) * x * width - (wanted - before)
             low, high = torch.where(off < 0, x, low), torch.where(off < 0, high, x)
-            slope = (self._exponent(start + width * x, h) - top).exp() * width
-            step = x - off / slope
-            x, before = torch.where((step > low) & (step < high), step, (low + high) / 2), x
-            if bool(((x - before).abs() < 1e-13).all()):
+            step = x - off / ((self._exponent(start + width * x, h) - top).exp() * width)
+            x, last = torch.where((step > low) & (step < high), step, (low + high) / 2), x
+            if bool(((x - last).abs() < 1e-13).all()):
                 break
         return start + width * x
+
+
+def _finite(pull: Tensor) -> Tensor:
+    if not bool(pull.isfinite().all()):
+        bad = int((~pull.isfinite()).sum())
+        raise ValueError(f"{bad} of {pull.numel()} sites have neighbours that are not finite; leave those fields out")
+    return pull.double()
+
+
+def _crossing(outside: Tensor, inside: Tensor, holds: Callable[[Tensor], Tensor]) -> Tensor:
+    """The last point outside, by bisection, of a condition that holds at ``inside`` and not at ``outside``."""
+    for _ in range(20):
+        middle = (outside + inside) / 2
+        outside, inside = torch.where(holds(middle), outside, middle), torch.where(holds(middle), middle, inside)
+    return outside
 
 
 @functools.cache

@@ -16,6 +16,8 @@ from rgdm.physics.reweighting import BLOCKS, Reweighting, log_weights
 
 Observable = Callable[[Float[Tensor, "B 1 *L"]], Float[Tensor, " B"]]
 BATCH = 4096
+FEWEST = 100
+"""Fields of the weighed term."""
 
 
 @runtime_checkable
@@ -43,6 +45,8 @@ class Multilevel:
         costs: seconds that one field of each term takes.
         counts: fields of each term.
         single: variance of one field if all were made and weighed in full.
+        ess: effective sample size of the weights, a share.
+        doubts: what speaks against their errors (:attr:`~rgdm.physics.reweighting.Reweighting.doubts`).
     """
 
     terms: list[Estimate]
@@ -50,6 +54,8 @@ class Multilevel:
     costs: list[float]
     counts: list[int]
     single: float
+    ess: float = 1.0
+    doubts: tuple[str, ...] = ()
 
     @property
     def total(self) -> Estimate:
@@ -64,15 +70,26 @@ class Multilevel:
         return self.single * self.costs[-1] / best if best else math.inf
 
     def allocation(self, seconds: float) -> list[int]:
-        """Counts for so much time: ``N_l ~ sqrt(V_l / C_l)`` (Giles 2008, Oper. Res. 56, 607), at least 2."""
+        """Counts for so much time: ``N_l ~ sqrt(V_l / C_l)`` (Giles 2008, Oper. Res. 56, 607).
+
+        At least 2, and ``FEWEST`` of the last, whose ratio of means has a bias of order 1/N.
+        """
+        positive = all(v > 0 and c > 0 for v, c in zip(self.variances, self.costs, strict=True))
+        if not (0 < seconds < math.inf and positive):
+            raise ValueError(
+                f"{seconds} s for terms of variances {self.variances} that cost {self.costs}; all must be positive"
+            )
         roots = [math.sqrt(v / c) for v, c in zip(self.variances, self.costs, strict=True)]
         scale = seconds / sum(r * c for r, c in zip(roots, self.costs, strict=True))
-        return [max(2, round(scale * r)) for r in roots]
+        counts = [max(2, round(scale * r)) for r in roots]
+        return [*counts[:-1], max(FEWEST, counts[-1])]
 
     @property
     def verdict(self) -> str:
         """One plain sentence."""
         value, error = self.total
+        if self.doubts:
+            return f"{'; '.join(self.doubts)}: no error of this mean can be trusted"
         said = f"{float(value):.6g} +- {float(error):.2g} from {', '.join(map(str, self.counts))} fields a level; "
         if self.gain < 1.1:
             return said + f"no gain over full fields ({self.gain:.2f}): the coarse levels know too little of this mean"
@@ -101,10 +118,10 @@ def multilevel(
             f"are divisible by {2 ** max(levels, 0)}, are needed"
         )
     random, device = torch.Generator().manual_seed(seed), model.log_prob(torch.ones(1, 1, *lattice)).device
-    terms, variances, costs, single = [], [], [], math.nan
+    terms, variances, costs, single, found = [], [], [], math.nan, None
     for term, count in enumerate(counts):
         spacing, last = 2 ** (levels - term), term == levels
-        began, fine, coarse, weights = time.monotonic(), [], [], []
+        began, fine, coarse, weights = time.perf_counter(), [], [], []
         for start in range(0, count, BATCH):
             size = min(BATCH, count - start)
             white = torch.randn(size, 2, *lattice, generator=random).to(device)
@@ -116,8 +133,13 @@ def multilevel(
             if last:
                 weights.append(log_weights(action.energy(x.double()), model.log_prob(x)).cpu())
         o, below = torch.cat(fine), torch.cat(coarse)
+        if o.shape != (count,):
+            raise ValueError(
+                f"the observable of {count} fields has the shape {tuple(o.shape)}; one value each is needed"
+            )
         if last:
-            w = Reweighting(torch.cat(weights)).weights
+            found = Reweighting(torch.cat(weights))
+            w = found.weights
             terms.append(jackknife(lambda a, b, c: a / b - c, w * o, w, below, blocks=BLOCKS))
             mean = (w * o).mean()
             varied = w * (o - mean) - (below - below.mean())
@@ -126,5 +148,6 @@ def multilevel(
             varied = o - below
             terms.append(jackknife(lambda a: a, varied, blocks=BLOCKS))
         variances.append(float(varied.var()))
-        costs.append((time.monotonic() - began) / count)
-    return Multilevel(terms, variances, costs, list(counts), single)
+        costs.append((time.perf_counter() - began) / count)
+    assert found is not None
+    return Multilevel(terms, variances, costs, list(counts), single, float(found.ess.value), tuple(found.doubts))

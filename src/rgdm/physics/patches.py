@@ -1,4 +1,4 @@
-"""Exactness on lattices of any size: Metropolis updates of patches, proposed by a model with a density."""
+"""Exactness where whole fields are accepted too rarely: Metropolis updates of patches that a model proposes."""
 
 from typing import Protocol, runtime_checkable
 
@@ -28,16 +28,20 @@ def patch_metropolis(
 ) -> tuple[Float[Tensor, "B 1 *L"], Float[Tensor, " U"]]:
     """The fields after so many Metropolis updates of one patch each, and the share of fields that took each.
 
-    A patch of ``side`` sites along each axis, at a random place, is drawn anew by the model given the sites around it
-    and accepted with ``min(1, exp(S - S') q(old) / q(new))``, q of the patch alone (Hastings 1970). The action is kept
-    exactly, and the acceptance depends on the patch, not on the size of the lattice, where that of whole fields falls
-    exponentially. Start from fields of the model, or of the target to test a model.
+    A patch of ``side`` sites along each axis, at a random place, is drawn anew by the model, each site given those
+    before it in the order of the model, and accepted with ``min(1, exp(S - S') q(old) / q(new))``, q of the patch
+    alone (Hastings 1970). The action is kept exactly, and the acceptance depends on the patch, not on the size of the
+    lattice, where that of whole fields falls exponentially. Start from fields of the model, or of the target to test
+    a model.
     """
     lattice = tuple(fields.shape[2:])
     if not 1 <= side <= min(lattice) or updates < 1:
         raise ValueError(
             f"{updates} updates of patches of side {side} on {lattice} sites; at least 1, of a patch that fits"
         )
+    if not bool(fields.isfinite().all()):
+        bad = int((~fields.isfinite()).flatten(1).any(1).sum())
+        raise ValueError(f"{bad} of {len(fields)} fields have values that are not finite; leave them out")
     random = torch.Generator().manual_seed(seed)
     x, taken = fields, []
     energy = action.energy(x.double())
@@ -46,9 +50,10 @@ def patch_metropolis(
         chosen[(slice(side),) * len(lattice)] = True
         shift = [int(torch.randint(n, (1,), generator=random)) for n in lattice]
         chosen = chosen.roll(shift, tuple(range(len(lattice))))
+        old = model.site_log_prob(x, chosen).flatten(1).sum(1)
         new = model.redraw(x, torch.randn(len(x), 2, *lattice, generator=random).to(x.device), chosen).to(x)
-        after = action.energy(new.double())
-        old, made = (model.site_log_prob(field, chosen).flatten(1).sum(1) for field in (x, new))
+        new = torch.where(chosen.to(x.device), new, x)  # through another precision no other site may move
+        after, made = action.energy(new.double()), model.site_log_prob(new, chosen).flatten(1).sum(1)
         bar = torch.rand(len(x), generator=random, dtype=torch.float64).log().to(x.device)
         accepted = bar < energy - after + (old - made).to(energy)
         x = torch.where(accepted.reshape(-1, *[1] * (x.dim() - 1)), new, x)
