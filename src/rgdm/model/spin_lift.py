@@ -1,0 +1,113 @@
+"""Majority rule, backwards: fine spins drawn from learned laws given the block spins and the spins before them."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from rgdm.model.site_law import SpinLaw
+from rgdm.process.noise import NoiseField
+from rgdm.scale.coarse_graining import Lattice
+
+PLACES = ((0, 0), (1, 1), (0, 1), (1, 0))
+"""Of the spins in a block of 2 x 2, and of the blocks of one colour: the order in which they are drawn."""
+
+
+class SpinLift(nn.Module):
+    """``p(spins | block spins)`` of blocks of 2 x 2, site by site in sixteen stages; a lift for fields of any size.
+
+    Each stage is one place in the block and one of four colours of blocks, so that spins drawn together are four sites
+    apart and independent given what is around them. A spin sees the block spins and the fine spins before it within
+    ``reach`` sites. Where the blocked spins are near a fixed point of their renormalization group, one lift serves
+    level after level. That a block has the majority it was given is learned, not enforced.
+
+    Args:
+        reach: how far a spin sees, in fine sites.
+        width: of the networks.
+    """
+
+    def __init__(self, reach: int = 3, width: int = 48) -> None:
+        super().__init__()
+        if reach < 1:
+            raise ValueError(f"reach is {reach}; a spin must see 1 site around it at least")
+        self.reach = reach
+        self.offsets: list[tuple[list[tuple[int, int]], list[tuple[int, int]]]] = []
+        drawn: set[tuple[int, int]] = set()
+        span, blocks = range(-reach, reach + 1), range(-(reach + 1) // 2, (reach + 1) // 2 + 1)
+        for y, x in self._stages():
+            fine = [(dy, dx) for dy in span for dx in span if ((y + dy) % 4, (x + dx) % 4) in drawn]
+            self.offsets.append(([(i, j) for i in blocks for j in blocks], fine))
+            drawn.add((y, x))
+        self.laws = nn.ModuleList(SpinLaw(len(coarse) + len(fine), width) for coarse, fine in self.offsets)
+
+    @staticmethod
+    def _stages() -> list[tuple[int, int]]:
+        """The place of each stage in a cell of 4 x 4 sites."""
+        return [(2 * by + py, 2 * bx + px) for py, px in PLACES for by, bx in PLACES]
+
+    def fit(
+        self,
+        fine: Float[Tensor, "B 1 H W"],
+        coarse: Float[Tensor, "B 1 K L"],
+        steps: int = 1000,
+        batch: int = 128,
+        rate: float = 3e-3,
+        seed: int = 0,
+    ) -> list[float]:
+        """Maximum likelihood on spins and their block spins; returns -log P a spin of each step, in nats."""
+        self._check(tuple(coarse.shape[2:]))
+        if tuple(fine.shape[2:]) != tuple(2 * n for n in coarse.shape[2:]) or len(fine) != len(coarse):
+            raise ValueError(f"fine spins of shape {tuple(fine.shape)} do not belong to blocks {tuple(coarse.shape)}")
+        random = torch.Generator().manual_seed(seed)
+        optimizer = torch.optim.Adam(self.parameters(), rate, betas=(0.9, 0.99))
+        pace = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps, pct_start=0.11)
+        found = []
+        for _ in range(steps):
+            chosen = torch.randint(len(fine), (batch,), generator=random)
+            flips = [axis for axis in (2, 3) if torch.rand((), generator=random) < 0.5]
+            x, above = fine[chosen].flip(flips), coarse[chosen].flip(flips)
+            loss = -self.log_prob(x, above).mean() / x[0].numel()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            pace.step()
+            found.append(float(loss.detach()))
+        return found
+
+    def log_prob(self, fine: Float[Tensor, "B 1 H W"], coarse: Float[Tensor, "B 1 K L"]) -> Float[Tensor, " B"]:
+        """log P of fine spins given their block spins."""
+        total = fine.new_zeros(len(fine))
+        for (y, x), law, (blocks, sites) in zip(self._stages(), self.laws, self.offsets, strict=True):
+            assert isinstance(law, SpinLaw)
+            given = self._given(fine, coarse, y, x, blocks, sites)
+            total = total + law.log_prob(fine[:, 0, y::4, x::4, None], given).flatten(1).sum(1)
+        return total
+
+    @torch.no_grad()
+    def sample(self, coarse: Float[Tensor, "B 1 K L"], seed: int = 0, level: int = 0) -> Float[Tensor, "B 1 H W"]:
+        """Fine spins, each field from noise of its own at this level; the same seed gives the same spins."""
+        lattice: Lattice = tuple(2 * n for n in coarse.shape[2:])
+        self._check(tuple(coarse.shape[2:]))
+        made, noise = [], NoiseField(seed)
+        size = max(1, 2**20 // (lattice[0] * lattice[1]))
+        for start in range(0, len(coarse), size):
+            above = coarse[start : start + size]
+            white = noise.members(range(start, start + len(above)), level, 0, 1, lattice).to(above)
+            fine = torch.zeros(len(above), 1, *lattice).to(above)
+            for (y, x), law, (blocks, sites) in zip(self._stages(), self.laws, self.offsets, strict=True):
+                assert isinstance(law, SpinLaw)
+                given, own = self._given(fine, above, y, x, blocks, sites), white[:, 0, y::4, x::4]
+                fine[:, 0, y::4, x::4] = law.draw(given.flatten(0, 2), own.reshape(-1, 1)).reshape(own.shape)
+            made.append(fine)
+        return torch.cat(made)
+
+    def _given(
+        self, fine: Tensor, coarse: Tensor, y: int, x: int, blocks: list[tuple[int, int]], sites: list[tuple[int, int]]
+    ) -> Float[Tensor, "B h w M"]:
+        around = [coarse[:, 0].roll((-i, -j), (1, 2))[:, y // 2 :: 2, x // 2 :: 2] for i, j in blocks]
+        around += [fine[:, 0].roll((-i, -j), (1, 2))[:, y::4, x::4] for i, j in sites]
+        return torch.stack(around, -1)
+
+    @staticmethod
+    def _check(lattice: Lattice) -> None:
+        if len(lattice) != 2 or any(n % 2 for n in lattice):
+            raise ValueError(f"block spins on {lattice} sites; the four colours need two axes of even length")
