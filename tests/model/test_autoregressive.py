@@ -6,7 +6,8 @@ import json
 import pytest
 import torch
 
-from rgdm.model.autoregressive import AutoregressiveCascade, stages
+from rgdm.model.autoregressive import AutoregressiveCascade
+from rgdm.model.site_order import stages
 from rgdm.physics.actions import Ising, Phi4, neighbours_ahead
 from rgdm.physics.exact import ising
 from rgdm.physics.monte_carlo import sample_ising, sample_phi4

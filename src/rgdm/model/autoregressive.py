@@ -1,18 +1,18 @@
 """A cascade of decimations: every site from its own law given the sites before it, coarse sublattices first."""
 
-import itertools
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from rgdm.model import storage
 from rgdm.model.site_law import MixtureLaw, SpinLaw
+from rgdm.model.site_order import gather, stages
 from rgdm.physics.actions import Ising, Phi4
 from rgdm.physics.conditional import SiteConditional
 from rgdm.process.noise import NoiseField
@@ -20,95 +20,11 @@ from rgdm.process.noise import NoiseField
 Values = Literal["continuous", "spins"]
 Law = MixtureLaw | SpinLaw | SiteConditional
 Watch = Callable[[int, int], None]
-LARGEST_CORE = 8
-"""Sites along an axis of the coarsest sublattice, which are drawn one after the other."""
-NEAREST = ((0, 1), (1, 0), (0, -1), (-1, 0))
-
-
-@dataclass(frozen=True)
-class Stage:
-    """Sites that are drawn together, and what each of them is given.
-
-    Attributes:
-        sites: their positions in the flattened lattice, ``(S,)``.
-        given: positions of the values that each is given, ``(S, M)``, in the same arrangement around each.
-    """
-
-    sites: Int[Tensor, " S"]
-    given: Int[Tensor, "S M"]
-
-
-def stages(lattice: tuple[int, int], reach: int, independent: bool) -> list[Stage]:
-    """An order of the sites of a periodic lattice that goes from coarse to fine.
-
-    The sublattice of every ``2^k``-th site first, one site after the other, k as large as the sides allow; then, for
-    each finer spacing, the centres of the squares and the two kinds of edges, each in four colours. A site is given
-    all sites before it within ``reach`` spacings along each axis. ``independent``: the edges of the finest spacing are
-    one stage, each given its four nearest neighbours; with nearest-neighbour bonds only, they are independent.
-    """
-    if len(lattice) != 2 or min(lattice) < 2 or reach < 1:
-        raise ValueError(f"lattice {lattice}, reach {reach}; two axes of at least 2 sites and a reach of 1 are needed")
-    depth = min((n & -n).bit_length() - 1 for n in lattice)
-    core = tuple(n >> depth for n in lattice)
-    if max(core) > LARGEST_CORE:
-        raise ValueError(
-            f"the coarsest sublattice of {lattice} has {core} sites, at most {LARGEST_CORE} along an axis are drawn "
-            "one by one; choose sides that are divisible by a higher power of 2"
-        )
-    if independent and depth == 0:
-        raise ValueError(f"the lattice {lattice} has no checkerboard; even sides are needed for independent last sites")
-    known = torch.zeros(lattice, dtype=torch.bool)
-    made = [_stage(known, [site], 2**depth, reach) for site in _product(lattice, 2**depth)]
-    for level in reversed(range(depth)):
-        spacing = 2**level
-        kinds = [[(spacing, spacing)], [(0, spacing)], [(spacing, 0)]]
-        if independent and level == 0:
-            kinds = [kinds[0]]
-        for kind in kinds:
-            sites = [(y + dy, x + dx) for y, x in _product(lattice, 2 * spacing) for dy, dx in kind]
-            made += [_stage(known, some, spacing, reach) for some in _colours(sites, lattice, 2 * spacing)]
-    if independent:
-        sites = [(y, x) for y, x in _product(lattice, 1) if (y + x) % 2]
-        around = [((y + dy) % lattice[0], (x + dx) % lattice[1]) for y, x in sites for dy, dx in NEAREST]
-        made.append(Stage(_flat(sites, lattice[1]), _flat(around, lattice[1]).reshape(-1, len(NEAREST))))
-    return made
-
-
-def _product(lattice: tuple[int, int], spacing: int) -> list[tuple[int, int]]:
-    return [(y, x) for y in range(0, lattice[0], spacing) for x in range(0, lattice[1], spacing)]
-
-
-def _colours(sites: list[tuple[int, int]], lattice: tuple[int, int], spacing: int) -> list[list[tuple[int, int]]]:
-    """Sites of a square sublattice, parted so that neighbours differ: four colours, or one a row on odd sides."""
-    periods = [2 if (n // spacing) % 2 == 0 else n // spacing for n in lattice]
-    parted: dict[tuple[int, int], list[tuple[int, int]]] = {}
-    for y, x in sites:
-        parted.setdefault((y // spacing % periods[0], x // spacing % periods[1]), []).append((y, x))
-    return [parted[key] for key in sorted(parted, key=lambda key: (sum(key) % 2, key))]
-
-
-def _stage(known: Tensor, sites: list[tuple[int, int]], spacing: int, reach: int) -> Stage:
-    """The stage of these sites, which are known from then on."""
-    lattice = known.shape
-    spans = []
-    for n in lattice:
-        steps = n // spacing
-        low = min(reach, (steps - 1) // 2)
-        spans.append([spacing * i for i in range(-low, min(reach, steps - 1 - low) + 1)])
-    y, x = sites[0]
-    around = [(dy, dx) for dy, dx in itertools.product(*spans) if known[(y + dy) % lattice[0], (x + dx) % lattice[1]]]
-    given = [((y + dy) % lattice[0], (x + dx) % lattice[1]) for y, x in sites for dy, dx in around]
-    for site in sites:
-        known[site] = True
-    return Stage(_flat(sites, lattice[1]), _flat(given, lattice[1]).reshape(len(sites), -1))
-
-
-def _flat(sites: list[tuple[int, int]], width: int) -> Int[Tensor, " S"]:
-    return torch.tensor([y * width + x for y, x in sites], dtype=torch.long)
 
 
 class AutoregressiveCascade(nn.Module):
-    """``p(x) = prod_s p(x_s | sites before s)``, sublattice by sublattice, with a learned law for each :class:`Stage`.
+    """``p(x) = prod_s p(x_s | sites before s)``, sublattice by sublattice, with a learned law for each
+    :class:`~rgdm.model.site_order.Stage`.
 
     A hierarchical autoregressive network (Białas, Korcyl & Stebel 2022, arXiv:2203.10989; Singha et al. 2025,
     RiGCS) in the order of decimations: its density is exact, one visit to each site makes a field, and fields of
@@ -227,7 +143,7 @@ class AutoregressiveCascade(nn.Module):
         """The chosen sites (``(H, W)``, all by default) anew from unit noise, each given the sites before it."""
         made, flat = x.to(self.scale).flatten(1).clone(), white.to(self.scale).flatten(2)
         for law, sites, given in self._visits(chosen):
-            seen, own = _seen(made, given), flat[:, :, sites].movedim(1, -1)
+            seen, own = gather(made, given), flat[:, :, sites].movedim(1, -1)
             if isinstance(law, SiteConditional):
                 drawn = law.draw(torch.special.ndtr(own[..., 0].double()), seen.sum(-1))
             else:
@@ -253,7 +169,7 @@ class AutoregressiveCascade(nn.Module):
                 whole = x.to(self.device).flatten(1)
                 parts.append(law.log_prob(whole[:, sites], whole[:, given].sum(-1)))
             else:
-                parts.append(law.log_prob(y[:, sites].unsqueeze(-1), _seen(y, given)).double() - per_value)
+                parts.append(law.log_prob(y[:, sites].unsqueeze(-1), gather(y, given)).double() - per_value)
             order.append(sites)
         made = y.new_zeros(y.shape, dtype=torch.float64).index_copy(1, torch.cat(order), torch.cat(parts, 1))
         return made.reshape(-1, *self.lattice)
@@ -269,7 +185,7 @@ class AutoregressiveCascade(nn.Module):
     def _learned(self, y: Float[Tensor, "B N"]) -> Float[Tensor, "B M"]:
         """log p of the standardised values of the learned stages, in their order."""
         visits = ((law, sites, given) for law, sites, given in self._visits() if not isinstance(law, SiteConditional))
-        return torch.cat([law.log_prob(y[:, sites].unsqueeze(-1), _seen(y, given)) for law, sites, given in visits], 1)
+        return torch.cat([law.log_prob(y[:, sites].unsqueeze(-1), gather(y, given)) for law, sites, given in visits], 1)
 
     def _turned(self, x: Tensor, random: torch.Generator) -> Tensor:
         shift = [int(torch.randint(n, (1,), generator=random)) for n in self.lattice]
@@ -312,8 +228,3 @@ class AutoregressiveCascade(nn.Module):
             raise ValueError(f"{place / storage.CONFIG} does not describe an autoregressive cascade: {error}") from None
         storage.read_weights(place, dict(model.state_dict()))
         return model.eval()
-
-
-def _seen(y: Float[Tensor, "B N"], given: Int[Tensor, "S M"]) -> Float[Tensor, "B S K"]:
-    """What each site is given; one 0 where that is nothing."""
-    return y[:, given] if given.shape[1] else y.new_zeros(len(y), len(given), 1)

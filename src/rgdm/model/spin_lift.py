@@ -5,6 +5,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from rgdm.model.site_law import SpinLaw
+from rgdm.model.site_order import Stage, gather
 from rgdm.process.noise import NoiseField
 from rgdm.scale.coarse_graining import Lattice
 
@@ -29,7 +30,7 @@ class SpinLift(nn.Module):
         super().__init__()
         if reach < 1:
             raise ValueError(f"reach is {reach}; a spin must see 1 site around it at least")
-        self.reach = reach
+        self._orders: dict[Lattice, list[Stage]] = {}
         self.offsets: list[tuple[list[tuple[int, int]], list[tuple[int, int]]]] = []
         drawn: set[tuple[int, int]] = set()
         span, blocks = range(-reach, reach + 1), range(-(reach + 1) // 2, (reach + 1) // 2 + 1)
@@ -75,11 +76,11 @@ class SpinLift(nn.Module):
 
     def log_prob(self, fine: Float[Tensor, "B 1 H W"], coarse: Float[Tensor, "B 1 K L"]) -> Float[Tensor, " B"]:
         """log P of fine spins given their block spins."""
-        total = fine.new_zeros(len(fine))
-        for (y, x), law, (blocks, sites) in zip(self._stages(), self.laws, self.offsets, strict=True):
+        whole, total = torch.cat((coarse.flatten(1), fine.flatten(1)), 1), fine.new_zeros(len(fine))
+        for stage, law in zip(self._order(tuple(coarse.shape[2:])), self.laws, strict=True):
             assert isinstance(law, SpinLaw)
-            given = self._given(fine, coarse, y, x, blocks, sites)
-            total = total + law.log_prob(fine[:, 0, y::4, x::4, None], given).flatten(1).sum(1)
+            own = whole[:, stage.sites.to(whole.device), None]
+            total = total + law.log_prob(own, gather(whole, stage.given.to(whole.device))).sum(1)
         return total
 
     @torch.no_grad()
@@ -91,21 +92,30 @@ class SpinLift(nn.Module):
         size = max(1, 2**20 // (lattice[0] * lattice[1]))
         for start in range(0, len(coarse), size):
             above = coarse[start : start + size]
-            white = noise.members(range(start, start + len(above)), level, 0, 1, lattice).to(above)
-            fine = torch.zeros(len(above), 1, *lattice).to(above)
-            for (y, x), law, (blocks, sites) in zip(self._stages(), self.laws, self.offsets, strict=True):
+            white = noise.members(range(start, start + len(above)), level, 0, 1, lattice).to(above).flatten(1)
+            blocks = above[0].numel()
+            whole = torch.cat((above.flatten(1), torch.zeros_like(white)), 1)
+            for stage, law in zip(self._order(tuple(coarse.shape[2:])), self.laws, strict=True):
                 assert isinstance(law, SpinLaw)
-                given, own = self._given(fine, above, y, x, blocks, sites), white[:, 0, y::4, x::4]
-                fine[:, 0, y::4, x::4] = law.draw(given.flatten(0, 2), own.reshape(-1, 1)).reshape(own.shape)
+                sites, given = stage.sites.to(whole.device), gather(whole, stage.given.to(whole.device))
+                drawn = law.draw(given.flatten(0, 1), white[:, sites - blocks].reshape(-1, 1))
+                whole[:, sites] = drawn.reshape(len(whole), -1)
+            fine = whole[:, blocks:].reshape(-1, 1, *lattice)
             made.append(fine)
         return torch.cat(made)
 
-    def _given(
-        self, fine: Tensor, coarse: Tensor, y: int, x: int, blocks: list[tuple[int, int]], sites: list[tuple[int, int]]
-    ) -> Float[Tensor, "B h w M"]:
-        around = [coarse[:, 0].roll((-i, -j), (1, 2))[:, y // 2 :: 2, x // 2 :: 2] for i, j in blocks]
-        around += [fine[:, 0].roll((-i, -j), (1, 2))[:, y::4, x::4] for i, j in sites]
-        return torch.stack(around, -1)
+    def _order(self, lattice: Lattice) -> list[Stage]:
+        """The stages for block spins on a lattice, as positions among the block spins and then the fine ones."""
+        if lattice not in self._orders:
+            block = torch.arange(lattice[0] * lattice[1]).reshape(lattice)
+            fine = torch.arange(4 * block.numel()).reshape(2 * lattice[0], 2 * lattice[1]) + block.numel()
+            made = []
+            for (y, x), (blocks, sites) in zip(self._stages(), self.offsets, strict=True):
+                around = [block.roll((-i, -j), (0, 1))[y // 2 :: 2, x // 2 :: 2] for i, j in blocks]
+                around += [fine.roll((-i, -j), (0, 1))[y::4, x::4] for i, j in sites]
+                made.append(Stage(fine[y::4, x::4].flatten(), torch.stack(around, -1).flatten(0, 1)))
+            self._orders[lattice] = made
+        return self._orders[lattice]
 
     @staticmethod
     def _check(lattice: Lattice) -> None:
