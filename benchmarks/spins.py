@@ -1,6 +1,6 @@
 """Critical Ising spins, grown: trained on 16 x 16 sites, generated on 64 x 64.
 
-    python benchmarks/spins.py --dual --record            # half an hour on two cores
+    python benchmarks/spins.py --dual --record
 
 Simulates spins at K_c on 16 x 16 sites, blocks them twice by majority rule, trains a lift for each step back
 (``SpinLift``), and grows blocked training fields of 8 x 8 by the coarser lift, used twice, and the finer one. Judged
