@@ -53,6 +53,18 @@ def test_it_learns_the_majority_and_the_energy():
     assert abs(nearest[0] - nearest[1]) < 0.06
 
 
+def test_a_saved_lift_draws_the_same_spins(tmp_path):
+    torch.manual_seed(0)
+    lift = SpinLift(2, width=8)
+    lift.save_pretrained(tmp_path / "lift")
+    coarse = torch.randint(0, 2, (2, 1, 4, 8)) * 2.0 - 1
+    assert torch.equal(SpinLift.from_pretrained(tmp_path / "lift").sample(coarse, seed=3), lift.sample(coarse, seed=3))
+    config = tmp_path / "lift" / "config.json"
+    config.write_text(config.read_text().replace("reach", "range"))
+    with pytest.raises(ValueError, match="does not describe a spin lift"):
+        SpinLift.from_pretrained(tmp_path / "lift")
+
+
 def test_bad_input():
     lift = SpinLift(1, width=4)
     with pytest.raises(ValueError, match="even length"):

@@ -1,7 +1,6 @@
 """A cascade of decimations: every site from its own law given the sites before it, coarse sublattices first."""
 
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -11,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from rgdm.model import storage
+from rgdm.model.maximum_likelihood import Watch, maximise
 from rgdm.model.site_law import MixtureLaw, SpinLaw
 from rgdm.model.site_order import gather, stages
 from rgdm.physics.actions import Ising, Phi4
@@ -19,7 +19,6 @@ from rgdm.process.noise import NoiseField
 
 Values = Literal["continuous", "spins"]
 Law = MixtureLaw | SpinLaw | SiteConditional
-Watch = Callable[[int, int], None]
 
 
 class AutoregressiveCascade(nn.Module):
@@ -104,24 +103,15 @@ class AutoregressiveCascade(nn.Module):
         if self.values == "continuous":
             self.scale.copy_(fields.std().clamp(min=1e-12))
         random = torch.Generator().manual_seed(seed)
-        optimizer = torch.optim.Adam(self.parameters(), rate, betas=(0.9, 0.99))
-        pace = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps, pct_start=0.11)
-        sites, found = sum(len(stage.sites) for stage in self.stages[: len(self.laws)]), []
-        for step in range(steps):
+        sites = sum(len(stage.sites) for stage in self.stages[: len(self.laws)])
+
+        def log_prob() -> Tensor:
             chosen = torch.randint(len(fields), (batch,), generator=random)
             x = self._turned(fields[chosen.to(fields.device)], random).to(self.scale)
-            loss = -self._learned(x.flatten(1) / self.scale).sum() / (batch * sites)
-            if not bool(loss.isfinite()):
-                raise ValueError(f"the likelihood is not finite after {step} steps; lower the rate")
-            optimizer.zero_grad()
-            loss.backward()
-            nn.utils.clip_grad_norm_(self.parameters(), 1.0)
-            optimizer.step()
-            pace.step()
-            found.append(float(loss.detach() + self.scale.log()))
-            if progress is not None:
-                progress(step + 1, steps)
-        return found
+            return self._learned(x.flatten(1) / self.scale).sum() / (batch * sites)
+
+        per_value = float(self.scale.log())
+        return [loss + per_value for loss in maximise(self, log_prob, steps, rate, progress)]
 
     @torch.no_grad()
     def sample(self, count: int, seed: int = 0, batch: int = 4096) -> Float[Tensor, "count 1 H W"]:
@@ -207,10 +197,7 @@ class AutoregressiveCascade(nn.Module):
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write ``config.json`` and ``model.safetensors``."""
-        path = Path(folder)
-        storage.write_tensors(path / storage.WEIGHTS, dict(self.state_dict()))
-        content = {"format": storage.FORMAT, "class": type(self).__name__, "configuration": self.configuration}
-        storage.write_text(path / storage.CONFIG, json.dumps({**content, "metadata": {}}, indent=2) + "\n")
+        storage.save(Path(folder), self.configuration, {}, dict(self.state_dict()), type(self).__name__)
 
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> "AutoregressiveCascade":

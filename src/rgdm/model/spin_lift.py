@@ -1,9 +1,13 @@
 """Majority rule, backwards: fine spins drawn from learned laws given the block spins and the spins before them."""
 
+from pathlib import Path
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from rgdm.model import storage
+from rgdm.model.maximum_likelihood import Watch, maximise
 from rgdm.model.site_law import SpinLaw
 from rgdm.model.site_order import Stage, gather
 from rgdm.process.noise import NoiseField
@@ -30,6 +34,7 @@ class SpinLift(nn.Module):
         super().__init__()
         if reach < 1:
             raise ValueError(f"reach is {reach}; a spin must see 1 site around it at least")
+        self.configuration = {"reach": reach, "width": width}
         self._orders: dict[Lattice, list[Stage]] = {}
         self.offsets: list[tuple[list[tuple[int, int]], list[tuple[int, int]]]] = []
         drawn: set[tuple[int, int]] = set()
@@ -53,26 +58,21 @@ class SpinLift(nn.Module):
         batch: int = 128,
         rate: float = 3e-3,
         seed: int = 0,
+        progress: Watch | None = None,
     ) -> list[float]:
         """Maximum likelihood on spins and their block spins; returns -log P a spin of each step, in nats."""
         self._check(tuple(coarse.shape[2:]))
         if tuple(fine.shape[2:]) != tuple(2 * n for n in coarse.shape[2:]) or len(fine) != len(coarse):
             raise ValueError(f"fine spins of shape {tuple(fine.shape)} do not belong to blocks {tuple(coarse.shape)}")
         random = torch.Generator().manual_seed(seed)
-        optimizer = torch.optim.Adam(self.parameters(), rate, betas=(0.9, 0.99))
-        pace = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps, pct_start=0.11)
-        found = []
-        for _ in range(steps):
+
+        def log_prob() -> Tensor:
             chosen = torch.randint(len(fine), (batch,), generator=random)
             flips = [axis for axis in (2, 3) if torch.rand((), generator=random) < 0.5]
             x, above = fine[chosen].flip(flips), coarse[chosen].flip(flips)
-            loss = -self.log_prob(x, above).mean() / x[0].numel()
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            pace.step()
-            found.append(float(loss.detach()))
-        return found
+            return self.log_prob(x, above).mean() / x[0].numel()
+
+        return maximise(self, log_prob, steps, rate, progress)
 
     def log_prob(self, fine: Float[Tensor, "B 1 H W"], coarse: Float[Tensor, "B 1 K L"]) -> Float[Tensor, " B"]:
         """log P of fine spins given their block spins."""
@@ -103,6 +103,22 @@ class SpinLift(nn.Module):
             fine = whole[:, blocks:].reshape(-1, 1, *lattice)
             made.append(fine)
         return torch.cat(made)
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write ``config.json`` and ``model.safetensors``."""
+        storage.save(Path(folder), dict(self.configuration), {}, dict(self.state_dict()), type(self).__name__)
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path) -> "SpinLift":
+        """The lift of a folder that :meth:`save_pretrained` wrote."""
+        place = storage.locate(folder)
+        configuration, _ = storage.read_config(place, cls.__name__)
+        try:
+            lift = cls(**configuration)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{place / storage.CONFIG} does not describe a spin lift: {error}") from None
+        storage.read_weights(place, dict(lift.state_dict()))
+        return lift.eval()
 
     def _order(self, lattice: Lattice) -> list[Stage]:
         """The stages for block spins on a lattice, as positions among the block spins and then the fine ones."""

@@ -21,9 +21,15 @@ CONFIG, WEIGHTS = "config.json", "model.safetensors"
 CODE = {".pkl", ".pickle", ".pt", ".pth", ".ckpt", ".bin", ".joblib"}
 
 
-def save(folder: Path, configuration: dict[str, Any], metadata: dict[str, Any], tensors: dict[str, Tensor]) -> None:
+def save(
+    folder: Path,
+    configuration: dict[str, Any],
+    metadata: dict[str, Any],
+    tensors: dict[str, Tensor],
+    kind: str = "Cascade",
+) -> None:
     """Write weights, then configuration, each whole or not at all."""
-    content = {"format": FORMAT, "class": "Cascade", "configuration": configuration, "metadata": metadata}
+    content = {"format": FORMAT, "class": kind, "configuration": configuration, "metadata": metadata}
     if (folder / CONFIG).is_file() and not _describes(folder / CONFIG, configuration):
         (folder / CONFIG).unlink()  # killed between the two files, the folder is incomplete and not a mixture
     write_tensors(folder / WEIGHTS, tensors)

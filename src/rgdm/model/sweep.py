@@ -5,6 +5,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from rgdm.model.flow import checkerboard
+from rgdm.model.maximum_likelihood import maximise
 from rgdm.model.site_law import MixtureLaw
 from rgdm.process.noise import NoiseField
 from rgdm.scale.boundary import Boundary, extend
@@ -62,20 +63,13 @@ class LearnedSweep(nn.Module):
             x = self._standard(fields).to(self.mean)
             given, value = self.neighbours(x).flatten(0, -2), x.movedim(1, -1).flatten(0, -2)
         generator = torch.Generator().manual_seed(seed)
-        optimizer = torch.optim.Adam(self.parameters(), rate)
-        pace = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps)
-        found = []
-        for _ in range(steps):
+
+        def log_prob() -> Tensor:
             chosen = torch.randint(len(value), (BATCH,), generator=generator).to(value.device)
-            loss = -self.law.log_prob(value[chosen], given[chosen]).mean()
-            if not bool(loss.isfinite()):
-                raise ValueError("the likelihood of the sweep is not finite; look for extreme values in the fields")
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            pace.step()
-            found.append(-float(loss.detach()))
-        return sum(found[-100:]) / len(found[-100:])
+            return self.law.log_prob(value[chosen], given[chosen]).mean()
+
+        last = maximise(self, log_prob, steps, rate)[-100:]
+        return -sum(last) / len(last)
 
     @torch.no_grad()
     def half_sweep(
