@@ -18,7 +18,8 @@ from rgdm.process.schedule import (
 )
 from rgdm.scale.basis import Site
 from rgdm.scale.coarse_graining import Orthonormal
-from rgdm.scale.operators import BlockSpin, MomentumShell, Wavelet
+from rgdm.scale.operators import BlockSpin, MomentumShell
+from rgdm.scale.wavelets import Wavelet
 
 COARSEST = 4
 """Sites along each axis of the coarse field that the cascade starts from."""

@@ -8,8 +8,9 @@ from torch import Tensor
 
 from rgdm.process.chain import Chain, NoisyMap
 from rgdm.scale.coarse_graining import Lattice, Orthonormal
-from rgdm.scale.operators import BlockSpin, Decimation, MomentumShell, Wavelet
+from rgdm.scale.operators import BlockSpin, Decimation, MomentumShell
 from rgdm.scale.quincunx import Quincunx
+from rgdm.scale.wavelets import Wavelet
 
 BETAS = (0.4, 0.1, 0.7, 0.3)
 """Of two changes of scale, with two steps of noise alone between them."""

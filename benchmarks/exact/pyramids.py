@@ -30,7 +30,8 @@ from rgdm.process.schedule import (
 )
 from rgdm.scale.basis import Fourier, Pyramid, unpack
 from rgdm.scale.coarse_graining import Orthonormal
-from rgdm.scale.operators import BlockSpin, Wavelet
+from rgdm.scale.operators import BlockSpin
+from rgdm.scale.wavelets import Wavelet
 
 WIDTHS = (1.0, 2.0, 4.0)
 

@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 import tyro
 
-Operator = Literal["block-spin", "haar", "db2", "db4", "sym4", "momentum-shell", "decimation", "quincunx"]
+FixedOperator = Literal["block-spin", "haar", "db2", "db4", "sym4", "momentum-shell", "decimation", "quincunx"]
+Operator = Literal[FixedOperator, "learned-4", "learned-8", "lifting"]
 """As in ``rgdm.scale.registry``, which would import torch."""
 Paths = Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="FIELD...")]
 
@@ -32,23 +33,28 @@ class Train:
     boundary: Literal["periodic", "reflect"] = "reflect"
     """What lies beyond the edges of the fields."""
     operator: Operator = "block-spin"
-    """The coarse-graining of every level."""
+    """The coarse-graining of every level; learned-4, learned-8 (wavelets) and lifting are learned from the fields
+    first."""
     factor: int = 2
     """How many sites along each axis become one at a level."""
     shared: bool = True
     """One network for all levels (fields that look alike on all scales), or one for each."""
     mirror: bool = True
     """Show mirrored and transposed fields too; switch off if up and down or left and right differ."""
-    width: int = 32
-    """Channels of the networks."""
+    backbone: tuple[Literal["conv", "unet", "dit", "fno"], ...] = ("conv",)
+    """What the networks are: one for all levels, or one for each, the finest first (with --no-shared). conv is local;
+    unet, dit and fno see the whole field (pip install 'rgdm[backbones]')."""
+    width: tuple[int, ...] = (32,)
+    """Channels of the networks: one number for all levels, or one for each, the finest first (with --no-shared)."""
     encoder_blocks: int = 3
     """Depth of the part that reads the coarse field, evaluated once a level."""
     decoder_blocks: int = 2
     """Depth of the part that every sampling step evaluates."""
     evaluations: int = 3
     """Sampling steps a level that the model will use unless told otherwise."""
-    objective: Literal["velocity", "noise", "data"] = "velocity"
-    """In which quantity the squared error is taken."""
+    objective: Literal["velocity", "noise", "data", "energy"] = "velocity"
+    """In which quantity the squared error is taken; or energy, the score of samples: with --evaluations 1 (or 2) a
+    model that needs no more of them, and has no likelihood."""
     lift: Literal["diffusion", "flow"] = "diffusion"
     """Diffusion, or an invertible flow: its samples and likelihoods cost one pass, its fields are less good.
     (--evaluations and --objective then have no effect.)"""
@@ -172,7 +178,7 @@ class Flow:
     """Axes of the lattice, counted from the last."""
     boundary: Literal["periodic", "reflect"] = "reflect"
     """Whether the fields have edges, next to which no site is looked at."""
-    operator: Operator = "block-spin"
+    operator: FixedOperator = "block-spin"
     """The coarse-graining of every level."""
     factor: int = 2
     """How many sites along each axis become one at a level."""

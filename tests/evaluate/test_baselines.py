@@ -4,7 +4,8 @@ import torch.nn.functional as F
 
 from rgdm.evaluate import baselines, bicubic, block_constant
 from rgdm.evaluate.baselines import block_mean
-from rgdm.scale.operators import BlockSpin, Decimation, Wavelet
+from rgdm.scale.operators import BlockSpin, Decimation
+from rgdm.scale.wavelets import Wavelet
 
 
 @pytest.mark.parametrize("boundary", ["periodic", "reflect"])

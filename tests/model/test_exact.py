@@ -7,8 +7,9 @@ import torch
 
 from rgdm.model.exact import FourierLift, coarse_spectrum, fit_spectrum, on_grid
 from rgdm.model.lift import GaussianLift
-from rgdm.scale.operators import BlockSpin, Decimation, MomentumShell, Wavelet
+from rgdm.scale.operators import BlockSpin, Decimation, MomentumShell
 from rgdm.scale.quincunx import Quincunx
+from rgdm.scale.wavelets import Wavelet
 
 pytestmark = pytest.mark.usefixtures("float64")
 

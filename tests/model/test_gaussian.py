@@ -5,7 +5,8 @@ import torch
 
 from rgdm.model.gaussian import Colouring, LinearPrediction, Stencil
 from rgdm.model.lift import GaussianLift
-from rgdm.scale.operators import BlockSpin, MomentumShell, Wavelet
+from rgdm.scale.operators import BlockSpin, MomentumShell
+from rgdm.scale.wavelets import Wavelet
 
 pytestmark = pytest.mark.usefixtures("float64")
 

@@ -8,7 +8,8 @@ from rgdm.model.lift import GaussianLift
 from rgdm.model.networks import LocalConvNet
 from rgdm.model.samplers import TrigonometricFlow
 from rgdm.model.standardized import condition_channels
-from rgdm.scale.operators import BlockSpin, MomentumShell, Wavelet
+from rgdm.scale.operators import BlockSpin, MomentumShell
+from rgdm.scale.wavelets import Wavelet
 
 STEPS = [BlockSpin(2), BlockSpin(3), Wavelet("db2", "periodic"), MomentumShell(2, "periodic")]
 

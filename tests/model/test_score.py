@@ -20,7 +20,8 @@ from rgdm.process.schedule import (
     VariancePreserving,
 )
 from rgdm.scale.basis import Cosine, Fourier, Pyramid, Site
-from rgdm.scale.operators import BlockSpin, Wavelet
+from rgdm.scale.operators import BlockSpin
+from rgdm.scale.wavelets import Wavelet
 
 pytestmark = pytest.mark.usefixtures("float64")
 

@@ -13,7 +13,8 @@ from rgdm.process.forward import ForwardProcess
 from rgdm.process.schedule import Trigonometric
 from rgdm.scale.basis import Cosine, Fourier, Pyramid
 from rgdm.scale.filters import Band, Filter
-from rgdm.scale.operators import BlockSpin, Decimation, MomentumShell, Wavelet
+from rgdm.scale.operators import BlockSpin, Decimation, MomentumShell
+from rgdm.scale.wavelets import Wavelet
 
 pytestmark = pytest.mark.usefixtures("float64")
 

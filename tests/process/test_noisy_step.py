@@ -6,7 +6,8 @@ import torch
 from rgdm.process.forward import ForwardProcess
 from rgdm.process.schedule import NoisyStep
 from rgdm.scale.basis import Pyramid, Site
-from rgdm.scale.operators import BlockSpin, Decimation, MomentumShell, Wavelet
+from rgdm.scale.operators import BlockSpin, Decimation, MomentumShell
+from rgdm.scale.wavelets import Wavelet
 
 pytestmark = pytest.mark.usefixtures("float64")
 

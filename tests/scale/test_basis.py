@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from rgdm.scale.basis import Cosine, Fourier, Pyramid, Site, pack, unpack
 from rgdm.scale.boundary import extend
-from rgdm.scale.operators import BlockSpin, MomentumShell, Wavelet
+from rgdm.scale.operators import BlockSpin, MomentumShell
+from rgdm.scale.wavelets import Wavelet
 
 pytestmark = pytest.mark.usefixtures("float64")
 

@@ -8,21 +8,33 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rgdm.scale.coarse_graining import Orthonormal
-from rgdm.scale.operators import BlockSpin, Decimation, MomentumShell, Wavelet
+from rgdm.scale.learned import LearnedWavelet
+from rgdm.scale.operators import BlockSpin, Decimation, MomentumShell
+from rgdm.scale.wavelets import Wavelet
 
 pytestmark = pytest.mark.usefixtures("float64")
 
 WAVELETS = ("haar", "db2", "db4", "sym5", "coif1")
 BOUNDARIES = ("periodic", "reflect")
+
+
+def turned(taps, boundary):
+    """A learned wavelet of any angles, somewhere on the way."""
+    operator = LearnedWavelet(taps, boundary)
+    operator.angles.requires_grad_(False).add_(torch.linspace(-0.7, 0.9, len(operator.angles)))
+    return operator
+
+
 OPERATORS = {
     **{f"BlockSpin({b})": BlockSpin(b) for b in (2, 3, 4)},
     **{f"Decimation({b})": Decimation(b) for b in (2, 3)},
     **{f"MomentumShell({b}, {e})": MomentumShell(b, e) for b in (2, 3, 4) for e in BOUNDARIES},
     **{f"Wavelet({name}, {e})": Wavelet(name, e) for name in WAVELETS for e in BOUNDARIES},
+    **{f"LearnedWavelet({taps}, {e})": turned(taps, e) for taps in (4, 10) for e in BOUNDARIES},
 }
 COVARIANT = [name for name in OPERATORS if "reflect" not in name or "haar" in name]
 TAPS = 1e-10  # PyWavelets tabulates its filters to about eleven digits
-CONSTANT = [name for name in OPERATORS if not name.startswith("Wavelet") or name in COVARIANT]
+CONSTANT = [name for name in OPERATORS if "Wavelet" not in name or name in COVARIANT]
 
 
 class MatrixOnly(Orthonormal):

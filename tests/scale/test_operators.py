@@ -12,14 +12,8 @@ from hypothesis import strategies as st
 
 from rgdm.scale.basis import Cosine
 from rgdm.scale.coarse_graining import Orthonormal
-from rgdm.scale.operators import (
-    BlockSpin,
-    Decimation,
-    MomentumShell,
-    Wavelet,
-    check_lattice_depth,
-    rotation_lattice,
-)
+from rgdm.scale.operators import BlockSpin, Decimation, MomentumShell, check_lattice_depth
+from rgdm.scale.wavelets import Wavelet, rotation_lattice
 
 pytestmark = pytest.mark.usefixtures("float64")
 

@@ -261,9 +261,9 @@ def test_the_even_spins_of_an_ising_model_have_the_weight_of_their_surroundings(
 
 
 def test_the_registry_makes_it_with_factor_2_alone():
-    assert isinstance(make_operator("quincunx", 2, "periodic"), Quincunx)
+    assert isinstance(make_operator("quincunx", 2, "periodic", 2), Quincunx)
     with pytest.raises(ValueError, match="the factor is 3; quincunx has 2"):
-        make_operator("quincunx", 3, "periodic")
+        make_operator("quincunx", 3, "periodic", 2)
 
 
 def test_a_cascade_keeps_the_coarse_sites_to_the_bit_and_can_be_saved(tmp_path):

@@ -18,6 +18,7 @@ from rgdm.model.cascade import Cascade
 from rgdm.physics.hamiltonian import hamiltonian_flow
 from rgdm.physics.operators import local_operators
 from rgdm.progress import bar
+from rgdm.scale.coarse_graining import Orthonormal
 from rgdm.scale.operators import check_lattice_depth
 from rgdm.scale.registry import make_operator
 
@@ -27,7 +28,8 @@ def flow(options: config.Flow) -> xr.Dataset:
     if options.out is not None and options.out.exists() and not options.overwrite:
         raise ValueError(f"{options.out} exists; choose another name or pass --overwrite")
     x, periodic, dimension, model = _fields(options)
-    step = make_operator(options.operator, options.factor, "periodic" if periodic else "reflect")
+    step = make_operator(options.operator, options.factor, "periodic" if periodic else "reflect", dimension)
+    assert isinstance(step, Orthonormal)  # as all are that are not learned
     check_lattice_depth(step, tuple(x.shape[2:]), options.levels)
     operators = local_operators(dimension, options.reach, options.power, options.odd)
     found = hamiltonian_flow(x, step, options.levels, operators, options.eta, periodic, options.noise, options.seed)

@@ -82,6 +82,7 @@ def build(options: config.Train, channels: int) -> Cascade:
             operator=options.operator,
             factor=options.factor,
             shared=options.shared,
+            backbone=options.backbone,
             width=options.width,
             encoder_blocks=options.encoder_blocks,
             decoder_blocks=options.decoder_blocks,

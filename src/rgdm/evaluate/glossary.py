@@ -58,6 +58,13 @@ GLOSSARY: dict[str, Term] = {
         "1 in every octave",
     ),
     "octave_ratio_*": Term("Power per octave, {0} / truth", "The same for {0}.", "1 in every octave"),
+    "scattering_distance": Term(
+        "Scattering distance, order 1 and 2",
+        "Root mean square difference of the wavelet scattering coefficients of one member and the truth, in units of "
+        "their spread over samples: order 1 sees amplitudes, order 2 what is not Gaussian. For fields of one law it is "
+        "the noise that is kept beside it.",
+        "as small as the noise",
+    ),
     "detail_kurtosis": Term(
         "Kurtosis of detail",
         "How heavy the tails of the detail are at each level, the finest first; 3 for white Gaussian detail, a little "

@@ -8,14 +8,18 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rgdm.evaluate.detail import detail_moments, ensemble_moments, kurtosis_ratio
+from rgdm.evaluate.scattering import scattering_distance
 from rgdm.evaluate.scores import consistency_error, energy_score, fair_crps, rank_histogram, slopes, spread_skill
 from rgdm.evaluate.spectra import octave_ratio, radial_spectrum
 from rgdm.jackknife import Estimate, delete_one_error, delete_one_quantiles, jackknife
 from rgdm.scale.boundary import Boundary
 from rgdm.scale.coarse_graining import CoarseGraining
+from rgdm.scale.scattering import Scattering
 
 FORMAT = 1
 PROBABILITIES = (0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999)
+SCALES, WINDOW, MOST = 4, 128, 16
+"""Of scattering coefficients: octaves, largest side, most samples; they are dear."""
 
 Figures = dict[str, Any]
 
@@ -58,6 +62,7 @@ def judge(
         **_detail(truth, ensemble, step, levels),
         **_values(truth, ensemble, below),
         **_octaves(truth, ensemble, baselines, boundary),
+        **_scattering(truth, ensemble[0], boundary),
         "spectrum": _spectra(truth, ensemble, baselines, boundary),
     }
     return plain(figures)
@@ -145,6 +150,21 @@ def _octaves(truth: Tensor, ensemble: Tensor, baselines: dict[str, Tensor], boun
         edges, ratio = octave_ratio(field, truth, boundary)
         figures[name] = {**estimate(ratio), "edges": edges}
     return figures
+
+
+def _scattering(truth: Tensor, member: Tensor, boundary: Boundary) -> Figures:
+    """Scattering coefficients of one member of each sample against the truth, of the middle of large fields."""
+    sides = [min(n, WINDOW) for n in truth.shape[2:]]
+    scales = min(SCALES, min(sides).bit_length() - 1)
+    if len(sides) > 2 or len(truth) < 2 or scales < 2:
+        return {}
+    if sides != list(truth.shape[2:]):
+        boundary = "reflect"
+    middle = (..., *(slice((n - s) // 2, (n - s) // 2 + s) for n, s in zip(truth.shape[2:], sides, strict=True)))
+    some = torch.linspace(0, len(truth) - 1, min(len(truth), MOST)).round().long().to(truth.device)
+    found = scattering_distance(member[some][middle], truth[some][middle], Scattering(scales, boundary=boundary))
+    value, error, noise = (part[1:3] for part in (*found.rms, found.noise))
+    return {"scattering_distance": {"value": value, "error": error, "noise": noise}}
 
 
 def _spectra(truth: Tensor, ensemble: Tensor, baselines: dict[str, Tensor], boundary: Boundary) -> Figures:

@@ -11,10 +11,12 @@ from torch import Tensor
 
 from rgdm.data.layout import unwrap
 from rgdm.model import storage
+from rgdm.model.backbones import MissingPackageError
 from rgdm.model.levels import TOGETHER, Levels
 from rgdm.model.likelihood import Likelihood, LogProb, TooManyDetailsError, signs
 from rgdm.process.noise import NoiseField
 from rgdm.scale.coarse_graining import Lattice
+from rgdm.scale.learned import Learned
 from rgdm.scale.operators import check_lattice_depth
 
 Watch = Callable[[int, int], None]
@@ -36,7 +38,10 @@ class Cascade(Levels):
 
     @torch.no_grad()
     def fit(self, x: Float[Tensor, "B C *L"], watch: Watch | None = None) -> None:
-        """Measure everything that has a closed form: units, Gaussian lifts, amplitudes, base. Seconds."""
+        """Measure everything that has a closed form: units, Gaussian lifts, amplitudes, base. Seconds.
+
+        A coarse-graining that is learned is learned first, by its code length.
+        """
         if self.repetition.times:
             raise ValueError("an enlarged cascade is not measured; fit the one it was made of")
         check_lattice_depth(self.step, tuple(x.shape[2:]), self.levels)
@@ -46,6 +51,9 @@ class Cascade(Levels):
         self.mean.copy_(pooled.mean(1))
         self.scale.copy_(pooled.std(1))
         fine = self.normalise(x)
+        if isinstance(self.step, Learned):
+            with torch.enable_grad():
+                self.step.learn(fine.to(self.dtype), self.levels)
         for level in range(self.levels):
             self.own_lift(level).fit(fine)
             fine = self.step.coarsen(fine)
@@ -256,6 +264,8 @@ class Cascade(Levels):
                 devices=[]
             ):  # the initial weights are overwritten: leave the caller's seed alone
                 model = cls(**configuration)
+        except MissingPackageError:
+            raise
         except (TypeError, ValueError, RuntimeError) as error:
             raise ValueError(f"{folder / 'config.json'} does not describe a cascade: {error}") from None
         storage.read_weights(folder, dict(model.state()))

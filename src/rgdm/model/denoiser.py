@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from rgdm.model.networks import Backbone
 from rgdm.process.forward import ForwardProcess
 
-Objective = Literal["velocity", "noise", "data"]
+Regression = Literal["velocity", "noise", "data"]
 
 
 class Denoiser(nn.Module):
@@ -25,10 +25,10 @@ class Denoiser(nn.Module):
     - ``data``: ``E || z_0 - z_0_hat ||^2``.
     """
 
-    def __init__(self, process: ForwardProcess, backbone: Backbone, objective: Objective = "velocity") -> None:
+    def __init__(self, process: ForwardProcess, backbone: Backbone, objective: Regression = "velocity") -> None:
         super().__init__()
-        if objective not in get_args(Objective):
-            raise ValueError(f"unknown objective {objective!r}; known are {', '.join(get_args(Objective))}")
+        if objective not in get_args(Regression):
+            raise ValueError(f"unknown objective {objective!r}; known are {', '.join(get_args(Regression))}")
         self.process, self.backbone, self.objective = process, backbone, objective
 
     def forward(

@@ -1,21 +1,26 @@
 """The lift of a diffusion model: a denoiser for what the Gaussian lift leaves."""
 
 import math
+from typing import Literal, get_args
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from rgdm.model.denoiser import Denoiser, Objective
+from rgdm.model.denoiser import Denoiser, Regression
+from rgdm.model.energy_score import energy_score
 from rgdm.model.likelihood import LogProb, Probes, flow_log_prob
 from rgdm.model.networks import Backbone
-from rgdm.model.samplers import Draw, Sampler
+from rgdm.model.samplers import Draw, Sampler, TrigonometricFlow
 from rgdm.model.standardized import TAIL, StandardizedLift
 from rgdm.process.forward import ForwardProcess
 from rgdm.process.schedule import Schedule, Trigonometric
 from rgdm.scale.basis import Site
 from rgdm.scale.boundary import Boundary
 from rgdm.scale.coarse_graining import CoarseGraining
+
+Objective = Literal["velocity", "noise", "data", "energy"]
+"""What training brings down: the squared error of a denoiser in one of three quantities, or the score of samples."""
 
 
 class DiffusionLift(StandardizedLift):
@@ -24,6 +29,11 @@ class DiffusionLift(StandardizedLift):
     ``detail = G * coarse + a * sinh(s * W z) / s``: after local amplitude and tails W takes out the
     correlations; z is unit white noise for an untrained network and what the
     denoiser makes of it for a trained one.
+
+    With the objective ``energy`` the network is trained through its own sampler of ``evaluations`` steps: two samples
+    of the detail are drawn, and their energy score against the truth is brought down
+    (:func:`~rgdm.model.energy_score.energy_score`; Shen & Meinshausen 2024, arXiv:2307.00835: engression). Such a
+    lift needs one evaluation or two, is a sampler of that many evaluations only, and has no density.
     """
 
     def __init__(
@@ -37,9 +47,15 @@ class DiffusionLift(StandardizedLift):
         objective: Objective = "velocity",
         level: int = 0,
         bend: float = TAIL,
+        evaluations: int = 1,
     ) -> None:
         super().__init__(step, channels, dimension, boundary, level, bend)
-        self.denoiser = Denoiser(ForwardProcess(Site(), schedule or Trigonometric()), backbone, objective)
+        if objective not in get_args(Objective):
+            raise ValueError(f"unknown objective {objective!r}; known are {', '.join(get_args(Objective))}")
+        regression: Regression = "velocity" if objective == "energy" else objective
+        self.denoiser = Denoiser(ForwardProcess(Site(), schedule or Trigonometric()), backbone, regression)
+        self.trained_by = TrigonometricFlow(evaluations) if objective == "energy" else None
+        self.draws = 1 if self.trained_by is None else 2
 
     def standardize(self, coarse: Float[Tensor, "B C *K"], detail: Float[Tensor, "B D *K"]) -> Float[Tensor, "B D *K"]:
         """Detail to the denoiser's coordinates z."""
@@ -58,7 +74,31 @@ class DiffusionLift(StandardizedLift):
     ) -> Float[Tensor, " B"]:
         """The denoising loss of each sample."""
         z, condition, importance = self.example(fine, halo)
-        return self.denoiser.loss(z, t, noise, self.denoiser.backbone.encode(condition), importance)
+        features = self.denoiser.backbone.encode(condition)
+        if self.trained_by is None:
+            return self.denoiser.loss(z, t, noise, features, importance)
+        both = torch.cat((features, features))
+        made = self.sampled(torch.cat(noise.chunk(2, 1)), both, self.trained_by)
+        if importance is not None:
+            for axis in range(2, importance.dim()):
+                importance = importance.repeat_interleave(self.step.factor, axis)
+        first, second = self._fine(made).chunk(2)
+        return energy_score(first, second, self._fine(z), importance)
+
+    def _fine(self, z: Tensor) -> Tensor:
+        """A fine field with the detail of z and no coarse field, in units of the local amplitude: what is scored."""
+        band = self.amplitude.band
+        band = (band / band.square().mean().sqrt()).to(z).reshape(1, -1, *[1] * (z.dim() - 2))
+        detail = self.gaussian.colouring.colour(z) * band
+        bands = self.step.bands(z.dim() - 2)
+        return self.step.merge(torch.zeros_like(detail[:, ::bands]), detail)
+
+    def sampled(
+        self, noise: Float[Tensor, "B D *K"], features: Tensor, sampler: Sampler, draw: Draw | None = None
+    ) -> Float[Tensor, "B D *K"]:
+        """z from unit noise and features of the condition, differentiable."""
+        start = self.denoiser.process.start(noise)
+        return sampler(lambda z, t: self.denoiser(z, t, features), self.denoiser.process, start, draw)
 
     def detail(
         self,
@@ -70,9 +110,17 @@ class DiffusionLift(StandardizedLift):
         weight = next(self.denoiser.backbone.parameters())
         coarse = coarse.to(weight)
         features = self.denoiser.backbone.encode(self.condition(coarse))
-        start = self.temperature * self.denoiser.process.start(noise.to(weight))
-        z = sampler(lambda z, t: self.denoiser(z, t, features), self.denoiser.process, start, draw)
+        z = self.sampled(self.temperature * noise.to(weight), features, self._checked(sampler), draw)
         return self.restore(coarse, z)
+
+    def _checked(self, sampler: Sampler) -> Sampler:
+        """The sampler, if the network was trained for it."""
+        if self.trained_by is not None and sampler.evaluations != self.trained_by.evaluations:
+            raise ValueError(
+                f"{sampler.evaluations} evaluations a level; this model was trained by its samples of "
+                f"{self.trained_by.evaluations} and makes no others: leave the number out"
+            )
+        return sampler
 
     @torch.no_grad()
     def log_prob(
@@ -87,7 +135,11 @@ class DiffusionLift(StandardizedLift):
         The map from z to detail is that of ``sample``, W inverted exactly, but for the clamp to the largest detail
         that was measured, which is left out.
         """
-        self.step.check_orthonormal(fine.dim() - 2)
+        if self.trained_by is not None:
+            raise ValueError(
+                "a model trained by the energy score of its samples has no likelihood; one of --objective velocity has"
+            )
+        self.step.check_volume(fine.dim() - 2)
         coarse, detail = self.step.split(fine)
         z, volume = self._white(coarse, detail)
         weight = next(self.denoiser.backbone.parameters())

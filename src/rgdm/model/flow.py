@@ -9,11 +9,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from rgdm.model.likelihood import LogProb, Probes, normal_log_prob
-from rgdm.model.networks import Block, Convolution, channels_last, in_strips
+from rgdm.model.networks import Block, channels_last, in_strips
 from rgdm.model.samplers import Draw, Sampler
 from rgdm.model.standardized import TAIL, StandardizedLift
 from rgdm.scale.boundary import Boundary
 from rgdm.scale.coarse_graining import CoarseGraining
+from rgdm.scale.convolution import Convolution
 
 BINS = 8
 BOUND = 6.0
@@ -178,7 +179,7 @@ class FlowLift(StandardizedLift):
         hottest: float = math.inf,
     ) -> LogProb:
         """Exact, in one pass; but for the clamp to the largest detail that was measured, which is left out."""
-        self.step.check_orthonormal(fine.dim() - 2)
+        self.step.check_volume(fine.dim() - 2)
         coarse, detail = self.step.split(fine)
         y, volume = self.compressed(coarse, detail)
         weight = next(self.layers.parameters())

@@ -3,14 +3,15 @@
 import itertools
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from rgdm.model.backbones import BackboneKind, reach
 from rgdm.model.base import TranslationField
-from rgdm.model.denoiser import Objective
+from rgdm.model.diffusion import Objective
 from rgdm.model.networks import strip_height
 from rgdm.model.registry import LiftKind, make_lifts
 from rgdm.model.repeated import Repetition, RescaledLift
@@ -18,12 +19,16 @@ from rgdm.model.samplers import Sampler, TrigonometricFlow
 from rgdm.model.standardized import TAIL, StandardizedLift
 from rgdm.model.sweep import LearnedSweep
 from rgdm.scale.boundary import Boundary, check_boundary
-from rgdm.scale.coarse_graining import Lattice, Orthonormal
-from rgdm.scale.operators import BlockSpin, Decimation, Wavelet, check_lattice_depth
+from rgdm.scale.coarse_graining import CoarseGraining, Lattice
+from rgdm.scale.operators import BlockSpin, Decimation, check_lattice_depth
 from rgdm.scale.registry import Operator, make_operator
+from rgdm.scale.wavelets import RotationLattice, Wavelet
 
+Kind = TypeVar("Kind")
 TOGETHER = 2**18
 """Small fields are made together, up to this many sites at a time."""
+SITE_BYTES: dict[BackboneKind, int] = {"conv": 30, "unet": 160, "dit": 80, "fno": 280}
+"""What an evaluation takes at its peak, for each site and unit of width, on the safe side."""
 
 
 class Levels(nn.Module):
@@ -37,9 +42,12 @@ class Levels(nn.Module):
         operator: the coarse-graining of every level.
         factor: b, for block spins, momentum shells and decimation (wavelets have 2).
         shared: one network for all levels.
-        width, encoder_blocks, decoder_blocks: size of the networks.
+        backbone: what the networks are (:func:`~rgdm.model.backbones.make_backbone`), one for all levels or one each,
+            the finest first.
+        width, encoder_blocks, decoder_blocks: size of the networks; the width for all levels or each.
         evaluations: network evaluations a level, the default of ``sample`` and ``refine``.
-        objective: what the squared error is taken of: velocity, noise or data.
+        objective: what the squared error of the denoiser is taken of (velocity, noise or data), or ``energy``: the
+            score of samples of one or two evaluations.
         lift: ``diffusion``, or ``flow`` for lifts whose likelihood and samples cost one pass.
         bend: how much heavy tails of the detail may be bent, 0: not at all, as suits bounded values.
         sweep: also a :class:`~rgdm.model.sweep.LearnedSweep` of the finest level, for ``sample(..., sweeps=n)``.
@@ -58,7 +66,8 @@ class Levels(nn.Module):
         operator: Operator = "block-spin",
         factor: int = 2,
         shared: bool = True,
-        width: int = 32,
+        backbone: BackboneKind | Sequence[BackboneKind] = "conv",
+        width: int | Sequence[int] = 32,
         encoder_blocks: int = 3,
         decoder_blocks: int = 2,
         evaluations: int = 3,
@@ -70,19 +79,27 @@ class Levels(nn.Module):
     ) -> None:
         super().__init__()
         self.configuration: dict[str, Any] = {
-            name: value for name, value in locals().items() if name not in ("self", "__class__")
+            name: list(value) if isinstance(value, tuple) else value  # as they are in JSON
+            for name, value in locals().items()
+            if name not in ("self", "__class__")
         }
-        if channels < 1 or not 1 <= dimension <= 3 or levels < 1 or width < 1:
+        if channels < 1 or not 1 <= dimension <= 3 or levels < 1:
             raise ValueError(
-                f"channels = {channels}, dimension = {dimension}, levels = {levels}, width = {width}; "
-                "at least one channel, one level and a width of one in 1, 2 or 3 dimensions are needed"
+                f"channels = {channels}, dimension = {dimension}, levels = {levels}; "
+                "at least one channel, one level and 1, 2 or 3 dimensions are needed"
             )
+        kinds: Sequence[BackboneKind] = [backbone] if isinstance(backbone, str) else backbone
+        self.backbones = _of_levels("backbone", kinds, levels)
+        self.widths = _of_levels("width", [width] if isinstance(width, int) else width, levels)
+        if min(self.widths) < 1:
+            raise ValueError(f"width = {min(self.widths)}; a width of one at least is needed")
         self.channels, self.dimension = channels, dimension
         self.boundary: Boundary = check_boundary(boundary)
         self.sampler: Sampler = TrigonometricFlow(evaluations)
-        step = make_operator(operator, factor, boundary)
-        blocks = encoder_blocks, decoder_blocks
-        made = make_lifts(lift, step, channels, dimension, boundary, levels, shared, width, blocks, objective, bend)
+        step = make_operator(operator, factor, boundary, dimension)
+        self.blocks = encoder_blocks, decoder_blocks
+        network = shared, self.backbones, self.widths, self.blocks, objective, bend, evaluations
+        made = make_lifts(lift, step, channels, dimension, boundary, *network)
         self.lifts = nn.ModuleList(made)
         self.base = TranslationField(channels, boundary)
         self.sweep = LearnedSweep(channels, dimension, self.boundary) if sweep else None
@@ -98,11 +115,9 @@ class Levels(nn.Module):
         return len(self.lifts) + self.repetition.times
 
     @property
-    def step(self) -> Orthonormal:
+    def step(self) -> CoarseGraining:
         """The coarse-graining of every level."""
-        step = self.own_lift(0).step
-        assert isinstance(step, Orthonormal)
-        return step
+        return self.own_lift(0).step
 
     def own_lift(self, level: int) -> StandardizedLift:
         """The lift that was measured and trained at this level; level 0 is the finest."""
@@ -158,18 +173,20 @@ class Levels(nn.Module):
         take 8 kB a site. That is up to twice what is live at the peak, for an allocator may keep nearly that much more
         (glibc: up to 1.8 times).
         """
-        sites, width, cell = math.prod(lattice), int(self.configuration["width"]), self.step.factor**self.dimension
-        together = max(sites, min(sites * fields, TOGETHER))
+        sites, cell = math.prod(lattice), self.step.factor**self.dimension
+        together, width = max(sites, min(sites * fields, TOGETHER)), self.widths[0]
         lift = 4.8 * together * (2.2 * width / cell + 11.5 * self.channels)
-        rows, coarse, halo = max(lattice) / self.step.factor, together // cell, self.reach
-        strip = coarse / rows * min(rows, strip_height(int(rows), coarse, halo) + 2 * halo)
-        network = (30 * width + (8000 if self.configuration["lift"] == "flow" else 0)) * strip
+        rows, coarse, halo = max(lattice) / self.step.factor, together // cell, self.reach(0)
+        strip = coarse
+        if halo is not None:
+            strip = coarse / rows * min(rows, strip_height(int(rows), coarse, halo) + 2 * halo)
+        per_width = SITE_BYTES[self.backbones[0]]
+        network = (per_width * width + (8000 if self.configuration["lift"] == "flow" else 0)) * strip
         return int(lift + network + 8 * sites * self.channels * fields) + 8 * 2**20
 
-    @property
-    def reach(self) -> int:
-        """How many coarse sites away a network looks, at most."""
-        return 2 + 2 * max(int(self.configuration[name]) for name in ("encoder_blocks", "decoder_blocks"))
+    def reach(self, level: int) -> int | None:
+        """How many coarse sites away the network of a level looks, at most; None: everywhere."""
+        return reach(self.backbones[level], self.blocks)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -192,7 +209,7 @@ class Levels(nn.Module):
 
     def _one(self, coarse: Float[Tensor, "B C *K"], level: int) -> Tensor:
         """The constant field 1 at ``level``: still 1, but for long wavelets near an edge."""
-        if level == 0 or self.boundary == "periodic" or not isinstance(self.step, Wavelet):
+        if level == 0 or self.boundary == "periodic" or not isinstance(self.step, RotationLattice):
             return coarse.new_ones(())
         fine = (n * self.step.factor**level for n in coarse.shape[2:])
         return self.flow(coarse.new_ones(1, 1, *fine), level)[-1]
@@ -227,3 +244,10 @@ class Levels(nn.Module):
         """Every parameter and buffer once, shared networks under their first name."""
         yield from self.named_parameters()
         yield from self.named_buffers()
+
+
+def _of_levels(name: str, given: Sequence[Kind], levels: int) -> tuple[Kind, ...]:
+    """One for each level, the finest first."""
+    if len(given) not in (1, levels):
+        raise ValueError(f"{len(given)} values of {name} for {levels} levels; give one for all, or one for each")
+    return tuple(given) * (levels if len(given) == 1 else 1)

@@ -110,7 +110,7 @@ class GaussianLift(Lift):
 
     @torch.no_grad()
     def log_prob(self, fine: Float[Tensor, "B C *F"], probes: Probes = None, tolerance: float = 1e-5) -> LogProb:
-        self.step.check_orthonormal(fine.dim() - 2)
+        self.step.check_volume(fine.dim() - 2)
         coarse, detail = self.step.split(fine)
         spread = self.spread(coarse).expand_as(detail)
         z, volume, error = self.colouring.invert((detail - self.prediction(coarse)) / spread)

@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from rgdm.scale.boundary import Boundary, extend
+from rgdm.scale.boundary import Boundary
+from rgdm.scale.convolution import Convolution
 
 
 class Backbone(nn.Module, abc.ABC):
@@ -29,22 +30,6 @@ class Backbone(nn.Module, abc.ABC):
         self, x: Float[Tensor, "B C *L"], t: Float[Tensor, " B"], features: Float[Tensor, "B W *L"] | None = None
     ) -> Float[Tensor, "B C *L"]:
         """What the linear-Gaussian estimate leaves open, at unit scale."""
-
-
-class Convolution(nn.Module):
-    """A local convolution in 1, 2 or 3 dimensions whose edges follow ``boundary``."""
-
-    def __init__(self, channels_in: int, channels_out: int, dimension: int, boundary: Boundary, size: int = 3) -> None:
-        super().__init__()
-        fan = channels_in * size**dimension
-        self.weight = nn.Parameter(torch.randn(channels_out, channels_in, *(size,) * dimension) / math.sqrt(fan))
-        self.bias = nn.Parameter(torch.zeros(channels_out))
-        self.boundary: Boundary = boundary
-        self.radius = size // 2
-
-    def forward(self, x: Float[Tensor, "B C *L"]) -> Float[Tensor, "B D *L"]:
-        conv = (F.conv1d, F.conv2d, F.conv3d)[self.weight.dim() - 3]
-        return conv(extend(x, self.radius, self.boundary), self.weight, self.bias)
 
 
 def channels_last(x: Float[Tensor, "B C *L"]) -> Float[Tensor, "B C *L"]:

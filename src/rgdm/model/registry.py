@@ -1,11 +1,11 @@
 """The lifts by name."""
 
+from collections.abc import Sequence
 from typing import Literal, get_args
 
-from rgdm.model.denoiser import Objective
-from rgdm.model.diffusion import DiffusionLift
+from rgdm.model.backbones import BackboneKind, make_backbone
+from rgdm.model.diffusion import DiffusionLift, Objective
 from rgdm.model.flow import FlowLift, couplings
-from rgdm.model.networks import LocalConvNet
 from rgdm.model.standardized import StandardizedLift, condition_channels
 from rgdm.scale.boundary import Boundary
 from rgdm.scale.coarse_graining import CoarseGraining
@@ -19,29 +19,40 @@ def make_lifts(
     channels: int,
     dimension: int,
     boundary: Boundary,
-    levels: int,
     shared: bool,
-    width: int,
+    backbones: Sequence[BackboneKind],
+    widths: Sequence[int],
     blocks: tuple[int, int],
     objective: Objective,
     bend: float,
+    evaluations: int,
 ) -> list[StandardizedLift]:
-    """One untrained lift a level, the finest first; ``shared`` ones have one network.
+    """One untrained lift a level, the finest first, each with its backbone and width; ``shared`` ones have one network.
 
     ``blocks`` are those of encoder and decoder; a flow has only the latter, and no objective.
     """
+    if shared and (len(set(backbones)) > 1 or len(set(widths)) > 1):
+        raise ValueError(
+            f"backbones {', '.join(backbones)} of widths {', '.join(map(str, widths))}; a shared network has one of "
+            "each: train without sharing (--no-shared)"
+        )
+    if kind not in get_args(LiftKind):
+        raise ValueError(f"unknown lift {kind!r}; known are {', '.join(get_args(LiftKind))}")
     bands = step.bands(dimension)
-    conditions = condition_channels(channels, bands)
-    size = channels * bands, conditions, dimension, boundary, width
-    if kind == "diffusion":
-        nets = [LocalConvNet(*size, *blocks) for _ in range(1 if shared else levels)]
-        nets = nets * levels if shared else nets
-        return [
-            DiffusionLift(step, channels, dimension, boundary, net, objective=objective, level=level, bend=bend)
-            for level, net in enumerate(nets)
-        ]
+    conditions, levels = condition_channels(channels, bands), len(widths)
+    size, each = channels * bands, 1 if shared else levels
     if kind == "flow":
-        layers = [couplings(*size, blocks[1]) for _ in range(1 if shared else levels)]
-        layers = layers * levels if shared else layers
+        if set(backbones) != {"conv"}:
+            raise ValueError(f"the backbone {backbones[0]!r} in a flow; its couplings are conv, diffusion takes any")
+        layers = [couplings(size, conditions, dimension, boundary, width, blocks[1]) for width in widths[:each]] * (
+            levels // each
+        )
         return [FlowLift(step, channels, dimension, boundary, each, level, bend) for level, each in enumerate(layers)]
-    raise ValueError(f"unknown lift {kind!r}; known are {', '.join(get_args(LiftKind))}")
+    pairs = zip(backbones[:each], widths[:each], strict=True)
+    nets = [
+        make_backbone(backbone, size, conditions, dimension, boundary, width, blocks) for backbone, width in pairs
+    ] * (levels // each)
+    return [
+        DiffusionLift(step, channels, dimension, boundary, net, None, objective, level, bend, evaluations)
+        for level, net in enumerate(nets)
+    ]

@@ -88,7 +88,6 @@ class Sampler(abc.ABC):
 class EqualSteps(Sampler):
     """Integrates the reverse process in ``steps`` equal steps of t."""
 
-    @torch.no_grad()
     def __call__(
         self, estimate: Estimate, process: ForwardProcess, z: Float[Tensor, "B C *L"], draw: Draw | None = None
     ) -> Float[Tensor, "B C *L"]:

@@ -23,8 +23,8 @@ class StandardizedLift(Lift):
     """``detail = G * coarse + a * sinh(s * y) / s``; a subclass says what the law of y is.
 
     The local amplitude a(coarse) takes out the variation from place to place, sinh (Johnson's S_U law)
-    the heavy tails. ``temperature`` multiplies the starting noise. The ``level`` tells lifts that share
-    a network apart.
+    the heavy tails. ``temperature`` multiplies the starting noise; a loss takes ``draws`` of them. The ``level`` tells
+    lifts that share a network apart.
     """
 
     tail: Tensor
@@ -46,6 +46,7 @@ class StandardizedLift(Lift):
         if not 0 <= bend < math.inf:
             raise ValueError(f"bend = {bend}; the largest bend of the tails must be finite and not negative")
         self.level, self.bend = level, bend
+        self.draws = 1
         self.gaussian = GaussianLift(step, channels, dimension, boundary, local_amplitude=True)
         self.step = step
         self.register_buffer("tail", torch.zeros(channels * step.bands(dimension)))
@@ -130,7 +131,7 @@ class StandardizedLift(Lift):
 
         With amplitude, tails and correlations, whether the network of this lift is given them or not.
         """
-        self.step.check_orthonormal(fine.dim() - 2)
+        self.step.check_volume(fine.dim() - 2)
         z, volume = self._white(*self.step.split(fine))
         return normal_log_prob(z, min(float(self.temperature), hottest)).plus(volume)
 

@@ -66,6 +66,7 @@ class CoarseGraining(nn.Module, abc.ABC):
             fits = tuple(max(self.factor, n - n % self.factor) for n in lattice)
             raise ValueError(f"the lattice {lattice} is not divisible by the factor {self.factor}; {fits} would be")
 
+    @torch.no_grad()
     def check_orthonormal(self, dimension: int) -> None:
         """Raise ``ValueError`` if the split does not keep lengths or is not undone, seen on one small field."""
         lattice = (4 * self.factor,) * dimension
@@ -78,6 +79,33 @@ class CoarseGraining(nn.Module, abc.ABC):
                 f"{type(self).__name__} is not orthonormal: its split has {ratio:.6g} times the sum of squares of the "
                 f"field, merging it is off by {error:.1e}; scale coarse field and detail so that both are kept"
             )
+
+    def check_volume(self, dimension: int) -> None:
+        """Raise ``ValueError`` unless the split keeps volumes and is undone, so that densities need no Jacobian.
+
+        Seen on one small field: an orthonormal split by its lengths, another by the determinant of its Jacobian.
+        """
+        try:
+            self.check_orthonormal(dimension)
+        except ValueError as error:
+            volume = self._log_volume(dimension)
+            if abs(volume) > 1e-6:
+                raise ValueError(f"{error} (its Jacobian has the determinant exp({volume:.3g}), not 1)") from None
+
+    def _log_volume(self, dimension: int) -> float:
+        """``log |det|`` of the Jacobian of the split at one small field, infinite if merging does not undo it."""
+        lattice = ((4 if dimension < 3 else 2) * self.factor,) * dimension
+        x = torch.sin(torch.arange(math.prod(lattice), dtype=torch.float64).square())
+
+        def whole(flat: Tensor) -> Tensor:
+            return torch.cat([part.flatten() for part in self.split(flat.reshape(1, 1, *lattice))])
+
+        with torch.no_grad():
+            again = self.merge(*self.split(x.reshape(1, 1, *lattice))).flatten()
+        if float((again - x).abs().max()) > 1e-6:
+            return math.inf
+        jacobian = torch.autograd.functional.jacobian(whole, x)
+        return float(torch.linalg.slogdet(jacobian)[1])  # pyright: ignore[reportArgumentType]
 
 
 class Orthonormal(CoarseGraining):

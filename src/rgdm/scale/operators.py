@@ -1,14 +1,11 @@
-"""The linear coarse-grainings: block mean, decimation, momentum shell, wavelet."""
+"""The coarse-grainings of physics: block mean, decimation, momentum shell."""
 
-import math
-
-import pywt
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from rgdm.scale.boundary import Boundary, check_boundary
-from rgdm.scale.coarse_graining import Lattice, Orthonormal
+from rgdm.scale.coarse_graining import CoarseGraining, Lattice, Orthonormal
 from rgdm.scale.transforms import cosine, fourier, fourier_frequency, inverse_cosine, inverse_fourier
 
 
@@ -120,106 +117,7 @@ class MomentumShell(Orthonormal):
         return band * m + coarse_mode, torch.where(sine & mirrored & ~unpaired, -1.0, 1.0)
 
 
-class Wavelet(Orthonormal):
-    """An orthonormal wavelet of PyWavelets (``haar``, ``db4``, ``sym8``, ``coif2``, ...), factor 2.
-
-    The filter bank is factored into a lattice of plane rotations of neighbouring
-    sites (Vaidyanathan & Hoang 1988, IEEE TASSP 36, 81): p layers for 2p taps,
-    alternately on even and odd pairs. Every layer is orthonormal on any lattice: a
-    ``periodic`` one pairs the two ends, a ``reflect`` one leaves an unpaired end alone
-    (an orthonormal edge filter: there the coarse value is no plain local mean).
-    """
-
-    def __init__(self, name: str = "db4", boundary: Boundary = "periodic") -> None:
-        super().__init__(2)
-        if name not in pywt.wavelist(kind="discrete"):  # pyright: ignore[reportAttributeAccessIssue]
-            raise ValueError(f"unknown wavelet {name!r}; haar, db1..db38, sym2..sym20 and coif1..coif17 are orthogonal")
-        wavelet = pywt.Wavelet(name)  # pyright: ignore[reportAttributeAccessIssue]
-        if not wavelet.orthogonal:
-            raise ValueError(f"the wavelet {name!r} is not orthogonal; haar, db*, sym* and coif* are")
-        self.name = name
-        self.boundary = check_boundary(boundary)
-        self.layers = rotation_lattice(wavelet.rec_lo)
-
-    @property
-    def place(self) -> float:
-        """The centre of gravity of the low-pass, where a ramp has the coarse value; filters of few taps lean."""
-        n = 8 * len(self.layers)
-        row = self.matrix(n)[n // 4]
-        return float((row * (torch.arange(n) - n // 2)).sum() / row.sum())
-
-    def matrix(self, n: int) -> Float[Tensor, "n n"]:
-        total = torch.eye(n, dtype=torch.float64)
-        for step, layer in enumerate(self.layers):
-            dense = torch.eye(n, dtype=torch.float64)
-            odd = (len(self.layers) - 1 - step) % 2
-            for i in range(odd, n, 2):
-                pair = [i, (i + 1) % n]
-                if i + 1 < n or self.boundary == "periodic":
-                    dense[torch.tensor(pair)[:, None], torch.tensor(pair)] = torch.tensor(layer, dtype=torch.float64)
-            total = dense @ total
-        return torch.cat([total[::2], total[1::2]])
-
-    def analyze_axis(self, x: Float[Tensor, "*rest n"]) -> Float[Tensor, "*rest b m"]:
-        even, odd = x[..., ::2], x[..., 1::2]
-        for step, layer in enumerate(self.layers):
-            even, odd = self._rotate(even, odd, layer, (len(self.layers) - 1 - step) % 2)
-        return torch.stack([even, odd], -2)
-
-    def synthesize_axis(self, z: Float[Tensor, "*rest b m"]) -> Float[Tensor, "*rest n"]:
-        even, odd = z.unbind(-2)
-        for step, (a, b) in reversed(list(enumerate(self.layers))):
-            transpose = ((a[0], b[0]), (a[1], b[1]))
-            even, odd = self._rotate(even, odd, transpose, (len(self.layers) - 1 - step) % 2)
-        return torch.stack([even, odd], -1).flatten(-2)
-
-    def _rotate(self, even: Tensor, odd: Tensor, layer: "Rotation", shifted: int) -> tuple[Tensor, Tensor]:
-        """Rotate the pairs (even_i, odd_i), or (odd_i, even_{i+1}) where ``shifted``."""
-        (a, b), (c, d) = layer
-        if not shifted:
-            return a * even + b * odd, c * even + d * odd
-        if self.boundary == "periodic":
-            following = even.roll(-1, -1)
-            return (c * odd + d * following).roll(1, -1), a * odd + b * following
-        first, second = odd[..., :-1], even[..., 1:]
-        return (
-            torch.cat([even[..., :1], c * first + d * second], -1),
-            torch.cat([a * first + b * second, odd[..., -1:]], -1),
-        )
-
-
-Rotation = tuple[tuple[float, float], tuple[float, float]]
-
-
-def rotation_lattice(low: list[float]) -> list[Rotation]:
-    """Factor an orthonormal low-pass of 2p taps into p plane rotations, first layer first."""
-    taps = torch.tensor(low, dtype=torch.float64)
-    signs = torch.tensor([1.0, -1.0], dtype=torch.float64).repeat(len(low) // 2)
-    rows = torch.stack([taps, taps.flip(0) * signs])
-    layers: list[Rotation] = []
-    while rows.shape[1] > 2:
-        cos, sin = _unit(rows[1, -1].item(), -rows[0, -1].item())
-        rotated = torch.tensor([[cos, sin], [-sin, cos]], dtype=torch.float64) @ rows
-        if max(rotated[0, -2:].abs().max(), rotated[1, :2].abs().max()) > 1e-6:
-            raise ValueError(
-                f"a filter of {len(low)} taps cannot be factored into rotations: it is not orthonormal, "
-                "or too long for double precision; a shorter one of its family can"
-            )
-        layers.append(((cos, -sin), (sin, cos)))
-        rows = torch.stack([rotated[1, 2:], rotated[0, :-2]])
-    (a, b), (c, d) = rows.tolist()
-    a, b = _unit(a, b)
-    handed = math.copysign(1.0, a * d - b * c)
-    layers.append(((a, b), (-handed * b, handed * a)))
-    return layers[::-1]
-
-
-def _unit(x: float, y: float) -> tuple[float, float]:
-    length = math.hypot(x, y)
-    return x / length, y / length
-
-
-def check_lattice_depth(operator: Orthonormal, lattice: Lattice, levels: int) -> None:
+def check_lattice_depth(operator: CoarseGraining, lattice: Lattice, levels: int) -> None:
     """Raise ``ValueError`` with the largest depth that fits if ``lattice`` cannot be coarsened ``levels`` times."""
     fits = 0
     while fits < levels and all(n % operator.factor ** (fits + 1) == 0 for n in lattice):

@@ -3,14 +3,17 @@
 from typing import Literal, get_args
 
 from rgdm.scale.boundary import Boundary
-from rgdm.scale.coarse_graining import Orthonormal
-from rgdm.scale.operators import BlockSpin, Decimation, MomentumShell, Wavelet
+from rgdm.scale.coarse_graining import CoarseGraining
+from rgdm.scale.learned import LearnedWavelet, Lifting
+from rgdm.scale.operators import BlockSpin, Decimation, MomentumShell
 from rgdm.scale.quincunx import Quincunx
+from rgdm.scale.wavelets import Wavelet
 
-Operator = Literal["block-spin", "haar", "db2", "db4", "sym4", "momentum-shell", "decimation", "quincunx"]
+FixedOperator = Literal["block-spin", "haar", "db2", "db4", "sym4", "momentum-shell", "decimation", "quincunx"]
+Operator = Literal[FixedOperator, "learned-4", "learned-8", "lifting"]
 
 
-def make_operator(name: Operator, factor: int, boundary: Boundary) -> Orthonormal:
+def make_operator(name: Operator, factor: int, boundary: Boundary, dimension: int) -> CoarseGraining:
     """A coarse-graining from the closed registry of saved configurations."""
     if name == "block-spin":
         return BlockSpin(factor)
@@ -18,12 +21,14 @@ def make_operator(name: Operator, factor: int, boundary: Boundary) -> Orthonorma
         return Decimation(factor)
     if name == "momentum-shell":
         return MomentumShell(factor, boundary)
+    if name not in get_args(Operator):
+        raise ValueError(f"unknown operator {name!r}; known are {', '.join(get_args(Operator))}")
+    if factor != 2:
+        raise ValueError(f"the factor is {factor}; {name} has 2 (block-spin and decimation take any)")
     if name == "quincunx":
-        if factor != 2:
-            raise ValueError(f"the factor is {factor}; quincunx has 2, sqrt(2) at a stage (decimation takes any)")
         return Quincunx()
-    if name in get_args(Operator):
-        if factor != 2:
-            raise ValueError(f"the factor is {factor}; the wavelet {name} has 2 (block-spin takes any)")
-        return Wavelet(name, boundary)
-    raise ValueError(f"unknown operator {name!r}; known are {', '.join(get_args(Operator))}")
+    if name == "lifting":
+        return Lifting(dimension, boundary)
+    if name == "learned-4" or name == "learned-8":
+        return LearnedWavelet(int(name.removeprefix("learned-")), boundary)
+    return Wavelet(name, boundary)

@@ -24,7 +24,7 @@ class Batches:
     and transposed at random (periodic fields are cut across their edges), then
     coarse-grained l times. ``mirror=False`` for fields that have no such symmetry. An axis of a periodic
     field that is not much longer than a patch is taken whole, and so is every axis if
-    the coarse-graining is not local.
+    the coarse-graining or the backbone of the level is not local.
     Batches hold about the same number of sites, less where that would be very many patches. The finer
     levels, of which there is more to see, come more often; less so where each level has its own network.
     """
@@ -48,21 +48,21 @@ class Batches:
         level = int(torch.multinomial(torch.tensor(self.share), 1, generator=everywhere))
         generator = torch.Generator().manual_seed(hash((self.seed, step, rank)) % 2**63)
         unit = b ** (level + 1)
-        patch, halo = zip(*(self._extent(n // unit) for n in self.lattice), strict=True)
+        patch, halo = zip(*(self._extent(n // unit, level) for n in self.lattice), strict=True)
         count = min(MOST, max(1, round(self.sites / math.prod(patch))))
         wide = tuple(unit * (p + 2 * h) for p, h in zip(patch, halo, strict=True))
         fine = self._patches(count, wide, len(set(zip(patch, halo, strict=True))) == 1, generator)
         for _ in range(level):
             fine = model.step.coarsen(fine)
         t = (torch.arange(count) + torch.rand(1, generator=generator)) / count
-        channels = model.channels * model.step.bands(model.dimension)
+        channels = model.channels * model.step.bands(model.dimension) * model.own_lift(level).draws
         noise = torch.randn(count, channels, *patch, generator=generator)
         return level, fine, t, noise, halo
 
-    def _extent(self, n: int) -> tuple[int, int]:
+    def _extent(self, n: int, level: int) -> tuple[int, int]:
         """Length of a patch along an axis of n coarse sites, and of the halo at either end of it."""
         side = PATCH[self.model.dimension]
-        if isinstance(self.model.step, MomentumShell):
+        if isinstance(self.model.step, MomentumShell) or self.model.reach(level) is None:
             return n, 0
         if self.model.boundary == "reflect":
             return min(side, n), 0

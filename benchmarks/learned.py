@@ -1,0 +1,267 @@
+"""Learned coarse-graining, few evaluations, and what a level costs: on terrain and on critical phi^4.
+
+    python benchmarks/learned.py --record
+
+Three parts, ``--parts`` chooses. ``operators``: one cascade each with Haar, Daubechies-4, learned wavelets and
+lifting, trained equally long; bits per degree of freedom of held-out fields (``log_prob``, all levels and the base
+where the fields are periodic; interior windows of the levels otherwise), sparsity of the finest detail, code length.
+``evaluations``: lifts of one and two evaluations a level trained by the energy score of their samples, and distilled
+from a denoiser by regression on its noise, against that denoiser with many: held-out CRPS and energy score, local bias
+of phi^4, seconds. All students start from the denoiser. ``economy``: multiply-adds and parameters of each level. Errors
+are jackknife errors over held-out fields.
+"""
+
+import argparse
+import json
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+import xarray as xr
+from record import Row, append, number, run, stamp, table
+from torch import Tensor
+
+from rgdm import commands, config, progress
+from rgdm.data import reference
+from rgdm.evaluate.likelihood import windows
+from rgdm.evaluate.scores import energy_score, fair_crps
+from rgdm.jackknife import jackknife
+from rgdm.model.backbones import multiply_adds
+from rgdm.model.cascade import Cascade
+from rgdm.model.diffusion import DiffusionLift
+from rgdm.model.samplers import TrigonometricFlow
+from rgdm.model.standardized import condition_channels
+from rgdm.physics.actions import Phi4
+from rgdm.physics.observables import observables
+from rgdm.scale.learned import code_length, sparsity
+from rgdm.train import Budget
+from rgdm.train.batches import Batches
+
+MANY = 8
+OPERATORS = ("haar", "db4", "learned-4", "learned-8", "lifting")
+LOCAL = {"action_per_site": "S/N", "phi2": "<phi^2>", "nearest_neighbour": "nn"}
+ACTION = Phi4.critical()
+Fields = dict[str, tuple[xr.DataArray, xr.DataArray, dict[str, Any]]]
+
+
+def data(options: argparse.Namespace) -> Fields:
+    """Training and held-out fields, and settings of the cascade, of each kind of data."""
+    with progress.bar("phi^4", 2) as show:
+        fields = []
+        for seed, count in ((options.seed + 1, 4096), (options.seed + 2, 512)):
+            fields.append(reference.phi4(count, 32, seed))
+            show(len(fields), 2)
+    held_out = reference.terrain("held-out")
+    known: Fields = {
+        "phi4": (fields[0], fields[1], {"boundary": "periodic", "shared": False, "bend": 0.0}),
+        "terrain": (reference.terrain("train"), held_out, {"boundary": "reflect"}),
+    }
+    return {name: known[name] for name in options.data}
+
+
+def train(field: xr.DataArray, out: Path, minutes: float, options: argparse.Namespace, **settings: Any) -> Cascade:
+    made = config.Train(
+        fields=(),
+        out=out,
+        levels=3,
+        minutes=minutes,
+        seed=options.seed,
+        device=options.device,
+        overwrite=True,
+        **settings,
+    )
+    return commands.fit(field, made, Budget(None, minutes)).eval()
+
+
+def tensor(field: xr.DataArray) -> Tensor:
+    return torch.as_tensor(field.values).float()
+
+
+def operators(name: str, fields: Fields, options: argparse.Namespace) -> list[Row]:
+    """Held-out bits per degree of freedom of cascades that differ in their coarse-graining."""
+    train_set, held_out, settings = fields[name]
+    truth, rows, found = tensor(held_out), [], {}
+    for operator in OPERATORS:
+        began = time.monotonic()
+        model = train(train_set, options.out / name / operator, options.minutes, options, operator=operator, **settings)
+        seconds = time.monotonic() - began
+        periodic = model.boundary == "periodic"
+        x = truth[:128] if periodic else windows(truth, 8, periodic=False)
+        bits = model.log_prob(x, None if periodic else 3, probes=2, tolerance=1e-3, seed=1)
+        dofs = x[0].numel() if periodic else x[0].numel() * (1 - 1 / 64)
+        value = jackknife(lambda mean: mean, -bits.total.value.double() / (math.log(2) * dofs))
+        unit = float(model.scale.log2().mean())
+        normal = model.normalise(truth[:64]).float()
+        with torch.no_grad():
+            code = float(code_length(model.step, normal, 3)) / math.log(2)
+        found[operator] = (float(value.value) - unit, float(value.error))
+        said = f"{number(*found[operator], 4)} bits; sparsity {sparsity(model.step.split(normal)[1]):.3f}; "
+        rows.append(Row(f"{name}, {operator}", "", f"{said}code length {code:.3f} bits; {seconds:.0f} s in all"))
+    learned = min((found[o], o) for o in ("learned-4", "learned-8", "lifting"))
+    rivals = min(found["haar"], found["db4"])
+    said = f"{learned[1]} {number(*learned[0], 4)}; better of the two {number(*rivals, 4)}"
+    rows.append(Row(f"{name}: a learned operator against Haar and db4", "fewer bits", said, learned[0][0] < rivals[0]))
+    return rows
+
+
+def student(teacher: Cascade, objective: str, evaluations: int) -> Cascade:
+    """A cascade with the weights of another, for an objective of its own."""
+    settings: dict[str, Any] = teacher.configuration | {"objective": objective, "evaluations": evaluations}
+    made = Cascade(**settings).to(teacher.mean.device)
+    made.load_state_dict(teacher.state_dict())
+    return made
+
+
+def fitted(model: Cascade, fields: Tensor, loss: Callable[[Any], Tensor], minutes: float, label: str) -> Cascade:
+    """So many minutes of Adam with a falling rate, averaged weights."""
+    weights = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    average = {name: p.detach().clone() for name, p in weights.items()}
+    optimizer = torch.optim.AdamW(weights.values(), 1e-3, betas=(0.9, 0.99))
+    batches, began, step = Batches(model, model.normalise(fields).float(), 0), time.monotonic(), 0
+    with progress.bar(label, 100) as show:
+        while (spent := (time.monotonic() - began) / (60 * minutes)) < 1:
+            for group in optimizer.param_groups:
+                group["lr"] = 1e-3 * min(1, (step + 1) / 50) * (0.5 * (1 + math.cos(math.pi * spent)) + 1e-3)
+            optimizer.zero_grad()
+            loss(batches(step)).backward()
+            torch.nn.utils.clip_grad_norm_(list(weights.values()), 1.0)
+            optimizer.step()
+            step += 1
+            with torch.no_grad():
+                for name, p in weights.items():
+                    average[name].lerp_(p, 1 - min(0.995, (1 + step) / (10 + step)))
+            show(min(99, int(100 * spent)), 100)
+    with torch.no_grad():
+        for name, p in weights.items():
+            p.copy_(average[name])
+    return model.eval()
+
+
+def distilled(teacher: Cascade, fields: Tensor, evaluations: int, minutes: float) -> Cascade:
+    """Regression on what the teacher makes of the same noise with many evaluations (Luhman & Luhman 2021)."""
+    made, many, few = student(teacher, "velocity", evaluations), TrigonometricFlow(MANY), TrigonometricFlow(evaluations)
+
+    def loss(batch: Any) -> Tensor:
+        level, fine, _, noise, halo = batch
+        ours, theirs = made.own_lift(level), teacher.own_lift(level)
+        assert isinstance(ours, DiffusionLift) and isinstance(theirs, DiffusionLift)
+        _, condition, importance = ours.example(fine, halo)
+        with torch.no_grad():
+            wanted = theirs.sampled(noise, theirs.denoiser.backbone.encode(condition), many)
+        error = (ours.sampled(noise, ours.denoiser.backbone.encode(condition), few) - wanted).square()
+        return (error if importance is None else importance * error).mean()
+
+    return fitted(made, fields, loss, minutes, f"distilling, {evaluations}")
+
+
+def scored(name: str, model: Cascade, truth: Tensor, levels: int, evaluations: int, seed: int) -> dict[str, Any]:
+    """CRPS and energy score of ensembles of eight, their seconds, and of phi^4 the local biases of one level."""
+    coarse = model.flow(truth, levels)[-1]
+    model.refine(coarse[:1], levels, 1, seed, evaluations)
+    began = time.monotonic()
+    ensemble = model.refine(coarse, levels, 8, seed, evaluations)
+    seconds = (time.monotonic() - began) / (ensemble.numel() / 2**20)
+    found: dict[str, Any] = {"seconds": seconds}
+    for key, score in (("crps", fair_crps), ("energy", energy_score)):
+        found[key] = score(ensemble, truth).double()
+    if name == "phi4":
+        finest = model.refine(model.flow(truth, 1)[-1], 1, 4, seed, evaluations).flatten(0, 1)
+        made, true = observables(finest, ACTION), observables(truth, ACTION)
+        found["bias"] = {key: (made[key][0] - true[key][0], made[key][1]) for key in LOCAL}
+    return found
+
+
+def evaluations(name: str, fields: Fields, options: argparse.Namespace) -> list[Row]:
+    """One and two evaluations a level against many."""
+    train_set, held_out, settings = fields[name]
+    x, truth = tensor(train_set), tensor(held_out)
+    teacher = train(train_set, options.out / name / "teacher", options.minutes, options, **settings)
+    models: dict[str, tuple[Cascade, int]] = {f"denoiser, {n}": (teacher, n) for n in (MANY, 3, 2, 1)}
+    for n in (1, 2):
+        pupil = student(teacher, "energy", n)
+        loss = lambda batch, pupil=pupil: pupil(batch[1], batch[0], *batch[2:]).mean()  # noqa: E731
+        models[f"energy score, {n}"] = fitted(pupil, x, loss, options.minutes, f"energy score, {n}"), n
+    models["distilled, 1"] = distilled(teacher, x, 1, options.minutes), 1
+    found = {key: scored(name, model, truth, 3, n, options.seed + 9) for key, (model, n) in models.items()}
+    many, rows = found[f"denoiser, {MANY}"], []
+    for key, each in found.items():
+        said = []
+        for score in ("crps", "energy"):
+            ratio = jackknife(lambda a, b: a / b, each[score], many[score])
+            said.append(f"{score} {number(float(ratio.value), float(ratio.error), 4)} of that with {MANY}")
+        if "bias" in each:
+            said.append("bias " + ", ".join(f"{title} {number(*each['bias'][k], 4)}" for k, title in LOCAL.items()))
+        said.append(
+            f"{each['seconds']:.2f} s a megapixel and member, {many['seconds'] / each['seconds']:.1f} times fewer"
+        )
+        met = None
+        if key.startswith(("energy score, 1", "distilled, 1")):
+            met = all(float(jackknife(lambda a, b: a / b, each[s], many[s]).value) < 1.05 for s in ("crps", "energy"))
+            met = met and many["seconds"] / each["seconds"] >= 2.5
+            if "bias" in each:
+                met = met and all(
+                    abs(each["bias"][k][0]) <= abs(many["bias"][k][0]) + each["bias"][k][1] for k in LOCAL
+                )
+        rows.append(
+            Row(f"{name}, {key} evaluations a level", "" if met is None else "1.05, 1.05, 2.5", "; ".join(said), met)
+        )
+    return rows
+
+
+def economy(options: argparse.Namespace) -> list[Row]:
+    """What a field of 256 x 256 sites costs at each level: multiply-adds of the default lift, three evaluations."""
+    model, rows, total = Cascade(levels=3), [], []
+    for level in range(3):
+        lift, side = model.own_lift(level), 256 // 2 ** (level + 1)
+        assert isinstance(lift, DiffusionLift)
+        once, each = multiply_adds(lift.denoiser.backbone, (side, side), condition_channels(1, 3))
+        total.append(once + 3 * each)
+        size = sum(p.numel() for p in lift.denoiser.backbone.parameters())
+        said = f"{total[-1] / 256**2 / 1000:.1f} k multiply-adds a site of the field; {size} parameters"
+        rows.append(Row(f"level {level}, {side} x {side} sites, three evaluations", "", said))
+    ratio = sum(total) / total[0]
+    rows.append(Row("all levels over the finest alone", "<= 4/3", f"{ratio:.3f}", ratio <= 4 / 3))
+    return rows
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("--device", choices=["cpu", "cuda"], default="cpu")
+    add(
+        "--parts",
+        nargs="+",
+        choices=["operators", "evaluations", "economy"],
+        default=["operators", "evaluations", "economy"],
+    )
+    add("--data", nargs="+", choices=["phi4", "terrain"], default=["phi4", "terrain"])
+    add("--minutes", type=float, default=1.5, help="of each training")
+    add("--seed", type=int, default=0)
+    add("--out", type=Path, default=Path("runs/learned"))
+    add("--record", action="store_true", help="append the rows to benchmarks/RESULTS.md")
+    return parser.parse_args()
+
+
+def main() -> None:
+    options = parse()
+    begun, rows = stamp(options.device), economy(options) if "economy" in options.parts else []
+    fields = data(options)
+    for name in fields:
+        if "operators" in options.parts:
+            rows += operators(name, fields, options)
+            print(f"\n{table(rows)}", flush=True)
+        if "evaluations" in options.parts:
+            rows += evaluations(name, fields, options)
+            print(f"\n{table(rows)}", flush=True)
+    options.out.mkdir(parents=True, exist_ok=True)
+    (options.out / "learned.json").write_text(json.dumps([row._asdict() for row in rows], indent=2))
+    print(f"\n{table(rows)}")
+    if options.record:
+        append(rows, begun)
+
+
+if __name__ == "__main__":
+    run(main)
