@@ -30,6 +30,7 @@ from rgdm.evaluate.likelihood import windows
 from rgdm.evaluate.scores import energy_score, fair_crps
 from rgdm.jackknife import jackknife
 from rgdm.model.backbones import multiply_adds
+from rgdm.model.calibrate import calibrate
 from rgdm.model.cascade import Cascade
 from rgdm.model.diffusion import DiffusionLift
 from rgdm.model.samplers import TrigonometricFlow
@@ -120,13 +121,16 @@ def fitted(model: Cascade, fields: Tensor, loss: Callable[[Any], Tensor], minute
     weights = {name: p for name, p in model.named_parameters() if p.requires_grad}
     average = {name: p.detach().clone() for name, p in weights.items()}
     optimizer = torch.optim.AdamW(weights.values(), 1e-3, betas=(0.9, 0.99))
-    batches, began, step = Batches(model, model.normalise(fields).float(), 0), time.monotonic(), 0
+    device = model.mean.device
+    batches = Batches(model, model.normalise(fields.to(device)).float(), 0)
+    began, step = time.monotonic(), 0
     with progress.bar(label, 100) as show:
         while (spent := (time.monotonic() - began) / (60 * minutes)) < 1:
             for group in optimizer.param_groups:
                 group["lr"] = 1e-3 * min(1, (step + 1) / 50) * (0.5 * (1 + math.cos(math.pi * spent)) + 1e-3)
             optimizer.zero_grad()
-            loss(batches(step)).backward()
+            level, fine, t, noise, halo = batches(step)
+            loss((level, fine, t.to(fine), noise.to(fine), halo)).backward()
             torch.nn.utils.clip_grad_norm_(list(weights.values()), 1.0)
             optimizer.step()
             step += 1
@@ -137,7 +141,8 @@ def fitted(model: Cascade, fields: Tensor, loss: Callable[[Any], Tensor], minute
     with torch.no_grad():
         for name, p in weights.items():
             p.copy_(average[name])
-    return model.eval()
+    calibrate(model.eval(), fields)
+    return model
 
 
 def distilled(teacher: Cascade, fields: Tensor, evaluations: int, minutes: float) -> Cascade:
@@ -179,7 +184,10 @@ def evaluations(name: str, fields: Fields, options: argparse.Namespace) -> list[
     train_set, held_out, settings = fields[name]
     x, truth = tensor(train_set), tensor(held_out)
     teacher = train(train_set, options.out / name / "teacher", options.minutes, options, **settings)
-    models: dict[str, tuple[Cascade, int]] = {f"denoiser, {n}": (teacher, n) for n in (MANY, 3, 2, 1)}
+    models: dict[str, tuple[Cascade, int]] = {}
+    for n in (MANY, 3, 2, 1):
+        models[f"denoiser, {n}"] = student(teacher, "velocity", n).eval(), n
+        calibrate(models[f"denoiser, {n}"][0], x)
     for n in (1, 2):
         pupil = student(teacher, "energy", n)
         loss = lambda batch, pupil=pupil: pupil(batch[1], batch[0], *batch[2:]).mean()  # noqa: E731

@@ -79,7 +79,9 @@ def test_it_makes_no_other_number_of_evaluations_and_has_no_likelihood():
     model = Cascade(levels=1, objective="energy", evaluations=2, width=4, boundary="periodic")
     model.fit(torch.randn(8, 1, 8, 8))
     assert model.sample((8, 8)).shape == (1, 1, 8, 8)
-    with pytest.raises(ValueError, match="5 evaluations a level; this model was trained by its samples of 2"):
+    with pytest.raises(
+        ValueError, match="5 evaluations a level of TrigonometricFlow; this model was trained by its samples of 2"
+    ):
         model.sample((8, 8), evaluations=5)
     with pytest.raises(ValueError, match="no likelihood"):
         model.log_prob(torch.randn(2, 1, 8, 8))

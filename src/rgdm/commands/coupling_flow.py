@@ -33,7 +33,11 @@ def flow(options: config.Flow) -> xr.Dataset:
     check_lattice_depth(step, tuple(x.shape[2:]), options.levels)
     operators = local_operators(dimension, options.reach, options.power, options.odd)
     found = hamiltonian_flow(x, step, options.levels, operators, options.eta, periodic, options.noise, options.seed)
-    if model is not None and options.operator == model.configuration["operator"]:
+    same = model is not None and (options.operator, options.factor) == (
+        model.configuration["operator"],
+        model.step.factor,
+    )
+    if model is not None and same and model.has_density:
         found = found.assign(_own_energy(model, x, options.levels))
     if options.out is not None:
         options.out.mkdir(parents=True, exist_ok=True)

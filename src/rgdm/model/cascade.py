@@ -85,7 +85,7 @@ class Cascade(Levels):
         networks: bool = True,
         watch: Watch | None = None,
     ) -> Likelihood:
-        """log p of fields in the user's units: the sum over levels, for the split is orthonormal.
+        """log p of fields in the user's units: the sum over levels, for the split keeps volumes.
 
         Args:
             x: fields on a lattice that is divisible by ``factor^levels``: a tensor, an array or an xarray object, as

@@ -82,8 +82,9 @@ class DiffusionLift(StandardizedLift):
         if importance is not None:
             for axis in range(2, importance.dim()):
                 importance = importance.repeat_interleave(self.step.factor, axis)
-        first, second = self._fine(made).chunk(2)
-        return energy_score(first, second, self._fine(z), importance)
+        with torch.autocast(z.device.type, enabled=False):  # small differences of large values, as in `example`
+            first, second = self._fine(made.to(z)).chunk(2)
+            return energy_score(first, second, self._fine(z), importance)
 
     def _fine(self, z: Tensor) -> Tensor:
         """A fine field with the detail of z and no coarse field, in units of the local amplitude: what is scored."""
@@ -115,10 +116,13 @@ class DiffusionLift(StandardizedLift):
 
     def _checked(self, sampler: Sampler) -> Sampler:
         """The sampler, if the network was trained for it."""
-        if self.trained_by is not None and sampler.evaluations != self.trained_by.evaluations:
+        if self.trained_by is None:
+            return sampler
+        if type(sampler) is not type(self.trained_by) or sampler.evaluations != self.trained_by.evaluations:
             raise ValueError(
-                f"{sampler.evaluations} evaluations a level; this model was trained by its samples of "
-                f"{self.trained_by.evaluations} and makes no others: leave the number out"
+                f"{sampler.evaluations} evaluations a level of {type(sampler).__name__}; this model was trained by its "
+                f"samples of {self.trained_by.evaluations} of {type(self.trained_by).__name__} and makes no others: "
+                "leave the number out"
             )
         return sampler
 

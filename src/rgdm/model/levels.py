@@ -97,6 +97,7 @@ class Levels(nn.Module):
         self.boundary: Boundary = check_boundary(boundary)
         self.sampler: Sampler = TrigonometricFlow(evaluations)
         step = make_operator(operator, factor, boundary, dimension)
+        step.requires_grad_(False)  # a learned one learns before the lifts, whose measurements are of it
         self.blocks = encoder_blocks, decoder_blocks
         network = shared, self.backbones, self.widths, self.blocks, objective, bend, evaluations
         made = make_lifts(lift, step, channels, dimension, boundary, *network)
@@ -113,6 +114,11 @@ class Levels(nn.Module):
     def levels(self) -> int:
         """How many levels the field is lifted through."""
         return len(self.lifts) + self.repetition.times
+
+    @property
+    def has_density(self) -> bool:
+        """Whether there is a likelihood: not of models that are trained by the score of their samples."""
+        return self.configuration["objective"] != "energy" or self.configuration["lift"] == "flow"
 
     @property
     def step(self) -> CoarseGraining:
@@ -176,16 +182,21 @@ class Levels(nn.Module):
         sites, cell = math.prod(lattice), self.step.factor**self.dimension
         together, width = max(sites, min(sites * fields, TOGETHER)), self.widths[0]
         lift = 4.8 * together * (2.2 * width / cell + 11.5 * self.channels)
-        rows, coarse, halo = max(lattice) / self.step.factor, together // cell, self.reach(0)
-        strip = coarse
-        if halo is not None:
-            strip = coarse / rows * min(rows, strip_height(int(rows), coarse, halo) + 2 * halo)
-        per_width = SITE_BYTES[self.backbones[0]]
-        network = (per_width * width + (8000 if self.configuration["lift"] == "flow" else 0)) * strip
+        network = max(self._network_memory(level, lattice, together) for level in range(len(self.widths)))
         return int(lift + network + 8 * sites * self.channels * fields) + 8 * 2**20
 
+    def _network_memory(self, level: int, lattice: Lattice, together: int) -> float:
+        """What one evaluation at a level takes: of a strip, or of all where the network looks everywhere."""
+        factor, halo = self.step.factor ** (level + 1), self.reach(level)
+        strip = coarse = together // factor**self.dimension
+        if halo is not None:
+            rows = max(lattice) / factor
+            strip = coarse / rows * min(rows, strip_height(int(rows), coarse, halo) + 2 * halo)
+        splines = 8000 if self.configuration["lift"] == "flow" else 0
+        return (SITE_BYTES[self.backbones[level]] * self.widths[level] + splines) * strip
+
     def reach(self, level: int) -> int | None:
-        """How many coarse sites away the network of a level looks, at most; None: everywhere."""
+        """How many coarse sites away one pass of the network of a level looks, at most; None: everywhere."""
         return reach(self.backbones[level], self.blocks)
 
     @property

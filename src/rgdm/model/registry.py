@@ -43,7 +43,8 @@ def make_lifts(
     size, each = channels * bands, 1 if shared else levels
     if kind == "flow":
         if set(backbones) != {"conv"}:
-            raise ValueError(f"the backbone {backbones[0]!r} in a flow; its couplings are conv, diffusion takes any")
+            other = next(kind for kind in backbones if kind != "conv")
+            raise ValueError(f"the backbone {other!r} in a flow; its couplings are conv, diffusion takes any")
         layers = [couplings(size, conditions, dimension, boundary, width, blocks[1]) for width in widths[:each]] * (
             levels // each
         )

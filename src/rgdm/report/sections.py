@@ -107,6 +107,8 @@ def _training(material: Material) -> str:
     caption += "lines are running medians, of all levels and of each; level 0 adds the finest detail. "
     if find(material.config, "lift") == "flow":
         caption += "The loss is that of log density, in nats per degree of freedom; the closed-form part alone has 0."
+    elif find(material.config, "objective") == "energy":
+        caption += "The loss is the energy score of two samples, in units of the local amplitude."
     else:
         caption += "The closed-form part alone has a loss of 1."
     made = _figure(plots.training_curve(history), "Training", caption)

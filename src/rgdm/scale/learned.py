@@ -24,6 +24,8 @@ Watch = Callable[[int, int], None]
 class Learned(CoarseGraining):
     """A coarse-graining with parameters, learned before the lifts by the code length of what it splits off."""
 
+    boundary: Boundary
+
     @abc.abstractmethod
     def learning_rate(self) -> float:
         """Of the parameters, for Adam."""
@@ -33,8 +35,8 @@ class Learned(CoarseGraining):
     ) -> list[float]:
         """Bring down the :func:`code_length` of fields split ``levels`` times; returns it step by step, in nats.
 
-        Seconds. Every step looks at some of the fields, each cut to a window if it is large; ties between filters of
-        equal length are kept as they are. Afterwards the parameters do not train any more.
+        Seconds. Every step looks at some of the fields, each cut to a window if it is large and no torus. Afterwards
+        the parameters do not train any more.
         """
         parameters = list(self.parameters())
         for parameter in parameters:
@@ -55,17 +57,18 @@ class Learned(CoarseGraining):
             if watch is not None:
                 watch(step + 1, steps)
         for parameter in parameters:
-            parameter.requires_grad_(False)
+            parameter.requires_grad_(False)  # what is measured with the split would no longer belong to it
         return found
 
     def _some(self, fields: Tensor, levels: int, random: torch.Generator) -> Tensor:
         """Random fields, or windows of them at offsets that are divisible by ``factor^levels``."""
         unit, lattice = self.factor**levels, fields.shape[2:]
         side = max(1, round(SITES ** (1 / len(lattice))) // unit) * unit
-        size = [min(n, side) for n in lattice]
+        whole = self.boundary == "periodic"  # a window of a torus is none: its ends do not belong together
+        size = [n if whole else min(n, side) for n in lattice]
         count = max(1, SITES // (fields.shape[1] * math.prod(size)))
         made = []
-        for i in torch.randint(len(fields), (min(count, 256),), generator=random).tolist():
+        for i in torch.randint(len(fields), (min(max(count, 8), 256),), generator=random).tolist():
             x = fields[i]
             for axis, (n, s) in enumerate(zip(lattice, size, strict=True), start=1):
                 x = x.narrow(axis, unit * int(torch.randint((n - s) // unit + 1, (1,), generator=random)), s)
@@ -85,7 +88,7 @@ def code_length(step: CoarseGraining, x: Float[Tensor, "B C *L"], levels: int) -
         x, detail = step.split(x)
         size = detail.abs().movedim(1, 0).flatten(1).mean(1).clamp(min=SMALLEST)
         total = total + (1 + (2 * size).log()).sum() * math.prod(detail.shape[2:])
-    variance = x.movedim(1, 0).flatten(1).var(1).clamp(min=SMALLEST**2)
+    variance = x.movedim(1, 0).flatten(1).var(1, correction=0).clamp(min=SMALLEST**2)
     total = total + (math.log(2 * math.pi * math.e) + variance.log()).sum() / 2 * math.prod(x.shape[2:])
     return total / dofs
 
@@ -135,8 +138,8 @@ class Lifting(Learned):
     """Lifting steps on top of block spins: ``d <- d - P(c)``, ``c <- c + U(d)``, P and U small networks.
 
     Sweldens 1998 (SIAM J. Math. Anal. 29, 511); non-linear, yet exactly invertible, and its Jacobian has the
-    determinant 1 whatever the networks are, so that densities need no correction. P and U see differences only and
-    have no biases: a constant field has no detail, and its coarse value is that of block spins. U makes the coarse
+    determinant 1 whatever the networks are, so that densities need no correction. P sees differences only, and
+    neither has biases: a constant field has no detail, and its coarse value is that of block spins. U makes the coarse
     value a mean over a wider window. Channels do not mix.
 
     Args:
@@ -149,9 +152,10 @@ class Lifting(Learned):
     def __init__(self, dimension: int, boundary: Boundary = "periodic", width: int = 12, update: bool = True) -> None:
         super().__init__()
         self.factor, self.start, self.dimension = 2, BlockSpin(2), dimension
+        self.boundary = boundary
         bands = self.bands(dimension)
-        self.predict = LiftingNetwork(1, bands, width, dimension, boundary)
-        self.update = LiftingNetwork(bands, 1, width, dimension, boundary) if update else None
+        self.predict = LiftingNetwork(1, bands, width, dimension, boundary, differences=True)
+        self.update = LiftingNetwork(bands, 1, width, dimension, boundary, differences=False) if update else None
 
     def learning_rate(self) -> float:
         return 0.005
@@ -189,12 +193,15 @@ class Lifting(Learned):
 class LiftingNetwork(nn.Module):
     """Two convolutions without biases, homogeneous of degree one in the field; the second starts at zero.
 
-    ``x -> W2 phi(W1 x)`` with a leaky ramp phi, so that a field of any unit is treated alike. The kernels of W1 have
-    zero sum where there is one channel, for constants to be left out (several are differences already).
+    ``x -> W2 phi(W1 x)`` with a leaky ramp phi, so that a field of any unit is treated alike. With ``differences`` the
+    kernels of W1 have zero sum, for constants to be left out.
     """
 
-    def __init__(self, channels: int, out: int, width: int, dimension: int, boundary: Boundary) -> None:
+    def __init__(
+        self, channels: int, out: int, width: int, dimension: int, boundary: Boundary, differences: bool
+    ) -> None:
         super().__init__()
+        self.differences = differences
         size = (3,) * dimension
         self.boundary: Boundary = boundary
         self.first = nn.Parameter(torch.randn(width, channels, *size) / math.sqrt(channels * 3**dimension))
@@ -202,7 +209,7 @@ class LiftingNetwork(nn.Module):
 
     def forward(self, x: Float[Tensor, "B C *L"]) -> Float[Tensor, "B D *L"]:
         first = self.first
-        if first.shape[1] == 1:
+        if self.differences:
             first = first - first.mean(tuple(range(2, first.dim())), keepdim=True)
         hidden = F.leaky_relu(local_convolution(x, first.to(x), None, self.boundary), 0.2)
         return local_convolution(hidden, self.second.to(x), None, self.boundary)
