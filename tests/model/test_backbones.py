@@ -8,12 +8,14 @@ import sys
 import pytest
 import torch
 
-from rgdm.model import backbones
-from rgdm.model.backbones import PATCH, SpectralConvolution, make_backbone, multiply_adds, reach
+from rgdm.model import everywhere
+from rgdm.model.backbones import make_backbone, multiply_adds, reach
 from rgdm.model.diffusion import DiffusionLift
+from rgdm.model.fourier_operator import SpectralConvolution
 from rgdm.model.networks import Backbone
 from rgdm.model.samplers import TrigonometricFlow
 from rgdm.model.standardized import condition_channels
+from rgdm.model.transformer import PATCH
 from rgdm.process.derivative import along
 from rgdm.scale.operators import BlockSpin
 
@@ -268,7 +270,7 @@ def test_a_missing_package_is_named_with_the_extra_that_has_it(kind, package, mo
     def absent(module):
         raise ModuleNotFoundError(f"No module named {module!r}", name=module.split(".")[0])
 
-    monkeypatch.setattr(backbones.importlib, "import_module", absent)
+    monkeypatch.setattr(everywhere.importlib, "import_module", absent)
     words = rf"the backbone '{kind}' needs {package}, which is not installed; pip install 'rgdm\[backbones\]'"
     with pytest.raises(ValueError, match=words):
         make_backbone(kind, 1, 2, 2, "periodic", 8, (3, 2))
@@ -276,7 +278,7 @@ def test_a_missing_package_is_named_with_the_extra_that_has_it(kind, package, mo
     def broken(module):
         raise ImportError("torch is too old")
 
-    monkeypatch.setattr(backbones.importlib, "import_module", broken)
+    monkeypatch.setattr(everywhere.importlib, "import_module", broken)
     with pytest.raises(ValueError, match=rf"{package}, which cannot be imported \(torch is too old\)"):
         make_backbone(kind, 1, 2, 2, "periodic", 8, (3, 2))
 

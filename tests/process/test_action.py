@@ -9,16 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rgdm.model.samplers import TrigonometricFlow
-from rgdm.process.action import (
-    LeastAction,
-    Reclocked,
-    kinetic_cost,
-    lagrangian,
-    minimal_path,
-    onsager_machlup,
-    speeds,
-    step_actions,
-)
+from rgdm.process.action import lagrangian, minimal_path, onsager_machlup, step_actions
 from rgdm.process.continuous import ScaleFlow
 from rgdm.process.forward import ForwardProcess
 from rgdm.process.laws import GaussianMixture
@@ -31,6 +22,7 @@ from rgdm.process.schedule import (
     VariancePreserving,
     check_order,
 )
+from rgdm.process.transport import LeastAction, Reclocked, kinetic_cost, speeds
 from rgdm.scale.basis import Fourier, Pyramid, Site
 from rgdm.scale.operators import BlockSpin
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from rgdm.data.layout import unwrap
 from rgdm.model import storage
-from rgdm.model.backbones import MissingPackageError
+from rgdm.model.everywhere import MissingPackageError
 from rgdm.model.levels import TOGETHER, Levels
 from rgdm.model.likelihood import Likelihood, LogProb, TooManyDetailsError, signs
 from rgdm.process.noise import NoiseField

@@ -8,9 +8,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rgdm.model.denoiser import Denoiser, Regression
-from rgdm.model.energy_score import energy_score
 from rgdm.model.likelihood import LogProb, Probes, flow_log_prob
 from rgdm.model.networks import Backbone
+from rgdm.model.sample_score import sample_score
 from rgdm.model.samplers import Draw, Sampler, TrigonometricFlow
 from rgdm.model.standardized import TAIL, StandardizedLift
 from rgdm.process.forward import ForwardProcess
@@ -32,7 +32,7 @@ class DiffusionLift(StandardizedLift):
 
     With the objective ``energy`` the network is trained through its own sampler of ``evaluations`` steps: two samples
     of the detail are drawn, and their energy score against the truth is brought down
-    (:func:`~rgdm.model.energy_score.energy_score`; Shen & Meinshausen 2024, arXiv:2307.00835: engression). Such a
+    (:func:`~rgdm.model.sample_score.sample_score`; Shen & Meinshausen 2024, arXiv:2307.00835: engression). Such a
     lift needs one evaluation or two, is a sampler of that many evaluations only, and has no density.
     """
 
@@ -84,7 +84,7 @@ class DiffusionLift(StandardizedLift):
                 importance = importance.repeat_interleave(self.step.factor, axis)
         with torch.autocast(z.device.type, enabled=False):  # small differences of large values, as in `example`
             first, second = self._fine(made.to(z)).chunk(2)
-            return energy_score(first, second, self._fine(z), importance)
+            return sample_score(first, second, self._fine(z), importance)
 
     def _fine(self, z: Tensor) -> Tensor:
         """A fine field with the detail of z and no coarse field, in units of the local amplitude: what is scored."""

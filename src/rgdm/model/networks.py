@@ -21,6 +21,9 @@ class Backbone(nn.Module, abc.ABC):
     evaluation of a sampler costs.
     """
 
+    channels: int
+    """Of the noisy state, and of what is returned."""
+
     def encode(self, condition: Float[Tensor, "B F *L"]) -> Float[Tensor, "B W *L"]:
         """Features of the condition; the condition itself unless a backbone says otherwise."""
         return condition
@@ -113,7 +116,7 @@ class LocalConvNet(Backbone):
         decoder_blocks: int = 2,
     ) -> None:
         super().__init__()
-        self.condition_channels = condition_channels
+        self.channels, self.condition_channels = channels, condition_channels
         self.width = width
         self.boundary: Boundary = boundary
         self.time = nn.Sequential(nn.Linear(4, 32), nn.SiLU(), nn.Linear(32, 32), nn.SiLU())

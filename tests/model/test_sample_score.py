@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from rgdm.model.cascade import Cascade
-from rgdm.model.energy_score import energy_score
+from rgdm.model.sample_score import sample_score
 from rgdm.train.batches import Batches
 
 
@@ -24,14 +24,14 @@ def test_it_is_the_smallest_for_the_true_law():
         "rough": lambda y: (y - y.roll(1, 2)) / 2**0.5,
         "bands alike": lambda y: y[:, :1].expand_as(y),
     }.items():
-        scores[name] = float(energy_score(change(white(4000, 1)), change(white(4000, 2)), truth).mean())
+        scores[name] = float(sample_score(change(white(4000, 1)), change(white(4000, 2)), truth).mean())
     assert all(value > scores["true"] + 0.003 for name, value in scores.items() if name != "true"), scores
 
 
 def test_one_site_of_one_channel_is_the_fair_crps():
     truth, a, b = white(50, 0, 1, 1), white(50, 1, 1, 1), white(50, 2, 1, 1)
     fair = ((a - truth).abs() + (b - truth).abs() - (a - b).abs()).flatten() / 2
-    torch.testing.assert_close(energy_score(a, b, truth), fair, atol=2e-3, rtol=0)
+    torch.testing.assert_close(sample_score(a, b, truth), fair, atol=2e-3, rtol=0)
 
 
 def test_sites_of_no_importance_do_not_count():
@@ -39,8 +39,8 @@ def test_sites_of_no_importance_do_not_count():
     mask = torch.zeros(1, 1, 6, 6)
     mask[..., 2:4, 2:4] = 1
     other = truth + torch.where(mask > 0, 0.0, 10.0)
-    torch.testing.assert_close(energy_score(a, b, other, mask), energy_score(a, b, truth, mask))
-    assert not torch.allclose(energy_score(a, b, other), energy_score(a, b, truth))
+    torch.testing.assert_close(sample_score(a, b, other, mask), sample_score(a, b, truth, mask))
+    assert not torch.allclose(sample_score(a, b, other), sample_score(a, b, truth))
 
 
 def wells(count, side, seed=0):

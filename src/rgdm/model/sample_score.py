@@ -11,7 +11,7 @@ SMOOTH = 1e-6
 """Added to squared distances, whose root has no slope at 0."""
 
 
-def energy_score(
+def sample_score(
     first: Float[Tensor, "B C *L"],
     second: Float[Tensor, "B C *L"],
     truth: Float[Tensor, "B C *L"],
