@@ -24,7 +24,7 @@ import torch
 from diffusers.models.unets.unet_2d import UNet2DModel
 from lattice import KNOWN
 from matplotlib.figure import Figure
-from record import Row, append, run, stamp, table
+from record import Row, append, arguments, run, stamp, table
 from torch import Tensor
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
@@ -315,15 +315,13 @@ def draw(path: Path, found: dict[str, dict[str, Curve]], counts: list[int], floo
 
 
 def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = arguments(__doc__)
     add = parser.add_argument
-    add("--device", choices=["cpu", "cuda"], default="cpu")
     add("--seconds", type=float, default=180.0, help="of training, each")
     add("--samples", type=int, default=256, help="generated fields")
     add("--evaluations", type=int, nargs="+", default=[1, 2, 4, 8, 16, 32])
     add("--seed", type=int, default=0)
     add("--out", type=Path, default=Path("runs/ablation"), help="finished parts in it are not done again")
-    add("--record", action="store_true", help="append the rows to benchmarks/RESULTS.md")
     return parser.parse_args()
 
 

@@ -23,7 +23,7 @@ from pathlib import Path
 import torch
 from critical import train
 from matplotlib.figure import Figure
-from record import Row, append, number, run, stamp, table
+from record import Row, append, arguments, number, run, stamp, table
 from torch import Tensor
 
 from rgdm import commands, progress
@@ -161,9 +161,8 @@ def draw(path: Path, curves: dict[str, dict[int, Estimate]], side: int) -> None:
 
 
 def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = arguments(__doc__)
     add = parser.add_argument
-    add("--device", choices=["cpu", "cuda"], default="cpu")
     add("--minutes", type=float, default=5.0)
     add("--shared", action=argparse.BooleanOptionalAction, default=False, help="one network for all levels")
     add("--bend", type=float, default=0.0, help="of the tails of the detail")
@@ -184,7 +183,6 @@ def parse() -> argparse.Namespace:
     )
     add("--seed", type=int, default=0)
     add("--out", type=Path, default=Path("runs/inverse"))
-    add("--record", action="store_true", help="append the rows to benchmarks/RESULTS.md")
     return parser.parse_args()
 
 

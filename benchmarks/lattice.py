@@ -19,7 +19,7 @@ from typing import get_args
 import torch
 import xarray as xr
 from critical import train
-from record import Row, append, number, run, stamp, table
+from record import Row, append, arguments, number, run, stamp, table
 from torch import Tensor
 from tqdm import tqdm
 
@@ -122,9 +122,8 @@ def rows_of(lift: LiftKind, model: Cascade, made: str, independent: Tensor, opti
 
 
 def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = arguments(__doc__)
     add = parser.add_argument
-    add("--device", choices=["cpu", "cuda"], default="cpu")
     add("--minutes", type=float, default=5.0)
     add("--count", type=int, default=16384, help="training configurations")
     add("--samples", type=int, default=16384, help="generated fields")
@@ -135,7 +134,6 @@ def parse() -> argparse.Namespace:
     add("--models", nargs="+", default=[], help="already trained cascades, at most one of each kind")
     add("--seed", type=int, default=0)
     add("--out", type=Path, default=Path("runs/lattice"))
-    add("--record", action="store_true", help="append the rows to benchmarks/RESULTS.md")
     return parser.parse_args()
 
 

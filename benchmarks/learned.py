@@ -21,7 +21,7 @@ from typing import Any
 
 import torch
 import xarray as xr
-from record import Row, append, number, run, stamp, table
+from record import Row, append, arguments, number, run, stamp, table
 from torch import Tensor
 
 from rgdm import commands, config, progress
@@ -236,9 +236,8 @@ def economy(options: argparse.Namespace) -> list[Row]:
 
 
 def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = arguments(__doc__)
     add = parser.add_argument
-    add("--device", choices=["cpu", "cuda"], default="cpu")
     add(
         "--parts",
         nargs="+",
@@ -249,7 +248,6 @@ def parse() -> argparse.Namespace:
     add("--minutes", type=float, default=1.5, help="of each training")
     add("--seed", type=int, default=0)
     add("--out", type=Path, default=Path("runs/learned"))
-    add("--record", action="store_true", help="append the rows to benchmarks/RESULTS.md")
     return parser.parse_args()
 
 

@@ -27,7 +27,7 @@ import torch.nn.functional as F
 from exact.field import Modes
 from exact.modes import made_variance
 from matplotlib.figure import Figure
-from record import Row, append, run, stamp, table
+from record import Row, append, arguments, run, stamp, table
 from torch import Tensor
 
 from rgdm.data import reference
@@ -326,11 +326,9 @@ def draw_path(path: Path) -> Row:
 
 
 def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = arguments(__doc__)
     add = parser.add_argument
-    add("--device", choices=["cpu", "cuda"], default="cpu")
     add("--out", type=Path, default=Path("runs/least_action"))
-    add("--record", action="store_true", help="append the rows to benchmarks/RESULTS.md")
     return parser.parse_args()
 
 

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable
 
 import torch
-from record import Row, append, number, run, stamp, table
+from record import Row, append, arguments, number, run, stamp, table
 from torch import Tensor
 
 from rgdm.jackknife import jackknife
@@ -200,16 +200,14 @@ def spoken(values: list[tuple[float, float]]) -> str:
 
 
 def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = arguments(__doc__)
     add = parser.add_argument
-    add("--device", choices=["cpu", "cuda"], default="cpu")
     add("--minutes", type=float, default=2.0, help="of training, for each of the two networks; 0 for (a) alone")
     add("--samples", type=int, default=8192, help="training fields")
     add("--fields", type=int, default=2048, help="generated fields")
     add("--width", type=int, default=32, help="of the networks")
     add("--rate", type=float, default=3e-3, help="of learning")
     add("--seed", type=int, default=0)
-    add("--record", action="store_true", help="append the rows to benchmarks/RESULTS.md")
     return parser.parse_args()
 
 

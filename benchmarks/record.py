@@ -1,5 +1,6 @@
 """Tables of target, measured, pass; and their rows in RESULTS.md."""
 
+import argparse
 import datetime
 import math
 import os
@@ -27,6 +28,14 @@ class Row(NamedTuple):
     @property
     def verdict(self) -> str:
         return "" if self.met is None else ("yes" if self.met else "NO")
+
+
+def arguments(about: str | None) -> argparse.ArgumentParser:
+    """What every script that records can be told: the device, and whether to record."""
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--record", action="store_true", help="append the rows to benchmarks/RESULTS.md")
+    return parser
 
 
 def table(rows: Sequence[Row]) -> str:

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from record import Row, append, machine, number, run, stamp, table
+from record import Row, append, arguments, machine, number, run, stamp, table
 from torch import Tensor
 
 from rgdm import progress
@@ -200,15 +200,13 @@ def cluster(case: Case, options: argparse.Namespace) -> tuple[float, float]:
 
 
 def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = arguments(__doc__)
     add = parser.add_argument
     add("--cases", nargs="*", choices=list(CASES), default=list(SMALL))
     add("--fields", type=int, help="fields of the model and of the target; 131072 of spins, 32768 of phi^4")
     add("--keep", action="store_true", help="take models that are in --out already")
     add("--out", type=Path, default=Path("runs/reweighting"))
-    add("--device", choices=["cpu", "cuda"], default="cpu")
     add("--seed", type=int, default=0)
-    add("--record", action="store_true", help="append the rows to benchmarks/RESULTS.md")
     return parser.parse_args()
 
 

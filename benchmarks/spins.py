@@ -22,7 +22,7 @@ from pathlib import Path
 
 import torch
 from critical import train
-from record import Row, append, number, run, stamp, table
+from record import Row, append, arguments, number, run, stamp, table
 from torch import Tensor
 
 from rgdm import commands, progress
@@ -200,9 +200,8 @@ def through_the_dual(options: argparse.Namespace) -> list[Row]:
 
 
 def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = arguments(__doc__)
     add = parser.add_argument
-    add("--device", choices=["cpu", "cuda"], default="cpu")
     add("--minutes", type=float, default=5.0, help="of training")
     add("--samples", type=int, default=32_768, help="training fields")
     add("--fields", type=int, default=8192, help="generated fields")
@@ -216,7 +215,6 @@ def parse() -> argparse.Namespace:
     add("--model", help="a trained cascade of the dual")
     add("--seed", type=int, default=0)
     add("--out", type=Path, default=Path("runs/spins"))
-    add("--record", action="store_true", help="append the rows to benchmarks/RESULTS.md")
     return parser.parse_args()
 
 

@@ -22,7 +22,7 @@ import targets
 import torch
 from merit import LEVELS, Merit
 from peers import FACTOR, Refine, consistent, gaussian_variants, rainfarm_variants
-from record import Row, append, run, stamp, table
+from record import Row, append, arguments, run, stamp, table
 from targets import BICUBIC, GAUSSIAN, OURS, RAINFARM, UNET
 from torch import Tensor
 from tqdm import tqdm
@@ -161,9 +161,8 @@ def show(path: Path, found: dict[str, Merit]) -> None:
 
 
 def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = arguments(__doc__)
     add = parser.add_argument
-    add("--device", choices=["cpu", "cuda"], default="cpu")
     add("--minutes", type=float, default=5.0, help="training of the cascade; the U-Net gets as long in all")
     add("--members", type=int, default=8)
     add("--band", choices=["validation", "test"], default="validation", help="test is for the final numbers only")
@@ -176,7 +175,6 @@ def parse() -> argparse.Namespace:
     add("--source", type=Path, default=etopo.SOURCE, help="etopo5.cdf")
     add("--out", type=Path, default=Path("runs/terrain"))
     add("--figure", type=Path, help="draw the figure into this PNG")
-    add("--record", action="store_true", help="append the rows to benchmarks/RESULTS.md")
     options = parser.parse_args()
     if options.quick:
         options.minutes = min(options.minutes, 0.5)

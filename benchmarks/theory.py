@@ -31,7 +31,7 @@ from exact.orders import order_rows
 from exact.peers import LIMIT, peer_rows
 from exact.pyramids import COUNTS, ablation, ablation_rows, draw_ablation
 from matplotlib.figure import Figure
-from record import Row, append, run, stamp, table
+from record import Row, append, arguments, run, stamp, table
 
 from rgdm.model.lift import COLOUR_RADIUS, PREDICTION_RADIUS
 from rgdm.plots import figure_to_png
@@ -61,13 +61,11 @@ def draw_scaling(path: Path, found: dict[str, dict[int, float]]) -> None:
 
 
 def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = arguments(__doc__)
     add = parser.add_argument
-    add("--device", choices=["cpu", "cuda"], default="cpu")
     add("--quick", action="store_true", help="small lattices, few steps: does everything run? Judges nothing")
     add("--seed", type=int, default=0, help="of the simulated chains")
     add("--out", type=Path, default=Path("runs/theory"))
-    add("--record", action="store_true", help="append the rows to benchmarks/RESULTS.md")
     return parser.parse_args()
 
 

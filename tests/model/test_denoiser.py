@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from simple_backbones import Wave, Zero
 
 from rgdm.model.denoiser import Denoiser
 from rgdm.model.networks import Backbone
@@ -20,19 +21,6 @@ PROCESSES = {
 }
 every_process = pytest.mark.parametrize("process", PROCESSES.values(), ids=PROCESSES)
 T = (0.15, 0.4, 0.8)
-
-
-class Zero(Backbone):
-    def forward(self, x, t, features=None):
-        return torch.zeros_like(x)
-
-
-class Wave(Backbone):
-    """A fixed network that depends on all it is given."""
-
-    def forward(self, x, t, features=None):
-        shift = 0 if features is None else features
-        return torch.sin(x + t.reshape(-1, 1, 1, 1) + shift)
 
 
 def example():

@@ -2,8 +2,9 @@
 
 import pytest
 import torch
+from simple_backbones import Wave, Zero
 
-from rgdm.model.networks import Backbone, LocalConvNet
+from rgdm.model.networks import LocalConvNet
 from rgdm.model.phase_space import PhaseSpaceDenoiser, SymplecticSplitting, kick, rotate
 from rgdm.process.laws import GaussianMixture
 from rgdm.process.phase_space import CriticalDamping, PhaseSpaceProcess, halves
@@ -20,19 +21,6 @@ PROCESSES = {
 every_process = pytest.mark.parametrize("process", PROCESSES.values(), ids=PROCESSES)
 every_churn = pytest.mark.parametrize("churn", [0.0, 0.5, 1.0])
 VARIANCES = torch.tensor([0.2, 0.5, 1.5, 2.5, 5.0], dtype=torch.float64)
-
-
-class Zero(Backbone):
-    def forward(self, x, t, features=None):
-        return torch.zeros_like(x)
-
-
-class Wave(Backbone):
-    """A fixed network that depends on all it is given."""
-
-    def forward(self, x, t, features=None):
-        shift = 0 if features is None else features
-        return torch.sin(x + t.reshape(-1, 1, 1, 1) + shift)
 
 
 class Posterior:
