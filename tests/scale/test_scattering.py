@@ -6,7 +6,8 @@ import math
 import pytest
 import torch
 
-from rgdm.scale.scattering import CENTRE, LOW_PASS_WIDTH, WIDTH, Moment, Path, Scattering
+from rgdm.scale.morlet import CENTRE, LOW_PASS_WIDTH, WIDTH
+from rgdm.scale.scattering import Moment, Path, Scattering
 
 pytestmark = pytest.mark.usefixtures("float64")
 

@@ -1,8 +1,6 @@
 """Wavelet scattering: what the moduli of a field's bands say about it beyond its spectrum."""
 
-import functools
 import itertools
-import math
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
@@ -12,15 +10,7 @@ from torch import Tensor, nn
 
 from rgdm.scale.boundary import Boundary, check_boundary
 from rgdm.scale.coarse_graining import Lattice
-
-CENTRE = 3 * math.pi / 4
-"""Wavenumber of the finest wavelet, in radians per site."""
-
-WIDTH = 0.7
-"""Width of its envelope along its direction, in sites."""
-
-LOW_PASS_WIDTH = 0.35
-"""Width of the low-pass, in units of 2^J sites."""
+from rgdm.scale.morlet import morlet_filters
 
 
 class Path(NamedTuple):
@@ -167,7 +157,9 @@ class Scattering(nn.Module):
 
     def filters(self, lattice: Lattice) -> tuple[Float[Tensor, "J A *L"], Float[Tensor, "*L"]]:
         """The transforms of ``psi_jl`` and ``phi_J`` on a periodic lattice, real, float64, in the order of the FFT."""
-        psi, phi = _filters(lattice, self.scales, self._directions(len(lattice)), torch.float64, torch.device("cpu"))
+        psi, phi = morlet_filters(
+            lattice, self.scales, self._directions(len(lattice)), torch.float64, torch.device("cpu")
+        )
         return psi.clone(), phi.clone()
 
     def _propagate(self, x: Tensor) -> Iterator[Tensor]:
@@ -213,7 +205,7 @@ class Scattering(nn.Module):
         return lattice if self.boundary == "periodic" else tuple(2 * n for n in lattice)
 
     def _cast_filters(self, torus: Lattice, x: Tensor) -> tuple[Tensor, Tensor]:
-        return _filters(torus, self.scales, self._directions(len(torus)), _single(x[:0]).dtype, x.device)
+        return morlet_filters(torus, self.scales, self._directions(len(torus)), _single(x[:0]).dtype, x.device)
 
 
 def _single(x: Tensor) -> Tensor:
@@ -242,68 +234,3 @@ def _band_covariance(
             return torch.einsum("bcpnr,an->bcpar", product, psi.flatten(1).square())
     first, second = (torch.fft.ifftn(w[:, :, :, None] * psi, dim=axes, norm="forward") for w in (a, b))
     return torch.view_as_real((_crop(first, lattice).conj() * _crop(second, lattice)).mean(axes))
-
-
-@functools.lru_cache(maxsize=16)
-def _filters(
-    torus: Lattice, scales: int, directions: int, dtype: torch.dtype, device: torch.device
-) -> tuple[Tensor, Tensor]:
-    with torch.inference_mode(False), torch.no_grad():
-        axes = [2 * math.pi * torch.fft.fftfreq(n, dtype=torch.float64, device="cpu") for n in torus]
-        psi, phi = _transforms(torch.stack(torch.meshgrid(*axes, indexing="ij"), -1), scales, directions)
-        psi = psi * _gain(scales, directions, len(torus))
-        return psi.to(device, dtype), phi.to(device, dtype)
-
-
-@functools.lru_cache(maxsize=64)
-def _gain(scales: int, directions: int, dimension: int) -> float:
-    """c: from the whole plane (line) of wavenumbers, sampled finely in log |k| and direction, with 0.2 % to spare."""
-    with torch.inference_mode(False), torch.no_grad():
-        angle = math.pi * torch.arange(8 * directions, dtype=torch.float64, device="cpu") / (8 * directions)
-        axis = torch.stack([angle.cos(), angle.sin()], -1) if dimension == 2 else torch.ones_like(angle[:1, None])
-        reach = math.log(math.pi * math.sqrt(dimension))
-        radius = torch.linspace(
-            reach - math.log(40 * 2**scales), reach, 16 * (scales + 5), dtype=torch.float64, device="cpu"
-        )
-        k = (radius.exp()[:, None, None] * axis).flatten(0, 1)
-        k = k[(k.abs() <= math.pi).all(-1)]
-        both = [_transforms(sign * k, scales, directions) for sign in (1, -1)]
-        power = sum(psi.square().sum((0, 1)) for psi, _ in both) / 2
-        return math.sqrt(0.998 * float(((1 - both[0][1].square()) / power).min()))
-
-
-def _transforms(k: Float[Tensor, "*N d"], scales: int, directions: int) -> tuple[Tensor, Tensor]:
-    """psi ``(J, A, *N)`` with c = 1, and phi ``(*N)``, at wavenumbers k."""
-    psi = []
-    origin = torch.zeros_like(k[..., :1, :].reshape(-1, k.shape[-1])[:1])
-    for j in range(scales):
-        zones = (3, 1, 1)[j] if j < 3 else 0  # beyond them G is below 1e-16
-        wave, envelope = (_gaussian(k, 2**j, centre, directions, zones) for centre in (CENTRE, 0.0))
-        at_zero = [_gaussian(origin, 2**j, centre, directions, zones)[:, 0] for centre in (CENTRE, 0.0)]
-        kappa = at_zero[0] / at_zero[1]
-        psi.append(wave - kappa.reshape(-1, *(1,) * (k.dim() - 1)) * envelope)
-    return torch.stack(psi), _low_pass(k, scales) / _low_pass(origin, scales)
-
-
-def _gaussian(k: Tensor, dilation: int, centre: float, directions: int, zones: int) -> Float[Tensor, "A *N"]:
-    angle = math.pi * torch.arange(directions, dtype=k.dtype) / directions
-    axis = torch.stack([angle.cos(), angle.sin()])[: k.shape[-1]]
-    across = min(1.5, 6 / directions)
-    total = k.new_zeros(directions, *k.shape[:-1])
-    for zone in _zones(k * dilation, zones, 2 * math.pi * dilation):
-        along = torch.einsum("da,...d->a...", axis, zone)
-        rest = zone.square().sum(-1) - along.square()
-        total += torch.exp(-(WIDTH**2) / 2 * ((along - centre).square() + rest / across**2))
-    return total
-
-
-def _low_pass(k: Tensor, scales: int) -> Float[Tensor, "*N"]:
-    total = k.new_zeros(k.shape[:-1])
-    for zone in _zones(k, 1):
-        total += torch.exp(-((LOW_PASS_WIDTH * 2**scales) ** 2) / 2 * zone.square().sum(-1))
-    return total
-
-
-def _zones(k: Tensor, count: int, period: float = 2 * math.pi) -> Iterator[Tensor]:
-    for shift in itertools.product(range(-count, count + 1), repeat=k.shape[-1]):
-        yield k + period * torch.tensor(shift, dtype=k.dtype)
