@@ -60,6 +60,9 @@ class Train:
     (--evaluations and --objective then have no effect.)"""
     bend: float = 0.35
     """How much heavy tails of the detail may be bent before they are learned; 0 for values that are bounded."""
+    scattering: int = 0
+    """Show the networks the texture of the coarse field too: local wavelet scattering of so many scales (2 suits the
+    terrain that ships; 0: none; 1 or 2 dimensions)."""
     sweep: bool = False
     """Also learn the law of a site given its neighbours: `rgdm sample --sweeps` then puts local structure right."""
     learning_rate: float = 2e-3

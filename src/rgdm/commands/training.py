@@ -90,6 +90,7 @@ def build(options: config.Train, channels: int) -> Cascade:
             objective=options.objective,
             lift=options.lift,
             bend=options.bend,
+            scattering=options.scattering,
             sweep=options.sweep,
         )
 

@@ -45,6 +45,7 @@ class Cascade(Levels):
         if self.repetition.times:
             raise ValueError("an enlarged cascade is not measured; fit the one it was made of")
         check_lattice_depth(self.step, tuple(x.shape[2:]), self.levels)
+        self.check_texture(tuple(x.shape[2:]), self.levels)
         pooled = x.double().movedim(1, 0).flatten(1)
         if not bool(pooled.isfinite().all()) or not bool((pooled.amax(1) > pooled.amin(1)).all()):
             raise ValueError("a channel of the fields is constant or has values that are not finite; drop or fill it")
@@ -147,6 +148,7 @@ class Cascade(Levels):
         follow, where the model has one.
         """
         unit = self.check_sample(lattice, count)
+        self.check_texture(lattice, self.levels)
         if sweeps < 0 or (sweeps and self.sweep is None):
             raise ValueError(
                 f"{sweeps} sweeps; 0 or more are made, of a model that was trained with sweep=True (--sweep)"
@@ -191,6 +193,7 @@ class Cascade(Levels):
                 f"{int((~field.isfinite()).sum())} of {field.numel()} values of the coarse field are not finite; "
                 "fill them first (rgdm.data.validity.check_finite with fill=True)"
             )
+        self.check_texture(tuple(n * self.step.factor**levels for n in field.shape[2:]), levels)
         total, noise, factor = members * len(field), NoiseField(seed), self.step.factor**levels
         fine = field.new_empty(total, self.channels, *(n * factor for n in field.shape[2:]))
         for some in _together(total, tuple(fine.shape[2:])):

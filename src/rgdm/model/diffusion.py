@@ -48,8 +48,9 @@ class DiffusionLift(StandardizedLift):
         level: int = 0,
         bend: float = TAIL,
         evaluations: int = 1,
+        scattering: int = 0,
     ) -> None:
-        super().__init__(step, channels, dimension, boundary, level, bend)
+        super().__init__(step, channels, dimension, boundary, level, bend, scattering)
         if objective not in get_args(Objective):
             raise ValueError(f"unknown objective {objective!r}; known are {', '.join(get_args(Objective))}")
         regression: Regression = "velocity" if objective == "energy" else objective

@@ -127,8 +127,9 @@ class FlowLift(StandardizedLift):
         layers: nn.ModuleList,
         level: int = 0,
         bend: float = TAIL,
+        scattering: int = 0,
     ) -> None:
-        super().__init__(step, channels, dimension, boundary, level, bend)
+        super().__init__(step, channels, dimension, boundary, level, bend, scattering)
         self.layers = layers
 
     def whiten(

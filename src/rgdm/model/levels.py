@@ -18,6 +18,7 @@ from rgdm.model.repeated import Repetition, RescaledLift
 from rgdm.model.samplers import Sampler, TrigonometricFlow
 from rgdm.model.standardized import TAIL, StandardizedLift
 from rgdm.model.sweep import LearnedSweep
+from rgdm.model.texture import Texture
 from rgdm.scale.boundary import Boundary, check_boundary
 from rgdm.scale.coarse_graining import CoarseGraining, Lattice
 from rgdm.scale.operators import BlockSpin, Decimation, check_lattice_depth
@@ -50,6 +51,8 @@ class Levels(nn.Module):
             score of samples of one or two evaluations.
         lift: ``diffusion``, or ``flow`` for lifts whose likelihood and samples cost one pass.
         bend: how much heavy tails of the detail may be bent, 0: not at all, as suits bounded values.
+        scattering: so many scales of local scattering of the coarse field are shown to the networks too
+            (:class:`~rgdm.model.texture.Texture`); 1 or 2 dimensions.
         sweep: also a :class:`~rgdm.model.sweep.LearnedSweep` of the finest level, for ``sample(..., sweeps=n)``.
         repetition: of one of the lifts, as :meth:`~rgdm.model.cascade.Cascade.enlarged` says.
     """
@@ -74,6 +77,7 @@ class Levels(nn.Module):
         objective: Objective = "velocity",
         lift: LiftKind = "diffusion",
         bend: float = TAIL,
+        scattering: int = 0,
         sweep: bool = False,
         repetition: Sequence[float] | None = None,
     ) -> None:
@@ -99,7 +103,7 @@ class Levels(nn.Module):
         step = make_operator(operator, factor, boundary, dimension)
         step.requires_grad_(False)  # a learned one learns before the lifts, whose measurements are of it
         self.blocks = encoder_blocks, decoder_blocks
-        network = shared, self.backbones, self.widths, self.blocks, objective, bend, evaluations
+        network = shared, self.backbones, self.widths, self.blocks, objective, bend, evaluations, scattering
         made = make_lifts(lift, step, channels, dimension, boundary, *network)
         self.lifts = nn.ModuleList(made)
         self.base = TranslationField(channels, boundary)
@@ -169,6 +173,12 @@ class Levels(nn.Module):
             raise ValueError(f"the lattice {lattice} is not divisible by {unit}, as this model asks; {near} would be")
         return unit
 
+    def check_texture(self, lattice: Lattice, levels: int) -> None:
+        """``ValueError`` if the coarsest field is too small for the scattering that the networks are shown."""
+        texture = self.own_lift(0).texture
+        if texture is not None:
+            texture.scattering.check(tuple(n // self.step.factor**levels for n in lattice))
+
     # --- sizes -----------------------------------------------------------------------------
 
     def memory(self, lattice: Lattice, fields: int) -> int:
@@ -183,6 +193,10 @@ class Levels(nn.Module):
         together, width = max(sites, min(sites * fields, TOGETHER)), self.widths[0]
         lift = 4.8 * together * (2.2 * width / cell + 11.5 * self.channels)
         network = max(self._network_memory(level, lattice, together) for level in range(len(self.widths)))
+        scales = self.configuration["scattering"]
+        if scales:
+            a_site = Texture.bytes_a_site(scales, self.dimension, self.boundary)
+            lift += a_site * self.channels * together / cell
         return int(lift + network + 8 * sites * self.channels * fields) + 8 * 2**20
 
     def _network_memory(self, level: int, lattice: Lattice, together: int) -> float:

@@ -7,6 +7,7 @@ from rgdm.model.backbones import BackboneKind, make_backbone
 from rgdm.model.diffusion import DiffusionLift, Objective
 from rgdm.model.flow import FlowLift, couplings
 from rgdm.model.standardized import StandardizedLift, condition_channels
+from rgdm.model.texture import Texture
 from rgdm.scale.boundary import Boundary
 from rgdm.scale.coarse_graining import CoarseGraining
 
@@ -26,10 +27,12 @@ def make_lifts(
     objective: Objective,
     bend: float,
     evaluations: int,
+    scattering: int = 0,
 ) -> list[StandardizedLift]:
     """One untrained lift a level, the finest first, each with its backbone and width; ``shared`` ones have one network.
 
-    ``blocks`` are those of encoder and decoder; a flow has only the latter, and no objective.
+    ``blocks`` are those of encoder and decoder; a flow has only the latter, and no objective. ``scattering``: scales of
+    the texture that networks are shown.
     """
     if shared and (len(set(backbones)) > 1 or len(set(widths)) > 1):
         raise ValueError(
@@ -39,7 +42,8 @@ def make_lifts(
     if kind not in get_args(LiftKind):
         raise ValueError(f"unknown lift {kind!r}; known are {', '.join(get_args(LiftKind))}")
     bands = step.bands(dimension)
-    conditions, levels = condition_channels(channels, bands), len(widths)
+    texture = Texture(scattering, dimension, boundary).count if scattering else 0
+    conditions, levels = condition_channels(channels, bands, texture), len(widths)
     size, each = channels * bands, 1 if shared else levels
     if kind == "flow":
         if set(backbones) != {"conv"}:
@@ -48,12 +52,15 @@ def make_lifts(
         layers = [couplings(size, conditions, dimension, boundary, width, blocks[1]) for width in widths[:each]] * (
             levels // each
         )
-        return [FlowLift(step, channels, dimension, boundary, each, level, bend) for level, each in enumerate(layers)]
+        return [
+            FlowLift(step, channels, dimension, boundary, each, level, bend, scattering)
+            for level, each in enumerate(layers)
+        ]
     pairs = zip(backbones[:each], widths[:each], strict=True)
     nets = [
         make_backbone(backbone, size, conditions, dimension, boundary, width, blocks) for backbone, width in pairs
     ] * (levels // each)
     return [
-        DiffusionLift(step, channels, dimension, boundary, net, None, objective, level, bend, evaluations)
+        DiffusionLift(step, channels, dimension, boundary, net, None, objective, level, bend, evaluations, scattering)
         for level, net in enumerate(nets)
     ]

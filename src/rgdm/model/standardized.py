@@ -10,6 +10,7 @@ from torch import Tensor
 from rgdm.model.amplitude import WIDTHS, LocalAmplitude, blur
 from rgdm.model.lift import GaussianLift, Lift
 from rgdm.model.likelihood import LogProb, Probes, normal_log_prob
+from rgdm.model.texture import Texture
 from rgdm.scale.boundary import Boundary
 from rgdm.scale.coarse_graining import CoarseGraining
 
@@ -24,7 +25,8 @@ class StandardizedLift(Lift):
 
     The local amplitude a(coarse) takes out the variation from place to place, sinh (Johnson's S_U law)
     the heavy tails. ``temperature`` multiplies the starting noise; a loss takes ``draws`` of them. The ``level`` tells
-    lifts that share a network apart.
+    lifts that share a network apart. With so many scales of ``scattering`` the network is also shown the
+    :class:`~rgdm.model.texture.Texture` of the coarse field.
     """
 
     tail: Tensor
@@ -41,6 +43,7 @@ class StandardizedLift(Lift):
         boundary: Boundary,
         level: int = 0,
         bend: float = TAIL,
+        scattering: int = 0,
     ) -> None:
         super().__init__()
         if not 0 <= bend < math.inf:
@@ -52,7 +55,9 @@ class StandardizedLift(Lift):
         self.register_buffer("tail", torch.zeros(channels * step.bands(dimension)))
         self.register_buffer("limit", torch.full_like(self.tail, torch.inf))
         self.register_buffer("temperature", torch.ones(()))
-        count = condition_channels(channels, step.bands(dimension)) - 1
+        self.texture = Texture(scattering, dimension, boundary) if scattering else None
+        texture = 0 if self.texture is None else self.texture.count
+        count = condition_channels(channels, step.bands(dimension), texture) - 1
         self.register_buffer("condition_mean", torch.zeros(count))
         self.register_buffer("condition_scale", torch.ones(count))
 
@@ -171,18 +176,19 @@ class StandardizedLift(Lift):
         return torch.cat([seen, torch.full_like(seen[:, :1], self.level)], 1)
 
     def _raw_condition(self, coarse: Tensor) -> Tensor:
-        """Value, log roughness, height over the neighbourhood and predicted detail in local units."""
+        """Value, log roughness, height over the neighbourhood, predicted detail in local units, and any texture."""
         roughness = self.amplitude.roughness(coarse)
         amplitude = self.amplitude.from_roughness(roughness)
         local = amplitude.unflatten(1, (coarse.shape[1], -1))[:, :, 0]
         above = [torch.asinh((coarse - blur(coarse, w, self.amplitude.boundary)) / local) for w in WIDTHS]
         predicted = torch.asinh(self.gaussian.prediction(coarse) / amplitude)
-        return torch.cat([coarse, roughness.flatten(1, 2), *above, predicted], 1)
+        texture = [] if self.texture is None else [self.texture(coarse, self.amplitude.floor.sqrt())]
+        return torch.cat([coarse, roughness.flatten(1, 2), *above, predicted, *texture], 1)
 
 
-def condition_channels(channels: int, bands: int) -> int:
-    """How many channels :meth:`StandardizedLift.condition` has."""
-    return channels * (1 + 2 * len(WIDTHS) + bands) + 1
+def condition_channels(channels: int, bands: int, texture: int = 0) -> int:
+    """How many channels :meth:`StandardizedLift.condition` has, with so many numbers of texture a site and channel."""
+    return channels * (1 + 2 * len(WIDTHS) + bands + texture) + 1
 
 
 def _tail(ratio: Tensor, most: float) -> Tensor:

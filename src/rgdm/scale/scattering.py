@@ -76,10 +76,8 @@ class Scattering(nn.Module):
         Translations much smaller than 2^J hardly change it. On a ``periodic`` lattice its means are the coefficients.
         """
         lattice = self._check(x)
-        axes = tuple(range(-len(lattice), 0))
         low = self._cast_filters(self._torus(lattice), x)[1]
-        smooth = [torch.fft.ifftn(torch.fft.fftn(u, dim=axes) * low, dim=axes).real for u in self._propagate(x)]
-        return torch.cat([_crop(u, lattice) for u in smooth], 2)
+        return torch.cat([self._smooth(u, low, lattice) for u in self._propagate(x)], 2)
 
     def names(self, dimension: int) -> list[Path]:
         """The K paths of the coefficients, in their order."""
@@ -162,6 +160,12 @@ class Scattering(nn.Module):
         )
         return psi.clone(), phi.clone()
 
+    @staticmethod
+    def _smooth(u: Tensor, low: Tensor, lattice: Lattice) -> Tensor:
+        """``u * phi_J``, of which only the lattice itself is kept."""
+        axes = tuple(range(-len(lattice), 0))
+        return _crop(torch.fft.ifftn(torch.fft.fftn(u, dim=axes) * low, dim=axes).real, lattice).contiguous()
+
     def _propagate(self, x: Tensor) -> Iterator[Tensor]:
         """x, all first moduli, and the second moduli of each first one, ``(B, C, P, *torus)``."""
         lattice = tuple(x.shape[2:])
@@ -190,8 +194,8 @@ class Scattering(nn.Module):
             raise ValueError(f"the dimension is {dimension}; scattering takes fields of 1 or 2 (planes of a volume do)")
         return self.angles if dimension == 2 else 1
 
-    def _check(self, x: Tensor) -> Lattice:
-        lattice = tuple(x.shape[2:])
+    def check(self, lattice: Lattice) -> None:
+        """``ValueError`` if the scales exceed the lattice, or it has neither one nor two dimensions."""
         self._directions(len(lattice))
         if min(lattice) < 2**self.scales:
             fit = max(min(lattice), 1).bit_length() - 1
@@ -199,6 +203,10 @@ class Scattering(nn.Module):
                 f"{self.scales} scales need {2**self.scales} sites along each axis; "
                 f"the lattice {lattice} has room for {fit}"
             )
+
+    def _check(self, x: Tensor) -> Lattice:
+        lattice = tuple(x.shape[2:])
+        self.check(lattice)
         return lattice
 
     def _torus(self, lattice: Lattice) -> Lattice:
