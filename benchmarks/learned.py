@@ -14,6 +14,7 @@ are jackknife errors over held-out fields.
 """
 
 import argparse
+import copy
 import json
 import math
 import time
@@ -23,6 +24,7 @@ from typing import Any
 
 import torch
 import xarray as xr
+from matplotlib.figure import Figure
 from record import Row, append, arguments, number, run, stamp, table
 from torch import Tensor
 
@@ -40,7 +42,10 @@ from rgdm.model.samplers import TrigonometricFlow
 from rgdm.model.standardized import condition_channels
 from rgdm.physics.actions import Phi4
 from rgdm.physics.observables import observables
+from rgdm.plots import figure_to_png
+from rgdm.plots.style import LEVELS, PAGE, bare, paper
 from rgdm.scale.learned import code_length, sparsity
+from rgdm.scale.wavelets import RotationLattice
 from rgdm.train import Budget
 from rgdm.train.batches import Batches
 
@@ -95,30 +100,75 @@ def measuring(field: xr.DataArray, options: argparse.Namespace, **settings: Any)
 def operators(name: str, fields: Fields, options: argparse.Namespace) -> list[Row]:
     """Held-out bits per degree of freedom of cascades that differ in their coarse-graining."""
     train_set, held_out, settings = fields[name]
-    truth, rows, found = tensor(held_out), [], {}
+    truth, rows, models, found = tensor(held_out), [], {}, {}
     for operator in OPERATORS:
         began = time.monotonic()
         minutes = options.minutes - measuring(train_set, options, operator=operator, **settings) / 60
         model = train(train_set, options.out / name / operator, minutes, options, operator=operator, **settings)
         seconds = time.monotonic() - began
+        models[operator], unit = model, float(model.scale.log2().mean())
         x = truth[:128] if model.boundary == "periodic" else windows(truth, 8, periodic=False)
         bits = model.log_prob(x, probes=2, tolerance=1e-3, seed=1)
-        value = jackknife(lambda mean: mean, -bits.total.value.double() / (math.log(2) * x[0].numel()))
-        unit = float(model.scale.log2().mean())
+        found[operator] = -bits.total.value.double() / (math.log(2) * x[0].numel()) - unit
         normal = model.normalise(truth[:64]).float()
         code = float(code_length(model.step, normal, 3)) / math.log(2)
         coarse = model.flow(truth, 3)[-1]
         crps = float(fair_crps(model.refine(coarse, 3, 8, options.seed + 9), truth).mean() / truth.std())
-        found[operator] = (float(value.value) - unit, float(value.error))
-        said = f"{number(*found[operator], 4)} bits; sparsity {sparsity(model.step.split(normal)[1]):.3f}; "
+        said = f"{mean(found[operator])} bits; sparsity {sparsity(model.step.split(normal)[1]):.3f}; "
         said += f"code length {code:.3f} bits; CRPS given its own coarse field {crps:.4f} "
         said += f"of the spread; {60 * minutes:.0f} s of training, {seconds:.0f} s in all"
         rows.append(Row(f"{name}, {operator}", "", said))
-    learned = min((found[o], o) for o in ("learned-4", "learned-8", "lifting"))
-    rivals = min(found["haar"], found["db4"])
-    said = f"{learned[1]} {number(*learned[0], 4)}; better of the two {number(*rivals, 4)}"
-    rows.append(Row(f"{name}: a learned operator against Haar and db4", "fewer bits", said, learned[0][0] < rivals[0]))
+        print(f"\n{table(rows[-1:])}", flush=True)
+    learned, rival = (
+        min(those, key=lambda o: float(found[o].mean()))
+        for those in (("learned-4", "learned-8", "lifting"), ("haar", "db4"))
+    )
+    less = mean(found[learned] - found[rival])
+    said = f"{learned} {mean(found[learned])}, {rival} {mean(found[rival])}: {less} by pairs"
+    met = float((found[learned] - found[rival]).mean()) < 0
+    rows.append(Row(f"{name}: the best learned operator against Haar and db4", "fewer bits", said, met))
+    draw_operators(options.out / f"operators-{name}.png", models, truth)
     return rows
+
+
+def mean(values: Tensor) -> str:
+    found = jackknife(lambda m: m, values)
+    return number(float(found.value), float(found.error), 4)
+
+
+def draw_operators(path: Path, models: dict[str, Cascade], truth: Tensor) -> None:
+    """Low-passes of the linear operators, and where the finest detail of a field is large."""
+    with paper():
+        figure = Figure(figsize=(PAGE, 2.6), layout="constrained")
+        response, *places = figure.subplots(1, 4, width_ratios=[1.25, 1, 1, 1])
+        for (name, model), colour in zip(models.items(), LEVELS, strict=False):
+            if isinstance(model.step, RotationLattice):
+                row = periodic(model.step).matrix(64)[16]
+                power = torch.fft.rfft(row).abs().square() / 2
+                response.plot(torch.linspace(0, 1, 33), power, lw=1, color=colour, label=name)
+        response.set(xlabel="wavenumber / Nyquist", ylabel="power that is kept", ylim=(0, 1.05))
+        response.legend()
+        shown = {"the field": truth[0, 0], **{name: finest(models[name], truth) for name in ("db4", "lifting")}}
+        unit = float(shown["db4"].square().mean().sqrt())
+        for place, (name, x) in zip(places, shown.items(), strict=True):
+            field = name == "the field"
+            bounds = {} if field else {"vmin": 0, "vmax": 3 * unit}
+            place.imshow(x, cmap="cividis" if field else "magma", interpolation="nearest", **bounds)
+            place.set_title(name if field else f"finest detail, {name}")
+            bare(place)
+    path.write_bytes(figure_to_png(figure))
+
+
+def periodic(step: RotationLattice) -> RotationLattice:
+    """The same filters on a torus."""
+    other = copy.deepcopy(step)
+    other.boundary = "periodic"
+    return other
+
+
+def finest(model: Cascade, truth: Tensor) -> Tensor:
+    """Size of the detail at each coarse site."""
+    return model.step.split(model.normalise(truth[:1]).float())[1][0].square().sum(0).sqrt()
 
 
 def student(teacher: Cascade, objective: str, evaluations: int) -> Cascade:

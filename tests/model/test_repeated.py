@@ -31,9 +31,25 @@ def small():
 
 
 def test_which_lift_serves_which_level():
-    repetition = Repetition(2, 3, 1.5)
+    repetition = Repetition(2, 3, (1.5,))
     assert [repetition.lift(level) for level in range(8)] == [0, 1, 2, 2, 2, 2, 3, 4]
     assert [repetition.scale(level) for level in (0, 2, 3, 5, 6, 9)] == [1, 1, 1.5, 1.5**3, 1.5**3, 1.5**3]
+
+
+def test_a_growth_that_changes_from_level_to_level():
+    repetition = Repetition(1, 2, (3.0, 5.0, 7.0))  # from level 1 to 2, from 2 to 3, and farther on
+    assert [repetition.lift(level) for level in range(7)] == [0, 1, 1, 1, 2, 3, 4]
+    assert [repetition.scale(level) for level in range(7)] == [1, 1, 3, 15, 35, 49, 49]
+    assert [repetition.scale(level + 1, repetition.lift(level) + 1) for level in (1, 2, 3)] == [1, 5, 35]
+
+
+def test_detail_and_coarse_field_grow_each_by_its_own_factor(small):
+    plain, larger = small.own_lift(1), small.enlarged(2, [1.6, 1.7, 1.8], level=1).lift(2)
+    coarse, noise = torch.randn(3, 1, 4, 4), torch.randn(3, 3, 4, 4)
+    x = larger.sample(coarse, noise, small.sampler)
+    kept, detail = small.step.split(x)
+    torch.testing.assert_close(kept, coarse)
+    torch.testing.assert_close(detail, 1.6 * plain.detail(coarse / 1.7, noise, small.sampler))
 
 
 def test_an_enlarged_cascade_makes_the_larger_field(small):

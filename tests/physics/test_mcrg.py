@@ -5,9 +5,10 @@ import torch
 
 from rgdm.physics.actions import Ising
 from rgdm.physics.blocking import block_spins
-from rgdm.physics.mcrg import field_exponent, linearised_transformation, mcrg
+from rgdm.physics.mcrg import detail_growth, field_exponent, fixed_point_exponent, linearised_transformation, mcrg
 from rgdm.physics.monte_carlo import sample_ising
 from rgdm.physics.operators import Bond, Plaquette, Power
+from rgdm.scale.operators import BlockSpin
 
 
 def test_blockings_by_hand():
@@ -59,3 +60,39 @@ def test_hot_spins_forget_their_field():
 def test_impossible_transformations_are_refused(ask, words):
     with pytest.raises(ValueError, match=words):
         ask(torch.randn(4, 1, 8))
+
+
+def test_an_exponent_that_comes_nearer_by_halves_is_carried_to_its_limit():
+    found = [(1.875 - 0.2 / 2**level, 0.001) for level in range(4)]
+    value, error = fixed_point_exponent(found)
+    assert value == pytest.approx(1.875, abs=1e-12) and 0.001 < error < 0.003
+    assert fixed_point_exponent(found[-2:])[1] > error  # fewer values, and the noise is carried farther
+    random = torch.Generator().manual_seed(0)
+    noisy = torch.tensor(found[1:], dtype=torch.float64)[:, 0] + 0.001 * torch.randn(400, 3, generator=random)
+    spread = torch.tensor([fixed_point_exponent([(float(y), 0.001) for y in each])[0] for each in noisy]).std()
+    assert float(spread) == pytest.approx(error, rel=0.15)
+    with pytest.raises(ValueError, match="1 values"):
+        fixed_point_exponent(found[:1])
+
+
+def test_the_growth_of_detail_is_free_of_finite_size():
+    """A scale-free Gaussian field whose detail grows by ``2^(1 - eta / 2)``; from one lattice alone it seems less."""
+
+    def field(count, side, seed):
+        k = 2 * torch.pi * torch.fft.fftfreq(side)
+        size = (k[:, None].square() + k.square()).sqrt()
+        size[0, 0] = torch.inf
+        noise = torch.randn(count, 1, side, side, generator=torch.Generator().manual_seed(seed))
+        return torch.fft.ifft2(size ** ((0.25 - 2) / 2) * torch.fft.fft2(noise)).real
+
+    small, large, step = field(3000, 16, 0), field(3000, 32, 1), BlockSpin(2)
+    found = detail_growth(small, large, step, 4)
+    for level, (value, error) in enumerate(found):  # near the cutoff the grid is felt
+        assert abs(value - 2 ** (7 / 8)) < 4 * error + 0.2 / 2**level and error < 0.03
+    x, sizes = large, []
+    for _ in range(5):
+        x, detail = step.split(x)
+        sizes.append(float(detail.square().mean().sqrt()))
+    assert sizes[4] / sizes[3] < 2 ** (7 / 8) - 0.15  # the zero mode is missing, as from any box
+    with pytest.raises(ValueError, match="2 times as wide"):
+        detail_growth(small, small, step, 1)

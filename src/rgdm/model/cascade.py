@@ -1,7 +1,7 @@
 """The cascade: a base model at the coarsest level and a lift for every finer one."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -230,20 +230,22 @@ class Cascade(Levels):
 
     # --- larger than what was trained on -----------------------------------------------------
 
-    def enlarged(self, times: int, growth: float, level: int = 2) -> "Cascade":
+    def enlarged(self, times: int, growth: float | Sequence[float], level: int = 2) -> "Cascade":
         """The same cascade with the lift of one level repeated: fields ``factor^times`` times as wide.
 
         An inverse renormalization group near its fixed point, where all levels have the same law but for the size of
         the field, which grows by ``growth = factor^((2 - eta) / 2) = factor^(y_h - d/2)`` a level;
         :func:`~rgdm.physics.mcrg.field_exponent` measures y_h on the training fields. The levels nearest to the
-        lattice spacing are not yet there: repeat the third, of ``level`` 2, or a coarser one. For fields that are
-        scale-free up to their own size, on a periodic lattice.
+        lattice spacing are not yet there: repeat the third, of ``level`` 2, or a coarser one, and where the growth
+        still changes give it from one level to the next, the first from ``level``; the last value serves all that
+        follow. For fields that are scale-free up to their own size, on a periodic lattice.
         """
         if self.repetition.times:
             raise ValueError("this cascade is enlarged already; enlarge the one it was made of")
         if not 0 <= level < self.levels or times < 1:
             raise ValueError(f"level = {level}, times = {times}; a level of 0 to {self.levels - 1}, once or more")
-        settings: dict[str, Any] = self.configuration | {"repetition": [level, times, growth]}
+        growths = growth if isinstance(growth, Sequence) else [growth]
+        settings: dict[str, Any] = self.configuration | {"repetition": [level, times, *growths]}
         larger = Cascade(**settings).to(self.mean.device, self.dtype)
         own = dict(self.state())
         for name, tensor in larger.state():

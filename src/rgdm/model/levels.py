@@ -137,14 +137,15 @@ class Levels(nn.Module):
 
     def lift(self, level: int) -> StandardizedLift | RescaledLift:
         """The lift from level + 1 to level, which may be another level's."""
-        lift, scale = self.own_lift(self.repetition.lift(level)), self.repetition.scale(level)
-        return lift if scale == 1 else RescaledLift(lift, scale)
+        index = self.repetition.lift(level)
+        lift, detail = self.own_lift(index), self.repetition.scale(level)
+        return lift if level == index else RescaledLift(lift, self.repetition.scale(level + 1, index + 1), detail)
 
     def _repetition(self, given: Sequence[float] | None) -> Repetition:
-        level, times, growth = (0, 0, 1.0) if given is None else given
-        if not (0 <= level < len(self.lifts) and times >= 0 and 0 < growth < math.inf):
+        level, times, *growth = (0, 0, 1.0) if given is None else given
+        if not (0 <= level < len(self.lifts) and times >= 0 and growth and all(0 < g < math.inf for g in growth)):
             raise ValueError(f"repetition = {given}; a level, how often, and a positive growth are needed")
-        return Repetition(int(level), int(times), float(growth))
+        return Repetition(int(level), int(times), tuple(map(float, growth)))
 
     def dofs(self, lattice: Lattice) -> list[int]:
         """Degrees of freedom of each level's detail, the finest first, and of the base field."""

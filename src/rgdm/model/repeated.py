@@ -14,26 +14,31 @@ from rgdm.scale.coarse_graining import CoarseGraining
 
 
 class Repetition(NamedTuple):
-    """Which lift of a cascade is repeated, how often, and what its fields grow by at each level."""
+    """Which lift of a cascade is repeated, how often, and what the fields grow by at each change of scale.
+
+    ``growth`` begins with the change from ``level`` to the next; its last value also serves all that follow.
+    """
 
     level: int
     times: int
-    growth: float
+    growth: tuple[float, ...]
 
     def lift(self, level: int) -> int:
-        """The lift that serves a level of the longer cascade."""
+        """The lift that serves a level of the longer cascade, and the level of the shorter one that is like it."""
         return level if level <= self.level else max(self.level, level - self.times)
 
-    def scale(self, level: int) -> float:
-        """How much larger the fields of that level are than those that its lift knows."""
-        return self.growth ** min(max(0, level - self.level), self.times)
+    def scale(self, level: int, of: int | None = None) -> float:
+        """How much larger the fields of a level are than those of level ``of`` (None: the one that is like it)."""
+        first = self.lift(level) if of is None else of
+        steps = (min(change - self.level, len(self.growth) - 1) for change in range(first, level))
+        return math.prod(self.growth[step] for step in steps)
 
 
 class RescaledLift:
-    """``x = s lift(coarse / s)``: the law of another lift for fields that are s times larger."""
+    """The law of another lift for coarse fields that are ``coarse`` times larger, with ``detail`` times its detail."""
 
-    def __init__(self, lift: StandardizedLift, scale: float) -> None:
-        self.lift, self.scale = lift, scale
+    def __init__(self, lift: StandardizedLift, coarse: float, detail: float) -> None:
+        self.lift, self.scales = lift, (coarse, detail)
 
     @property
     def step(self) -> CoarseGraining:
@@ -53,7 +58,8 @@ class RescaledLift:
         draw: Draw | None = None,
     ) -> Float[Tensor, "B C *F"]:
         """A fine field that coarsens to ``coarse``."""
-        return self.lift.sample(coarse / self.scale, noise, sampler, draw) * self.scale
+        larger, of_detail = self.scales
+        return self.step.merge(coarse, self.lift.detail(coarse / larger, noise, sampler, draw) * of_detail)
 
     def log_prob(
         self,
@@ -63,12 +69,17 @@ class RescaledLift:
         hottest: float = math.inf,
     ) -> LogProb:
         """log p(detail | coarse) of fine fields."""
-        return self._jacobian(fine, self.lift.log_prob(fine / self.scale, probes, tolerance, hottest))
+        return self._jacobian(fine, self.lift.log_prob(self._own(fine), probes, tolerance, hottest))
 
     def untrained_log_prob(self, fine: Float[Tensor, "B C *F"], hottest: float = math.inf) -> LogProb:
         """That of the closed-form part."""
-        return self._jacobian(fine, self.lift.untrained_log_prob(fine / self.scale, hottest))
+        return self._jacobian(fine, self.lift.untrained_log_prob(self._own(fine), hottest))
+
+    def _own(self, fine: Tensor) -> Tensor:
+        """The field in the units of the lift."""
+        (coarse, detail), (larger, of_detail) = self.step.split(fine), self.scales
+        return self.step.merge(coarse / larger, detail / of_detail)
 
     def _jacobian(self, fine: Tensor, known: LogProb) -> LogProb:
         details = fine[0].numel() * (1 - self.step.factor ** -(fine.dim() - 2))
-        return known.plus(LogProb.exact(torch.full_like(known.value, -details * math.log(self.scale))))
+        return known.plus(LogProb.exact(torch.full_like(known.value, -details * math.log(self.scales[1]))))

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from rgdm.jackknife import BLOCKS, jackknife
 from rgdm.physics.operators import LocalOperator
+from rgdm.scale.coarse_graining import CoarseGraining
 
 Coarsen = Callable[[Tensor], Tensor]
 
@@ -99,4 +100,50 @@ def field_exponent(
         value, error = jackknife(lambda mean: (mean[0] / mean[1]).log() / math.log(factor), products, blocks=blocks)
         found.append((float(value), float(error)))
         fine = coarse
+    return found
+
+
+def fixed_point_exponent(found: Sequence[tuple[float, float]], correction: float = 0.5) -> tuple[float, float]:
+    """The limit of an exponent that comes nearer to it at every change of scale, with its statistical error.
+
+    Weighted least squares of ``y_l = y - a correction^l`` over the last three of ``found``, at least two. That what is
+    left shrinks like ``correction`` (by default like the lattice spacing) is an assumption, not in the error.
+    """
+    last = list(found)[-3:]
+    if len(last) < 2 or not all(error > 0 for _, error in last) or not 0 < correction < 1:
+        raise ValueError(
+            f"{len(last)} values of the exponent and a correction of {correction}; at least 2 with positive errors, "
+            "and a correction between 0 and 1, are needed"
+        )
+    values, errors = torch.tensor(last, dtype=torch.float64).unbind(1)
+    weight = errors**-2
+    rows = torch.stack([torch.ones_like(values), correction ** torch.arange(len(last), dtype=torch.float64)], 1)
+    covariance = torch.linalg.inv(rows.T @ (weight[:, None] * rows))
+    return float((covariance @ rows.T @ (weight * values))[0]), float(covariance[0, 0].sqrt())
+
+
+def detail_growth(
+    small: Float[Tensor, "A C *K"], large: Float[Tensor, "B C *F"], step: CoarseGraining, levels: int
+) -> list[tuple[float, float]]:
+    """Growth of the detail at each change of scale, with errors, from samples of two lattices of the same model.
+
+    Root mean square detail of ``large`` at level l + 1 over that of ``small`` at level l, l = 0, 1, ...: with ``large``
+    ``factor`` times as wide both stand on lattices of equal size, whose effect drops out. Two-lattice matching (Wilson
+    1980, in Recent Developments in Gauge Theories, Plenum, p. 363) of one operator.
+    """
+    if any(n * step.factor != m for n, m in zip(small.shape[2:], large.shape[2:], strict=True)):
+        raise ValueError(
+            f"lattices of {tuple(small.shape[2:])} and {tuple(large.shape[2:])} sites; the second must be "
+            f"{step.factor} times as wide"
+        )
+    found, large = [], step.coarsen(large)
+    for _ in range(levels):
+        sizes = []
+        for x in (large, small):
+            square = step.split(x)[1].double().square().flatten(1).mean(1)
+            sizes.append(jackknife(lambda mean: mean.sqrt(), square))
+        (a, da), (b, db) = sizes
+        ratio = float(a / b)
+        found.append((ratio, ratio * math.hypot(float(da / a), float(db / b))))
+        small, large = step.coarsen(small), step.coarsen(large)
     return found
