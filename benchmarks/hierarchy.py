@@ -68,7 +68,7 @@ def told(found: Scores, reference: Scores, name: str) -> str:
     return f"{', '.join(said)} of {name}"
 
 
-def draw(path: Path, curves: dict[str, list[tuple[float, float]]]) -> None:
+def draw(path: Path, curves: dict[str, list[tuple[float, ...]]]) -> None:
     with paper():
         figure = Figure(figsize=(COLUMN, 2.4), layout="constrained")
         axes = figure.subplots()

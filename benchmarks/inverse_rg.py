@@ -22,6 +22,7 @@ import statistics
 import time
 from pathlib import Path
 
+import numpy as np
 import torch
 from critical import train
 from matplotlib.figure import Figure
@@ -48,9 +49,18 @@ SHOWN = ("action_per_site", "phi2", "nearest_neighbour", "u4", "xi_over_length",
 LOCAL = {"action_per_site": "S / N", "phi2": "<phi^2>", "nearest_neighbour": "<phi_x phi_x+mu>"}
 
 
-def simulate(side: int, count: int, seed: int, label: str) -> Tensor:
+def simulate(side: int, count: int, seed: int, label: str, kept: Path) -> Tensor:
+    """Monte Carlo fields, from ``kept`` if they have been made before."""
+    path = kept / f"{side}-{count}-{seed}.npy"
+    if path.is_file():
+        return torch.from_numpy(np.load(path))
     with progress.bar(label, 1) as show:
-        return sample_phi4(ACTION, side, min(count, 256), count, seed, 120, 10, progress=show)
+        fields = sample_phi4(ACTION, side, min(count, 256), count, seed, 120, 10, progress=show)
+    kept.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part.npy")
+    np.save(part, fields.numpy())
+    part.replace(path)
+    return fields
 
 
 def trained(options: argparse.Namespace, fields: Tensor) -> tuple[Cascade, str]:
@@ -185,7 +195,7 @@ def parse() -> argparse.Namespace:
     )
     add("--quick", type=int, default=2, help="evaluations a level where a learned sweep follows anyway")
     add("--model", help="an already trained cascade with a sweep")
-    add("--fields", type=int, default=1024, help="generated and simulated fields of L = 64; fewer of larger ones")
+    add("--fields", type=int, default=2048, help="made and simulated of L = 64; of larger ones as many sites, or 48")
     add(
         "--sides",
         type=int,
@@ -203,22 +213,24 @@ def main() -> None:
     options = parse()
     begun = stamp(options.device)
     options.out.mkdir(parents=True, exist_ok=True)
-    fields = simulate(SIDE, 4096, options.seed + 11, "training set")
+    fields = simulate(SIDE, 4096, options.seed + 11, "training set", options.out / "monte-carlo")
     model, about = trained(options, fields)
     about = f"{about}, {options.evaluations} evaluations a level"
     error = math.nan
     if options.growth is None:
-        options.growth, error, said = growths(fields, simulate(SIDE // 2, 4096, options.seed + 12, "L = 32"))
+        options.growth, error, said = growths(
+            fields, simulate(SIDE // 2, 4096, options.seed + 12, "L = 32", options.out / "monte-carlo")
+        )
         about = f"{about}; {said}"
     rows, squares, curves = [Row("the cascade", "", about)], {}, {}
     for side in options.sides:
-        count = max(48, options.fields * SIDE // side)
+        count = max(48, options.fields * SIDE**2 // side**2)
         made = generate(model, side, count, options.evaluations, options)
         raw = Measured(made)
         squares[side] = made.double().flatten(1).sum(1).square() / side**2
         if side == SIDES[-1]:
             continue
-        truth = Measured(simulate(side, count, options.seed + side, f"MC {side}"))
+        truth = Measured(simulate(side, count, options.seed + side, f"MC {side}", options.out / "monte-carlo"))
         rows += lines("raw", side, raw, truth, 0.008)
         learned = {0: made}
         for k in (1, 2, 4):

@@ -75,10 +75,13 @@ def test_a_batch_is_a_function_of_seed_step_and_process(boundary):
     assert len({float(noise.flatten()[0]) for noise in noises}) == 4
 
 
-def test_each_level_comes_twice_as_often_as_the_next():
-    batches = Batches(tiny(), fields(), seed=0, sites=1)
-    levels = [batches(step)[0] for step in range(400)]
-    assert levels.count(0) / len(levels) == pytest.approx(1 / 1.5, abs=0.075) and 1 in levels
+def test_batches_come_from_every_level_a_shared_network_sees_the_finest_most_often():
+    shares = {}
+    for shared in (True, False):
+        batches = Batches(tiny(shared=shared), fields(), seed=0, sites=1)
+        levels = [batches(step)[0] for step in range(400)]
+        shares[shared] = levels.count(0) / len(levels)
+    assert shares[True] == pytest.approx(1 / 1.5, abs=0.075) and shares[False] == pytest.approx(1 / 1.6, abs=0.075)
 
 
 def test_patches_are_parts_of_the_fields_in_their_orientation_unless_they_may_be_mirrored():

@@ -25,8 +25,8 @@ class Batches:
     coarse-grained l times. ``mirror=False`` for fields that have no such symmetry. An axis of a periodic
     field that is not much longer than a patch is taken whole, and so is every axis if
     the coarse-graining or the backbone of the level is not local.
-    Batches hold about the same number of sites, less where that would be very many patches. Each level comes twice
-    as often as the next coarser one: there is more to see of it, and local structure is learned last.
+    Batches hold about the same number of sites, less where that would be very many patches. The finer
+    levels, of which there is more to see, come more often; less so where each level has its own network.
     """
 
     VERSION = 3
@@ -38,7 +38,8 @@ class Batches:
         self.model, self.seed, self.mirror, self.sites = model, seed, mirror, sites
         self.count, self.channels, *lattice = fields.shape
         self.lattice, self.values = tuple(lattice), fields.flatten()
-        self.share = [0.5**level for level in range(model.levels)]
+        decay = 0.5 if model.configuration["shared"] else 0.6
+        self.share = [decay**level for level in range(model.levels)]
 
     def __call__(self, step: int, rank: int = 0) -> tuple[int, Tensor, Tensor, Tensor, tuple[int, ...]]:
         """``(level, fine patches, t, noise, halo)``, the halo in coarse sites; all ranks have one level."""
