@@ -59,17 +59,17 @@ Fields = dict[str, tuple[xr.DataArray, xr.DataArray, dict[str, Any]]]
 
 def data(options: argparse.Namespace) -> Fields:
     """Training and held-out fields, and settings of the cascade, of each kind of data."""
-    with progress.bar("phi^4", 2) as show:
-        fields = []
-        for seed, count in ((options.seed + 1, 4096), (options.seed + 2, 512)):
-            fields.append(reference.phi4(count, 32, seed))
-            show(len(fields), 2)
-    held_out = reference.terrain("held-out")
-    known: Fields = {
-        "phi4": (fields[0], fields[1], {"boundary": "periodic", "shared": False, "bend": 0.0}),
-        "terrain": (reference.terrain("train"), held_out, {"boundary": "reflect"}),
-    }
-    return {name: known[name] for name in options.data}
+    found: Fields = {}
+    if "terrain" in options.data:
+        found["terrain"] = reference.terrain("train"), reference.terrain("held-out"), {"boundary": "reflect"}
+    if "phi4" in options.data:
+        with progress.bar("phi^4", 2) as show:
+            fields = []
+            for seed, count in ((options.seed + 1, 4096), (options.seed + 2, 512)):
+                fields.append(reference.phi4(count, 32, seed))
+                show(len(fields), 2)
+        found["phi4"] = fields[0], fields[1], {"boundary": "periodic", "shared": False, "bend": 0.0}
+    return found
 
 
 def train(field: xr.DataArray, out: Path, minutes: float, options: argparse.Namespace, **settings: Any) -> Cascade:
