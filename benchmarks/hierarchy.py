@@ -3,8 +3,9 @@
     python benchmarks/hierarchy.py --record
 
 Terrain, x8. Both are trained for the same time on all tiles of the training set, a quarter and a sixteenth of them,
-and refine the 8 x 8 block means of every second held-out tile into 4 members. And narrower cascades, to find the cheapest one that
-is at least as good as the U-Net: multiply-adds a site of the fine field, of everything a member takes. The U-Net
+and refine the 8 x 8 block means of every second held-out tile into 4 members. And narrower cascades, to find the
+cheapest one that is at least as good as the U-Net: multiply-adds a site of the fine field of all
+evaluations of the networks (what is in closed form takes about 1.5 k a coarse site more). The U-Net
 (``unet.py``) sees the full resolution at 19 evaluations, with the local units that suit it best. Errors are jackknife
 errors over held-out tiles, of ratios paired ones.
 """

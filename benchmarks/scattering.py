@@ -6,8 +6,8 @@
 (``rgdm train --scattering 2``), equally long trained: held-out denoising loss of each level, CRPS and energy score of
 refining, as paired ratios with jackknife errors over held-out fields. ``peer``: fields made from nothing by the
 cascade, by the microcanonical maximum-entropy model of scattering covariances of the training fields (no training,
-``maximum_entropy``), and Gaussian fields with the power in each band (where that model starts), against held-out
-fields: scattering distance (1: the same law), which the second model is made for; kurtosis of the finest
+``maximum_entropy``), and what one step of its descent makes of Gaussian fields with the power in each band, against
+held-out fields: scattering distance (1: the same law), which the second model is made for; kurtosis of the finest
 detail; power of the finest octave; of phi^4 the local biases, U4, and the total variation of abs(phi).
 """
 

@@ -3,9 +3,10 @@
 import pytest
 import torch
 
+from rgdm.model.calibrate import calibrate
 from rgdm.model.cascade import Cascade
 from rgdm.model.texture import Texture
-from rgdm.train.batches import HALO
+from rgdm.train.batches import HALO, PATCH, Batches
 
 
 @pytest.fixture(scope="module")
@@ -29,16 +30,28 @@ def test_it_says_in_which_direction_a_field_varies():
     assert float((across[0, 2] - across[0, 0]).min()) > 3  # in e-folds
 
 
-def test_a_patch_shows_what_the_whole_field_does():
-    model = made(boundary="periodic")
-    x = torch.randn(2, 1, 256, 256)
+@pytest.mark.parametrize("boundary", ["periodic", "reflect"])
+@pytest.mark.parametrize(("scales", "bound"), [(2, 1e-3), (3, 2e-2)])
+def test_a_patch_shows_what_the_whole_field_does(boundary, scales, bound):
+    model = made(boundary=boundary, scattering=scales, levels=1)
+    x = torch.randn(2, 1, 256, 256).cumsum(2).cumsum(3)
+    x = x - x.mean((2, 3), keepdim=True)
     model.fit(x)
-    lift, inner = model.own_lift(0), 2 * HALO
+    lift, size = model.own_lift(0), 2 * (PATCH[2] + 2 * HALO)
     whole = lift.condition(model.step.coarsen(model.normalise(x)))
-    patch = lift.example(model.normalise(x)[..., :144, :144], (HALO, HALO))[1]
-    texture = slice(-1 - lift.texture.count, -1)
-    error = (patch - whole[..., HALO : 72 - HALO, HALO : 72 - HALO])[:, texture]
-    assert inner < 72 and error.abs().max() < 1e-3  # in units of its standard deviation
+    patch = lift.example(model.normalise(x)[..., 16 : 16 + size, 16 : 16 + size], (HALO, HALO))[1]
+    texture, inside = slice(-1 - lift.texture.count, -1), slice(8 + HALO, 8 + HALO + PATCH[2])
+    error = (patch - whole[..., inside, inside])[:, texture]
+    assert error.square().mean().sqrt() < bound  # in units of its standard deviation
+    cut = Batches(model, x, 0)(0)
+    assert cut[4] == (HALO, HALO) and cut[3].shape[2:] == (PATCH[2], PATCH[2])
+
+
+def test_tiles_of_a_calibration_have_room_for_its_scales():
+    model = made(levels=3, scattering=3, width=2)
+    x = torch.randn(60, 1, 128, 128).cumsum(2)
+    model.fit(x)
+    calibrate(model.eval(), x, sites=20_000, rounds=1)
 
 
 def test_only_the_network_sees_it(fields):
@@ -77,5 +90,7 @@ def test_scales_that_exceed_a_lattice_are_refused(fields):
         made(scattering=3).fit(fields[..., :16, :16])
     with pytest.raises(ValueError, match="dimension is 3"):
         made(dimension=3)
+    with pytest.raises(ValueError, match="3 is the most"):
+        made(scattering=4)
     with pytest.raises(ValueError, match="-1 scales"):
         made(scattering=-1)

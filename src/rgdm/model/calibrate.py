@@ -36,7 +36,9 @@ def calibrate(
     """
     step, periodic = model.step, model.boundary == "periodic"
     unit, reach = (step.factor**n for n in (model.levels, min(depth, model.levels)))
-    chosen = _tiles(x, unit, reach, sites * step.factor**model.dimension, periodic)
+    texture = model.own_lift(0).texture
+    least = max(12 * reach, unit * (1 if texture is None else texture.scattering.narrowest))
+    chosen = _tiles(x, unit, least, sites * step.factor**model.dimension, periodic)
     path = [model.normalise(chosen.to(model.mean.device))]
     for _ in range(model.levels):
         path.append(step.coarsen(path[-1]))
@@ -73,17 +75,17 @@ def _refined(model: Cascade, level: int, coarse: Tensor, white: Tensor, log_temp
     return torch.cat([lift.sample(c, w, model.sampler) for c, w in pairs])
 
 
-def _tiles(x: Float[Tensor, "B C *L"], unit: int, reach: int, sites: int, periodic: bool) -> Float[Tensor, "T C *K"]:
+def _tiles(x: Float[Tensor, "B C *L"], unit: int, least: int, sites: int, periodic: bool) -> Float[Tensor, "T C *K"]:
     """At most about ``sites`` sites: whole fields if they are periodic, else a tile of every field.
 
     Few large tiles would leave the temperature to the chance of a few rough places, small ones have too much
-    edge: they are some multiple of ``unit``, and about 12 ``reach`` or more.
+    edge: their sides are some multiple of ``unit``, and about ``least`` or more.
     """
     lattice = x.shape[2:]
     size = math.prod(lattice)
     if periodic or len(x) * size <= sites:
         return x[torch.linspace(0, len(x) - 1, max(1, min(len(x), sites // size, MOST_FIELDS))).long()]
-    side = max(12 * reach, int((sites / max(len(x), 16)) ** (1 / len(lattice))))
+    side = max(least, int((sites / max(len(x), 16)) ** (1 / len(lattice))))
     side = max(1, side // unit) * unit
     generator = torch.Generator().manual_seed(0)
     tiles = []

@@ -1,7 +1,7 @@
 """The cascade: a base model at the coarsest level and a lift for every finer one."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -230,7 +230,7 @@ class Cascade(Levels):
 
     # --- larger than what was trained on -----------------------------------------------------
 
-    def enlarged(self, times: int, growth: float | Sequence[float], level: int = 2) -> "Cascade":
+    def enlarged(self, times: int, growth: float | Iterable[float], level: int = 2) -> "Cascade":
         """The same cascade with the lift of one level repeated: fields ``factor^times`` times as wide.
 
         An inverse renormalization group near its fixed point, where all levels have the same law but for the size of
@@ -244,7 +244,7 @@ class Cascade(Levels):
             raise ValueError("this cascade is enlarged already; enlarge the one it was made of")
         if not 0 <= level < self.levels or times < 1:
             raise ValueError(f"level = {level}, times = {times}; a level of 0 to {self.levels - 1}, once or more")
-        growths = growth if isinstance(growth, Sequence) else [growth]
+        growths = [float(each) for each in (growth if isinstance(growth, Iterable) else [growth])]
         settings: dict[str, Any] = self.configuration | {"repetition": [level, times, *growths]}
         larger = Cascade(**settings).to(self.mean.device, self.dtype)
         own = dict(self.state())

@@ -50,6 +50,7 @@ class RescaledLift:
         """That of the lift."""
         return self.lift.temperature
 
+    @torch.no_grad()
     def sample(
         self,
         coarse: Float[Tensor, "B C *K"],
@@ -59,7 +60,7 @@ class RescaledLift:
     ) -> Float[Tensor, "B C *F"]:
         """A fine field that coarsens to ``coarse``."""
         larger, of_detail = self.scales
-        return self.step.merge(coarse, self.lift.detail(coarse / larger, noise, sampler, draw) * of_detail)
+        return self.step.merge(coarse, self.lift.detail(coarse / larger, noise, sampler, draw).to(coarse) * of_detail)
 
     def log_prob(
         self,

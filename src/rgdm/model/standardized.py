@@ -96,8 +96,8 @@ class StandardizedLift(Lift):
     ) -> Float[Tensor, " B"]:
         """What training brings down, one value a sample, on true fine fields (teacher forcing).
 
-        A patch cut out of a periodic field has a ``halo`` of coarse sites along each axis, for its edges do not
-        belong together: see :meth:`example`.
+        A patch cut out of a field has a ``halo`` of coarse sites along each axis if its edges do not belong together,
+        or what is measured around a site reaches far: see :meth:`example`.
         """
 
     @torch.no_grad()

@@ -6,6 +6,9 @@ from torch import Tensor, nn
 from rgdm.scale.boundary import Boundary
 from rgdm.scale.scattering import Scattering
 
+MOST = 3
+"""Scales, at most: the coefficients of 3 look about 20 sites far."""
+
 
 class Texture(nn.Module):
     """Logarithms of the local scattering coefficients of first and second order, for each channel of the field.
@@ -16,6 +19,10 @@ class Texture(nn.Module):
 
     def __init__(self, scales: int, dimension: int, boundary: Boundary) -> None:
         super().__init__()
+        if scales > MOST:
+            raise ValueError(
+                f"texture of {scales} scales looks farther than training shows around a patch; {MOST} is the most"
+            )
         self.scattering = Scattering(scales, boundary=boundary)
         self.count = len(self.scattering.names(dimension)) - 1
         """Numbers a site and channel of the field."""

@@ -104,16 +104,17 @@ def field_exponent(
 
 
 def fixed_point_exponent(found: Sequence[tuple[float, float]], correction: float = 0.5) -> tuple[float, float]:
-    """The limit of an exponent that comes nearer to it at every change of scale, with its statistical error.
+    """The limit of an exponent that comes nearer to it at every change of scale, with an error.
 
     Weighted least squares of ``y_l = y - a correction^l`` over the last three of ``found``, at least two. That what is
-    left shrinks like ``correction`` (by default like the lattice spacing) is an assumption, not in the error.
+    left shrinks like ``correction`` (by default like the inverse lattice spacing of factor 2) is an assumption, not in
+    the error, which takes the errors of ``found`` for independent.
     """
     last = list(found)[-3:]
-    if len(last) < 2 or not all(error > 0 for _, error in last) or not 0 < correction < 1:
+    if len(last) < 2 or not all(0 < error < math.inf for _, error in last) or not 0 < correction < 1:
         raise ValueError(
-            f"{len(last)} values of the exponent and a correction of {correction}; at least 2 with positive errors, "
-            "and a correction between 0 and 1, are needed"
+            f"{len(last)} values of the exponent and a correction of {correction}; at least 2 with positive, finite "
+            "errors, and a correction between 0 and 1, are needed"
         )
     values, errors = torch.tensor(last, dtype=torch.float64).unbind(1)
     weight = errors**-2
@@ -123,25 +124,32 @@ def fixed_point_exponent(found: Sequence[tuple[float, float]], correction: float
 
 
 def detail_growth(
-    small: Float[Tensor, "A C *K"], large: Float[Tensor, "B C *F"], step: CoarseGraining, levels: int
+    small: Float[Tensor, "A 1 *K"],
+    large: Float[Tensor, "B 1 *F"],
+    step: CoarseGraining,
+    levels: int,
+    blocks: int = BLOCKS,
 ) -> list[tuple[float, float]]:
     """Growth of the detail at each change of scale, with errors, from samples of two lattices of the same model.
 
     Root mean square detail of ``large`` at level l + 1 over that of ``small`` at level l, l = 0, 1, ...: with ``large``
     ``factor`` times as wide both stand on lattices of equal size, whose effect drops out. Two-lattice matching (Wilson
-    1980, in Recent Developments in Gauge Theories, Plenum, p. 363) of one operator.
+    1980, in Recent Developments in Gauge Theories, Plenum, p. 363) of one operator. Samples of one Markov chain stand
+    together.
     """
-    if any(n * step.factor != m for n, m in zip(small.shape[2:], large.shape[2:], strict=True)):
+    if tuple(n * step.factor for n in small.shape[2:]) != tuple(large.shape[2:]):
         raise ValueError(
             f"lattices of {tuple(small.shape[2:])} and {tuple(large.shape[2:])} sites; the second must be "
             f"{step.factor} times as wide"
         )
+    if levels < 1:
+        raise ValueError(f"levels is {levels}; at least 1 is needed")
     found, large = [], step.coarsen(large)
     for _ in range(levels):
         sizes = []
         for x in (large, small):
             square = step.split(x)[1].double().square().flatten(1).mean(1)
-            sizes.append(jackknife(lambda mean: mean.sqrt(), square))
+            sizes.append(jackknife(lambda mean: mean.sqrt(), square, blocks=blocks))
         (a, da), (b, db) = sizes
         ratio = float(a / b)
         found.append((ratio, ratio * math.hypot(float(da / a), float(db / b))))

@@ -194,13 +194,18 @@ class Scattering(nn.Module):
             raise ValueError(f"the dimension is {dimension}; scattering takes fields of 1 or 2 (planes of a volume do)")
         return self.angles if dimension == 2 else 1
 
+    @property
+    def narrowest(self) -> int:
+        """The fewest sites along an axis that all scales fit on."""
+        return 2**self.scales
+
     def check(self, lattice: Lattice) -> None:
         """``ValueError`` if the scales exceed the lattice, or it has neither one nor two dimensions."""
         self._directions(len(lattice))
-        if min(lattice) < 2**self.scales:
+        if min(lattice) < self.narrowest:
             fit = max(min(lattice), 1).bit_length() - 1
             raise ValueError(
-                f"{self.scales} scales need {2**self.scales} sites along each axis; "
+                f"{self.scales} scales need {self.narrowest} sites along each axis; "
                 f"the lattice {lattice} has room for {fit}"
             )
 

@@ -14,7 +14,7 @@ PATCH = {1: 512, 2: 30, 3: 16}
 MOST = 512
 """Patches of a batch, at most: cutting thousands of tiny ones would cost more than learning from them."""
 HALO = 21
-"""Coarse sites by which a patch cut out of a periodic field is wider, for what measures its surroundings."""
+"""Coarse sites by which a patch is wider, for what measures its surroundings; at most, between edges."""
 
 
 class Batches:
@@ -24,7 +24,8 @@ class Batches:
     and transposed at random (periodic fields are cut across their edges), then
     coarse-grained l times. ``mirror=False`` for fields that have no such symmetry. An axis of a periodic
     field that is not much longer than a patch is taken whole, and so is every axis if
-    the coarse-graining or the backbone of the level is not local.
+    the coarse-graining or the backbone of the level is not local. Patches between edges have a halo too where networks
+    are shown the texture of the field, which reaches far.
     Batches hold about the same number of sites, less where that would be very many patches. The finer
     levels, of which there is more to see, come more often; less so where each level has its own network.
     """
@@ -65,7 +66,8 @@ class Batches:
         if isinstance(self.model.step, MomentumShell) or self.model.reach(level) is None:
             return n, 0
         if self.model.boundary == "reflect":
-            return min(side, n), 0
+            seen_around = self.model.own_lift(level).texture is not None
+            return min(side, n), min(HALO, (n - side) // 2) if seen_around and n > side else 0
         return (n, 0) if n <= side + 2 * HALO else (side, HALO)
 
     def _patches(
