@@ -127,6 +127,10 @@ class LearnedWavelet(RotationLattice, Learned):
 
     @property
     def layers(self) -> list[Rotation]:
+        if not (self.angles.requires_grad and torch.is_grad_enabled()):  # plain numbers cost less
+            later = self.angles.detach().double().tolist()
+            first = self.signs[0] * (self.total - sum(s * a for s, a in zip(self.signs[1:], later, strict=True)))
+            return [((math.cos(a), -math.sin(a)), (math.sin(a), math.cos(a))) for a in (first, *later)]
         later = self.angles.double()
         signs = torch.tensor(self.signs, dtype=torch.float64, device=later.device)
         first = signs[0] * (self.total - (signs[1:] * later).sum())
