@@ -107,20 +107,23 @@ def sweeps(model: Cascade, made: dict[int, Tensor], truths: dict[int, Measured],
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
-    add("--model", type=Path, default=Path("runs/inverse/model-flat"))
+    add("--model", type=Path, default=Path("runs/inverse/model"))
     add("--out", type=Path, default=Path("docs/images"))
     add("--evaluations", type=int, default=6)
-    add("--growth", type=float, default=1.824, help="as inverse_rg.py measured it")
-    add("--fields", type=int, default=1024, help="of 64 x 64 sites; fewer of larger ones")
+    add("--growth", type=float, nargs="+", default=[1.7801, 1.8133, 1.8318], help="as inverse_rg.py measured it")
+    add("--fields", type=int, default=2048, help="of 64 x 64 sites; as many sites of larger ones")
     add("--device", choices=["cpu", "cuda"], default="cpu")
     add("--seed", type=int, default=0)
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     model = commands.open_model(str(options.model), options.device)
     (options.out / "critical-zoom.png").write_bytes(figure_to_png(zoom(model, options), 160))
-    counts = {side: options.fields * SIDE // side for side in SIDES}
-    made = {side: generate(model, side, count, options) for side, count in counts.items()}
-    fields = {side: simulate(side, count, options.seed + side, f"MC {side}") for side, count in counts.items()}
+    counts = {side: max(48, options.fields * SIDE**2 // side**2) for side in SIDES}
+    made = {side: generate(model, side, count, options.evaluations, options) for side, count in counts.items()}
+    fields = {
+        side: simulate(side, count, options.seed + side, f"MC {side}", options.model.parent / "monte-carlo")
+        for side, count in counts.items()
+    }
     truths = {side: Measured(x) for side, x in fields.items()}
     (options.out / "critical-histograms.png").write_bytes(figure_to_png(histograms(made[128], fields[128]), 160))
     (options.out / "critical-sweeps.png").write_bytes(figure_to_png(sweeps(model, made, truths, options), 160))
