@@ -23,6 +23,7 @@ autodoc_inherit_docstrings = False
 autodoc_preserve_defaults = True
 autodoc_typehints_format = "short"
 python_use_unqualified_type_names = True
+suppress_warnings = ["ref.python"]  # a word in a Literal that two modules have a name for
 python_maximum_signature_line_length = 88
 add_module_names = False
 
