@@ -12,14 +12,12 @@ group ``backbones``.
 
 import argparse
 import time
-from pathlib import Path
 
 import torch
-from learned import Fields, data, tensor, train
-from record import Row, append, arguments, number, run, stamp, table
+from record import Row, append, number, ratio, run, stamp, table
 from torch import Tensor
+from training import Fields, data, options_of, scores, tensor, train
 
-from rgdm.evaluate.scores import energy_score, fair_crps
 from rgdm.jackknife import jackknife
 from rgdm.model.cascade import Cascade
 from rgdm.model.diffusion import DiffusionLift
@@ -63,14 +61,9 @@ def seconds(model: Cascade, lattice: tuple[int, ...]) -> float:
     return sorted(taken[1:])[2] / (4 * lattice[0] * lattice[1] / 2**20)
 
 
-def scores(model: Cascade, truth: Tensor, options: argparse.Namespace) -> tuple[Tensor, Tensor]:
-    made = model.refine(model.flow(truth, LEVELS)[-1], LEVELS, MEMBERS, options.seed + 3)
-    return fair_crps(made, truth).double(), energy_score(made, truth).double()
-
-
-def ratio(value: Tensor, reference: Tensor) -> str:
-    found = jackknife(lambda a, b: a / b, value, reference)
-    return number(float(found.value), float(found.error), 4)
+def refined(model: Cascade, truth: Tensor, options: argparse.Namespace) -> tuple[Tensor, Tensor]:
+    """CRPS and energy score of refining all levels."""
+    return scores(model.refine(model.flow(truth, LEVELS)[-1], LEVELS, MEMBERS, options.seed + 3), truth)
 
 
 def compared(name: str, fields: Fields, options: argparse.Namespace) -> list[Row]:
@@ -84,9 +77,9 @@ def compared(name: str, fields: Fields, options: argparse.Namespace) -> list[Row
 
     def add(label: str, backbone: tuple[str, ...]) -> None:
         out = options.out / name / label.replace(" ", "-")
-        model = train(seen, out, options.minutes, options, backbone=backbone, **settings)
+        model = train(seen, out, options, levels=LEVELS, backbone=backbone, **settings)
         chosen[label] = losses(model, validation).mean(0)
-        found[label] = losses(model, truth), *scores(model, truth, options)
+        found[label] = losses(model, truth), *refined(model, truth, options)
         size = sum(p.numel() for p in model.own_lift(0).parameters())
         steps, reference = model.metadata["training"]["steps"], found["conv"]
         loss = jackknife(lambda mean: mean, found[label][0])
@@ -105,18 +98,8 @@ def compared(name: str, fields: Fields, options: argparse.Namespace) -> list[Row
     return rows
 
 
-def parse() -> argparse.Namespace:
-    parser = arguments(__doc__)
-    add = parser.add_argument
-    add("--data", nargs="+", choices=["phi4", "terrain"], default=["phi4", "terrain"])
-    add("--minutes", type=float, default=1.5, help="of each training")
-    add("--seed", type=int, default=0)
-    add("--out", type=Path, default=Path("runs/backbones"))
-    return parser.parse_args()
-
-
 def main() -> None:
-    options = parse()
+    options = options_of(__doc__, "backbones").parse_args()
     begun, rows = stamp(options.device), []
     fields = data(options)
     for name in fields:

@@ -14,17 +14,16 @@ import argparse
 from pathlib import Path
 
 import torch
-from learned import tensor, train
 from matplotlib.figure import Figure
 from peers import FACTOR
-from record import Row, append, arguments, number, run, stamp, table
+from record import Row, append, mean, ratio, run, stamp, table
 from torch import Tensor
+from training import options_of, scores, tensor, train
 from unet import SuperResolution
 
 from rgdm import progress
 from rgdm.data import reference
 from rgdm.evaluate.baselines import block_mean
-from rgdm.evaluate.scores import energy_score, fair_crps
 from rgdm.jackknife import jackknife
 from rgdm.model.backbones import multiply_adds
 from rgdm.model.cascade import Cascade
@@ -35,10 +34,6 @@ from rgdm.plots.style import COLUMN, LEVELS, paper
 DEPTH, MEMBERS = 3, 4
 FRACTIONS = (1, 4, 16)
 Scores = tuple[Tensor, Tensor]
-
-
-def scores(made: Tensor, truth: Tensor) -> Scores:
-    return fair_crps(made, truth).double(), energy_score(made, truth).double()
 
 
 def cascade_cost(model: Cascade, side: int = 256) -> float:
@@ -62,11 +57,8 @@ def unet_cost(model: SuperResolution, side: int = 64) -> float:
 
 
 def told(found: Scores, reference: Scores, name: str) -> str:
-    said = []
-    for title, a, b in zip(("CRPS", "energy score"), found, reference, strict=True):
-        each = jackknife(lambda a, b: a / b, a, b)
-        said.append(f"{title} {number(float(each.value), float(each.error), 3)}")
-    return f"{', '.join(said)} of {name}"
+    crps, energy = (ratio(a, b, 3) for a, b in zip(found, reference, strict=True))
+    return f"CRPS {crps}, energy score {energy} of {name}"
 
 
 def draw(path: Path, curves: dict[str, list[tuple[float, ...]]]) -> None:
@@ -94,12 +86,8 @@ def draw(path: Path, curves: dict[str, list[tuple[float, ...]]]) -> None:
 
 
 def parse() -> argparse.Namespace:
-    parser = arguments(__doc__)
-    add = parser.add_argument
-    add("--minutes", type=float, default=1.5, help="of each training")
-    add("--widths", type=int, nargs="+", default=[16, 8], help="of the narrower cascades")
-    add("--seed", type=int, default=0)
-    add("--out", type=Path, default=Path("runs/hierarchy"))
+    parser = options_of(__doc__, "hierarchy", kinds=False)
+    parser.add_argument("--widths", type=int, nargs="+", default=[16, 8], help="of the narrower cascades")
     return parser.parse_args()
 
 
@@ -117,7 +105,7 @@ def main() -> None:
 
     for n in FRACTIONS:
         tiles = everything[::n] if n > 1 else everything
-        model = train(tiles, options.out / f"cascade-{n}", options.minutes, options)
+        model = train(tiles, options.out / f"cascade-{n}", options, levels=DEPTH)
         found["cascade", n] = refined(model)
         costs.setdefault("cascade", cascade_cost(model))
         unet = SuperResolution(tensor(tiles), "local", options.device, options.seed)
@@ -127,8 +115,7 @@ def main() -> None:
         found["U-Net", n] = scores(made, truth)
         costs.setdefault("U-Net", unet_cost(unet))
         for name in ("cascade", "U-Net"):
-            absolute = jackknife(lambda m: m, found[name, n][0])
-            said = f"CRPS {number(float(absolute.value), float(absolute.error), 1)} m; "
+            said = f"CRPS {mean(found[name, n][0], 1)} m; "
             said += told(found[name, n], found[name, 1], "that with all")
             if name == "cascade":
                 said += "; " + told(found[name, n], found["U-Net", n], "the U-Net's")
@@ -136,7 +123,7 @@ def main() -> None:
         print(f"\n{table(rows)}", flush=True)
     equal = [("width 32", costs["cascade"], found["cascade", 1])]
     for width in options.widths:
-        model = train(everything, options.out / f"width-{width}", options.minutes, options, width=(width,))
+        model = train(everything, options.out / f"width-{width}", options, levels=DEPTH, width=(width,))
         equal.append((f"width {width}", cascade_cost(model), refined(model)))
     for label, cost, each in equal:
         said = f"{cost / 1000:.1f} k multiply-adds a site and member, U-Net {costs['U-Net'] / 1000:.0f} k: "

@@ -24,10 +24,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from critical import train
 from matplotlib.figure import Figure
 from record import Row, append, arguments, number, run, stamp, table
 from torch import Tensor
+from training import train
 
 from rgdm import commands, progress
 from rgdm.data.layout import from_samples
@@ -70,8 +70,8 @@ def trained(options: argparse.Namespace, fields: Tensor) -> tuple[Cascade, str]:
         model = commands.open_model(options.model, options.device)
     else:
         data = from_samples(fields, ("y", "x"), ("phi",), {})
-        extra = {"shared": options.shared, "bend": options.bend, "sweep": True}
-        model = train(data, options.out / "model", LEVELS_DOWN, options, **extra)
+        extra = {"shared": options.shared, "bend": options.bend, "evaluations": options.evaluations, "sweep": True}
+        model = train(data, options.out / "model", options, levels=LEVELS_DOWN, boundary="periodic", **extra)
     about = model.metadata["training"]
     kind = "one network" if model.configuration["shared"] else "a network for each level"
     return model, f"{kind}, trained {about['seconds']:.0f} s, {about['steps']} steps"

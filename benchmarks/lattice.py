@@ -18,10 +18,10 @@ from typing import get_args
 
 import torch
 import xarray as xr
-from critical import train
 from record import Row, append, arguments, number, run, stamp, table
 from torch import Tensor
 from tqdm import tqdm
+from training import train
 
 from rgdm import commands, progress
 from rgdm.data import reference
@@ -64,7 +64,16 @@ def simulate(count: int, seed: int, label: str) -> xr.DataArray:
 def cascade(lift: LiftKind, field: xr.DataArray, options: argparse.Namespace) -> tuple[Cascade, float]:
     """The trained model and the seconds it took."""
     began = time.monotonic()
-    model = train(field, options.out / f"model-{lift}", LEVELS, options, shared=False, lift=lift)
+    model = train(
+        field,
+        options.out / f"model-{lift}",
+        options,
+        levels=LEVELS,
+        boundary="periodic",
+        evaluations=options.evaluations,
+        shared=False,
+        lift=lift,
+    )
     return model, time.monotonic() - began
 
 

@@ -26,12 +26,12 @@ from typing import Any
 import torch
 import xarray as xr
 from matplotlib.figure import Figure
-from record import Row, append, arguments, number, run, stamp, table
+from record import Row, append, mean, number, ratio, run, stamp, table
 from torch import Tensor
+from training import Fields, data, options_of, tensor, train
 
-from rgdm import commands, config, progress
+from rgdm import config, progress
 from rgdm.commands.training import build
-from rgdm.data import reference
 from rgdm.evaluate.likelihood import windows
 from rgdm.evaluate.scores import energy_score, fair_crps
 from rgdm.jackknife import jackknife
@@ -47,52 +47,17 @@ from rgdm.plots import figure_to_png
 from rgdm.plots.style import LEVELS, PAGE, bare, paper
 from rgdm.scale.learned import code_length, sparsity
 from rgdm.scale.wavelets import RotationLattice
-from rgdm.train import Budget
 from rgdm.train.batches import Batches
 
 MANY = 8
 OPERATORS = ("haar", "db4", "learned-4", "learned-8", "lifting")
 LOCAL = {"action_per_site": "S/N", "phi2": "<phi^2>", "nearest_neighbour": "nn"}
 ACTION = Phi4.critical()
-Fields = dict[str, tuple[xr.DataArray, xr.DataArray, dict[str, Any]]]
-
-
-def data(options: argparse.Namespace) -> Fields:
-    """Training and held-out fields, and settings of the cascade, of each kind of data."""
-    found: Fields = {}
-    if "terrain" in options.data:
-        found["terrain"] = reference.terrain("train"), reference.terrain("held-out"), {"boundary": "reflect"}
-    if "phi4" in options.data:
-        with progress.bar("phi^4", 2) as show:
-            fields = []
-            for seed, count in ((options.seed + 1, 4096), (options.seed + 2, 512)):
-                fields.append(reference.phi4(count, 32, seed))
-                show(len(fields), 2)
-        found["phi4"] = fields[0], fields[1], {"boundary": "periodic", "shared": False, "bend": 0.0}
-    return found
-
-
-def train(field: xr.DataArray, out: Path, minutes: float, options: argparse.Namespace, **settings: Any) -> Cascade:
-    made = config.Train(
-        fields=(),
-        out=out,
-        levels=3,
-        minutes=minutes,
-        seed=options.seed,
-        device=options.device,
-        overwrite=True,
-        **settings,
-    )
-    return commands.fit(field, made, Budget(None, minutes)).eval()
-
-
-def tensor(field: xr.DataArray) -> Tensor:
-    return torch.as_tensor(field.values).float()
 
 
 def measuring(field: xr.DataArray, options: argparse.Namespace, **settings: Any) -> float:
     """Seconds of what comes before the training of networks, the learning of a coarse-graining among it."""
-    made = config.Train(fields=(), out=options.out, levels=3, seed=options.seed, **settings)
+    made = config.Train(fields=(), out=options.out, seed=options.seed, **settings)
     began = time.monotonic()
     build(made, 1).fit(tensor(field))
     return time.monotonic() - began
@@ -104,8 +69,9 @@ def operators(name: str, fields: Fields, options: argparse.Namespace) -> list[Ro
     truth, rows, models, found = tensor(held_out), [], {}, {}
     for operator in OPERATORS:
         began = time.monotonic()
-        minutes = options.minutes - measuring(train_set, options, operator=operator, **settings) / 60
-        model = train(train_set, options.out / name / operator, minutes, options, operator=operator, **settings)
+        extra = settings | {"levels": 3, "operator": operator}
+        minutes = options.minutes - measuring(train_set, options, **extra) / 60
+        model = train(train_set, options.out / name / operator, options, **extra, minutes=minutes)
         seconds = time.monotonic() - began
         models[operator], unit = model, float(model.scale.log2().mean())
         x = truth[:128] if model.boundary == "periodic" else windows(truth, 8, periodic=False)
@@ -130,11 +96,6 @@ def operators(name: str, fields: Fields, options: argparse.Namespace) -> list[Ro
     rows.append(Row(f"{name}: the best learned operator against Haar and db4", "fewer bits", said, met))
     draw_operators(options.out / f"operators-{name}.png", models, truth)
     return rows
-
-
-def mean(values: Tensor) -> str:
-    found = jackknife(lambda m: m, values)
-    return number(float(found.value), float(found.error), 4)
 
 
 def draw_operators(path: Path, models: dict[str, Cascade], truth: Tensor) -> None:
@@ -257,7 +218,7 @@ def evaluations(name: str, fields: Fields, options: argparse.Namespace) -> list[
     """One and two evaluations a level against many."""
     train_set, held_out, settings = fields[name]
     x, truth = tensor(train_set), tensor(held_out)
-    teacher = train(train_set, options.out / name / "teacher", options.minutes, options, **settings)
+    teacher = train(train_set, options.out / name / "teacher", options, levels=3, **settings)
     models: dict[str, tuple[Cascade, int]] = {}
     for n in (MANY, 3, 2, 1):
         models[f"denoiser, {n}"] = student(teacher, "velocity", n).eval(), n
@@ -272,8 +233,7 @@ def evaluations(name: str, fields: Fields, options: argparse.Namespace) -> list[
     for key, each in found.items():
         said = []
         for score in ("crps", "energy"):
-            ratio = jackknife(lambda a, b: a / b, each[score], many[score])
-            said.append(f"{score} {number(float(ratio.value), float(ratio.error), 4)} of that with {MANY}")
+            said.append(f"{score} {ratio(each[score], many[score])} of that with {MANY}")
         if "bias" in each:
             said.append("bias " + ", ".join(f"{title} {number(*each['bias'][k], 4)}" for k, title in LOCAL.items()))
         faster = statistics.median(a / b for a, b in zip(taken[f"denoiser, {MANY}"], taken[key], strict=True))
@@ -309,18 +269,8 @@ def economy(options: argparse.Namespace) -> list[Row]:
 
 
 def parse() -> argparse.Namespace:
-    parser = arguments(__doc__)
-    add = parser.add_argument
-    add(
-        "--parts",
-        nargs="+",
-        choices=["operators", "evaluations", "economy"],
-        default=["operators", "evaluations", "economy"],
-    )
-    add("--data", nargs="+", choices=["phi4", "terrain"], default=["phi4", "terrain"])
-    add("--minutes", type=float, default=1.5, help="of each training")
-    add("--seed", type=int, default=0)
-    add("--out", type=Path, default=Path("runs/learned"))
+    parser, parts = options_of(__doc__, "learned"), ["operators", "evaluations", "economy"]
+    parser.add_argument("--parts", nargs="+", choices=parts, default=parts)
     return parser.parse_args()
 
 

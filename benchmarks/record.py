@@ -13,6 +13,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from torch import Tensor
+
+from rgdm.jackknife import jackknife
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
 
@@ -95,3 +98,15 @@ def number(value: float, error: float | None = None, digits: int = 3) -> str:
     if error is None or not math.isfinite(error):
         return f"{value:.{digits}f}"
     return f"{value:.{digits}f}({round(error * 10**digits)})"
+
+
+def mean(values: Tensor, digits: int = 4) -> str:
+    """The mean over fields, with its jackknife error."""
+    found = jackknife(lambda m: m, values)
+    return number(float(found.value), float(found.error), digits)
+
+
+def ratio(values: Tensor, reference: Tensor, digits: int = 4) -> str:
+    """The ratio of the means over the same fields, with its jackknife error."""
+    found = jackknife(lambda a, b: a / b, values, reference)
+    return number(float(found.value), float(found.error), digits)

@@ -16,11 +16,12 @@ import time
 from pathlib import Path
 
 import torch
-from backbones import losses, ratio, scores
-from learned import ACTION, LOCAL, Fields, data, tensor, train
+from backbones import LEVELS, losses, refined
+from learned import ACTION, LOCAL
 from matplotlib.figure import Figure
-from record import Row, append, arguments, number, run, stamp, table
+from record import Row, append, number, ratio, run, stamp, table
 from torch import Tensor
+from training import Fields, data, options_of, tensor, train
 
 from rgdm import progress
 from rgdm.evaluate.detail import detail_kurtosis
@@ -32,23 +33,23 @@ from rgdm.plots import figure_to_png
 from rgdm.plots.style import PAGE, paper
 from rgdm.scale.scattering import Scattering
 
-LEVELS, SCALES = 3, {"phi4": 3, "terrain": 4}
+SCALES = {"phi4": 3, "terrain": 4}
 SIDE, COUNT = {"phi4": 32, "terrain": 120}, {"phi4": 64, "terrain": 8}
 
 
 def trained(name: str, scattering: int, fields: Fields, options: argparse.Namespace) -> Cascade:
     train_set, _, settings = fields[name]
     out = options.out / name / f"scattering-{scattering}"
-    return train(train_set, out, options.minutes, options, scattering=scattering, **settings)
+    return train(train_set, out, options, levels=LEVELS, scattering=scattering, **settings)
 
 
 def condition(name: str, plain: Cascade, fields: Fields, options: argparse.Namespace) -> list[Row]:
     """What the texture changes; the coarsest fields of phi^4 have room for two scales."""
     truth = tensor(fields[name][1])[:256]
-    before, rows = (losses(plain, truth), *scores(plain, truth, options)), []
+    before, rows = (losses(plain, truth), *refined(plain, truth, options)), []
     for scales in (2,) if name == "phi4" else (2, 3):
         shown = trained(name, scales, fields, options)
-        after = losses(shown, truth), *scores(shown, truth, options)
+        after = losses(shown, truth), *refined(shown, truth, options)
         loss = jackknife(lambda a, b: a / b, after[0], before[0])
         said = ", ".join(number(*pair, 4) for pair in zip(loss.value.tolist(), loss.error.tolist(), strict=True))
         steps = plain.metadata["training"]["steps"], shown.metadata["training"]["steps"]
@@ -133,13 +134,8 @@ def draw(path: Path, sets: dict[str, Tensor]) -> None:
 
 
 def parse() -> argparse.Namespace:
-    parser = arguments(__doc__)
-    add = parser.add_argument
-    add("--data", nargs="+", choices=["phi4", "terrain"], default=["phi4", "terrain"])
-    add("--minutes", type=float, default=1.5, help="of each training")
-    add("--steps", type=int, default=100, help="of the descent to maximum entropy")
-    add("--seed", type=int, default=0)
-    add("--out", type=Path, default=Path("runs/scattering"))
+    parser = options_of(__doc__, "scattering")
+    parser.add_argument("--steps", type=int, default=100, help="of the descent to maximum entropy")
     return parser.parse_args()
 
 

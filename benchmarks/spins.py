@@ -21,9 +21,9 @@ import time
 from pathlib import Path
 
 import torch
-from critical import train
 from record import Row, append, arguments, number, run, stamp, table
 from torch import Tensor
+from training import train
 
 from rgdm import commands, progress
 from rgdm.data.layout import from_samples
@@ -65,7 +65,16 @@ def trained(options: argparse.Namespace) -> Cascade:
     if options.model:
         return commands.open_model(options.model, options.device)
     data = from_samples(training_fields(options), ("y", "x"), ("phi",), {})
-    return train(data, options.out / "model", LEVELS_DOWN, options, shared=False, bend=options.bend)
+    return train(
+        data,
+        options.out / "model",
+        options,
+        levels=LEVELS_DOWN,
+        boundary="periodic",
+        evaluations=options.evaluations,
+        shared=False,
+        bend=options.bend,
+    )
 
 
 def surroundings(coarse: Tensor) -> Tensor:

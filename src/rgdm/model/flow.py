@@ -76,7 +76,8 @@ class Coupling(nn.Module):
 
         shift, scale, knots = self._map(z, condition, moved)
         own = z[:, self.band : self.band + 1]
-        back = torch.as_tensor(MonotonicRQSTransform(*knots, bound=BOUND).inv(own))
+        # `inv` makes a cycle of references, which keeps all the tensors of a spline until it is collected
+        back = MonotonicRQSTransform(*knots, bound=BOUND)._inverse(own)
         return self._put(z, torch.where(moved > 0, back * torch.exp(scale) + shift, own))
 
     def _map(self, y: Tensor, condition: Tensor, moved: Tensor) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:

@@ -185,14 +185,15 @@ class Levels(nn.Module):
     def memory(self, lattice: Lattice, fields: int) -> int:
         """Estimate of the bytes that making ``fields`` fields of this lattice takes at its peak, on the safe side.
 
-        Measured: beside the result, in double precision at most, the finest lift holds its features twice and 11 to 12
-        fine fields for each channel, and the network 30 times its width on one strip, where the splines of a flow
-        take 8 kB a site. That is up to twice what is live at the peak, for an allocator may keep nearly that much more
-        (glibc: up to 1.8 times).
+        Measured: beside the result, in double precision at most, the finest lift holds 11 to 12 fine fields for each
+        channel and its features twice (a flow has none), and the network 30 times its width on one strip; that of a
+        flow 16 times its width, and 150 bytes a site for the splines. That is up to twice what is live at the peak, for
+        an allocator may keep nearly that much more (glibc: up to 1.8 times).
         """
         sites, cell = math.prod(lattice), self.step.factor**self.dimension
         together, width = max(sites, min(sites * fields, TOGETHER)), self.widths[0]
-        lift = 4.8 * together * (2.2 * width / cell + 11.5 * self.channels)
+        features = 0 if self.configuration["lift"] == "flow" else 2.2 * width / cell
+        lift = 4.8 * together * (features + 11.5 * self.channels)
         network = max(self._network_memory(level, lattice, together) for level in range(len(self.widths)))
         scales = self.configuration["scattering"]
         if scales:
@@ -207,8 +208,9 @@ class Levels(nn.Module):
         if halo is not None:
             rows = max(lattice) / factor
             strip = coarse / rows * min(rows, strip_height(int(rows), coarse, halo) + 2 * halo)
-        splines = 8000 if self.configuration["lift"] == "flow" else 0
-        return (SITE_BYTES[self.backbones[level]] * self.widths[level] + splines) * strip
+        if self.configuration["lift"] == "flow":
+            return (16 * self.widths[level] + 150) * strip
+        return SITE_BYTES[self.backbones[level]] * self.widths[level] * strip
 
     def reach(self, level: int) -> int | None:
         """How many coarse sites away one pass of the network of a level looks, at most; None: everywhere."""
