@@ -175,3 +175,33 @@ def test_bad_input():
         model.fit(torch.ones(1, 1, 4, 4))
     with pytest.raises(ValueError, match="patches of side 5"):
         patch_metropolis(model, Ising(0.4), torch.ones(1, 1, 4, 4), 5, 1)
+
+
+@pytest.mark.parametrize("action", [Ising(0.3), Phi4.from_mass(-4, 6.975)])
+@pytest.mark.parametrize("told", [True, False])
+def test_on_fields_of_its_own_the_weights_narrow(action, told):
+    """Whether the last sites are known from the action or learned; the variance is that of complete fields."""
+    torch.manual_seed(0)
+    values = "spins" if isinstance(action, Ising) else "continuous"
+    model = AutoregressiveCascade((4, 4), values, 2, 16, action if told else None)
+
+    def spread() -> float:
+        with torch.no_grad():
+            made = model.sample(4096, seed=5)
+            return float(log_weights(action.energy(made.double()), model.log_prob(made)).var())
+
+    before = spread()
+    variances = model.fit_action(action, 300, 128, rate=3e-3)
+    assert variances[0] == pytest.approx(before, rel=0.6)
+    assert sum(variances[-20:]) / 20 == pytest.approx(spread(), rel=0.5)
+    assert spread() < 0.15 * before
+
+
+def test_what_an_action_cannot_be_fitted_to():
+    free = AutoregressiveCascade((4, 4), "spins", 1, 4)
+    with pytest.raises(ValueError, match="knows no action"):
+        free.fit_action()
+    with pytest.raises(ValueError, match="is not the action"):
+        AutoregressiveCascade((4, 4), "spins", 1, 4, Ising(0.3)).fit_action(Ising(0.4))
+    with pytest.raises(ValueError, match="2 fields"):
+        free.fit_action(Ising(0.3), batch=1)

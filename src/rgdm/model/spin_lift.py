@@ -35,7 +35,7 @@ class SpinLift(nn.Module):
         if reach < 1:
             raise ValueError(f"reach is {reach}; a spin must see 1 site around it at least")
         self.configuration = {"reach": reach, "width": width}
-        self._orders: dict[Lattice, list[Stage]] = {}
+        self._orders: dict[tuple[Lattice, torch.device], list[Stage]] = {}
         self.offsets: list[tuple[list[tuple[int, int]], list[tuple[int, int]]]] = []
         drawn: set[tuple[int, int]] = set()
         span, blocks = range(-reach, reach + 1), range(-(reach + 1) // 2, (reach + 1) // 2 + 1)
@@ -66,21 +66,25 @@ class SpinLift(nn.Module):
             raise ValueError(f"fine spins of shape {tuple(fine.shape)} do not belong to blocks {tuple(coarse.shape)}")
         random = torch.Generator().manual_seed(seed)
 
-        def log_prob() -> Tensor:
-            chosen = torch.randint(len(fine), (batch,), generator=random)
+        place = next(self.parameters())
+
+        def draw() -> tuple[Tensor, Tensor]:
+            chosen = torch.randint(len(fine), (batch,), generator=random).to(fine.device)
             flips = [axis for axis in (2, 3) if torch.rand((), generator=random) < 0.5]
-            x, above = fine[chosen].flip(flips), coarse[chosen].flip(flips)
+            return fine[chosen].flip(flips).to(place), coarse[chosen].flip(flips).to(place)
+
+        def log_prob(x: Tensor, above: Tensor) -> Tensor:
             return self.log_prob(x, above).mean() / x[0].numel()
 
-        return maximise(self, log_prob, steps, rate, progress)
+        return maximise(self, draw, log_prob, steps, rate, progress)
 
     def log_prob(self, fine: Float[Tensor, "B 1 H W"], coarse: Float[Tensor, "B 1 K L"]) -> Float[Tensor, " B"]:
         """log P of fine spins given their block spins."""
         whole, total = torch.cat((coarse.flatten(1), fine.flatten(1)), 1), fine.new_zeros(len(fine))
-        for stage, law in zip(self._order(tuple(coarse.shape[2:])), self.laws, strict=True):
+        for stage, law in zip(self._order(tuple(coarse.shape[2:]), whole.device), self.laws, strict=True):
             assert isinstance(law, SpinLaw)
-            own = whole[:, stage.sites.to(whole.device), None]
-            total = total + law.log_prob(own, gather(whole, stage.given.to(whole.device))).sum(1)
+            own = whole[:, stage.sites, None]
+            total = total + law.log_prob(own, gather(whole, stage.given)).sum(1)
         return total
 
     @torch.no_grad()
@@ -95,11 +99,11 @@ class SpinLift(nn.Module):
             white = noise.members(range(start, start + len(above)), level, 0, 1, lattice).to(above).flatten(1)
             blocks = above[0].numel()
             whole = torch.cat((above.flatten(1), torch.zeros_like(white)), 1)
-            for stage, law in zip(self._order(tuple(coarse.shape[2:])), self.laws, strict=True):
+            for stage, law in zip(self._order(tuple(coarse.shape[2:]), whole.device), self.laws, strict=True):
                 assert isinstance(law, SpinLaw)
-                sites, given = stage.sites.to(whole.device), gather(whole, stage.given.to(whole.device))
-                drawn = law.draw(given.flatten(0, 1), white[:, sites - blocks].reshape(-1, 1))
-                whole[:, sites] = drawn.reshape(len(whole), -1)
+                given = gather(whole, stage.given)
+                drawn = law.draw(given.flatten(0, 1), white[:, stage.sites - blocks].reshape(-1, 1))
+                whole[:, stage.sites] = drawn.reshape(len(whole), -1)
             fine = whole[:, blocks:].reshape(-1, 1, *lattice)
             made.append(fine)
         return torch.cat(made)
@@ -120,18 +124,19 @@ class SpinLift(nn.Module):
         storage.read_weights(place, dict(lift.state_dict()))
         return lift.eval()
 
-    def _order(self, lattice: Lattice) -> list[Stage]:
+    def _order(self, lattice: Lattice, device: torch.device) -> list[Stage]:
         """The stages for block spins on a lattice, as positions among the block spins and then the fine ones."""
-        if lattice not in self._orders:
+        if (lattice, device) not in self._orders:
             block = torch.arange(lattice[0] * lattice[1]).reshape(lattice)
             fine = torch.arange(4 * block.numel()).reshape(2 * lattice[0], 2 * lattice[1]) + block.numel()
             made = []
             for (y, x), (blocks, sites) in zip(self._stages(), self.offsets, strict=True):
                 around = [block.roll((-i, -j), (0, 1))[y // 2 :: 2, x // 2 :: 2] for i, j in blocks]
                 around += [fine.roll((-i, -j), (0, 1))[y::4, x::4] for i, j in sites]
-                made.append(Stage(fine[y::4, x::4].flatten(), torch.stack(around, -1).flatten(0, 1)))
-            self._orders[lattice] = made
-        return self._orders[lattice]
+                given = torch.stack(around, -1).flatten(0, 1)
+                made.append(Stage(fine[y::4, x::4].flatten().to(device), given.to(device)))
+            self._orders[lattice, device] = made
+        return self._orders[lattice, device]
 
     @staticmethod
     def _check(lattice: Lattice) -> None:

@@ -64,11 +64,14 @@ class LearnedSweep(nn.Module):
             given, value = self.neighbours(x).flatten(0, -2), x.movedim(1, -1).flatten(0, -2)
         generator = torch.Generator().manual_seed(seed)
 
-        def log_prob() -> Tensor:
+        def draw() -> tuple[Tensor, Tensor]:
             chosen = torch.randint(len(value), (BATCH,), generator=generator).to(value.device)
-            return self.law.log_prob(value[chosen], given[chosen]).mean()
+            return value[chosen], given[chosen]
 
-        last = maximise(self, log_prob, steps, rate)[-100:]
+        def log_prob(x: Tensor, around: Tensor) -> Tensor:
+            return self.law.log_prob(x, around).mean()
+
+        last = maximise(self, draw, log_prob, steps, rate)[-100:]
         return -sum(last) / len(last)
 
     @torch.no_grad()

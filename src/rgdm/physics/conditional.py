@@ -44,8 +44,16 @@ class SiteConditional:
         x, h = value.double(), _finite(pull)
         if isinstance(self.action, Ising):
             return torch.nn.functional.logsigmoid(2 * self.action.coupling * x * h)
+        return self._exponent(x, h) - self.log_partition(h)
+
+    def log_partition(self, pull: Float[Tensor, "*N"]) -> Float[Tensor, "*N"]:
+        """log z: of the integral, or the sum, over the site of ``exp(-S)``, as far as S depends on it; float64."""
+        h = _finite(pull)
+        if isinstance(self.action, Ising):
+            h = (self.action.coupling * h).abs()
+            return h + torch.log1p(torch.exp(-2 * h))
         parts = [mass.sum(1).log() + top for _, _, mass, top, _ in self._cells(h.flatten())]
-        return self._exponent(x, h) - torch.cat([x.new_zeros(0), *parts]).reshape(h.shape)
+        return torch.cat([h.new_zeros(0), *parts]).reshape(h.shape)
 
     def draw(self, uniform: Float[Tensor, "*N"], pull: Float[Tensor, "*N"]) -> Float[Tensor, "*N"]:
         """The value at which the distribution function is ``uniform``, a number in (0, 1); float64."""
