@@ -6,14 +6,16 @@
 (``rgdm train --scattering 2``), equally long trained: held-out denoising loss of each level, CRPS and energy score of
 refining, as paired ratios with jackknife errors over held-out fields. ``peer``: fields made from nothing by the
 cascade, by the microcanonical maximum-entropy model of scattering covariances of the training fields (no training,
-``maximum_entropy``), and what one step of its descent makes of Gaussian fields with the power in each band, against
-held-out fields: scattering distance (1: the same law), which the second model is made for; kurtosis of the finest
-detail; power of the finest octave; of phi^4 the local biases, U4, and the total variation of abs(phi).
+``maximum_entropy``; their means, and those of one training field for each that is made), and what one step of its
+descent makes of Gaussian fields with the power in each band, against held-out fields: scattering distance (1: the same
+law), which the second model is made for; kurtosis of the finest detail; power of the finest octave; of phi^4 the local
+biases, U4, and the total variation of abs(phi).
 """
 
 import argparse
 import time
 from pathlib import Path
+from typing import Literal
 
 import torch
 from backbones import LEVELS, losses, refined
@@ -34,6 +36,10 @@ from rgdm.plots.style import PAGE, paper
 from rgdm.scale.scattering import Scattering
 
 SCALES = {"phi4": 3, "terrain": 4}
+ENTROPY: dict[Literal["mean", "sample"], str] = {
+    "mean": "maximum entropy, mean statistics",
+    "sample": "maximum entropy, statistics of one field each",
+}
 SIDE, COUNT = {"phi4": 32, "terrain": 120}, {"phi4": 64, "terrain": 8}
 
 
@@ -94,17 +100,21 @@ def peer(name: str, model: Cascade, fields: Fields, options: argparse.Namespace)
     scattering = Scattering(SCALES[name], boundary=model.boundary)
     seen, truth = (cut(tensor(each), side) for each in fields[name][:2])
     seen, truth = seen[: 1024 if name == "phi4" else None], truth[: 512 if name == "phi4" else None]
-    began = time.monotonic()
-    with progress.bar(f"maximum entropy, {name}", count * options.steps) as show:
-        entropy = maximum_entropy(seen, scattering, count, steps=options.steps, seed=options.seed, progress=show)
-    seconds = {"maximum entropy of scattering covariances": (time.monotonic() - began) / count}
+    entropy, seconds = {}, {}
+    for match, title in ENTROPY.items():
+        began = time.monotonic()
+        with progress.bar(f"{title}, {name}", count * options.steps) as show:
+            entropy[title] = maximum_entropy(
+                seen, scattering, count, steps=options.steps, seed=options.seed, match=match, progress=show
+            )
+        seconds[title] = (time.monotonic() - began) / count
     gaussian = maximum_entropy(seen, scattering, count, steps=1, seed=options.seed + 1)
     began = time.monotonic()
     made = model.sample((side, side), count, options.seed + 1)
     seconds["cascade"] = (time.monotonic() - began) / count
     sets = {
         "cascade": made,
-        "maximum entropy of scattering covariances": entropy.fields,
+        **{title: found.fields for title, found in entropy.items()},
         "one step from a Gaussian field": gaussian.fields,
         "other true fields": seen[-count:] if name == "phi4" else seen[:: len(seen) // count][:count],
     }
@@ -113,23 +123,24 @@ def peer(name: str, model: Cascade, fields: Fields, options: argparse.Namespace)
         said = judged(name, each, truth, model, scattering)
         said += f"; {seconds[key]:.2g} s a field of {side} x {side}" if key in seconds else ""
         rows.append(Row(f"{name}, {count} fields, {key}", "", said))
-    left = entropy.losses[:, -1] / entropy.losses[:, 0]
-    rows.append(Row(f"{name}, maximum entropy: loss left", "", f"{float(left.mean()):.1e} of that at the start"))
+    for title, found in entropy.items():
+        left = found.losses[:, -1] / found.losses[:, 0]
+        rows.append(Row(f"{name}, {title}: loss left", "", f"{float(left.mean()):.1e} of that at the start"))
     draw(options.out / f"{name}-peers.png", {"true": truth[:: len(truth) // 3][:3], **sets})
     return rows
 
 
 def draw(path: Path, sets: dict[str, Tensor]) -> None:
-    names = ["true", "cascade", "maximum entropy of scattering covariances"]
+    names = ["true", "cascade", *ENTROPY.values()]
     with paper():
-        figure = Figure(figsize=(PAGE, PAGE), layout="constrained")
-        axes = figure.subplots(3, 3)
+        figure = Figure(figsize=(PAGE, 4 / 3 * PAGE), layout="constrained")
+        axes = figure.subplots(4, 3)
         low, high = (float(sets["true"].quantile(q)) for q in (0.01, 0.99))
         for row, name in zip(axes, names, strict=True):
             for place, x in zip(row, sets[name], strict=False):
                 place.imshow(x[0], cmap="cividis", vmin=low, vmax=high, interpolation="nearest")
                 place.set(xticks=[], yticks=[])
-            row[0].set_ylabel(name.replace(" of scattering", "\nof scattering"))
+            row[0].set_ylabel(name.replace(", ", ",\n"))
     path.write_bytes(figure_to_png(figure))
 
 

@@ -212,9 +212,21 @@ def test_bad_arguments_of_the_generator_are_named():
         maximum_entropy(target, scattering, 1, statistics="moments")  # pyright: ignore[reportArgumentType]
     with pytest.raises(ValueError, match="'zero'"):
         maximum_entropy(target, scattering, 1, start="zero")  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ValueError, match="'mean' or a 'sample'"):
+        maximum_entropy(target, scattering, 1, match="all")  # pyright: ignore[reportArgumentType]
     with pytest.raises(ValueError, match=r"the lattice \(16, 16\)"):
         maximum_entropy(target, scattering, 1, lattice=(16, 16))
     with pytest.raises(ValueError, match="room for 1"):
         maximum_entropy(target, scattering, 1, lattice=(3,))
     with pytest.raises(ValueError, match="seed is -1"):
         maximum_entropy(target, scattering, 1, seed=-1)
+
+
+def test_what_varies_from_field_to_field_is_kept_where_each_matches_a_sample():
+    """Fields of mean +-1: the mean statistics have mean 0, those of a sample have its own."""
+    noise = torch.randn(4, 1, 32, generator=torch.Generator().manual_seed(0))
+    target = noise * 0.3 + torch.tensor([1.0, -1.0, -1.0, 1.0])[:, None, None]
+    of_all = maximum_entropy(target, Scattering(2), 5, steps=40).fields.mean((1, 2))
+    of_each = maximum_entropy(target, Scattering(2), 5, steps=40, match="sample").fields.mean((1, 2))
+    assert float(of_all.abs().max()) < 0.1
+    assert torch.allclose(of_each, target.mean((1, 2))[[0, 1, 2, 3, 0]], atol=0.05)

@@ -98,16 +98,19 @@ def maximum_entropy(
     seed: int = 0,
     statistics: Statistics = "covariances",
     start: Literal["spectrum", "white"] = "spectrum",
+    match: Literal["mean", "sample"] = "mean",
     progress: Watch | None = None,
 ) -> MaximumEntropy:
-    """Fields that are as random as the mean statistics of the target allow: a microcanonical model, no training.
+    """Fields that are as random as the statistics of the target allow: a microcanonical model, no training.
 
     Noise goes down the gradient of ``mean_k ((s_k(x) - <s_k>) / u_k)^2`` by L-BFGS until x has the statistics of the
     target, channels apart. u is 1 for the field brought to mean 0 and standard deviation 1, and the target itself for
     what is positive by nature (powers, moduli). The noise is white and Gaussian, by default filtered to the
     target's power in each band. Each field is made alone and keyed by (seed, its number): the first of a hundred is
-    that of one. ``lattice`` is that of the target unless given. It matches *mean* statistics: the spread from sample to
-    sample is that of the noise alone.
+    that of one. ``lattice`` is that of the target unless given. The statistics are the means over the target
+    (``match="mean"``): the spread from sample to sample is then that of the noise alone, which leaves out what varies
+    from field to field, such as the magnetisation of a critical field. With ``match="sample"`` field n has those of
+    sample n of the target, again from the first where the target has fewer.
 
     Bruna & Mallat 2019, Math. Stat. Learn. 1, 257 (arXiv:1801.02013); Cheng et al. 2023, arXiv:2306.17210.
     """
@@ -120,18 +123,21 @@ def maximum_entropy(
     size: Lattice = tuple(target.shape[2:]) if lattice is None else lattice
     if len(size) != target.dim() - 2:
         raise ValueError(f"the lattice {size} does not have the {target.dim() - 2} axes of the target")
+    if match not in ("mean", "sample"):
+        raise ValueError(f"the statistics to match are {match!r}; they must be those of the 'mean' or a 'sample'")
     mean, std = _location(target)
     standard = ((target - mean) / std).detach()
     measure = scattering if statistics == "scattering" else scattering.covariances
-    goal = _per_sample(measure, standard).mean(0, keepdim=True)
-    unit = _units(goal, scattering, statistics, len(size))
+    each = _per_sample(measure, standard)
+    unit = _units(each.mean(0, keepdim=True), scattering, statistics, len(size))
     colour = _Colour(standard, scattering) if start == "spectrum" else None
     noise, found, losses = NoiseField(seed), [], []
     for member in range(count):
         x = noise.window(member, 0, 0, target.shape[1], size)[None].to(target)
         x = x if colour is None else colour(x)
+        goal = each.mean(0, keepdim=True) if match == "mean" else each[[member % len(each)]]
 
-        def loss(x: Tensor) -> Tensor:
+        def loss(x: Tensor, goal: Tensor = goal) -> Tensor:
             return ((measure(x) - goal) / unit).square().mean()
 
         def watch(done: int, before: int = member * steps) -> None:
