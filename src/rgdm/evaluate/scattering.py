@@ -103,11 +103,11 @@ def maximum_entropy(
 ) -> MaximumEntropy:
     """Fields that are as random as the statistics of the target allow: a microcanonical model, no training.
 
-    Noise goes down the gradient of ``mean_k ((s_k(x) - <s_k>) / u_k)^2`` by L-BFGS until x has the statistics of the
-    target, channels apart. u is 1 for the field brought to mean 0 and standard deviation 1, and the target itself for
-    what is positive by nature (powers, moduli). The noise is white and Gaussian, by default filtered to the
-    target's power in each band. Each field is made alone and keyed by (seed, its number): the first of a hundred is
-    that of one. ``lattice`` is that of the target unless given. The statistics are the means over the target
+    Noise goes down the gradient of ``mean_k ((s_k(x) - s_k) / u_k)^2`` by L-BFGS until x has the statistics s of the
+    target, channels apart. u is 1 for the field brought to mean 0 and standard deviation 1, and the mean over the
+    target for what is positive by nature (powers, moduli). The noise is white and Gaussian, by default filtered to the
+    target's mean power in each band. Each field is made alone and keyed by (seed, its number): the first of a hundred
+    is that of one. ``lattice`` is that of the target unless given. The statistics are the means over the target
     (``match="mean"``): the spread from sample to sample is then that of the noise alone, which leaves out what varies
     from field to field, such as the magnetisation of a critical field. With ``match="sample"`` field n has those of
     sample n of the target, again from the first where the target has fewer.

@@ -26,6 +26,11 @@ FARTHEST, TABLE = 6.0, 8192
 """Largest value, in standard deviations, and entries of the table of log z of the sites that are integrated out."""
 
 
+def _suits(action: Action, values: str) -> None:
+    if isinstance(action, Ising) != (values == "spins"):
+        raise ValueError(f"{action} is not an action of {values} values")
+
+
 class AutoregressiveCascade(nn.Module):
     """``p(x) = prod_s p(x_s | sites before s)``, sublattice by sublattice, with a learned law for each
     :class:`~rgdm.model.site_order.Stage`.
@@ -60,8 +65,8 @@ class AutoregressiveCascade(nn.Module):
         super().__init__()
         if values not in get_args(Values):
             raise ValueError(f"unknown values {values!r}; known are {', '.join(get_args(Values))}")
-        if action is not None and isinstance(action, Ising) != (values == "spins"):
-            raise ValueError(f"{action} is not an action of {values} values")
+        if action is not None:
+            _suits(action, values)
         self.lattice, self.values, self.action = tuple(lattice), values, action
         self.configuration: dict[str, Any] = {
             "lattice": list(lattice),
@@ -135,12 +140,13 @@ class AutoregressiveCascade(nn.Module):
         each step.
 
         Minimises ``KL(q | p)`` by the score function, with the mean of the batch as control variate (Wu, Wang & Zhang
-        2019, arXiv:1809.10606): the noise of its gradient falls with the variance of the log weights, that of maximum
-        likelihood does not, and it has no need of data. What the model does not draw it does not learn from; that is
-        what :meth:`fit` is for. Sites with a law known from the action are integrated out.
+        2019, arXiv:1809.10606) and log weights clipped at 3 from it: the noise of its gradient falls with the variance
+        of the log weights, that of maximum likelihood does not, and it has no need of data. What the model does not
+        draw it does not learn from; that is what :meth:`fit` is for. Sites with a law known from the action are
+        integrated out.
 
         Args:
-            action: by default the one the model was made with.
+            action: by default the one the model was made with. On a GPU its energy must not go by the host.
             steps: of the optimizer.
             batch: fields a step; 2 or more.
             rate: the highest learning rate.
@@ -152,24 +158,25 @@ class AutoregressiveCascade(nn.Module):
             raise ValueError("the model knows no action; give one to fit_action, or fit it to fields")
         if self.action is not None and action != self.action:
             raise ValueError(f"{action} is not the action {self.action}, from which the last sites are drawn")
+        _suits(action, self.values)
         if steps < 1 or batch < 2:
             raise ValueError(f"{steps} steps of {batch} fields; at least 1 step of 2 fields is needed")
         random = torch.Generator(self.device).manual_seed(seed)
         log_density = self._marginal(action)
 
         def draw() -> tuple[Tensor]:
-            return (torch.randn(batch, 2, math.prod(self.lattice), generator=random, device=self.device),)
+            shape = (batch, 2, math.prod(self.lattice))
+            return (torch.randn(shape, generator=random, device=self.device, dtype=self.scale.dtype),)
 
         def gain(white: Tensor) -> Tensor:
             with torch.no_grad():
                 made = white.new_zeros(batch, math.prod(self.lattice))
-                for law, sites, given in self._visits():
-                    if not isinstance(law, SiteConditional):
-                        made[:, sites] = self._draw(law, made, white[:, :, sites].movedim(1, -1), given)
+                for law, sites, given in self._learned_visits():
+                    made[:, sites] = self._draw(law, made, white[:, :, sites].movedim(1, -1), given)
             log_q = self._learned(made / self.scale).sum(1)
             with torch.no_grad():
-                weight = log_density(made).to(log_q) - log_q
-                off = (weight - weight.mean()).clamp(-LARGEST, LARGEST)
+                weight = log_density(made) - log_q.double()
+                off = (weight - weight.mean()).clamp(-LARGEST, LARGEST).to(log_q)
             surrogate = (off * log_q).mean()
             return surrogate - surrogate.detach() - weight.var()
 
@@ -236,6 +243,11 @@ class AutoregressiveCascade(nn.Module):
             if len(sites) and isinstance(law, Law):
                 yield law, sites, given
 
+    def _learned_visits(self) -> Iterator[tuple[MixtureLaw | SpinLaw, Tensor, Tensor]]:
+        for law, sites, given in self._visits():
+            if not isinstance(law, SiteConditional):
+                yield law, sites, given
+
     def _draw(
         self,
         law: MixtureLaw | SpinLaw,
@@ -255,12 +267,15 @@ class AutoregressiveCascade(nn.Module):
         lattice = self.lattice
         if self.exact is None:
             return lambda x: -action.energy(x.double().reshape(-1, 1, *lattice))
-        given, far = self.get_buffer(f"given_{len(self.laws)}"), FARTHEST * 4 * float(self.scale)
+        given = self.get_buffer(f"given_{len(self.laws)}")
+        far = 4 * FARTHEST * float(self.scale)
+        if isinstance(action, Phi4) and action.c > 0:  # twice as far as the minimum of S of a uniform field
+            far = max(far, 8 * math.sqrt(max(0.0, 2 * abs(action.a) - action.b) / (2 * action.c)))
         table = self.exact.log_partition(torch.linspace(0, far, TABLE + 1, dtype=torch.float64)).to(self.device)
 
         def log_density(x: Tensor) -> Tensor:
-            place = (x.double()[:, given].sum(-1).abs() * (TABLE / far)).clamp(max=TABLE)
-            left = place.long().clamp(max=TABLE - 1)
+            place = x.double()[:, given].sum(-1).abs() * (TABLE / far)
+            left = place.long().clamp(max=TABLE - 1)  # beyond the table its last piece goes on
             rest = torch.lerp(table[left], table[left + 1], place - left)
             return rest.sum(1) - action.energy(x.double().reshape(-1, 1, *lattice))
 
@@ -268,8 +283,10 @@ class AutoregressiveCascade(nn.Module):
 
     def _learned(self, y: Float[Tensor, "B N"]) -> Float[Tensor, "B M"]:
         """log p of the standardised values of the learned stages, in their order."""
-        visits = ((law, sites, given) for law, sites, given in self._visits() if not isinstance(law, SiteConditional))
-        return torch.cat([law.log_prob(y[:, sites].unsqueeze(-1), gather(y, given)) for law, sites, given in visits], 1)
+        return torch.cat(
+            [law.log_prob(y[:, sites].unsqueeze(-1), gather(y, given)) for law, sites, given in self._learned_visits()],
+            1,
+        )
 
     def _turned(self, x: Tensor, random: torch.Generator) -> Tensor:
         shift = [int(torch.randint(n, (1,), generator=random)) for n in self.lattice]

@@ -94,7 +94,10 @@ class CriticalDamping(Schedule):
 
     def law(self, t: Float[Tensor, " B"], k: Float[Tensor, "*L"]) -> PhaseLaw:
         """``q(z_t, p_t | z_0)``, the momentum at t = 0 integrated out; each part ``(B, 1, *lattice)``, float64."""
-        tau, _ = self.clock(t, k)
+        return self.at(self.clock(t, k)[0])
+
+    def at(self, tau: Float[Tensor, "*T"]) -> PhaseLaw:
+        """The same law at these tau."""
         heat = torch.special.gammainc(torch.full_like(tau, 3.0), 2 * tau)
         once, twice, m = torch.exp(-tau), torch.exp(-2 * tau), self.momentum
         return PhaseLaw(
