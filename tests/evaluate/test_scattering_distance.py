@@ -212,6 +212,8 @@ def test_bad_arguments_of_the_generator_are_named():
         maximum_entropy(target, scattering, 1, statistics="moments")  # pyright: ignore[reportArgumentType]
     with pytest.raises(ValueError, match="'zero'"):
         maximum_entropy(target, scattering, 1, start="zero")  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ValueError, match="a sample of the target is constant"):
+        maximum_entropy(torch.cat([target, torch.zeros_like(target[:1])]), scattering, 1, match="sample")
     with pytest.raises(ValueError, match="'mean' or a 'sample'"):
         maximum_entropy(target, scattering, 1, match="all")  # pyright: ignore[reportArgumentType]
     with pytest.raises(ValueError, match=r"the lattice \(16, 16\)"):

@@ -14,6 +14,7 @@ from rgdm.physics.actions import Ising, Phi4, neighbours_ahead
 from rgdm.physics.conditional import SiteConditional
 from rgdm.physics.exact import ising
 from rgdm.physics.monte_carlo import sample_ising, sample_phi4
+from rgdm.physics.multilevel import multilevel
 from rgdm.physics.patches import patch_metropolis
 from rgdm.physics.reweighting import Reweighting, log_weights
 
@@ -227,6 +228,13 @@ def test_what_an_action_cannot_be_fitted_to():
         free.fit_action(Ising(0.3), batch=1)
     with pytest.raises(ValueError, match="not an action of spins"):
         free.fit_action(Phi4.critical())
+    spins = torch.ones(2, 1, 4, 4)
+    with pytest.raises(ValueError, match="not an action of spins"):
+        patch_metropolis(free, Phi4.critical(), spins, 2, 1)
+    with pytest.raises(ValueError, match="not an action of spins"):
+        multilevel(free, Phi4.critical(), lambda x: x.flatten(1).mean(1), [4, 4])
+    with pytest.raises(ValueError, match="width of at least 1"):
+        AutoregressiveCascade((4, 4), width=0)
 
 
 def test_the_table_of_the_integrated_sites_is_exact_where_fields_are_and_falls_beyond():

@@ -128,6 +128,8 @@ def maximum_entropy(
     mean, std = _location(target)
     standard = ((target - mean) / std).detach()
     measure = scattering if statistics == "scattering" else scattering.covariances
+    if match == "sample" and not bool((standard.flatten(2).std(2) > 1e-6).all()):
+        raise ValueError("a sample of the target is constant; leave it out, or match the mean")
     each = _per_sample(measure, standard)
     unit = _units(each.mean(0, keepdim=True), scattering, statistics, len(size))
     colour = _Colour(standard, scattering) if start == "spectrum" else None

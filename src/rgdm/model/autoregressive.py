@@ -14,7 +14,7 @@ from rgdm.model import storage
 from rgdm.model.maximum_likelihood import Watch, maximise
 from rgdm.model.site_law import MixtureLaw, SpinLaw
 from rgdm.model.site_order import gather, stages
-from rgdm.physics.actions import Action, Ising, Phi4
+from rgdm.physics.actions import Action, Ising, Phi4, check_values
 from rgdm.physics.conditional import SiteConditional
 from rgdm.process.noise import NoiseField
 
@@ -24,11 +24,6 @@ LARGEST = 3.0
 """Log weights farther from the mean of their batch count as that far when a model is fitted to an action."""
 FARTHEST, TABLE = 6.0, 8192
 """Largest value, in standard deviations, and entries of the table of log z of the sites that are integrated out."""
-
-
-def _suits(action: Action, values: str) -> None:
-    if isinstance(action, Ising) != (values == "spins"):
-        raise ValueError(f"{action} is not an action of {values} values")
 
 
 class AutoregressiveCascade(nn.Module):
@@ -65,8 +60,10 @@ class AutoregressiveCascade(nn.Module):
         super().__init__()
         if values not in get_args(Values):
             raise ValueError(f"unknown values {values!r}; known are {', '.join(get_args(Values))}")
+        if len(tuple(lattice)) != 2 or width < 1:
+            raise ValueError(f"lattice {lattice}, width {width}; two axes and a width of at least 1 are needed")
         if action is not None:
-            _suits(action, values)
+            check_values(action, values)
         self.lattice, self.values, self.action = tuple(lattice), values, action
         self.configuration: dict[str, Any] = {
             "lattice": list(lattice),
@@ -158,7 +155,7 @@ class AutoregressiveCascade(nn.Module):
             raise ValueError("the model knows no action; give one to fit_action, or fit it to fields")
         if self.action is not None and action != self.action:
             raise ValueError(f"{action} is not the action {self.action}, from which the last sites are drawn")
-        _suits(action, self.values)
+        check_values(action, self.values)
         if steps < 1 or batch < 2:
             raise ValueError(f"{steps} steps of {batch} fields; at least 1 step of 2 fields is needed")
         random = torch.Generator(self.device).manual_seed(seed)

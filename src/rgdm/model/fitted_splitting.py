@@ -54,7 +54,7 @@ class FittedSplitting:
     def __init__(self, steps: int) -> None:
         plans = _plans()
         if steps not in plans:
-            raise ValueError(f"{steps} fitted steps; known are {', '.join(map(str, plans))}")
+            raise ValueError(f"{steps!r} fitted steps; known are {', '.join(map(str, plans))}")
         self.steps, self.plan = steps, plans[steps]
 
     @property
@@ -66,7 +66,10 @@ class FittedSplitting:
     def __call__(
         self, estimate: Estimate, process: PhaseSpaceProcess, y: Float[Tensor, "B D *L"], draw: Draw | None = None
     ) -> Float[Tensor, "B D *L"]:
-        """Carry ``y`` from t = 1 to positions and momenta at t = 0."""
+        """Carry ``y`` from t = 1 to positions and momenta at t = 0.
+
+        ``estimate(y, t)`` is ``E[z_0 | y_t]``, ``(B, C, *L)`` for states of D = 2 C channels; nothing is drawn.
+        """
         schedule = process.schedule
         if schedule.rate is not None or schedule.momentum != 1:
             raise ValueError(

@@ -92,7 +92,9 @@ class SymplecticSplitting:
     ) -> Float[Tensor, "B D *L"]:
         """Carry ``y`` from t = 1 to positions and momenta at t = 0.
 
-        Before the first kick the state is in equilibrium, which A keeps; there A is left out.
+        ``estimate(y, t)`` is ``E[z_0 | y_t]``, ``(B, C, *L)`` for states of D = 2 C channels; ``draw(step)`` gives the
+        noise of a step, of the shape of the state. Before the first kick the state is in equilibrium, which A keeps;
+        there A is left out.
         """
         lattice, before = tuple(y.shape[2:]), torch.zeros_like(halves(y)[1])
         times = [1 - (i + 0.5) / self.steps for i in range(self.steps)]

@@ -213,6 +213,12 @@ def neighbours_ahead(field: Float[Tensor, "B C *L"]) -> Float[Tensor, "B C *L"]:
     return torch.stack([field.roll(-1, axis) for axis in range(2, field.dim())]).sum(0)
 
 
+def check_values(action: Action, values: str | None) -> None:
+    """Refuse an action of spins for ``continuous`` values, and any other for ``spins``; None says nothing."""
+    if values is not None and isinstance(action, Ising) != (values == "spins"):
+        raise ValueError(f"{action} is not an action of {values} values")
+
+
 def _cosines(lattice: tuple[int, ...]) -> Float[Tensor, "*L"]:
     """``sum_mu cos k_mu`` on the grid of the FFT, float64."""
     axes = [torch.cos(2 * math.pi * torch.arange(n, dtype=torch.float64) / n) for n in lattice]

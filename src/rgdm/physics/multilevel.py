@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rgdm.jackknife import Estimate, jackknife
-from rgdm.physics.actions import Action
+from rgdm.physics.actions import Action, check_values
 from rgdm.physics.reweighting import BLOCKS, Reweighting, log_weights
 
 Observable = Callable[[Float[Tensor, "B 1 *L"]], Float[Tensor, " B"]]
@@ -89,7 +89,7 @@ class Multilevel:
         """One plain sentence."""
         value, error = self.total
         if self.doubts:
-            return f"{'; '.join(self.doubts)}: no error of this mean can be trusted"
+            return "; ".join(self.doubts)
         said = f"{float(value):.6g} +- {float(error):.2g} from {', '.join(map(str, self.counts))} fields a level; "
         if self.gain < 1.1:
             return said + f"no gain over full fields ({self.gain:.2f}): the coarse levels know too little of this mean"
@@ -111,6 +111,7 @@ def multilevel(
         observable: of fields ``(B, 1, h, w)`` of any spacing, ``(B,)``; a mean over sites, or a function of one.
         counts: fields of each term, coarsest first; their number says how many levels there are, one at least.
     """
+    check_values(action, getattr(model, "values", None))
     levels, lattice = len(counts) - 1, tuple(model.lattice)
     if levels < 1 or min(counts) < 2 or any(n % 2**levels for n in lattice):
         raise ValueError(

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from rgdm.physics.actions import Action
+from rgdm.physics.actions import Action, check_values
 
 
 @runtime_checkable
@@ -34,6 +34,7 @@ def patch_metropolis(
     lattice, where that of whole fields falls exponentially. Start from fields of the model, or of the target to test
     a model.
     """
+    check_values(action, getattr(model, "values", None))
     lattice = tuple(fields.shape[2:])
     if not 1 <= side <= min(lattice) or updates < 1:
         raise ValueError(

@@ -116,6 +116,11 @@ class Reweighting:
 
 def log_weights(energy: Float[Tensor, " N"], log_prob: Float[Tensor, " N"]) -> Float[Tensor, " N"]:
     """``-S - log q`` of fields, from the action of the target and log q of the model, float64."""
+    if energy.shape != log_prob.shape or energy.dim() != 1:
+        raise ValueError(
+            f"energies of shape {tuple(energy.shape)} and log q of {tuple(log_prob.shape)}; one number of each field "
+            "is needed of both"
+        )
     return -energy.double() - log_prob.double().to(energy.device)
 
 
