@@ -264,3 +264,9 @@ def test_a_likelihood_that_is_not_finite_leaves_the_network_as_it_was():
         maximise(network, lambda: (torch.ones(1, 1),), log_prob, 9, 0.01)
     assert all(torch.equal(value, seen[-1][key]) for key, value in network.state_dict().items())
     assert not torch.equal(seen[0]["weight"], seen[-1]["weight"])
+
+
+def test_weights_need_one_number_of_each_field_of_both(unchecked):
+    for energy, log_q in ((torch.zeros(3), torch.zeros(4)), (torch.zeros(3, 1), torch.zeros(3))):
+        with pytest.raises(ValueError, match="one number of each field"):
+            log_weights(energy, log_q)
