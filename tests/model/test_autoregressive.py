@@ -117,7 +117,7 @@ def test_patches_keep_the_action_whatever_the_model():
     assert abs(float(raw_energy.mean()) - exact) > 10 * float(raw_energy.std()) / 3000**0.5
 
 
-@pytest.mark.parametrize("told", [True, False])
+@pytest.mark.parametrize("told", [pytest.param(True, marks=pytest.mark.slow), False])
 def test_patches_keep_phi4_in_other_units(told):
     """Continuous values, a scale that is not 1, partial densities: fields of the target stay so; the control moves."""
     torch.manual_seed(0)

@@ -91,6 +91,7 @@ def test_a_flow_in_units_of_each_level_says_its_scale():
     assert flow["coupling"].sel(operator="phi^2").values == pytest.approx([0.5] * 3, abs=0.3)
 
 
+@pytest.mark.slow
 def test_critical_fields_come_to_a_fixed_point_if_the_coarse_graining_is_noisy():
     x = sample_phi4(Phi4.critical(), 32, 250, 1500, seed=3)
     operators = local_operators(2)
