@@ -45,6 +45,7 @@ def test_a_free_field_has_its_spectrum_and_exp_of_minus_dh_has_mean_one(mass2):
     assert abs(float((weight.mean() - 1) / (weight.std() / 20))) < 4
 
 
+@pytest.mark.slow
 def test_fourier_acceleration_shortens_the_memory_of_a_nearly_free_field():
     times = []
     for mass2, size in ((None, 0.2), (0.05, 0.2)):
