@@ -1,6 +1,6 @@
 """Pictures of critical phi^4: a field zoomed out and generated back in, its order parameter at every scale, sweeps.
 
-    python benchmarks/critical_gallery.py --model runs/inverse/model-flat --out docs/images
+    python benchmarks/critical_gallery.py --model runs/inverse/model --out docs/images
 
 Takes the cascade that ``inverse_rg.py`` trained on 64 x 64 sites, makes it four times as wide, and writes three
 pictures, ``critical-*.png``: a Monte Carlo field of 256 x 256 sites coarse-grained four times, and that coarse field
@@ -32,7 +32,7 @@ SIDES = (64, 128, 256)
 def zoom(model: Cascade, options: argparse.Namespace) -> Figure:
     """Out along the upper row, back in along the lower one; the rightmost field is the same in both."""
     larger, step = model.enlarged(2, options.growth, REPEATED), BlockSpin(2)
-    out = [simulate(LARGE, 2, options.seed + 31, "one field")[:1]]
+    out = [simulate(LARGE, 2, options.seed + 31, "one field", options.model.parent / "monte-carlo")[:1]]
     for _ in range(ZOOMS):
         out.append(step.coarsen(out[-1]) / 2)  # block means
     back = [larger.refine(out[-1], ZOOMS, 1, options.seed, options.evaluations)[0]]
@@ -72,7 +72,7 @@ def histograms(made: Tensor, truth: Tensor) -> Figure:
             axes.set_title(f"level {level}, {made.shape[-1]} x {made.shape[-1]}")
             axes.set_yticks([])
             made, truth = step.coarsen(made) / 2, step.coarsen(truth) / 2
-        panels[0].legend(loc="lower center")
+        figure.legend(*panels[0].get_legend_handles_labels(), loc="lower right")
         for axes in panels[levels:]:
             axes.set_visible(False)
         figure.supxlabel("block mean of phi over its standard deviation", fontsize=7.5)
