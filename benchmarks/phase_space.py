@@ -59,9 +59,9 @@ def position_errors(sampler: Sampler, process: ForwardProcess = POSITION) -> Ten
     return (made.abs() / VARIANCES.sqrt()).log().abs()
 
 
-def phase_errors(sampler: SymplecticSplitting | FittedSplitting, process: PhaseSpaceProcess) -> Tensor:
+def phase_errors(sampler: SymplecticSplitting, process: PhaseSpaceProcess) -> Tensor:
     """From the responses to the units of the start and of each step's noise."""
-    slots = 1 + sampler.steps if isinstance(sampler, SymplecticSplitting) and sampler.churn > 0 else 1
+    slots = 1 + sampler.steps if sampler.churn > 0 else 1
     unit = torch.eye(2 * slots, dtype=torch.float64).reshape(2 * slots, slots, 2, 1) * torch.ones_like(VARIANCES)
     known = GaussianMixture.field(VARIANCES).estimate(process.position)
 
@@ -162,7 +162,7 @@ def phi4(options: argparse.Namespace) -> list[Row]:
     def by_filter(sampler: Sampler) -> Tensor:
         return sampler(lambda z, t: phase.denoiser(z, t, features[1]), PHASE.position, alone)
 
-    def by_phase(sampler: SymplecticSplitting | FittedSplitting) -> Tensor:
+    def by_phase(sampler: SymplecticSplitting) -> Tensor:
         draws = torch.Generator().manual_seed(options.seed + 3)
         return halves(
             sampler(

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rgdm.model.fitted import LOG_VARIANCE
-from rgdm.model.phase_space import Draw, Estimate, kick, rotate
+from rgdm.model.phase_space import Draw, Estimate, SymplecticSplitting, kick, rotate
 from rgdm.process.phase_space import CriticalDamping, PhaseLaw, PhaseSpaceProcess, halves
 
 PLANS = Path(__file__).with_name("fitted_splitting.json")
@@ -37,7 +37,7 @@ class SplittingPlan(NamedTuple):
     ahead: tuple[float, ...]
 
 
-class FittedSplitting:
+class FittedSplitting(SymplecticSplitting):
     """:class:`~rgdm.model.phase_space.SymplecticSplitting` without noise, its times, kicks and turns as come nearest to
     the exact flow of Gaussian data.
 
@@ -55,12 +55,8 @@ class FittedSplitting:
         plans = _plans()
         if steps not in plans:
             raise ValueError(f"{steps!r} fitted steps; known are {', '.join(map(str, plans))}")
-        self.steps, self.plan = steps, plans[steps]
-
-    @property
-    def evaluations(self) -> int:
-        """How often the denoiser is evaluated for one sample."""
-        return self.steps
+        super().__init__(steps)
+        self.plan = plans[steps]
 
     @torch.no_grad()
     def __call__(
