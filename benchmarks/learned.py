@@ -66,7 +66,7 @@ def measuring(field: xr.DataArray, options: argparse.Namespace, **settings: Any)
 def operators(name: str, fields: Fields, options: argparse.Namespace) -> list[Row]:
     """Held-out bits per degree of freedom of cascades that differ in their coarse-graining."""
     train_set, held_out, settings = fields[name]
-    truth, rows, models, found = tensor(held_out), [], {}, {}
+    truth, rows, models, found = tensor(held_out).to(options.device), [], {}, {}
     for operator in options.operators:
         began = time.monotonic()
         extra = settings | {"levels": 3, "operator": operator}
@@ -212,6 +212,8 @@ def seconds(models: dict[str, tuple[Cascade, int]], truth: Tensor, levels: int) 
             coarse = coarse.repeat(1, 1, *(64 // side for side in coarse.shape[2:]))
             began = time.monotonic()
             fine = model.refine(coarse, levels, 1, turn, n)
+            if fine.is_cuda:
+                torch.cuda.synchronize()
             taken[key].append((time.monotonic() - began) / (fine.numel() / 2**20))
     return {key: each[1:] for key, each in taken.items()}
 
@@ -219,7 +221,7 @@ def seconds(models: dict[str, tuple[Cascade, int]], truth: Tensor, levels: int) 
 def evaluations(name: str, fields: Fields, options: argparse.Namespace) -> list[Row]:
     """One and two evaluations a level against many."""
     train_set, held_out, settings = fields[name]
-    x, truth = tensor(train_set), tensor(held_out)
+    x, truth = (tensor(field).to(options.device) for field in (train_set, held_out))
     teacher = train(train_set, options.out / name / "teacher", options, levels=3, **settings)
     models: dict[str, tuple[Cascade, int]] = {}
     for n in (MANY, 3, 2, 1):
