@@ -3,13 +3,13 @@
     python benchmarks/scattering.py --record
 
 ``condition``: the same cascade with and without the texture of the coarse field among what its networks are shown
-(``rgdm train --scattering 2``), equally long trained: held-out denoising loss of each level, CRPS and energy score of
-refining, as paired ratios with jackknife errors over held-out fields. ``peer``: fields made from nothing by the
-cascade, by the microcanonical maximum-entropy model of scattering covariances of the training fields (no training,
-``maximum_entropy``; their means, and those of one training field for each that is made), and what one step of its
-descent makes of Gaussian fields with the power in each band, against held-out fields: scattering distance (1: the same
-law), which the second model is made for; kurtosis of the finest detail; power of the finest octave; of phi^4 the local
-biases, U4, and the total variation of abs(phi).
+(``rgdm train --scattering 2``), trained for equally long and for equally many steps: held-out denoising loss of each
+level, CRPS and energy score of refining, as paired ratios with jackknife errors over held-out fields. ``peers``: fields
+made from nothing by the cascade, by the microcanonical maximum-entropy model of scattering covariances of the training
+fields (no training, ``maximum_entropy``; their means, and those of one training field for each that is made), and what
+one step of its descent makes of Gaussian fields with the power in each band, against held-out fields: scattering
+distance (1: the same law), which the second model is made for; kurtosis of the finest detail; power of the finest
+octave; of phi^4 the local biases, U4, and the total variation of abs(phi).
 """
 
 import argparse
@@ -43,30 +43,34 @@ ENTROPY: dict[Literal["mean", "sample"], str] = {
 SIDE, COUNT = {"phi4": 32, "terrain": 120}, {"phi4": 64, "terrain": 8}
 
 
-def trained(name: str, scattering: int, fields: Fields, options: argparse.Namespace) -> Cascade:
+def trained(
+    name: str, scattering: int, fields: Fields, options: argparse.Namespace, steps: int | None = None
+) -> Cascade:
     train_set, _, settings = fields[name]
     out = options.out / name / f"scattering-{scattering}"
-    return train(train_set, out, options, levels=LEVELS, scattering=scattering, **settings)
+    return train(train_set, out, options, steps, levels=LEVELS, scattering=scattering, **settings)
 
 
 def condition(name: str, plain: Cascade, fields: Fields, options: argparse.Namespace) -> list[Row]:
-    """What the texture changes; the coarsest fields of phi^4 have room for two scales."""
+    """What the texture changes, in equal time and in equally many steps; phi^4 has room for two scales."""
     truth = tensor(fields[name][1])[:256]
-    before, rows = (losses(plain, truth), *refined(plain, truth, options)), []
+    judge, rows = lambda model: (losses(model, truth), *refined(model, truth, options)), []
+    before, long = judge(plain), plain.metadata["training"]["steps"]
     for scales in (2,) if name == "phi4" else (2, 3):
         shown = trained(name, scales, fields, options)
-        after = losses(shown, truth), *refined(shown, truth, options)
-        loss = jackknife(lambda a, b: a / b, after[0], before[0])
-        said = ", ".join(number(*pair, 4) for pair in zip(loss.value.tolist(), loss.error.tolist(), strict=True))
-        steps = plain.metadata["training"]["steps"], shown.metadata["training"]["steps"]
-        rows.append(
-            Row(
-                f"{name}, shown scattering of {scales} scales",
-                "",
-                f"loss {said} of that without, from fine to coarse; CRPS {ratio(after[1], before[1])}, "
-                f"energy score {ratio(after[2], before[2])}; {steps[1]} steps, {steps[0]} without",
+        steps, after = shown.metadata["training"]["steps"], judge(shown)
+        as_many = judge(trained(name, 0, fields, options, steps))
+        for theirs, count in ((before, long), (as_many, steps)):
+            loss = jackknife(lambda a, b: a / b, after[0], theirs[0])
+            said = ", ".join(number(*pair, 4) for pair in zip(loss.value.tolist(), loss.error.tolist(), strict=True))
+            rows.append(
+                Row(
+                    f"{name}, shown scattering of {scales} scales, in equal {'time' if theirs is before else 'steps'}",
+                    "",
+                    f"loss {said} of that without, from fine to coarse; CRPS {ratio(after[1], theirs[1])}, "
+                    f"energy score {ratio(after[2], theirs[2])}; {steps} steps, {count} without",
+                )
             )
-        )
     return rows
 
 
@@ -145,7 +149,8 @@ def draw(path: Path, sets: dict[str, Tensor]) -> None:
 
 
 def parse() -> argparse.Namespace:
-    parser = options_of(__doc__, "scattering")
+    parser, parts = options_of(__doc__, "scattering"), ["peers", "condition"]
+    parser.add_argument("--parts", nargs="+", choices=parts, default=parts)
     parser.add_argument("--steps", type=int, default=100, help="of the descent to maximum entropy")
     return parser.parse_args()
 
@@ -157,10 +162,10 @@ def main() -> None:
     fields = data(options)
     for name in fields:
         plain = trained(name, 0, fields, options)
-        rows += peer(name, plain, fields, options)
-        print(f"\n{table(rows)}", flush=True)
-        rows += condition(name, plain, fields, options)
-        print(f"\n{table(rows)}", flush=True)
+        for part, measure in (("peers", peer), ("condition", condition)):
+            if part in options.parts:
+                rows += measure(name, plain, fields, options)
+                print(f"\n{table(rows)}", flush=True)
     if options.record:
         append(rows, begun)
 

@@ -51,15 +51,17 @@ def tensor(field: xr.DataArray) -> Tensor:
     return torch.as_tensor(field.values).float()
 
 
-def train(field: xr.DataArray, out: Path, options: argparse.Namespace, **settings: Any) -> Cascade:
-    """A cascade, for ``options.minutes`` unless the settings say otherwise."""
+def train(
+    field: xr.DataArray, out: Path, options: argparse.Namespace, steps: int | None = None, **settings: Any
+) -> Cascade:
+    """A cascade, for so many ``steps``, or for ``options.minutes`` unless the settings say otherwise."""
     made = config.Train(
         fields=(),
         out=out,
         overwrite=True,
         **{"minutes": options.minutes, "seed": options.seed, "device": options.device, **settings},
     )
-    return commands.fit(field, made, Budget(None, made.minutes)).eval()
+    return commands.fit(field, made, Budget(steps, made.minutes if steps is None else None)).eval()
 
 
 def scores(made: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
