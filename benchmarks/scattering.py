@@ -47,7 +47,7 @@ def trained(
     name: str, scattering: int, fields: Fields, options: argparse.Namespace, steps: int | None = None
 ) -> Cascade:
     train_set, _, settings = fields[name]
-    out = options.out / name / f"scattering-{scattering}"
+    out = options.out / name / f"scattering-{scattering}{'' if steps is None else f'-{steps}-steps'}"
     return train(train_set, out, options, steps, levels=LEVELS, scattering=scattering, **settings)
 
 
@@ -104,12 +104,13 @@ def peer(name: str, model: Cascade, fields: Fields, options: argparse.Namespace)
     scattering = Scattering(SCALES[name], boundary=model.boundary)
     seen, truth = (cut(tensor(each), side) for each in fields[name][:2])
     seen, truth = seen[: 1024 if name == "phi4" else None], truth[: 512 if name == "phi4" else None]
-    entropy, seconds = {}, {}
+    given, entropy, seconds = seen[:: len(seen) // count][:count], {}, {}
     for match, title in ENTROPY.items():
         began = time.monotonic()
         with progress.bar(f"{title}, {name}", count * options.steps) as show:
+            those = given if match == "sample" else seen
             entropy[title] = maximum_entropy(
-                seen, scattering, count, steps=options.steps, seed=options.seed, match=match, progress=show
+                those, scattering, count, steps=options.steps, seed=options.seed, match=match, progress=show
             )
         seconds[title] = (time.monotonic() - began) / count
     gaussian = maximum_entropy(seen, scattering, count, steps=1, seed=options.seed + 1)
@@ -120,7 +121,7 @@ def peer(name: str, model: Cascade, fields: Fields, options: argparse.Namespace)
         "cascade": made,
         **{title: found.fields for title, found in entropy.items()},
         "one step from a Gaussian field": gaussian.fields,
-        "other true fields": seen[-count:] if name == "phi4" else seen[:: len(seen) // count][:count],
+        "the true fields given one each": given,
     }
     rows = []
     for key, each in sets.items():
@@ -130,7 +131,7 @@ def peer(name: str, model: Cascade, fields: Fields, options: argparse.Namespace)
     for title, found in entropy.items():
         left = found.losses[:, -1] / found.losses[:, 0]
         rows.append(Row(f"{name}, {title}: loss left", "", f"{float(left.mean()):.1e} of that at the start"))
-    draw(options.out / f"{name}-peers.png", {"true": truth[:: len(truth) // 3][:3], **sets})
+    draw(options.out / f"{name}-peers.png", {"true": given, **sets})
     return rows
 
 

@@ -87,3 +87,20 @@ def test_what_has_no_law_of_a_site_is_refused():
             SiteConditional(Phi4.critical()).log_prob(torch.zeros(2), torch.tensor([0.0, bad]))
     with pytest.raises(ValueError, match="too narrow"):
         SiteConditional(Phi4.from_beta(0.5, 1e8)).log_prob(torch.zeros(1), torch.zeros(1))
+
+
+@pytest.mark.parametrize("action", [*ACTIONS, Ising(0.44)], ids=str)
+def test_a_table_of_log_z_is_log_z(action: Phi4 | Ising) -> None:
+    exact, pull = SiteConditional(action), torch.linspace(-9.7, 9.9, 50, dtype=torch.float64)
+    table = exact.tabulated(10.0, torch.device("cpu"))
+    torch.testing.assert_close(table(pull), exact.log_partition(pull), atol=1e-5, rtol=1e-6)
+    end = torch.tensor([9.0, 10.0, 11.0], dtype=torch.float64)  # beyond its end the last piece goes on
+    last = table(torch.tensor(10.0, dtype=torch.float64)) - table(torch.tensor(10.0 - 1e-3, dtype=torch.float64))
+    assert float(table(end)[2]) == pytest.approx(float(table(end)[1] + last / 1e-3), rel=1e-6)
+    assert table(torch.tensor([math.nan, 1.0], dtype=torch.float64)).isnan().tolist() == [True, False]
+
+
+@pytest.mark.parametrize("farthest", [0.0, -1.0, math.inf, math.nan])
+def test_a_table_of_no_length_is_refused(farthest: float) -> None:
+    with pytest.raises(ValueError, match="positive number"):
+        SiteConditional(Phi4.critical()).tabulated(farthest, torch.device("cpu"))

@@ -22,8 +22,8 @@ Values = Literal["continuous", "spins"]
 Law = MixtureLaw | SpinLaw | SiteConditional
 LARGEST = 3.0
 """Log weights farther from the mean of their batch count as that far when a model is fitted to an action."""
-FARTHEST, TABLE = 6.0, 8192
-"""Largest value, in standard deviations, and entries of the table of log z of the sites that are integrated out."""
+FARTHEST = 6.0
+"""Largest value, in standard deviations, that the table of log z of the sites that are integrated out is made for."""
 
 
 class AutoregressiveCascade(nn.Module):
@@ -268,12 +268,10 @@ class AutoregressiveCascade(nn.Module):
         far = 4 * FARTHEST * float(self.scale)
         if isinstance(action, Phi4) and action.c > 0:  # twice as far as the minimum of S of a uniform field
             far = max(far, 8 * math.sqrt(max(0.0, 2 * abs(action.a) - action.b) / (2 * action.c)))
-        table = self.exact.log_partition(torch.linspace(0, far, TABLE + 1, dtype=torch.float64)).to(self.device)
+        log_z = self.exact.tabulated(far, self.device)
 
         def log_density(x: Tensor) -> Tensor:
-            place = x.double()[:, given].sum(-1).abs() * (TABLE / far)
-            left = place.long().clamp(max=TABLE - 1)  # beyond the table its last piece goes on
-            rest = torch.lerp(table[left], table[left + 1], place - left)
+            rest = log_z(x.double()[:, given].sum(-1))
             return rest.sum(1) - action.energy(x.double().reshape(-1, 1, *lattice))
 
         return log_density

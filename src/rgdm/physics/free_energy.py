@@ -1,49 +1,81 @@
 """The partition function of an action by simulation: integrated over its coupling, from independent sites on."""
 
-import dataclasses
+import math
 from collections.abc import Callable
 
 import numpy as np
 import torch
 
-from rgdm.jackknife import Estimate, jackknife
+from rgdm.jackknife import Estimate
 from rgdm.physics.actions import Ising, Phi4, neighbours_ahead
 from rgdm.physics.conditional import SiteConditional
-from rgdm.physics.monte_carlo import sample_ising, sample_phi4
+from rgdm.physics.monte_carlo import MarkovChains
 
 CHAINS = 64
-Watch = Callable[[int, int], None]
+"""Independent chains at each coupling; the error is what they differ by."""
+THERMALIZATION = 80
+"""Updates before the first one that counts."""
 
 
 def log_z_by_integration(
-    action: Phi4 | Ising, size: int, fields: int = 1024, nodes: int = 12, seed: int = 0, watch: Watch | None = None
+    action: Phi4 | Ising,
+    lattice: tuple[int, ...],
+    updates: int = 160,
+    nodes: int = 12,
+    seed: int = 0,
+    watch: Callable[[int, int], None] | None = None,
 ) -> Estimate:
-    """``log Z`` of a periodic square lattice of ``size`` sites along each axis, with a statistical error.
+    """``log Z``, Z the integral or the sum of ``exp(-S)`` over all fields of a periodic lattice.
 
-    ``d log Z / da = <sum_<xy> phi_x phi_y>`` along the coupling a (K of spins), from a = 0, where Z is a product over
-    sites (Gelman & Meng 1998, Stat. Sci. 13, 163, thermodynamic integration): Gauss-Legendre with so many ``nodes``,
-    ``fields`` Monte Carlo configurations of :mod:`rgdm.physics.monte_carlo` at each. The error is that of the
-    simulation alone; that of the quadrature falls exponentially with the nodes on a finite lattice.
+    ``d log Z / da = <sum_<xy> phi_x phi_y>`` along the coupling a of neighbours (K of spins), of either sign, from
+    a = 0, where Z is a product over sites (thermodynamic integration; Gelman & Meng 1998, Stat. Sci. 13, 163), by
+    Gauss-Legendre quadrature, with Monte Carlo at each node.
+
+    The error is that of the simulation. What the quadrature adds falls exponentially with the nodes, but slower the
+    larger the lattice once the coupling lies beyond a transition, where the integrand has a kink of the width
+    1 / size: take more nodes there, until the value stays.
 
     Args:
+        action: with S as its ``energy`` has it, constants that conventions differ by left out.
+        lattice: sites along each of 1 to 3 axes.
+        updates: of :class:`~rgdm.physics.monte_carlo.MarkovChains` that count, each of 64 chains at each node.
+        nodes: of the quadrature.
+        seed: of the chains.
         watch: is told after each node.
+
+    Returns:
+        ``log Z`` in nats and its standard error, float64 scalars.
+
+    Raises:
+        ValueError: an action whose sites have no law, or whose Z does not exist.
     """
-    if nodes < 1 or fields < 2 * CHAINS:
-        raise ValueError(f"{nodes} nodes and {fields} fields; at least 1 and {2 * CHAINS} are needed")
+    alone = SiteConditional(action)
+    if isinstance(action, Phi4) and action.c == 0 and action.b <= len(lattice) * abs(action.a):
+        raise ValueError(f"{action} has no lower bound; c > 0 or b > {len(lattice)} |a| is needed")
+    if nodes < 1 or updates < 1:
+        raise ValueError(f"{nodes} nodes of {updates} updates; at least 1 of each is needed")
     coupling = action.coupling if isinstance(action, Ising) else action.a
-    free = dataclasses.replace(action, **{"coupling" if isinstance(action, Ising) else "a": 0.0})
-    value = size**2 * SiteConditional(free).log_partition(torch.zeros(1)).sum()
+    value = math.prod(lattice) * alone.log_partition(torch.zeros((), dtype=torch.float64))
     variance = torch.zeros((), dtype=torch.float64)
     points, weights = np.polynomial.legendre.leggauss(nodes)
     for node, (point, weight) in enumerate(zip(points.tolist(), weights.tolist(), strict=True)):
-        here = coupling * (1 + point) / 2
-        if isinstance(action, Ising):
-            x = sample_ising(Ising(here), size, CHAINS, fields, seed * nodes + node)
-        else:
-            x = sample_phi4(Phi4(here, action.b, action.c), size, CHAINS, fields, seed * nodes + node)
-        bonds = jackknife(lambda mean: mean, (x * neighbours_ahead(x)).double().flatten(1).sum(1), blocks=CHAINS)
-        value = value + coupling * weight / 2 * bonds.value
-        variance = variance + (coupling * weight / 2 * bonds.error).square()
+        here, part = coupling * (1 + point) / 2, coupling * weight / 2
+        there = Ising(here) if isinstance(action, Ising) else Phi4(here, action.b, action.c)
+        key = int(np.random.SeedSequence((seed, nodes, node)).generate_state(1)[0])
+        bonds = _bonds(MarkovChains(there, lattice, CHAINS, key), updates)
+        value = value + part * bonds.mean()
+        variance = variance + part**2 * bonds.var() / CHAINS
         if watch is not None:
             watch(node + 1, nodes)
     return Estimate(value, variance.sqrt())
+
+
+def _bonds(chains: MarkovChains, updates: int) -> torch.Tensor:
+    """``sum_<xy> phi_x phi_y``, the mean along each chain, float64."""
+    total = torch.zeros(CHAINS, dtype=torch.float64)
+    for done in range(THERMALIZATION + updates):
+        chains.update()
+        if done >= THERMALIZATION:
+            x = torch.from_numpy(chains.field[:, None]).double()
+            total += (x * neighbours_ahead(x)).flatten(1).sum(1) / updates
+    return total

@@ -112,8 +112,10 @@ class LearnedWavelet(RotationLattice, Learned):
         if taps % 2 or not 4 <= taps <= 40:
             raise ValueError(f"a learned wavelet of {taps} taps; an even number from 4 to 40 is needed")
         self.taps = taps
+        start = Wavelet(f"db{taps // 2}")
+        self.delay = start.delay
         angles, mirrored = [], False
-        for (a, b), (c, d) in Wavelet(f"db{taps // 2}").layers:
+        for (a, b), (c, d) in start.layers:
             angle = math.atan2(-float(b), float(a))
             angles.append(-angle if mirrored else angle)
             mirrored = mirrored or float(a) * float(d) < float(b) * float(c)

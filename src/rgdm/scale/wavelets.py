@@ -23,7 +23,12 @@ class RotationLattice(Orthonormal):
     1988, IEEE TASSP 36, 81). Every layer is orthonormal on any lattice: a ``periodic`` one pairs the two ends, a
     ``reflect`` one leaves an unpaired end alone (an orthonormal edge filter: there the coarse value is no plain
     local mean).
+
+    Along the layers the low-pass drifts one way and the high-pass the other. ``delay`` is by how many coarse sites the
+    detail of a torus is moved back, so that a coarse site and its detail, numbered alike, are of the same place.
     """
+
+    delay: int
 
     def __init__(self, boundary: Boundary) -> None:
         super().__init__(2)
@@ -42,6 +47,7 @@ class RotationLattice(Orthonormal):
             row = self.matrix(n)[n // 4]
         return float((row * (torch.arange(n) - n // 2)).sum() / row.sum())
 
+    @torch.no_grad()
     def matrix(self, n: int) -> Float[Tensor, "n n"]:
         layers = self.layers
         total = torch.eye(n, dtype=torch.float64)
@@ -53,17 +59,22 @@ class RotationLattice(Orthonormal):
                     block = torch.tensor([[float(value) for value in row] for row in layer], dtype=torch.float64)
                     dense[torch.tensor(pair)[:, None], torch.tensor(pair)] = block
             total = dense @ total
-        return torch.cat([total[::2], total[1::2]])
+        return torch.cat([total[::2], total[1::2].roll(self._delay, 0)])
+
+    @property
+    def _delay(self) -> int:
+        return self.delay if self.boundary == "periodic" else 0  # two ends do not belong together
 
     def analyze_axis(self, x: Float[Tensor, "*rest n"]) -> Float[Tensor, "*rest b m"]:
         even, odd = x[..., ::2], x[..., 1::2]
         layers = self.layers
         for step, layer in enumerate(layers):
             even, odd = self._rotate(even, odd, layer, (len(layers) - 1 - step) % 2)
-        return torch.stack([even, odd], -2)
+        return torch.stack([even, odd.roll(self._delay, -1) if self._delay else odd], -2)
 
     def synthesize_axis(self, z: Float[Tensor, "*rest b m"]) -> Float[Tensor, "*rest n"]:
         even, odd = z.unbind(-2)
+        odd = odd.roll(-self._delay, -1) if self._delay else odd
         layers = self.layers
         for step, (a, b) in reversed(list(enumerate(layers))):
             transpose = ((a[0], b[0]), (a[1], b[1]))
@@ -97,6 +108,9 @@ class Wavelet(RotationLattice):
             raise ValueError(f"the wavelet {name!r} is not orthogonal; haar, db*, sym* and coif* are")
         self.name = name
         self.rotations = rotation_lattice(wavelet.rec_lo)
+        energy = torch.tensor(wavelet.rec_lo, dtype=torch.float64).square()
+        centre = float((energy * torch.arange(len(energy))).sum() / energy.sum())
+        self.delay = round((len(energy) - 1) / 2 - centre)  # half of what separates the filter and its mirror image
 
     @property
     def layers(self) -> list[Rotation]:
