@@ -98,6 +98,8 @@ def test_a_table_of_log_z_is_log_z(action: Phi4 | Ising) -> None:
     last = table(torch.tensor(10.0, dtype=torch.float64)) - table(torch.tensor(10.0 - 1e-3, dtype=torch.float64))
     assert float(table(end)[2]) == pytest.approx(float(table(end)[1] + last / 1e-3), rel=1e-6)
     assert table(torch.tensor([math.nan, 1.0], dtype=torch.float64)).isnan().tolist() == [True, False]
+    far = table(torch.tensor([1e30], dtype=torch.float64))
+    assert float(far) == pytest.approx(1e30 * float(last / 1e-3), rel=1e-6)
 
 
 @pytest.mark.parametrize("farthest", [0.0, -1.0, math.inf, math.nan])

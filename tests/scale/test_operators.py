@@ -111,14 +111,24 @@ def test_away_from_the_edges_a_reflecting_wavelet_is_the_periodic_one_but_for_th
     torch.testing.assert_close(detail[..., 6:-6], moved[..., 6:-6], rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("operator", [*(Wavelet(name) for name in ORTHOGONAL), LearnedWavelet(4), LearnedWavelet(8)])
-def test_a_coarse_site_of_a_torus_and_its_detail_are_of_the_same_place(operator):
+def apart(operator):
+    """The distances, in sites, between coarse sites and detail of one number."""
     n = 64
     rows = operator.matrix(n).square()
     angle = 2 * torch.pi * torch.arange(n, dtype=torch.float64) / n
     place = torch.atan2(rows @ angle.sin(), rows @ angle.cos()) * n / (2 * torch.pi)
-    apart = (place[n // 2 :] - place[: n // 2] + n / 2).remainder(n) - n / 2
-    assert float(apart.abs().max()) <= 1  # half a coarse site
+    return ((place[n // 2 :] - place[: n // 2] + n / 2).remainder(n) - n / 2).abs()
+
+
+@pytest.mark.parametrize("operator", [*(Wavelet(name) for name in ORTHOGONAL), LearnedWavelet(4), LearnedWavelet(8)])
+def test_a_coarse_site_of_a_torus_and_its_detail_are_of_the_same_place(operator):
+    assert float(apart(operator).max()) <= 1  # half a coarse site
+
+
+def test_what_a_learned_wavelet_learns_stays_in_its_place():
+    step, walks = LearnedWavelet(8), torch.randn(64, 1, 64, generator=torch.Generator().manual_seed(0)).cumsum(2)
+    step.learn((walks - walks.flip(2)).float(), 2, steps=100)
+    assert float(apart(step).max()) <= 1
 
 
 def test_a_reflecting_wavelet_does_not_tie_the_two_edges():

@@ -69,7 +69,7 @@ class SiteConditional:
 
         def log_z(pull: Float[Tensor, "*N"]) -> Float[Tensor, "*N"]:
             place = pull.double().abs() * (TABLE / farthest)
-            left = place.nan_to_num().long().clamp(0, TABLE - 1)
+            left = place.nan_to_num().clamp(max=TABLE - 1).long()
             return torch.lerp(table[left], table[left + 1], place - left)
 
         return log_z

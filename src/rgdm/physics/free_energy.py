@@ -33,7 +33,7 @@ def log_z_by_integration(
 
     The error is that of the simulation. What the quadrature adds falls exponentially with the nodes, but slower the
     larger the lattice once the coupling lies beyond a transition, where the integrand has a kink of the width
-    1 / size: take more nodes there, until the value stays.
+    ``size^(-1 / nu)``, 1 / size in two dimensions: take more nodes there, until the value stays.
 
     Args:
         action: with S as its ``energy`` has it, constants that conventions differ by left out.
@@ -47,11 +47,12 @@ def log_z_by_integration(
         ``log Z`` in nats and its standard error, float64 scalars.
 
     Raises:
-        ValueError: an action whose sites have no law, or whose Z does not exist.
+        ValueError: an action whose sites have no law, or that may have no lower bound; fewer than 2 sites along an
+            axis, more than 3 axes; no nodes, no updates.
     """
     alone = SiteConditional(action)
     if isinstance(action, Phi4) and action.c == 0 and action.b <= len(lattice) * abs(action.a):
-        raise ValueError(f"{action} has no lower bound; c > 0 or b > {len(lattice)} |a| is needed")
+        raise ValueError(f"{action} may have no lower bound; c > 0 or b > {len(lattice)} |a| is needed")
     if nodes < 1 or updates < 1:
         raise ValueError(f"{nodes} nodes of {updates} updates; at least 1 of each is needed")
     coupling = action.coupling if isinstance(action, Ising) else action.a

@@ -113,7 +113,7 @@ class LearnedWavelet(RotationLattice, Learned):
             raise ValueError(f"a learned wavelet of {taps} taps; an even number from 4 to 40 is needed")
         self.taps = taps
         start = Wavelet(f"db{taps // 2}")
-        self.delay = start.delay
+        self.lean: tuple[list[float], int] = [], 0
         angles, mirrored = [], False
         for (a, b), (c, d) in start.layers:
             angle = math.atan2(-float(b), float(a))
@@ -126,6 +126,13 @@ class LearnedWavelet(RotationLattice, Learned):
 
     def learning_rate(self) -> float:
         return 0.02
+
+    @property
+    def delay(self) -> int:
+        angles = self.angles.detach().tolist()
+        if angles != self.lean[0]:
+            self.lean = angles, super().delay
+        return self.lean[1]
 
     @property
     def layers(self) -> list[Rotation]:

@@ -25,10 +25,9 @@ class RotationLattice(Orthonormal):
     local mean).
 
     Along the layers the low-pass drifts one way and the high-pass the other. ``delay`` is by how many coarse sites the
-    detail of a torus is moved back, so that a coarse site and its detail, numbered alike, are of the same place.
+    detail of a torus is moved back, so that a coarse site and its detail, numbered alike, are of the same place, to
+    within half a coarse site.
     """
-
-    delay: int
 
     def __init__(self, boundary: Boundary) -> None:
         super().__init__(2)
@@ -43,12 +42,24 @@ class RotationLattice(Orthonormal):
     def place(self) -> float:
         """The centre of gravity of the low-pass, where a ramp has the coarse value; filters of few taps lean."""
         n = 8 * len(self.layers)
-        with torch.no_grad():
-            row = self.matrix(n)[n // 4]
+        row = self.matrix(n)[n // 4]
         return float((row * (torch.arange(n) - n // 2)).sum() / row.sum())
 
-    @torch.no_grad()
+    @property
+    def delay(self) -> int:
+        """See the class; of any boundary what a torus would have."""
+        n = 8 * len(self.layers)  # as wide as any filter reaches, and more
+        pair = self._turned(n)[n // 2 : n // 2 + 2].square()
+        low, high = (pair @ torch.arange(n, dtype=torch.float64)).tolist()
+        return round((high - low) / 2)
+
     def matrix(self, n: int) -> Float[Tensor, "n n"]:
+        total = self._turned(n)
+        return torch.cat([total[::2], total[1::2].roll(self._delay, 0)])
+
+    @torch.no_grad()
+    def _turned(self, n: int) -> Float[Tensor, "n n"]:
+        """All layers one after the other: rows of low-pass and high-pass in turn."""
         layers = self.layers
         total = torch.eye(n, dtype=torch.float64)
         for step, layer in enumerate(layers):
@@ -59,7 +70,7 @@ class RotationLattice(Orthonormal):
                     block = torch.tensor([[float(value) for value in row] for row in layer], dtype=torch.float64)
                     dense[torch.tensor(pair)[:, None], torch.tensor(pair)] = block
             total = dense @ total
-        return torch.cat([total[::2], total[1::2].roll(self._delay, 0)])
+        return total
 
     @property
     def _delay(self) -> int:
@@ -70,11 +81,13 @@ class RotationLattice(Orthonormal):
         layers = self.layers
         for step, layer in enumerate(layers):
             even, odd = self._rotate(even, odd, layer, (len(layers) - 1 - step) % 2)
-        return torch.stack([even, odd.roll(self._delay, -1) if self._delay else odd], -2)
+        delay = self._delay
+        return torch.stack([even, odd.roll(delay, -1) if delay else odd], -2)
 
     def synthesize_axis(self, z: Float[Tensor, "*rest b m"]) -> Float[Tensor, "*rest n"]:
         even, odd = z.unbind(-2)
-        odd = odd.roll(-self._delay, -1) if self._delay else odd
+        delay = self._delay
+        odd = odd.roll(-delay, -1) if delay else odd
         layers = self.layers
         for step, (a, b) in reversed(list(enumerate(layers))):
             transpose = ((a[0], b[0]), (a[1], b[1]))
@@ -108,9 +121,11 @@ class Wavelet(RotationLattice):
             raise ValueError(f"the wavelet {name!r} is not orthogonal; haar, db*, sym* and coif* are")
         self.name = name
         self.rotations = rotation_lattice(wavelet.rec_lo)
-        energy = torch.tensor(wavelet.rec_lo, dtype=torch.float64).square()
-        centre = float((energy * torch.arange(len(energy))).sum() / energy.sum())
-        self.delay = round((len(energy) - 1) / 2 - centre)  # half of what separates the filter and its mirror image
+        self.lean = super().delay
+
+    @property
+    def delay(self) -> int:
+        return self.lean
 
     @property
     def layers(self) -> list[Rotation]:
