@@ -200,7 +200,10 @@ def test_without_the_sites_that_are_integrated_out_the_weights_are_the_same(acti
     assert torch.allclose(part - part.mean(), whole - whole.mean(), atol=2e-4)
 
 
-@pytest.mark.parametrize(("action", "told"), [(Ising(0.3), True), (Phi4.from_mass(-4, 6.975), False)])
+@pytest.mark.parametrize(
+    ("action", "told"),
+    [(Ising(0.3), True), pytest.param(Phi4.from_mass(-4, 6.975), False, marks=pytest.mark.slow)],
+)
 def test_on_fields_of_its_own_the_weights_narrow(action, told):
     torch.manual_seed(0)
     values = "spins" if isinstance(action, Ising) else "continuous"

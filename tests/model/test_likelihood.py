@@ -62,7 +62,12 @@ PROCESSES = {
 }
 
 
-@pytest.mark.parametrize("process", PROCESSES.values(), ids=PROCESSES)
+SLOW = ("heat dissipation", "exact RG")  # the longest
+
+
+@pytest.mark.parametrize(
+    "process", [pytest.param(p, id=n, marks=[pytest.mark.slow] * (n in SLOW)) for n, p in PROCESSES.items()]
+)
 def test_the_flow_of_a_gaussian_field_has_its_exact_density(process):
     law = GaussianMixture.field(torch.rand(2, 2) * 2 + 0.2)
     z = torch.randn(3, 1, 2, 2)

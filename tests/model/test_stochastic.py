@@ -57,7 +57,7 @@ def pathwise(sampler, fine, churn=1.0):
 @both
 def test_the_paths_converge_at_strong_order_one(sampler):
     """Root mean square distance from the path of very many steps in the same Brownian motion."""
-    fine, steps = 2048, (32, 64, 128)
+    fine, steps = 1024, (32, 64, 128)
     limit = responses(sampler(fine))
     errors = [(pathwise(sampler(n), fine) - limit).square().sum(0).sqrt() for n in steps]
     assert float((order(errors, steps) - 1).abs().max()) < 0.1

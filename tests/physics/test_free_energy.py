@@ -18,7 +18,7 @@ def kaufman(coupling: float, side: int) -> float:
     [
         (Ising.critical(), (8, 8), kaufman(Ising.critical().coupling, 8), 8),
         (Ising(-0.4), (8, 8), kaufman(0.4, 8), 8),  # the sublattices of an even torus, one of them turned over
-        (Ising(0.6), (16, 16), kaufman(0.6, 16), 24),
+        (Ising(0.6), (12, 12), kaufman(0.6, 12), 18),
         (Phi4.critical(), (3, 3), phi4_log_z(Phi4.critical(), 3), 8),
         (FreeField(1.0).action(1), (12,), FreeField(1.0).log_z((12,)), 8),
         (FreeField(0.5).action(), (6, 6), FreeField(0.5).log_z((6, 6)), 12),
