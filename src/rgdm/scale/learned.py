@@ -112,10 +112,8 @@ class LearnedWavelet(RotationLattice, Learned):
         if taps % 2 or not 4 <= taps <= 40:
             raise ValueError(f"a learned wavelet of {taps} taps; an even number from 4 to 40 is needed")
         self.taps = taps
-        start = Wavelet(f"db{taps // 2}")
-        self.lean: tuple[list[float], int] = [], 0
         angles, mirrored = [], False
-        for (a, b), (c, d) in start.layers:
+        for (a, b), (c, d) in Wavelet(f"db{taps // 2}").layers:
             angle = math.atan2(-float(b), float(a))
             angles.append(-angle if mirrored else angle)
             mirrored = mirrored or float(a) * float(d) < float(b) * float(c)
@@ -126,13 +124,6 @@ class LearnedWavelet(RotationLattice, Learned):
 
     def learning_rate(self) -> float:
         return 0.02
-
-    @property
-    def delay(self) -> int:
-        angles = self.angles.detach().tolist()
-        if angles != self.lean[0]:
-            self.lean = angles, super().delay
-        return self.lean[1]
 
     @property
     def layers(self) -> list[Rotation]:

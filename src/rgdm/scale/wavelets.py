@@ -1,6 +1,7 @@
 """Orthonormal wavelets as lattices of plane rotations: named ones, and the base of those that are learned."""
 
 import abc
+import functools
 import math
 from collections.abc import Sequence
 
@@ -48,32 +49,16 @@ class RotationLattice(Orthonormal):
     @property
     def delay(self) -> int:
         """See the class; of any boundary what a torus would have."""
-        n = 8 * len(self.layers)  # as wide as any filter reaches, and more
-        pair = self._turned(n)[n // 2 : n // 2 + 2].square()
-        low, high = (pair @ torch.arange(n, dtype=torch.float64)).tolist()
-        return round((high - low) / 2)
+        with torch.no_grad():
+            return _delay(tuple(self.layers))
 
     def matrix(self, n: int) -> Float[Tensor, "n n"]:
-        total = self._turned(n)
-        return torch.cat([total[::2], total[1::2].roll(self._delay, 0)])
-
-    @torch.no_grad()
-    def _turned(self, n: int) -> Float[Tensor, "n n"]:
-        """All layers one after the other: rows of low-pass and high-pass in turn."""
-        layers = self.layers
-        total = torch.eye(n, dtype=torch.float64)
-        for step, layer in enumerate(layers):
-            dense = torch.eye(n, dtype=torch.float64)
-            for i in range((len(layers) - 1 - step) % 2, n, 2):
-                pair = [i, (i + 1) % n]
-                if i + 1 < n or self.boundary == "periodic":
-                    block = torch.tensor([[float(value) for value in row] for row in layer], dtype=torch.float64)
-                    dense[torch.tensor(pair)[:, None], torch.tensor(pair)] = block
-            total = dense @ total
-        return total
+        with torch.no_grad():
+            total = _product(self.layers, n, self.boundary == "periodic")
+        return torch.cat([total[::2], total[1::2].roll(self._moved, 0)])
 
     @property
-    def _delay(self) -> int:
+    def _moved(self) -> int:
         return self.delay if self.boundary == "periodic" else 0  # two ends do not belong together
 
     def analyze_axis(self, x: Float[Tensor, "*rest n"]) -> Float[Tensor, "*rest b m"]:
@@ -81,12 +66,12 @@ class RotationLattice(Orthonormal):
         layers = self.layers
         for step, layer in enumerate(layers):
             even, odd = self._rotate(even, odd, layer, (len(layers) - 1 - step) % 2)
-        delay = self._delay
+        delay = self._moved
         return torch.stack([even, odd.roll(delay, -1) if delay else odd], -2)
 
     def synthesize_axis(self, z: Float[Tensor, "*rest b m"]) -> Float[Tensor, "*rest n"]:
         even, odd = z.unbind(-2)
-        delay = self._delay
+        delay = self._moved
         odd = odd.roll(-delay, -1) if delay else odd
         layers = self.layers
         for step, (a, b) in reversed(list(enumerate(layers))):
@@ -121,15 +106,33 @@ class Wavelet(RotationLattice):
             raise ValueError(f"the wavelet {name!r} is not orthogonal; haar, db*, sym* and coif* are")
         self.name = name
         self.rotations = rotation_lattice(wavelet.rec_lo)
-        self.lean = super().delay
-
-    @property
-    def delay(self) -> int:
-        return self.lean
 
     @property
     def layers(self) -> list[Rotation]:
         return self.rotations
+
+
+def _product(layers: Sequence[Rotation], n: int, periodic: bool) -> Float[Tensor, "n n"]:
+    """All layers one after the other: rows of low-pass and high-pass in turn."""
+    total = torch.eye(n, dtype=torch.float64)
+    for step, layer in enumerate(layers):
+        dense = torch.eye(n, dtype=torch.float64)
+        for i in range((len(layers) - 1 - step) % 2, n, 2):
+            pair = [i, (i + 1) % n]
+            if i + 1 < n or periodic:
+                block = torch.tensor([[float(value) for value in row] for row in layer], dtype=torch.float64)
+                dense[torch.tensor(pair)[:, None], torch.tensor(pair)] = block
+        total = dense @ total
+    return total
+
+
+@functools.lru_cache(maxsize=64)
+def _delay(layers: tuple[Rotation, ...]) -> int:
+    """Half of what separates, by their energies, a high-pass from the low-pass before it."""
+    n = 8 * len(layers)  # as wide as any filter reaches, and more
+    pair = _product(layers, n, True)[n // 2 : n // 2 + 2].square()
+    low, high = (pair @ torch.arange(n, dtype=torch.float64)).tolist()
+    return round((high - low) / 2)
 
 
 def _as(value: Number, like: Tensor) -> Number:
