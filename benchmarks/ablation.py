@@ -9,7 +9,7 @@ the root mean square of the log power of each octave over that of held-out data,
 the bias of S / N of phi^4 (against a long Monte Carlo run) or the log of the kurtosis of the finest Haar detail of
 terrain over that of held-out data. ``data`` are the errors of as many held-out fields. An evaluation is one of the
 whole lattice; n a level of a cascade cost 4 n / 3. The second cascade is the first one with its temperatures fitted for
-each number of evaluations (on training fields, ``rgdm.model.calibrate``), as ``rgdm train`` does.
+each number of evaluations (on training fields, ``rgdm.model.cascade.calibrate``), as ``rgdm train`` does.
 """
 
 import argparse
@@ -32,11 +32,11 @@ from rgdm.data import reference
 from rgdm.data.layout import unwrap
 from rgdm.evaluate.detail import detail_kurtosis
 from rgdm.evaluate.spectra import octave_power
-from rgdm.model.calibrate import calibrate
-from rgdm.model.cascade import Cascade
-from rgdm.model.denoiser import Denoiser
-from rgdm.model.networks import Backbone
-from rgdm.model.samplers import TrigonometricFlow
+from rgdm.model.cascade.calibrate import calibrate
+from rgdm.model.cascade.cascade import Cascade
+from rgdm.model.lifts.denoiser import Denoiser
+from rgdm.model.networks.backbone import Backbone
+from rgdm.model.samplers.reverse import TrigonometricFlow
 from rgdm.physics.actions import Phi4
 from rgdm.plots import figure_to_png
 from rgdm.plots.style import BASELINES, GREY, INK, LEVELS, MODEL, PAGE, paper
@@ -53,7 +53,7 @@ from rgdm.process.schedule import (
 from rgdm.progress import bar
 from rgdm.scale.basis import Basis, Cosine, Fourier, Pyramid, Site
 from rgdm.scale.boundary import Boundary
-from rgdm.scale.operators import BlockSpin
+from rgdm.scale.operators.block import BlockSpin
 from rgdm.train import Budget, Trainer
 
 SIDE, OCTAVES, PYRAMID = 32, 5, 3

@@ -19,8 +19,8 @@ from torch import Tensor
 from training import Fields, data, options_of, scores, tensor, train
 
 from rgdm.jackknife import jackknife
-from rgdm.model.cascade import Cascade
-from rgdm.model.diffusion import DiffusionLift
+from rgdm.model.cascade.cascade import Cascade
+from rgdm.model.lifts.diffusion import DiffusionLift
 
 KINDS = ("conv", "unet", "dit", "fno")
 DRAWS, MEMBERS, LEVELS = 8, 8, 3

@@ -23,7 +23,7 @@ from rgdm.physics.autocorrelation import gamma_method
 from rgdm.physics.blocking import block_spins
 from rgdm.physics.hamiltonian import EffectiveHamiltonian
 from rgdm.physics.mcrg import field_exponent, mcrg
-from rgdm.physics.monte_carlo import MarkovChains, sample_ising, sample_phi4
+from rgdm.physics.monte_carlo.chains import MarkovChains, sample_ising, sample_phi4
 from rgdm.physics.operators import Bond, Plaquette, local_operators
 
 

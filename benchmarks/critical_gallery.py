@@ -19,11 +19,11 @@ from record import run
 from torch import Tensor
 
 from rgdm import commands
-from rgdm.model.cascade import Cascade
-from rgdm.physics.monte_carlo import rethermalize
+from rgdm.model.cascade.cascade import Cascade
+from rgdm.physics.monte_carlo.chains import rethermalize
 from rgdm.plots import Look, figure_to_png
 from rgdm.plots.style import BASELINES, GREY, INK, MODEL, PAGE, bare, paper
-from rgdm.scale.operators import BlockSpin
+from rgdm.scale.operators.block import BlockSpin
 
 LARGE, ZOOMS = 256, 4
 SIDES = (64, 128, 256)

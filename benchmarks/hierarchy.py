@@ -25,9 +25,9 @@ from rgdm import progress
 from rgdm.data import reference
 from rgdm.evaluate.baselines import block_mean
 from rgdm.jackknife import jackknife
-from rgdm.model.backbones import multiply_adds
-from rgdm.model.cascade import Cascade
-from rgdm.model.diffusion import DiffusionLift
+from rgdm.model.cascade.cascade import Cascade
+from rgdm.model.lifts.diffusion import DiffusionLift
+from rgdm.model.networks.registry import multiply_adds
 from rgdm.plots import figure_to_png
 from rgdm.plots.style import COLUMN, LEVELS, paper
 

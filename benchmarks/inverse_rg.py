@@ -32,16 +32,16 @@ from training import train
 from rgdm import commands, progress
 from rgdm.data.layout import from_samples
 from rgdm.jackknife import jackknife
-from rgdm.model.cascade import Cascade
+from rgdm.model.cascade.cascade import Cascade
 from rgdm.physics.actions import Phi4
 from rgdm.physics.blocking import block_spins
 from rgdm.physics.mcrg import detail_growth, field_exponent, fixed_point_exponent
-from rgdm.physics.monte_carlo import rethermalize, sample_phi4
+from rgdm.physics.monte_carlo.chains import rethermalize, sample_phi4
 from rgdm.physics.observables import Estimate, observables
 from rgdm.plots import figure_to_png
 from rgdm.plots.style import COLUMN, INK, LEVELS, paper
 from rgdm.process.noise import NoiseField
-from rgdm.scale.operators import BlockSpin
+from rgdm.scale.operators.block import BlockSpin
 
 SIDE, LEVELS_DOWN, REPEATED = 64, 6, 2
 SIDES = (64, 128, 256)

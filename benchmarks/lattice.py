@@ -26,8 +26,8 @@ from training import train
 from rgdm import commands, progress
 from rgdm.data import reference
 from rgdm.data.layout import unwrap
-from rgdm.model.cascade import Cascade
-from rgdm.model.registry import LiftKind
+from rgdm.model.cascade.cascade import Cascade
+from rgdm.model.lifts.registry import LiftKind
 from rgdm.physics.actions import Phi4
 from rgdm.physics.observables import Estimate, observables
 

@@ -36,19 +36,19 @@ from rgdm.commands.training import build
 from rgdm.evaluate.likelihood import windows
 from rgdm.evaluate.scores import energy_score, fair_crps
 from rgdm.jackknife import jackknife
-from rgdm.model.backbones import multiply_adds
-from rgdm.model.calibrate import calibrate
-from rgdm.model.cascade import Cascade
-from rgdm.model.diffusion import DiffusionLift
-from rgdm.model.samplers import TrigonometricFlow
-from rgdm.model.standardized import condition_channels
+from rgdm.model.cascade.calibrate import calibrate
+from rgdm.model.cascade.cascade import Cascade
+from rgdm.model.lifts.diffusion import DiffusionLift
+from rgdm.model.lifts.standardized import condition_channels
+from rgdm.model.networks.registry import multiply_adds
+from rgdm.model.samplers.reverse import TrigonometricFlow
 from rgdm.physics.actions import Phi4
-from rgdm.physics.free_energy import log_z_by_integration
 from rgdm.physics.observables import observables
+from rgdm.physics.reweighting.free_energy import log_z_by_integration
 from rgdm.plots import figure_to_png
 from rgdm.plots.style import LEVELS, PAGE, bare, paper
-from rgdm.scale.learned import code_length, sparsity
-from rgdm.scale.wavelets import RotationLattice
+from rgdm.scale.operators.learned import code_length, sparsity
+from rgdm.scale.operators.wavelets import RotationLattice
 from rgdm.train.batches import Batches
 
 MANY = 8

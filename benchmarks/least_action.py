@@ -5,7 +5,7 @@
 Gaussian fields of 64 x 64 periodic sites, unit variance of a site, with the spectra 1, k^-2, k^-3 and the critical
 ``(k^2 + (2 pi / L)^2)^(-1 + eta/2)``, eta = 1/4; the constant mode is left out. ``cost`` is the kinetic action
 ``int E|v|^2 dt`` of the probability flow over the squared Wasserstein distance of its ends, which nothing undercuts
-(``rgdm.process.transport``); after it what the best common clock would leave of it. White fields need not move: their
+(``rgdm.theory.transport``); after it what the best common clock would leave of it. White fields need not move: their
 cost is given per mode. ``evaluations`` are the fewest from which on, up to 64, the deviation of every octave is
 within 1 % of the truth, the denoiser being exact, and in brackets the error with eight of them. ``ExactRG`` starts from
 the exact law of what it leaves; the others from white noise (spectrum-matched: from noise of the spectrum of the data).
@@ -32,11 +32,10 @@ from torch import Tensor
 
 from rgdm.data import reference
 from rgdm.data.layout import unwrap
-from rgdm.model.samplers import Ddim, Heun, Sampler, TrigonometricFlow
+from rgdm.model.samplers.reverse import Ddim, Heun, TrigonometricFlow
+from rgdm.model.samplers.sampler import Sampler
 from rgdm.plots import Look, figure_to_png
 from rgdm.plots.style import BASELINES, COLUMN, GREY, INK, LEVELS, MODEL, PAGE, bare, paper
-from rgdm.process.action import minimal_path, step_actions
-from rgdm.process.continuous import ScaleFlow
 from rgdm.process.forward import ForwardProcess
 from rgdm.process.schedule import (
     ExactRG,
@@ -47,8 +46,10 @@ from rgdm.process.schedule import (
     Trigonometric,
     VariancePreserving,
 )
-from rgdm.process.transport import LeastAction, Reclocked, kinetic_cost, speeds
 from rgdm.scale.basis import Cosine
+from rgdm.theory.continuous import ScaleFlow
+from rgdm.theory.path_action import minimal_path, step_actions
+from rgdm.theory.transport import LeastAction, Reclocked, kinetic_cost, speeds
 
 SIDE, OCTAVES = 64, 6
 LOWEST = 2 * math.pi / SIDE

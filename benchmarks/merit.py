@@ -22,7 +22,7 @@ from rgdm.evaluate import (
 from rgdm.evaluate.baselines import block_mean
 from rgdm.evaluate.verification import plain
 from rgdm.jackknife import delete_one_error, delete_one_quantiles
-from rgdm.scale.operators import BlockSpin
+from rgdm.scale.operators.block import BlockSpin
 
 LEVELS = 3
 OCEAN_FLOOR = -2000.0

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from rgdm.evaluate import bicubic, block_constant, radial_spectrum
 from rgdm.evaluate.baselines import block_mean
-from rgdm.model.lift import GaussianLift
-from rgdm.scale.operators import BlockSpin
+from rgdm.model.lifts.lift import GaussianLift
+from rgdm.scale.operators.block import BlockSpin
 
 LEVELS = 3
 FACTOR = 2**LEVELS

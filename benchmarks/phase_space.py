@@ -23,22 +23,23 @@ from record import Row, append, arguments, number, run, stamp, table
 from torch import Tensor
 
 from rgdm.jackknife import jackknife
-from rgdm.model.denoiser import Denoiser
-from rgdm.model.diffusion import DiffusionLift
-from rgdm.model.fitted import FittedFlow
-from rgdm.model.fitted_splitting import FittedSplitting
-from rgdm.model.networks import LocalConvNet
-from rgdm.model.phase_space import PhaseSpaceDenoiser, SymplecticSplitting
-from rgdm.model.samplers import Ddim, Heun, Sampler, TrigonometricFlow
-from rgdm.model.standardized import condition_channels
+from rgdm.model.lifts.denoiser import Denoiser
+from rgdm.model.lifts.diffusion import DiffusionLift
+from rgdm.model.lifts.standardized import condition_channels
+from rgdm.model.networks.local import LocalConvNet
+from rgdm.model.samplers.fitted import FittedFlow
+from rgdm.model.samplers.reverse import Ddim, Heun, TrigonometricFlow
+from rgdm.model.samplers.sampler import Sampler
 from rgdm.physics.actions import Phi4
-from rgdm.physics.monte_carlo import sample_phi4
+from rgdm.physics.monte_carlo.chains import sample_phi4
 from rgdm.process.forward import ForwardProcess
-from rgdm.process.laws import GaussianMixture
-from rgdm.process.phase_space import CriticalDamping, PhaseSpaceProcess, halves
 from rgdm.process.schedule import Trigonometric
 from rgdm.scale.basis import Site
-from rgdm.scale.operators import BlockSpin
+from rgdm.scale.operators.block import BlockSpin
+from rgdm.theory.fitted_splitting import FittedSplitting
+from rgdm.theory.mixtures import GaussianMixture
+from rgdm.theory.phase_space import CriticalDamping, PhaseSpaceProcess, halves
+from rgdm.theory.splitting import PhaseSpaceDenoiser, SymplecticSplitting
 
 VARIANCES = torch.tensor([0.05, 0.2, 1.0, 5.0, 20.0], dtype=torch.float64)
 GAUSSIAN, LEARNED, FITTED, MANY = (2, 4, 8, 16, 32), (2, 4, 6, 8, 16), 16, 64

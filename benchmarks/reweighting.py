@@ -28,19 +28,19 @@ from record import Row, append, arguments, machine, number, run, stamp, table
 from torch import Tensor
 
 from rgdm import progress
-from rgdm.model.autoregressive import AutoregressiveCascade
-from rgdm.model.exact import coarse_spectrum, fit_spectrum
-from rgdm.model.lift import GaussianLift
+from rgdm.model.closed_form.known_spectrum import coarse_spectrum, fit_spectrum
+from rgdm.model.lattice.autoregressive import AutoregressiveCascade
+from rgdm.model.lifts.lift import GaussianLift
 from rgdm.physics.actions import FreeField, Ising, Phi4
 from rgdm.physics.autocorrelation import gamma_method
 from rgdm.physics.exact import ising
 from rgdm.physics.exact.transfer import phi4_log_z
-from rgdm.physics.free_energy import log_z_by_integration
-from rgdm.physics.monte_carlo import MarkovChains, sample_ising, sample_phi4
-from rgdm.physics.multilevel import multilevel
-from rgdm.physics.patches import patch_metropolis
-from rgdm.physics.reweighting import Reweighting, acceptance, independence_metropolis, log_weights
-from rgdm.scale.operators import BlockSpin
+from rgdm.physics.monte_carlo.chains import MarkovChains, sample_ising, sample_phi4
+from rgdm.physics.monte_carlo.patches import patch_metropolis
+from rgdm.physics.reweighting.free_energy import log_z_by_integration
+from rgdm.physics.reweighting.multilevel import multilevel
+from rgdm.physics.reweighting.weights import Reweighting, acceptance, independence_metropolis, log_weights
+from rgdm.scale.operators.block import BlockSpin
 
 MASS2, COARSEST = 0.25, 4
 NODES = 16

@@ -29,11 +29,11 @@ from rgdm import progress
 from rgdm.evaluate.detail import detail_kurtosis
 from rgdm.evaluate.scattering import maximum_entropy, scattering_distance
 from rgdm.jackknife import jackknife
-from rgdm.model.cascade import Cascade
+from rgdm.model.cascade.cascade import Cascade
 from rgdm.physics.observables import observables
 from rgdm.plots import figure_to_png
 from rgdm.plots.style import PAGE, paper
-from rgdm.scale.scattering import Scattering
+from rgdm.scale.scattering.coefficients import Scattering
 
 SCALES = {"phi4": 3, "terrain": 4}
 ENTROPY: dict[Literal["mean", "sample"], str] = {

@@ -28,13 +28,13 @@ from training import train
 from rgdm import commands, progress
 from rgdm.data.layout import from_samples
 from rgdm.jackknife import jackknife
-from rgdm.model.cascade import Cascade
-from rgdm.model.spin_lift import SpinLift
+from rgdm.model.cascade.cascade import Cascade
+from rgdm.model.lattice.spin_lift import SpinLift
 from rgdm.physics.actions import Ising, IsingDual
 from rgdm.physics.blocking import block_spins
 from rgdm.physics.exact import ising
 from rgdm.physics.mcrg import field_exponent, mcrg
-from rgdm.physics.monte_carlo import MarkovChains, sample_ising
+from rgdm.physics.monte_carlo.chains import MarkovChains, sample_ising
 from rgdm.physics.observables import observables
 from rgdm.physics.operators import Bond, Plaquette
 

@@ -12,7 +12,7 @@ from scipy.stats import chi2
 from torch import Tensor
 
 from rgdm.evaluate import Estimate, jackknife, octave_power
-from rgdm.model.cascade import Cascade
+from rgdm.model.cascade.cascade import Cascade
 
 LATTICES = (256, 512, 1024, 2048, 4096)
 OURS, BICUBIC, GAUSSIAN, RAINFARM, UNET = "rgdm", "bicubic", "Gaussian", "RainFARM", "U-Net"

@@ -31,7 +31,7 @@ from unet import SuperResolution
 from rgdm import commands, config, progress
 from rgdm.evaluate import bicubic, block_constant
 from rgdm.evaluate.baselines import block_mean
-from rgdm.model.cascade import Cascade
+from rgdm.model.cascade.cascade import Cascade
 
 # --- the methods -------------------------------------------------------------------------------
 

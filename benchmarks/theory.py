@@ -33,7 +33,7 @@ from exact.pyramids import COUNTS, ablation, ablation_rows, draw_ablation
 from matplotlib.figure import Figure
 from record import Row, append, arguments, run, stamp, table
 
-from rgdm.model.lift import COLOUR_RADIUS, PREDICTION_RADIUS
+from rgdm.model.lifts.lift import COLOUR_RADIUS, PREDICTION_RADIUS
 from rgdm.plots import figure_to_png
 from rgdm.plots.style import BASELINES, COLUMN, GREY, LEVELS, MODEL, paper
 

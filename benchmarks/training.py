@@ -12,7 +12,7 @@ from torch import Tensor
 from rgdm import commands, config, progress
 from rgdm.data import reference
 from rgdm.evaluate.scores import energy_score, fair_crps
-from rgdm.model.cascade import Cascade
+from rgdm.model.cascade.cascade import Cascade
 from rgdm.train import Budget
 
 Fields = dict[str, tuple[xr.DataArray, xr.DataArray, dict[str, Any]]]

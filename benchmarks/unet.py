@@ -20,7 +20,7 @@ from torch import Tensor
 
 from rgdm.evaluate import bicubic, block_constant
 from rgdm.evaluate.baselines import block_mean
-from rgdm.model.amplitude import LocalAmplitude, blur
+from rgdm.model.closed_form.amplitude import LocalAmplitude, blur
 from rgdm.train import choose_precision
 
 Scale = Literal["global", "local"]

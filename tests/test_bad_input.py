@@ -13,7 +13,7 @@ import torch
 import xarray as xr
 
 from rgdm.cli import main
-from rgdm.model.cascade import Cascade
+from rgdm.model.cascade.cascade import Cascade
 
 pytestmark = pytest.mark.usefixtures("unchecked")
 

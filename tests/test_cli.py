@@ -19,10 +19,10 @@ from rgdm import commands, config
 from rgdm.cli import main
 from rgdm.commands import training
 from rgdm.data.fields import read_field
-from rgdm.model.cascade import Cascade
+from rgdm.model.cascade.cascade import Cascade
 from rgdm.physics.actions import FreeField, Phi4
-from rgdm.physics.monte_carlo import sample_phi4
-from rgdm.scale.registry import Operator
+from rgdm.physics.monte_carlo.chains import sample_phi4
+from rgdm.scale.operators.registry import Operator
 
 SMALL = ["--width", "4", "--encoder-blocks", "1", "--decoder-blocks", "1", "--levels", "2", "--device", "cpu"]
 

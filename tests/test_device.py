@@ -5,12 +5,12 @@ import copy
 import pytest
 import torch
 
-from rgdm.model.autoregressive import AutoregressiveCascade
-from rgdm.model.spin_lift import SpinLift
-from rgdm.model.sweep import LearnedSweep
+from rgdm.model.lattice.autoregressive import AutoregressiveCascade
+from rgdm.model.lattice.spin_lift import SpinLift
+from rgdm.model.lattice.sweep import LearnedSweep
 from rgdm.physics.actions import Ising, Phi4
 from rgdm.physics.blocking import block_spins
-from rgdm.physics.reweighting import log_weights
+from rgdm.physics.reweighting.weights import log_weights
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 

@@ -48,7 +48,7 @@ def test_the_version_is_the_same_everywhere(capsys):
 
 
 def test_the_package_offers_what_it_names():
-    from rgdm.model.cascade import Cascade
+    from rgdm.model.cascade.cascade import Cascade
 
     assert rgdm.Cascade is Cascade
     assert set(rgdm.__all__) == {"Cascade", "__version__"}

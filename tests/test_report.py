@@ -13,7 +13,7 @@ from rgdm.evaluate import bicubic, judge, save_evaluation
 from rgdm.evaluate.baselines import block_mean
 from rgdm.report import gather, write_report
 from rgdm.report.table import number
-from rgdm.scale.operators import BlockSpin
+from rgdm.scale.operators.block import BlockSpin
 
 
 @pytest.fixture(scope="module")

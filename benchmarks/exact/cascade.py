@@ -9,17 +9,18 @@ from record import Row
 from torch import Tensor
 
 from exact.field import spectrum, worst
-from rgdm.model.exact import FourierLift, coarse_spectrum, fit_spectrum
-from rgdm.model.lift import COLOUR_RADIUS, PREDICTION_RADIUS, GaussianLift
-from rgdm.model.samplers import TrigonometricFlow
+from rgdm.model.closed_form.known_spectrum import FourierLift, coarse_spectrum, fit_spectrum
+from rgdm.model.lifts.lift import COLOUR_RADIUS, PREDICTION_RADIUS, GaussianLift
+from rgdm.model.samplers.reverse import TrigonometricFlow
 from rgdm.process.forward import ForwardProcess
 from rgdm.process.schedule import (
     Trigonometric,
 )
 from rgdm.scale.basis import Site
 from rgdm.scale.coarse_graining import Orthonormal
-from rgdm.scale.operators import BlockSpin, MomentumShell
-from rgdm.scale.wavelets import Wavelet
+from rgdm.scale.operators.block import BlockSpin
+from rgdm.scale.operators.momentum_shell import MomentumShell
+from rgdm.scale.operators.wavelets import Wavelet
 
 COARSEST = 4
 """Sites along each axis of the coarse field that the cascade starts from."""

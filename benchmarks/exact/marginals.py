@@ -6,11 +6,12 @@ import torch
 from record import Row
 from torch import Tensor
 
-from rgdm.process.chain import Chain, NoisyMap
 from rgdm.scale.coarse_graining import Lattice, Orthonormal
-from rgdm.scale.operators import BlockSpin, Decimation, MomentumShell
-from rgdm.scale.quincunx import Quincunx
-from rgdm.scale.wavelets import Wavelet
+from rgdm.scale.operators.block import BlockSpin, Decimation
+from rgdm.scale.operators.momentum_shell import MomentumShell
+from rgdm.scale.operators.quincunx import Quincunx
+from rgdm.scale.operators.wavelets import Wavelet
+from rgdm.theory.chain import Chain, NoisyMap
 
 BETAS = (0.4, 0.1, 0.7, 0.3)
 """Of two changes of scale, with two steps of noise alone between them."""

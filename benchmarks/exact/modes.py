@@ -3,10 +3,11 @@
 import torch
 from torch import Tensor
 
-from rgdm.model.samplers import Ancestral, EqualSteps, Estimate, Sampler, Step, separate
-from rgdm.model.stochastic import EulerMaruyama
+from rgdm.model.samplers.reverse import Ancestral
+from rgdm.model.samplers.sampler import EqualSteps, Estimate, Sampler, Step, separate
+from rgdm.model.samplers.stochastic import EulerMaruyama
 from rgdm.process.forward import ForwardProcess
-from rgdm.process.laws import GaussianMixture
+from rgdm.theory.mixtures import GaussianMixture
 
 
 def start(process: ForwardProcess, variance: Tensor, exact: bool) -> Tensor:

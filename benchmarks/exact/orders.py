@@ -8,17 +8,18 @@ from record import Row
 from torch import Tensor
 
 from exact.modes import made_variance
-from rgdm.model.samplers import Ancestral, Ddim, Heun, Sampler, TrigonometricFlow
-from rgdm.model.stochastic import EulerMaruyama, StochasticHeun
-from rgdm.process.continuous import ScaleFlow
+from rgdm.model.samplers.reverse import Ancestral, Ddim, Heun, TrigonometricFlow
+from rgdm.model.samplers.sampler import Sampler
+from rgdm.model.samplers.stochastic import EulerMaruyama, StochasticHeun
 from rgdm.process.forward import ForwardProcess
-from rgdm.process.laws import GaussianMixture
 from rgdm.process.schedule import (
     ExactRG,
     Trigonometric,
     VariancePreserving,
 )
 from rgdm.scale.basis import Fourier, Site
+from rgdm.theory.continuous import ScaleFlow
+from rgdm.theory.mixtures import GaussianMixture
 
 VARIANCES = [0.2, 0.35, 0.5, 0.7, 1.5, 2.5, 4.0]
 PLAIN = ForwardProcess(Site(), Trigonometric())

@@ -11,8 +11,9 @@ from torch import Tensor
 
 from exact.field import Modes, distinct, worst
 from exact.modes import made_variance
-from rgdm.model.fitted import FittedFlow
-from rgdm.model.samplers import Ancestral, Ddim, Heun, Sampler, TrigonometricFlow
+from rgdm.model.samplers.fitted import FittedFlow
+from rgdm.model.samplers.reverse import Ancestral, Ddim, Heun, TrigonometricFlow
+from rgdm.model.samplers.sampler import Sampler
 from rgdm.process.forward import ForwardProcess
 from rgdm.process.schedule import (
     Schedule,

@@ -13,9 +13,10 @@ from torch import Tensor
 from exact.cascade import COARSEST
 from exact.field import power, real_spectrum, spectrum
 from exact.modes import made_variance
-from rgdm.model.exact import band_density
-from rgdm.model.samplers import Ancestral, Sampler, TrigonometricFlow
-from rgdm.model.stochastic import StochasticHeun
+from rgdm.model.closed_form.known_spectrum import band_density
+from rgdm.model.samplers.reverse import Ancestral, TrigonometricFlow
+from rgdm.model.samplers.sampler import Sampler
+from rgdm.model.samplers.stochastic import StochasticHeun
 from rgdm.plots import figure_to_png
 from rgdm.plots.style import BASELINES, GREY, INK, LEVELS, MODEL, PAGE, paper
 from rgdm.process.forward import ForwardProcess
@@ -30,8 +31,8 @@ from rgdm.process.schedule import (
 )
 from rgdm.scale.basis import Fourier, Pyramid, unpack
 from rgdm.scale.coarse_graining import Orthonormal
-from rgdm.scale.operators import BlockSpin
-from rgdm.scale.wavelets import Wavelet
+from rgdm.scale.operators.block import BlockSpin
+from rgdm.scale.operators.wavelets import Wavelet
 
 WIDTHS = (1.0, 2.0, 4.0)
 

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rgdm.model.cascade import Cascade
+    from rgdm.model.cascade.cascade import Cascade
 
 __version__ = "0.1.0"
 __all__ = ["Cascade", "__version__"]
@@ -12,7 +12,7 @@ __all__ = ["Cascade", "__version__"]
 def __getattr__(name: str) -> Any:
     """Import torch only when a model is asked for, so that ``rgdm --help`` is quick."""
     if name == "Cascade":
-        from rgdm.model.cascade import Cascade
+        from rgdm.model.cascade.cascade import Cascade
 
         return Cascade
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

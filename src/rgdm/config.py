@@ -8,7 +8,7 @@ import tyro
 
 FixedOperator = Literal["block-spin", "haar", "db2", "db4", "sym4", "momentum-shell", "decimation", "quincunx"]
 Operator = Literal[FixedOperator, "learned-4", "learned-8", "lifting"]
-"""As in ``rgdm.scale.registry``, which would import torch."""
+"""As in ``rgdm.scale.operators.registry``, which would import torch."""
 Paths = Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="FIELD...")]
 
 

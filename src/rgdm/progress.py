@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from tqdm import tqdm
 
-from rgdm.model.cascade import Watch
+from rgdm.model.cascade.cascade import Watch
 from rgdm.train import Budget, Progress
 
 

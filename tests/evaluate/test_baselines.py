@@ -4,8 +4,8 @@ import torch.nn.functional as F
 
 from rgdm.evaluate import baselines, bicubic, block_constant
 from rgdm.evaluate.baselines import block_mean
-from rgdm.scale.operators import BlockSpin, Decimation
-from rgdm.scale.wavelets import Wavelet
+from rgdm.scale.operators.block import BlockSpin, Decimation
+from rgdm.scale.operators.wavelets import Wavelet
 
 
 @pytest.mark.parametrize("boundary", ["periodic", "reflect"])

@@ -7,7 +7,7 @@ import torch
 
 from rgdm.evaluate import GLOSSARY, bits_per_dof
 from rgdm.evaluate.likelihood import TOGETHER, WINDOW, windows
-from rgdm.model.cascade import Cascade
+from rgdm.model.cascade.cascade import Cascade
 
 WHITE = math.log2(2 * math.pi * math.e) / 2
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from rgdm.evaluate.scattering import maximum_entropy, scattering_distance
-from rgdm.scale.scattering import Scattering
+from rgdm.scale.scattering.coefficients import Scattering
 
 pytestmark = pytest.mark.usefixtures("float64")
 

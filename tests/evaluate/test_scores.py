@@ -14,8 +14,8 @@ from rgdm.evaluate import (
     rank_histogram,
     spread_skill,
 )
-from rgdm.scale.operators import BlockSpin
-from rgdm.scale.wavelets import Wavelet
+from rgdm.scale.operators.block import BlockSpin
+from rgdm.scale.operators.wavelets import Wavelet
 
 
 def gaussian(members=8, samples=30, lattice=(24, 24), spread=1.0):

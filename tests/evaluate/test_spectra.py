@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from rgdm.evaluate import detail_kurtosis, kurtosis_ratio, octave_power, octave_ratio, radial_spectrum
-from rgdm.scale.operators import BlockSpin
+from rgdm.scale.operators.block import BlockSpin
 
 
 @pytest.mark.parametrize("boundary", ["periodic", "reflect"])

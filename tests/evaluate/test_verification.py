@@ -16,7 +16,7 @@ from rgdm.evaluate import (
 )
 from rgdm.evaluate.baselines import block_mean
 from rgdm.evaluate.glossary import explain
-from rgdm.scale.operators import BlockSpin
+from rgdm.scale.operators.block import BlockSpin
 
 STEP = BlockSpin(2)
 

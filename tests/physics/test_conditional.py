@@ -7,7 +7,7 @@ import torch
 
 from rgdm.physics.actions import FreeField, Ising, IsingDual, Phi4
 from rgdm.physics.conditional import SiteConditional
-from rgdm.physics.monte_carlo import sample_phi4
+from rgdm.physics.monte_carlo.chains import sample_phi4
 
 ACTIONS = [Phi4.critical(), Phi4(2.0, 0.5, 6.975), Phi4(1.0, 2.2, 0.0), Phi4(-0.7, -3.0, 0.05)]
 HARD = [

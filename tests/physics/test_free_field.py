@@ -7,7 +7,7 @@ import torch
 
 from rgdm.physics.actions import FreeField, Phi4
 from rgdm.physics.exact import transfer
-from rgdm.scale.operators import BlockSpin
+from rgdm.scale.operators.block import BlockSpin
 
 pytestmark = pytest.mark.usefixtures("float64")
 

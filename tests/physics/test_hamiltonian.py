@@ -9,9 +9,9 @@ from rgdm.physics.actions import FreeField, Ising, Phi4
 from rgdm.physics.blocking import block_spins
 from rgdm.physics.exact import ising
 from rgdm.physics.hamiltonian import EffectiveHamiltonian, hamiltonian_flow
-from rgdm.physics.monte_carlo import sample_ising, sample_phi4
+from rgdm.physics.monte_carlo.chains import sample_ising, sample_phi4
 from rgdm.physics.operators import Bond, Plaquette, Power, local_operators
-from rgdm.scale.operators import BlockSpin
+from rgdm.scale.operators.block import BlockSpin
 
 OPERATORS = [Power(1), Power(2), Power(6), Bond((0, 1)), Bond((1, 1)), Bond((1, 2)), Bond((0, 1), 1, 3), Plaquette()]
 OPERATORS += [Bond((0, 1), 2, 2)]

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from rgdm.physics.actions import FreeField, Phi4
-from rgdm.physics.monte_carlo import rethermalize, sample_phi4
+from rgdm.physics.monte_carlo.chains import rethermalize, sample_phi4
 from rgdm.physics.observables import as_dataset, correlator, observables
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from rgdm.process.forward import ForwardProcess
 from rgdm.process.schedule import NoisyStep, Staggered, Trigonometric, VariancePreserving
 from rgdm.scale.basis import Cosine, Fourier, Pyramid, Site
-from rgdm.scale.operators import BlockSpin
+from rgdm.scale.operators.block import BlockSpin
 
 pytestmark = pytest.mark.usefixtures("float64")
 

@@ -6,8 +6,9 @@ import torch
 from rgdm.process.forward import ForwardProcess
 from rgdm.process.schedule import NoisyStep
 from rgdm.scale.basis import Pyramid, Site
-from rgdm.scale.operators import BlockSpin, Decimation, MomentumShell
-from rgdm.scale.wavelets import Wavelet
+from rgdm.scale.operators.block import BlockSpin, Decimation
+from rgdm.scale.operators.momentum_shell import MomentumShell
+from rgdm.scale.operators.wavelets import Wavelet
 
 pytestmark = pytest.mark.usefixtures("float64")
 

@@ -7,8 +7,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rgdm.model.fitted import FittedFlow
-from rgdm.model.samplers import Ddim, Heun, TrigonometricFlow
+from rgdm.model.samplers.fitted import FittedFlow
+from rgdm.model.samplers.reverse import Ddim, Heun, TrigonometricFlow
 from rgdm.process.forward import ForwardProcess
 from rgdm.process.schedule import (
     ExactRG,
@@ -22,7 +22,7 @@ from rgdm.process.schedule import (
     VariancePreserving,
 )
 from rgdm.scale.basis import Fourier, Pyramid, Site
-from rgdm.scale.operators import BlockSpin
+from rgdm.scale.operators.block import BlockSpin
 
 pytestmark = pytest.mark.usefixtures("float64")
 

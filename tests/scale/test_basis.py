@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from rgdm.scale.basis import Cosine, Fourier, Pyramid, Site, pack, unpack
 from rgdm.scale.boundary import extend
-from rgdm.scale.operators import BlockSpin, MomentumShell
-from rgdm.scale.wavelets import Wavelet
+from rgdm.scale.operators.block import BlockSpin
+from rgdm.scale.operators.momentum_shell import MomentumShell
+from rgdm.scale.operators.wavelets import Wavelet
 
 pytestmark = pytest.mark.usefixtures("float64")
 

@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rgdm.scale.coarse_graining import Orthonormal
-from rgdm.scale.learned import LearnedWavelet
-from rgdm.scale.operators import BlockSpin, Decimation, MomentumShell
-from rgdm.scale.wavelets import Wavelet
+from rgdm.scale.operators.block import BlockSpin, Decimation
+from rgdm.scale.operators.learned import LearnedWavelet
+from rgdm.scale.operators.momentum_shell import MomentumShell
+from rgdm.scale.operators.wavelets import Wavelet
 
 pytestmark = pytest.mark.usefixtures("float64")
 

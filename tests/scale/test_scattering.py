@@ -6,8 +6,8 @@ import math
 import pytest
 import torch
 
-from rgdm.scale.morlet import CENTRE, LOW_PASS_WIDTH, WIDTH
-from rgdm.scale.scattering import Moment, Path, Scattering
+from rgdm.scale.scattering.coefficients import Moment, Path, Scattering
+from rgdm.scale.scattering.morlet import CENTRE, LOW_PASS_WIDTH, WIDTH
 
 pytestmark = pytest.mark.usefixtures("float64")
 

@@ -16,8 +16,8 @@ from safetensors.torch import load_file
 
 import rgdm.train.loop
 from rgdm.cli import main
-from rgdm.model import storage
-from rgdm.model.cascade import Cascade
+from rgdm.model.cascade import storage
+from rgdm.model.cascade.cascade import Cascade
 from rgdm.train import CHECKPOINT, HISTORY, Batches, Budget, Trainer, fingerprint
 from rgdm.train.batches import HALO
 

@@ -13,14 +13,13 @@ from rgdm.data.layout import unwrap
 from rgdm.data.validity import check_varies
 from rgdm.data.writing import write_field
 from rgdm.evaluate.likelihood import PROBES, TOLERANCE, windows
-from rgdm.model import storage
-from rgdm.model.cascade import Cascade
+from rgdm.model.cascade import storage
+from rgdm.model.cascade.cascade import Cascade
 from rgdm.physics.hamiltonian import hamiltonian_flow
 from rgdm.physics.operators import local_operators
 from rgdm.progress import bar
-from rgdm.scale.coarse_graining import Orthonormal
-from rgdm.scale.operators import check_lattice_depth
-from rgdm.scale.registry import make_operator
+from rgdm.scale.coarse_graining import Orthonormal, check_lattice_depth
+from rgdm.scale.operators.registry import make_operator
 
 
 def flow(options: config.Flow) -> xr.Dataset:

@@ -11,7 +11,7 @@ from rgdm import __version__
 from rgdm.data.fields import read_field
 from rgdm.data.memory import check_memory
 from rgdm.data.validity import check_finite
-from rgdm.model.cascade import Cascade
+from rgdm.model.cascade.cascade import Cascade
 from rgdm.scale.coarse_graining import Lattice
 from rgdm.train import choose_device
 

@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from rgdm.physics.actions import Phi4
-from rgdm.physics.monte_carlo import sample_phi4
+from rgdm.physics.monte_carlo.chains import sample_phi4
 
 _TILES = Path(__file__).parent / "terrain" / "tiles.npz"
 _ATTRIBUTES = {

@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 from torch import Tensor
 
-from rgdm.model import storage
+from rgdm.model.cascade import storage
 
 SCORES, FIELDS = "scores.json", "fields.nc"
 KEPT_SAMPLES, KEPT_MEMBERS = 4, 8

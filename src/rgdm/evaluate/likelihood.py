@@ -8,7 +8,7 @@ from torch import Tensor
 
 from rgdm.evaluate.verification import Figures, estimate, plain
 from rgdm.jackknife import jackknife
-from rgdm.model.cascade import Cascade, Watch
+from rgdm.model.cascade.cascade import Cascade, Watch
 
 WINDOW, TOGETHER = 2**12, 2**14
 """Sites of a window, and of all of them: the probability flow is dear."""

@@ -12,7 +12,7 @@ from torch import Tensor
 from rgdm.jackknife import Estimate, jackknife
 from rgdm.process.noise import NoiseField
 from rgdm.scale.coarse_graining import Lattice
-from rgdm.scale.scattering import Path, Scattering
+from rgdm.scale.scattering.coefficients import Path, Scattering
 
 Statistics = Literal["scattering", "covariances"]
 Watch = Callable[[int, int], None]

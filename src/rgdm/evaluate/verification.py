@@ -14,7 +14,7 @@ from rgdm.evaluate.spectra import octave_ratio, radial_spectrum
 from rgdm.jackknife import Estimate, delete_one_error, delete_one_quantiles, jackknife
 from rgdm.scale.boundary import Boundary
 from rgdm.scale.coarse_graining import CoarseGraining
-from rgdm.scale.scattering import Scattering
+from rgdm.scale.scattering.coefficients import Scattering
 
 FORMAT = 1
 PROBABILITIES = (0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999)

@@ -166,3 +166,19 @@ class Orthonormal(CoarseGraining):
         eye = torch.eye(n, dtype=torch.float64).reshape(n, 1, *lattice)
         coarse, detail = self.split(eye)
         return torch.cat([coarse.reshape(n, -1), detail.reshape(n, -1)], 1).T
+
+
+def check_lattice_depth(operator: CoarseGraining, lattice: Lattice, levels: int) -> None:
+    """Raise ``ValueError`` with the largest depth that fits if ``lattice`` cannot be coarsened ``levels`` times."""
+    fits = 0
+    while fits < levels and all(n % operator.factor ** (fits + 1) == 0 for n in lattice):
+        fits += 1
+    if fits < levels:
+        step = operator.factor**levels
+        near = tuple(max(step, n - n % step) for n in lattice)
+        levels_that_fit = f"{fits} level{'' if fits == 1 else 's'}"
+        fewer = f"use {levels_that_fit}, or a lattice" if fits else "use a lattice"
+        raise ValueError(
+            f"a lattice of {lattice} fits {levels_that_fit} of factor {operator.factor}, not {levels}; "
+            f"{fewer} such as {near}"
+        )

@@ -6,8 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from rgdm.model.cascade import Cascade
-from rgdm.scale.operators import MomentumShell
+from rgdm.model.cascade.cascade import Cascade
+from rgdm.scale.operators.momentum_shell import MomentumShell
 
 PATCH = {1: 512, 2: 30, 3: 16}
 """Coarse sites along an axis of a patch, by dimension."""

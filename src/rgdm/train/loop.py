@@ -19,8 +19,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from rgdm.model import storage
-from rgdm.model.cascade import Cascade
+from rgdm.model.cascade import storage
+from rgdm.model.cascade.cascade import Cascade
 from rgdm.train.batches import Batches
 from rgdm.train.device import choose_device, choose_precision
 

@@ -1,0 +1,1 @@
+"""The cascade: lifts on a base field, coarse to fine; its units, temperatures and storage."""

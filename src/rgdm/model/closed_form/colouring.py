@@ -1,0 +1,179 @@
+"""The correlations of what linear prediction leaves, as a local filter."""
+
+import itertools
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from rgdm.model.closed_form.stencil import Stencil, cut
+from rgdm.scale.boundary import Boundary
+
+COVARIANCE_SITES = 2**20
+"""Larger fields are cut into blocks to measure their covariance, so that memory does not grow with them."""
+DENSE = 4096
+"""Largest matrix between edges that is solved, and its determinant taken, as such."""
+PROBED = 2**17
+"""Beyond that it is estimated with random signs, about so many in all: of large lattices few fields suffice."""
+
+
+class Colouring(nn.Module):
+    """The local filter W with ``W W^T`` = covariance of a stationary residual: white noise in, residual out.
+
+    W is the symmetric square root of the spectral density matrix S(k), cut to a
+    stencil of the given radius; ``whiten`` is that of S(k)^(-1/2). Being a stencil it is a
+    function of k, not of one lattice.
+    """
+
+    def __init__(self, channels: int, dimension: int, radius: int, boundary: Boundary) -> None:
+        super().__init__()
+        self.colour = Stencil(channels, channels, dimension, radius, boundary)
+        self.whiten = Stencil(channels, channels, dimension, radius, boundary)
+        for stencil in (self.colour, self.whiten):
+            centre = (slice(None), slice(None), *(radius,) * dimension)
+            stencil.kernel[centre] = torch.eye(channels)
+
+    def fit(self, residual: Float[Tensor, "B D *K"]) -> None:
+        """Measure S(k) from the covariances of the sites at hand and take its two roots.
+
+        S is held above its standard error, ``sum_s 1 / pairs(s)`` under the root in units of its
+        mean: what little data say below that is chance, and its inverse root would amplify it.
+        """
+        radius, dimension = self.colour.radius, residual.dim() - 2
+        covariance, error = self._covariance(residual)
+        density = torch.fft.fftn(covariance, dim=tuple(range(2, 2 + dimension))).movedim((0, 1), (-2, -1))
+        values, vectors = torch.linalg.eigh((density + density.mH) / 2)
+        if not float(values.mean()) > 0:
+            raise ValueError("a level has no detail at all: the field looks enlarged; give it at its true resolution")
+        values = values.clamp(min=max(1e-6, min(error, 1.0)) * float(values.mean()))
+        for stencil, root in ((self.colour, values.sqrt()), (self.whiten, values.rsqrt())):
+            matrix = (vectors * root.unsqueeze(-2).to(vectors)) @ vectors.mH
+            kernel = torch.fft.ifftn(matrix.movedim((-2, -1), (0, 1)), dim=tuple(range(2, 2 + dimension))).real
+            stencil.kernel.copy_(cut(kernel, radius))
+
+    def invert(self, y: Float[Tensor, "B D *K"]) -> tuple[Float[Tensor, "B D *K"], float, float]:
+        """z with ``colour(z) = y`` (float64); ``log |det W|`` on this lattice, and the standard error of that.
+
+        On a torus W is diagonal in Fourier modes, and all is exact; so it is between edges as long as the matrix is
+        small. Beyond that z comes by ``z += (y - W z) / c``, which converges where W is well conditioned, and the
+        determinant from the same series and random signs (Hutchinson 1990).
+        """
+        y = y.double()
+        if self.colour.boundary == "periodic":
+            axes = tuple(range(2, y.dim()))
+            symbol = self._symbol(tuple(y.shape[2:]))
+            spectrum = torch.fft.fftn(y, dim=axes).movedim(1, -1)
+            z = torch.linalg.solve(symbol, spectrum.unsqueeze(-1)).squeeze(-1).movedim(-1, 1)
+            return torch.fft.ifftn(z, dim=axes).real, float(torch.linalg.slogdet(symbol).logabsdet.sum()), 0.0
+        size = y[0].numel()
+        if size <= DENSE:
+            matrix = self._matrix(tuple(y.shape[2:]))
+            factors, pivots, _ = torch.linalg.lu_factor_ex(matrix)
+            if not float(factors.diagonal().abs().min()) > 1e-12 * float(matrix.abs().max()):
+                raise ValueError(
+                    "the colouring filter removes a mode, so it has no inverse; fit the lift on more fields"
+                )
+            z = torch.linalg.lu_solve(factors, pivots, y.flatten(1).T).T.reshape(y.shape)
+            return z, float(factors.diagonal().abs().log().sum()), 0.0
+        values = torch.linalg.eigvals(self._symbol((4 * self.colour.radius + 1,) * (y.dim() - 2))).real
+        centre = float(values.max() + values.min()) / 2
+        z, _ = self._series(y, centre, 1e-12)
+        generator = torch.Generator().manual_seed(0)
+        count = min(16, max(2, PROBED // size))
+        probes = (2 * torch.randint(0, 2, (count, *y.shape[1:]), generator=generator) - 1).to(y)
+        traces = size * math.log(centre) - self._series(probes, centre, 1e-4)[1]
+        return z, float(traces.mean()), float(traces.std()) / len(probes) ** 0.5
+
+    def _series(self, y: Tensor, centre: float, until: float, most: int = 400) -> tuple[Tensor, Tensor]:
+        """``sum_m E^m y / c`` with ``E = 1 - W / c``, which is ``W^-1 y``, and ``sum_m y.E^m y / m``, each field.
+
+        It stops where a term is ``until`` of the first.
+        """
+        term, total, trace = y, y.clone(), y.new_zeros(len(y))
+        for m in range(1, most + 1):
+            term = term - self.colour(term) / centre
+            total += term
+            trace += (term * y).flatten(1).sum(1) / m
+            if bool((term.flatten(1).norm(dim=1) <= until * y.flatten(1).norm(dim=1)).all()):
+                return total / centre, trace
+        raise ValueError(
+            f"the colouring filter of {y[0].numel()} details could not be inverted in {most} steps, for it nearly "
+            f"removes some modes; cut the field into pieces of at most {DENSE} details, which are solved exactly"
+        )
+
+    def _matrix(self, lattice: tuple[int, ...]) -> Tensor:
+        """W on fields of this lattice, ``(D * sites, D * sites)``.
+
+        Impulses that are as far apart as their responses are wide are answered together, each site by the one in reach.
+        """
+        kernel = self.colour.kernel.double()
+        bands, wide, sites = len(kernel), 2 * self.colour.radius + 1, math.prod(lattice)
+        grids = torch.meshgrid(*(torch.arange(n, device=kernel.device) for n in lattice), indexing="ij")
+        place, extent = torch.stack(grids).flatten(1), torch.tensor(lattice, device=kernel.device)[:, None]
+        own = torch.arange(sites, device=kernel.device)
+        matrix = kernel.new_zeros(bands, sites, bands, sites)
+        for offset in itertools.product(*(range(min(wide, n)) for n in lattice)):
+            first = torch.tensor(offset, device=kernel.device)[:, None]
+            source = first + wide * torch.div(place - first + wide // 2, wide, rounding_mode="floor")
+            reached = ((source >= 0) & (source < extent)).all(0)
+            impulses = kernel.new_zeros(bands, bands, *lattice)
+            impulses[(torch.arange(bands), torch.arange(bands), *(slice(o, None, wide) for o in offset))] = 1
+            answer = self.colour(impulses).flatten(2)  # (of, at, site)
+            index = torch.zeros_like(own)
+            for axis, n in enumerate(lattice):
+                index = index * n + source[axis]
+            matrix[:, own[reached], :, index[reached]] = answer.movedim(2, 0).mT[reached]
+        return matrix.reshape(bands * sites, bands * sites)
+
+    def _symbol(self, lattice: tuple[int, ...]) -> Tensor:
+        """W as a matrix for each Fourier mode of a torus, ``(*lattice, D, D)``."""
+        kernel, radius = self.colour.kernel.double(), self.colour.radius
+        for axis, n in enumerate(lattice, start=2):
+            wrapped = torch.zeros(*kernel.shape[:axis], n, *kernel.shape[axis + 1 :]).to(kernel)
+            places = torch.arange(-radius, radius + 1, device=kernel.device) % n
+            kernel = wrapped.index_add(axis, places, kernel)
+        spectrum = torch.fft.fftn(kernel, dim=tuple(range(2, kernel.dim()))).conj()
+        return spectrum.movedim((0, 1), (-2, -1))
+
+    def _covariance(self, x: Tensor) -> tuple[Tensor, float]:
+        """C_ab(shift), ``(D, D, *grid)``, the shifts of each axis in the order of the FFT; relative error of S(k)."""
+        wrap = self.colour.boundary == "periodic" and x[0, 0].numel() <= COVARIANCE_SITES
+        x = _blocks(x, COVARIANCE_SITES)
+        lattice, axes = tuple(x.shape[2:]), tuple(range(2, x.dim()))
+        size = lattice if wrap else tuple(2 * n for n in lattice)
+        ones = torch.fft.fftn(torch.ones(lattice, dtype=torch.float64, device=x.device), s=size)
+        pairs = x.shape[0] * torch.fft.ifftn(ones.abs().square()).real
+        total = torch.zeros((), dtype=torch.float64, device=x.device)
+        for part in x.split(max(1, 2 * COVARIANCE_SITES // math.prod(lattice))):
+            spectrum = torch.fft.fftn(part.double(), s=size, dim=axes)
+            product = torch.einsum("ba...,bc...->ac...", spectrum.conj(), spectrum)
+            total = total + torch.fft.ifftn(product, dim=axes).real
+        covariance = total / pairs.clamp(min=0.5)
+        for axis, n, period in zip(axes, lattice, size, strict=True):
+            taken = (self._shifts(n, wrap) % period).to(x.device)
+            covariance, pairs = covariance.index_select(axis, taken), pairs.index_select(axis - 2, taken)
+        mirrored = covariance.transpose(0, 1)  # C(-s) = C(s)^T: average the two estimates
+        for axis in axes:
+            grid = covariance.shape[axis]
+            mirrored = mirrored.index_select(axis, (-torch.arange(grid) % grid).to(x.device))
+        return (covariance + mirrored) / 2, float(pairs.reciprocal().sum().sqrt())
+
+    def _shifts(self, n: int, wrap: bool) -> Tensor:
+        """The shifts to measure on an axis of n sites: those within two radii, or all of a smaller torus.
+
+        Between edges at most a third of the axis, so that most sites have a partner.
+        """
+        reach = 2 * self.colour.radius
+        if wrap and n <= 2 * reach + 1:
+            return torch.arange(n)
+        reach = min(reach, n // 3)
+        return torch.fft.ifftshift(torch.arange(-reach, reach + 1))
+
+
+def _blocks(x: Tensor, sites: int) -> Tensor:
+    """The same field in blocks of at most so many sites, as samples; an odd last site is left out."""
+    while x[0, 0].numel() > sites:
+        axis = 2 + int(torch.tensor(x.shape[2:]).argmax())
+        x = torch.cat(list(x.split(x.shape[axis] // 2, axis))[:2])
+    return x

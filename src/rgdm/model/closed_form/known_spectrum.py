@@ -1,0 +1,185 @@
+"""The Gaussian lift of a stationary periodic field whose spectrum is known: no sample, no fit."""
+
+import itertools
+import math
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Complex, Float
+from torch import Tensor, nn
+
+from rgdm.model.closed_form.colouring import Colouring
+from rgdm.model.closed_form.stencil import Stencil, cut
+from rgdm.model.lifts.lift import GaussianLift
+from rgdm.scale.coarse_graining import CoarseGraining, Lattice
+
+Spectrum = Callable[[Tensor], Tensor] | Tensor
+"""``|k| -> S``, or S on the grid of the FFT; ``S(k) = E|FFT x|^2 / sites``."""
+FLOOR = 1e-13
+"""Eigenvalues of a residual's spectrum are held above so much of their mean: rounding, no law."""
+
+
+def on_grid(spectrum: Spectrum, lattice: Lattice) -> Float[Tensor, "*L"]:
+    """S on the grid of the FFT, float64."""
+    if not isinstance(spectrum, Tensor):
+        axes = [2 * math.pi * torch.fft.fftfreq(n, dtype=torch.float64) for n in lattice]
+        spectrum = spectrum(torch.stack(torch.meshgrid(*axes, indexing="ij")).square().sum(0).sqrt())
+    found = spectrum.double()
+    if tuple(found.shape) != lattice:
+        raise ValueError(f"a spectrum on the grid {tuple(found.shape)} for the lattice {lattice}; they must be alike")
+    bad = ~((found > 0) & found.isfinite())
+    if bool(bad.any()):
+        mode = tuple(bad.nonzero()[0].tolist())
+        raise ValueError(
+            f"the spectrum has the value {float(found[mode])} at mode {mode}; it must be positive and finite"
+        )
+    axes = tuple(range(found.dim()))
+    if not torch.allclose(found.flip(axes).roll((1,) * len(axes), axes), found, rtol=1e-9, atol=0):
+        raise ValueError("S(-k) differs from S(k); the spectrum of a real field is even")
+    return found
+
+
+def band_density(
+    split: Callable[[Tensor], Tensor], spectrum: Float[Tensor, "*L"], factor: int
+) -> Complex[Tensor, "*K n n"]:
+    """``E[conj(y_a) y_b] / sites`` of the bands ``y = split(x)``, for each mode q of the coarse lattice.
+
+    ``split`` maps ``(B, 1, *L)`` to ``(B, n, *L/factor)``, is linear, and a translation of x by ``factor`` sites
+    translates y by one. With the impulses h of the ``factor^d`` sites o of a cell and the columns c of the covariance
+    of x that belong to them, it is ``sum_o conj(FFT split(c_o)_a) (FFT split(h_o)_b)``.
+    """
+    lattice, axes = tuple(spectrum.shape), tuple(range(2, 2 + spectrum.dim()))
+    cell = list(itertools.product(range(factor), repeat=len(lattice)))
+    impulse = spectrum.new_zeros(len(cell), 1, *lattice)
+    for o, site in enumerate(cell):
+        impulse[(o, 0, *site)] = 1
+    column = torch.fft.ifftn(torch.fft.fftn(impulse, dim=axes) * spectrum, dim=axes).real
+    response, cross = (torch.fft.fftn(split(x), dim=axes) for x in (impulse, column))
+    return torch.einsum("oa...,ob...->...ab", cross.conj(), response)
+
+
+def split_density(step: CoarseGraining, spectrum: Float[Tensor, "*L"]) -> Complex[Tensor, "*K n n"]:
+    """That of (coarse, detail); ``ValueError`` if the operator treats some sites otherwise than others."""
+    lattice, axes = tuple(spectrum.shape), tuple(range(2, 2 + spectrum.dim()))
+    step.check(lattice)
+    probe = torch.randn(1, 1, *lattice, generator=torch.Generator().manual_seed(0), dtype=torch.float64).to(spectrum)
+    moved = torch.cat(step.split(probe.roll((step.factor,) * len(axes), axes)), 1)
+    if not torch.allclose(moved, torch.cat(step.split(probe), 1).roll((1,) * len(axes), axes), atol=1e-9):
+        raise ValueError(
+            f"{type(step).__name__} does not commute with translations by {step.factor} sites on a torus, so that its "
+            "modes mix; a known spectrum needs a periodic operator that does"
+        )
+    return band_density(lambda x: torch.cat(step.split(x), 1), spectrum, step.factor)
+
+
+def coarse_spectrum(step: CoarseGraining, spectrum: Float[Tensor, "*L"]) -> Float[Tensor, "*K"]:
+    """The spectrum of the coarse field: that of the next level."""
+    return split_density(step, spectrum)[..., 0, 0].real
+
+
+@torch.no_grad()
+def fit_spectrum(lift: GaussianLift, spectrum: Spectrum, lattice: Lattice) -> None:
+    """Set the two stencils of ``lift`` to what a field of this spectrum on the periodic ``lattice`` wants.
+
+    The prediction is the best one of its radius, from the exact covariances; the colouring the root of the exact
+    spectrum of what it leaves, cut to its own radius. Exact if both radii reach half way around the coarse
+    lattice. Where a constant has no detail (all but decimation) the prediction of a constant is held at zero.
+    """
+    if lift.channels != 1 or lift.boundary != "periodic" or lift.amplitude is not None:
+        raise ValueError("a known spectrum sets a periodic lift of one channel without local amplitude")
+    density = split_density(lift.step, on_grid(spectrum, lattice))
+    kernel = _prediction(density, lift.prediction.radius, _blind(lift.step, lattice))
+    _set(lift.prediction, kernel.unsqueeze(1))
+    transfer = torch.fft.fftn(kernel, dim=tuple(range(1, kernel.dim()))).movedim(0, -1)
+    _set_roots(lift.colouring, _residual(density, transfer))
+
+
+class FourierLift(nn.Module):
+    """The exact lift applied by FFT, ``detail = T coarse + W noise`` mode by mode, on one lattice.
+
+    What :func:`fit_spectrum` gives with stencils that reach half way around, without their cost.
+    """
+
+    transfer: Tensor
+    root: Tensor
+
+    def __init__(self, step: CoarseGraining, spectrum: Spectrum, lattice: Lattice) -> None:
+        super().__init__()
+        density = split_density(step, on_grid(spectrum, lattice))
+        transfer = density[..., 1:, 0] / density[..., :1, 0]
+        self.step = step
+        self.register_buffer("transfer", transfer.movedim(-1, 0).conj().resolve_conj())
+        self.register_buffer("root", _power(_residual(density, transfer), 0.5).conj().resolve_conj())
+
+    def detail(self, coarse: Float[Tensor, "B 1 *K"], noise: Float[Tensor, "B D *K"]) -> Float[Tensor, "B D *K"]:
+        """A sample of the detail made from unit noise."""
+        axes = tuple(range(2, coarse.dim()))
+        if tuple(coarse.shape[2:]) != tuple(self.transfer.shape[1:]):
+            raise ValueError(
+                f"a coarse field of {tuple(coarse.shape[2:])} sites; this lift is that of "
+                f"{tuple(self.transfer.shape[1:])}"
+            )
+        mean = self.transfer * torch.fft.fftn(coarse.double(), dim=axes)
+        rest = torch.einsum("...ab,zb...->za...", self.root, torch.fft.fftn(noise.double(), dim=axes))
+        return torch.fft.ifftn(mean + rest, dim=axes).real.to(coarse)
+
+    def sample(self, coarse: Float[Tensor, "B 1 *K"], noise: Float[Tensor, "B D *K"]) -> Float[Tensor, "B 1 *F"]:
+        """A fine field that coarsens to ``coarse``."""
+        return self.step.merge(coarse, self.detail(coarse, noise))
+
+
+def _blind(step: CoarseGraining, lattice: Lattice) -> bool:
+    """Whether a constant field has no detail."""
+    return float(step.split(torch.ones(1, 1, *lattice, dtype=torch.float64))[1].abs().max()) < 1e-9
+
+
+def _prediction(density: Tensor, radius: int, blind: bool) -> Float[Tensor, "D *K"]:
+    """The best periodic kernel within ``radius`` for each band: ``sum_s' G(s') C(s - s') = D(s)``."""
+    lattice, axes = tuple(density.shape[:-2]), tuple(range(1, density.dim() - 1))
+    cross = torch.fft.ifftn(density[..., 1:, 0].movedim(-1, 0), dim=axes).real
+    if 2 * radius >= max(lattice):  # all taps
+        return torch.fft.ifftn((density[..., 1:, 0] / density[..., :1, 0]).movedim(-1, 0), dim=axes).real
+    covariance = torch.fft.ifftn(density[..., 0, 0]).real
+    taps = _within(lattice, radius)
+    between = (taps[:, None] - taps) % torch.tensor(lattice)
+    system = covariance[tuple(between.unbind(-1))]
+    right = cross[(slice(None), *taps.unbind(-1))].T
+    if blind:  # with a multiplier for sum_s G(s) = 0
+        edge = torch.full_like(system[:, :1], float(covariance.flatten()[0]))
+        system = torch.cat([torch.cat([system, edge], 1), torch.cat([edge.T, torch.zeros_like(edge[:1])], 1)])
+        right = torch.cat([right, torch.zeros_like(right[:1])])
+    kernel = torch.zeros_like(cross)
+    kernel[(slice(None), *taps.unbind(-1))] = torch.linalg.solve(system, right)[: len(taps)].T
+    return kernel
+
+
+def _within(lattice: Lattice, radius: int) -> Tensor:
+    """The different sites of a torus at most so far away along each axis, ``(taps, d)``."""
+    axes = [sorted({s % n for s in range(-radius, radius + 1)}) for n in lattice]
+    return torch.tensor(list(itertools.product(*axes)))
+
+
+def _residual(density: Tensor, transfer: Tensor) -> Complex[Tensor, "*K D D"]:
+    """The spectrum of ``detail - prediction``, whose kernel has the FFT ``transfer``, ``(*K, D)``."""
+    coarse, cross = density[..., :1, :1], density[..., 1:, :1]
+    g = transfer.unsqueeze(-1)
+    mixed = g @ cross.mH
+    return density[..., 1:, 1:] - mixed - mixed.mH + coarse * (g @ g.mH)
+
+
+def _power(density: Complex[Tensor, "*K D D"], exponent: float) -> Complex[Tensor, "*K D D"]:
+    """The symmetric power of a Hermitian matrix, for each mode."""
+    values, vectors = torch.linalg.eigh((density + density.mH) / 2)
+    values = values.clamp(min=FLOOR * float(values.mean()))
+    return (vectors * values.pow(exponent).unsqueeze(-2).to(vectors)) @ vectors.mH
+
+
+def _set_roots(colouring: Colouring, density: Complex[Tensor, "*K D D"]) -> None:
+    """The stencils of ``S^(1/2)`` and ``S^(-1/2)``."""
+    for stencil, exponent in ((colouring.colour, 0.5), (colouring.whiten, -0.5)):
+        matrix = _power(density, exponent).movedim((-2, -1), (0, 1))
+        _set(stencil, torch.fft.ifftn(matrix, dim=tuple(range(2, matrix.dim()))).real)
+
+
+def _set(stencil: Stencil, kernel: Float[Tensor, "D C *K"]) -> None:
+    stencil.kernel.copy_(cut(kernel, stencil.radius))

@@ -1,0 +1,1 @@
+"""Models of lattice fields site by site: autoregressive fields, spins, learned sweeps."""

@@ -1,0 +1,323 @@
+"""A cascade of decimations: every site from its own law given the sites before it, coarse sublattices first."""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from rgdm.model.cascade import storage
+from rgdm.model.lattice.maximum_likelihood import Watch, maximise
+from rgdm.model.lattice.site_law import MixtureLaw, SpinLaw
+from rgdm.model.lattice.site_order import gather, stages
+from rgdm.physics.actions import Action, Ising, Phi4, check_values
+from rgdm.physics.conditional import SiteConditional
+from rgdm.process.noise import NoiseField
+
+Values = Literal["continuous", "spins"]
+Law = MixtureLaw | SpinLaw | SiteConditional
+LARGEST = 3.0
+"""Log weights farther from the mean of their batch count as that far when a model is fitted to an action."""
+FARTHEST = 6.0
+"""Largest value, in standard deviations, that the table of log z of the sites that are integrated out is made for."""
+
+
+class AutoregressiveCascade(nn.Module):
+    """``p(x) = prod_s p(x_s | sites before s)``, sublattice by sublattice, with a learned law for each
+    :class:`~rgdm.model.lattice.site_order.Stage`.
+
+    A hierarchical autoregressive network (Białas, Korcyl & Stebel 2022, arXiv:2203.10989; Singha et al. 2025,
+    RiGCS) in the order of decimations: its density is exact, one visit to each site makes a field, and fields of
+    spins are as welcome as continuous ones. The order has no fixed point, so a model serves the lattice it was
+    trained on. What limits it: sites of one colour are independent given those before them, a site sees ``reach``
+    spacings far, continuous values are mixtures of Gaussians, and what it was trained on counts as symmetric.
+
+    Args:
+        lattice: its sides, periodic.
+        values: ``continuous`` (mixtures of Gaussians) or ``spins`` (+-1).
+        reach: how many spacings a site sees along each axis.
+        width: of the networks.
+        action: if it is known, and has nearest-neighbour bonds only, the last half of the checkerboard is drawn
+            from its exact law (:class:`~rgdm.physics.conditional.SiteConditional`).
+        symmetric: ``p(-x) = p(x)``; False for fields that have a mean.
+    """
+
+    scale: Tensor
+
+    def __init__(
+        self,
+        lattice: tuple[int, int],
+        values: Values = "continuous",
+        reach: int = 3,
+        width: int = 64,
+        action: Phi4 | Ising | None = None,
+        symmetric: bool = True,
+    ) -> None:
+        super().__init__()
+        if values not in get_args(Values):
+            raise ValueError(f"unknown values {values!r}; known are {', '.join(get_args(Values))}")
+        if len(tuple(lattice)) != 2 or width < 1:
+            raise ValueError(f"lattice {lattice}, width {width}; two axes and a width of at least 1 are needed")
+        if action is not None:
+            check_values(action, values)
+        self.lattice, self.values, self.action = tuple(lattice), values, action
+        self.configuration: dict[str, Any] = {
+            "lattice": list(lattice),
+            "values": values,
+            "reach": reach,
+            "width": width,
+            "action": None if action is None else {"name": type(action).__name__, **asdict(action)},
+            "symmetric": symmetric,
+        }
+        self.stages = stages(lattice, reach, action is not None)
+        self.exact = None if action is None else SiteConditional(action)
+        learned = self.stages[: None if action is None else -1]
+        sizes = [stage.given.shape[1] for stage in learned]
+        self.laws = nn.ModuleList(
+            SpinLaw(size, width, symmetric) if values == "spins" else MixtureLaw(size, 1, width, symmetric)
+            for size in sizes
+        )
+        self.register_buffer("scale", torch.ones(()))
+        for number, stage in enumerate(self.stages):
+            self.register_buffer(f"sites_{number}", stage.sites, persistent=False)
+            self.register_buffer(f"given_{number}", stage.given, persistent=False)
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self.scale.device
+
+    def fit(
+        self,
+        fields: Float[Tensor, "B 1 H W"],
+        steps: int = 2000,
+        batch: int = 256,
+        rate: float = 3e-3,
+        seed: int = 0,
+        progress: Watch | None = None,
+    ) -> list[float]:
+        """Maximum likelihood, on fields that are homogeneous and isotropic; returns -log p a site of each step.
+
+        Every batch is shifted, mirrored and transposed at random. Laws known from the action do not train and are
+        left out of what is returned.
+        """
+        self._check(fields)
+        if len(fields) < 2 or min(steps, batch) < 1:
+            raise ValueError(
+                f"{len(fields)} fields, {steps} steps of {batch}; at least 2 fields and 1 of each are needed"
+            )
+        if self.values == "continuous":
+            self.scale.copy_(fields.std().clamp(min=1e-12))
+        random = torch.Generator().manual_seed(seed)
+
+        def draw() -> tuple[Tensor]:
+            chosen = torch.randint(len(fields), (batch,), generator=random)
+            return (self._turned(fields[chosen.to(fields.device)], random).to(self.scale),)
+
+        def log_prob(x: Tensor) -> Tensor:
+            return self._learned(x.flatten(1) / self.scale).mean()
+
+        per_value = float(self.scale.log())
+        return [loss + per_value for loss in maximise(self, draw, log_prob, steps, rate, progress)]
+
+    def fit_action(
+        self,
+        action: Action | None = None,
+        steps: int = 1000,
+        batch: int = 256,
+        rate: float = 1e-3,
+        seed: int = 0,
+        progress: Watch | None = None,
+    ) -> list[float]:
+        """Closer to the action, after :meth:`fit`, on fields of its own; returns the variance of the log weights of
+        each step.
+
+        Minimises ``KL(q | p)`` by the score function, with the mean of the batch as control variate (Wu, Wang & Zhang
+        2019, arXiv:1809.10606) and log weights clipped at 3 from it: the noise of its gradient falls with the variance
+        of the log weights, that of maximum likelihood does not, and it has no need of data. What the model does not
+        draw it does not learn from; that is what :meth:`fit` is for. Sites with a law known from the action are
+        integrated out.
+
+        Args:
+            action: by default the one the model was made with. On a GPU its energy must not go by the host.
+            steps: of the optimizer.
+            batch: fields a step; 2 or more.
+            rate: the highest learning rate.
+            seed: of the noise.
+            progress: is told after each step.
+        """
+        action = self.action if action is None else action
+        if action is None:
+            raise ValueError("the model knows no action; give one to fit_action, or fit it to fields")
+        if self.action is not None and action != self.action:
+            raise ValueError(f"{action} is not the action {self.action}, from which the last sites are drawn")
+        check_values(action, self.values)
+        if steps < 1 or batch < 2:
+            raise ValueError(f"{steps} steps of {batch} fields; at least 1 step of 2 fields is needed")
+        random = torch.Generator(self.device).manual_seed(seed)
+        log_density = self._marginal(action)
+
+        def draw() -> tuple[Tensor]:
+            shape = (batch, 2, math.prod(self.lattice))
+            return (torch.randn(shape, generator=random, device=self.device, dtype=self.scale.dtype),)
+
+        def gain(white: Tensor) -> Tensor:
+            with torch.no_grad():
+                made = white.new_zeros(batch, math.prod(self.lattice))
+                for law, sites, given in self._learned_visits():
+                    made[:, sites] = self._draw(law, made, white[:, :, sites].movedim(1, -1), given)
+            log_q = self._learned(made / self.scale).sum(1)
+            with torch.no_grad():
+                weight = log_density(made) - log_q.double()
+                off = (weight - weight.mean()).clamp(-LARGEST, LARGEST).to(log_q)
+            surrogate = (off * log_q).mean()
+            return surrogate - surrogate.detach() - weight.var()
+
+        return maximise(self, draw, gain, steps, rate, progress)
+
+    @torch.no_grad()
+    def sample(self, count: int, seed: int = 0, batch: int = 4096) -> Float[Tensor, "count 1 H W"]:
+        """Fields from noise of their own: the same seed gives the same fields, whatever ``count`` and ``batch``."""
+        if count < 1 or batch < 1:
+            raise ValueError(f"{count} fields in batches of {batch}; at least 1 of each")
+        noise, made = NoiseField(seed), []
+        for start in range(0, count, batch):
+            members = range(start, min(start + batch, count))
+            white = noise.members(members, 0, 0, 2, self.lattice).to(self.scale)
+            empty = torch.zeros(len(members), 1, *self.lattice, device=self.device, dtype=self.scale.dtype)
+            made.append(self.redraw(empty, white))
+        return torch.cat(made)
+
+    @torch.no_grad()
+    def redraw(
+        self, x: Float[Tensor, "B 1 H W"], white: Float[Tensor, "B 2 H W"], chosen: Tensor | None = None
+    ) -> Float[Tensor, "B 1 H W"]:
+        """The chosen sites (``(H, W)``, all by default) anew from unit noise, each given the sites before it."""
+        made, flat = x.to(self.scale).flatten(1).clone(), white.to(self.scale).flatten(2)
+        for law, sites, given in self._visits(chosen):
+            own = flat[:, :, sites].movedim(1, -1)
+            if isinstance(law, SiteConditional):
+                drawn = law.draw(torch.special.ndtr(own[..., 0].double()), made[:, given].sum(-1))
+            else:
+                drawn = self._draw(law, made, own, given)
+            made[:, sites] = drawn.to(made)
+        return made.reshape(x.shape)
+
+    def log_prob(self, x: Float[Tensor, "B 1 H W"]) -> Float[Tensor, " B"]:
+        """log p of fields, float64."""
+        return self.site_log_prob(x).flatten(1).sum(1)
+
+    def site_log_prob(self, x: Float[Tensor, "B 1 H W"], chosen: Tensor | None = None) -> Float[Tensor, "B H W"]:
+        """log p of each site given those before it, float64; their sum is log p of the field.
+
+        Only of the chosen sites (``(H, W)``, all by default), 0 elsewhere.
+        """
+        self._check(x)
+        y = x.to(self.scale).flatten(1) / self.scale
+        per_value = 0.0 if self.values == "spins" else self.scale.double().log()
+        parts, order = [y.new_zeros(len(y), 0, dtype=torch.float64)], [torch.zeros(0, dtype=torch.long).to(y.device)]
+        for law, sites, given in self._visits(chosen):
+            if isinstance(law, SiteConditional):
+                whole = x.to(self.device).flatten(1)
+                parts.append(law.log_prob(whole[:, sites], whole[:, given].sum(-1)))
+            else:
+                parts.append(law.log_prob(y[:, sites].unsqueeze(-1), gather(y, given)).double() - per_value)
+            order.append(sites)
+        made = y.new_zeros(y.shape, dtype=torch.float64).index_copy(1, torch.cat(order), torch.cat(parts, 1))
+        return made.reshape(-1, *self.lattice)
+
+    def _visits(self, chosen: Tensor | None = None) -> Iterator[tuple[Law, Tensor, Tensor]]:
+        """Law, sites and what they are given, stage by stage, where there are chosen sites."""
+        for number, law in enumerate([*self.laws, *([self.exact] if self.exact is not None else [])]):
+            sites, given = self.get_buffer(f"sites_{number}"), self.get_buffer(f"given_{number}")
+            if chosen is not None:
+                some = chosen.flatten().to(self.device)[sites]
+                sites, given = sites[some], given[some]
+            if len(sites) and isinstance(law, Law):
+                yield law, sites, given
+
+    def _learned_visits(self) -> Iterator[tuple[MixtureLaw | SpinLaw, Tensor, Tensor]]:
+        for law, sites, given in self._visits():
+            if not isinstance(law, SiteConditional):
+                yield law, sites, given
+
+    def _draw(
+        self,
+        law: MixtureLaw | SpinLaw,
+        made: Float[Tensor, "B N"],
+        white: Float[Tensor, "B S 2"],
+        given: Int[Tensor, "S M"],
+    ) -> Float[Tensor, "B S"]:
+        """Values of the sites of a stage from their learned law."""
+        seen = gather(made, given) / self.scale
+        return law.draw(seen.flatten(0, 1), white.flatten(0, 1)).reshape(len(made), -1) * self.scale
+
+    def _marginal(self, action: Action) -> Callable[[Float[Tensor, "B N"]], Float[Tensor, " B"]]:
+        """log p, up to a constant and in float64, of the values of the learned stages, with 0 at all other sites.
+
+        The sites of the last half of the checkerboard are integrated out: log z of their law, from a table.
+        """
+        lattice = self.lattice
+        if self.exact is None:
+            return lambda x: -action.energy(x.double().reshape(-1, 1, *lattice))
+        given = self.get_buffer(f"given_{len(self.laws)}")
+        far = 4 * FARTHEST * float(self.scale)
+        if isinstance(action, Phi4) and action.c > 0:  # twice as far as the minimum of S of a uniform field
+            far = max(far, 8 * math.sqrt(max(0.0, 2 * abs(action.a) - action.b) / (2 * action.c)))
+        log_z = self.exact.tabulated(far, self.device)
+
+        def log_density(x: Tensor) -> Tensor:
+            rest = log_z(x.double()[:, given].sum(-1))
+            return rest.sum(1) - action.energy(x.double().reshape(-1, 1, *lattice))
+
+        return log_density
+
+    def _learned(self, y: Float[Tensor, "B N"]) -> Float[Tensor, "B M"]:
+        """log p of the standardised values of the learned stages, in their order."""
+        return torch.cat(
+            [law.log_prob(y[:, sites].unsqueeze(-1), gather(y, given)) for law, sites, given in self._learned_visits()],
+            1,
+        )
+
+    def _turned(self, x: Tensor, random: torch.Generator) -> Tensor:
+        shift = [int(torch.randint(n, (1,), generator=random)) for n in self.lattice]
+        flips = torch.rand(3, generator=random)
+        x = x.roll(shift, (2, 3)).flip([axis for axis in (2, 3) if flips[axis - 2] < 0.5])
+        return x.transpose(2, 3) if flips[2] < 0.5 and self.lattice[0] == self.lattice[1] else x
+
+    def _check(self, x: Tensor) -> None:
+        if tuple(x.shape[1:]) != (1, *self.lattice):
+            raise ValueError(
+                f"fields of shape {tuple(x.shape[1:])}; the model has 1 channel on the lattice {self.lattice}"
+            )
+        if not bool(x.isfinite().all()):
+            raise ValueError(
+                f"{int((~x.isfinite()).sum())} of {x.numel()} values are not finite; leave those fields out"
+            )
+        if self.values == "spins" and not bool((x.abs() == 1).all()):
+            raise ValueError("values other than +1 and -1 in fields of spins")
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write ``config.json`` and ``model.safetensors``."""
+        storage.save(Path(folder), self.configuration, {}, dict(self.state_dict()), type(self).__name__)
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path) -> "AutoregressiveCascade":
+        """The model of a folder that :meth:`save_pretrained` wrote."""
+        place = storage.locate(folder)
+        configuration, _ = storage.read_config(place, cls.__name__)
+        try:
+            action = configuration.pop("action")
+            known = {"Phi4": Phi4, "Ising": Ising}
+            if action is not None and action.get("name") not in known:
+                raise ValueError(f"unknown action {action.get('name')!r}; known are {', '.join(known)}")
+            made = None if action is None else known[action.pop("name")](**action)
+            model = cls(tuple(configuration.pop("lattice")), action=made, **configuration)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise ValueError(f"{place / storage.CONFIG} does not describe an autoregressive cascade: {error}") from None
+        storage.read_weights(place, dict(model.state_dict()))
+        return model.eval()

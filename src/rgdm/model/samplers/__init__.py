@@ -1,0 +1,1 @@
+"""The ways back from noise to data."""

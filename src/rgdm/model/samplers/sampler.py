@@ -1,0 +1,123 @@
+"""What every sampler is: it turns a conditional mean into a sample, from noise back to data, mode by mode."""
+
+import abc
+import copy
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from rgdm.process.forward import ForwardProcess
+
+Estimate = Callable[[Tensor, Tensor], Tensor]
+"""``(z_t, t) -> E[z_0 | z_t]``."""
+Draw = Callable[[int], Tensor]
+"""``step -> unit noise`` of the state's shape."""
+NOISELESS = 1e-5
+"""Below this angle a state is its data: dividing by sigma would make a rounding error of the estimate noise."""
+
+
+class Split(NamedTuple):
+    """A state taken apart into its estimated data and noise, ``z_t = alpha z_0 + sigma eps``."""
+
+    data: Tensor
+    noise: Tensor
+    angle: Tensor
+    """``atan2(sigma, alpha)`` of each mode."""
+
+    @property
+    def velocity(self) -> Tensor:
+        """How the state, scaled to the unit circle, moves with the angle: 0 for white data of unit variance."""
+        return self.angle.cos() * self.noise - self.angle.sin() * self.data
+
+
+class Step(NamedTuple):
+    """What a sampler knows when it goes from t to s < t."""
+
+    process: ForwardProcess
+    estimate: Estimate
+    z: Tensor
+    t: Tensor
+    s: Tensor
+    now: Split
+    """The estimate at t."""
+    before: Split | None
+    """That of the step before."""
+    number: int
+    draw: Draw | None
+
+
+class Sampler(abc.ABC):
+    """Carries the noise of t = 1 (``ForwardProcess.start``) back to data at t = 0.
+
+    States are coefficients of the process's basis, and every mode moves along its own
+    angle ``atan2(sigma, alpha)``. ``evaluations`` counts network calls.
+    """
+
+    def __init__(self, steps: int) -> None:
+        if steps < 1:
+            raise ValueError(f"{steps} sampling steps; at least 1 is needed")
+        self.steps = steps
+
+    @property
+    def evaluations(self) -> int:
+        """How often the denoiser is evaluated for one sample."""
+        return self.steps
+
+    def spending(self, evaluations: int) -> "Sampler":
+        """The same sampler with as many evaluations, or the next number below that it can make."""
+        made = copy.copy(self)
+        Sampler.__init__(made, self.steps * evaluations // self.evaluations)
+        return made
+
+    @abc.abstractmethod
+    def __call__(
+        self, estimate: Estimate, process: ForwardProcess, z: Float[Tensor, "B C *L"], draw: Draw | None = None
+    ) -> Float[Tensor, "B C *L"]:
+        """Carry ``z`` from t = 1 to t = 0. ``draw`` supplies the noise of stochastic samplers."""
+
+
+class EqualSteps(Sampler):
+    """Integrates the reverse process in ``steps`` equal steps of t."""
+
+    def __call__(
+        self, estimate: Estimate, process: ForwardProcess, z: Float[Tensor, "B C *L"], draw: Draw | None = None
+    ) -> Float[Tensor, "B C *L"]:
+        before: Split | None = None
+        for i in range(self.steps):
+            t = torch.full(z.shape[:1], 1 - i / self.steps, dtype=z.dtype, device=z.device)
+            s = torch.full_like(t, 1 - (i + 1) / self.steps)
+            now = separate(process, z, estimate(z, t), t)
+            z = self.step(Step(process, estimate, z, t, s, now, before, i, draw))
+            before = now
+        return z
+
+    @abc.abstractmethod
+    def step(self, at: Step) -> Tensor:
+        """The state at s."""
+
+
+def separate(process: ForwardProcess, z: Tensor, data: Tensor, t: Tensor) -> Split:
+    """Data and noise in a state z_t whose data are estimated as ``data``."""
+    alpha, sigma = process.marginal(t, tuple(z.shape[2:]))
+    known = sigma > NOISELESS * alpha  # elsewhere z says nothing of the noise, and its mean is 0
+    noise = torch.where(known, (z - alpha * data) / torch.where(known, sigma, torch.ones_like(sigma)), 0.0)
+    return Split(data, noise, torch.atan2(sigma, alpha))
+
+
+def _angle(process: ForwardProcess, t: Tensor, z: Tensor) -> Tensor:
+    alpha, sigma = process.marginal(t, tuple(z.shape[2:]))
+    return torch.atan2(sigma, alpha)
+
+
+def turn(at: Step, velocity: Tensor) -> Tensor:
+    """The state at s if z / hypot(alpha, sigma) moves with this velocity per angle."""
+    lattice = tuple(at.z.shape[2:])
+    alpha_t, sigma_t = at.process.marginal(at.t, lattice)
+    alpha_s, sigma_s = at.process.marginal(at.s, lattice)
+    angle = torch.atan2(sigma_s, alpha_s) - torch.atan2(sigma_t, alpha_t)
+    size = torch.hypot(alpha_t, sigma_t)
+    unit = at.z / torch.where(size > 0, size, torch.ones_like(size))  # neither signal nor noise: the mode is 0
+    return torch.hypot(alpha_s, sigma_s) * (unit + angle * velocity)

@@ -1,0 +1,1 @@
+"""Exact answers from samples of another law: weights, telescoping sums, free energies."""

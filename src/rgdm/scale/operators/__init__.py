@@ -1,0 +1,1 @@
+"""The coarse-grainings, each with its exact complement."""

@@ -1,0 +1,1 @@
+"""Wavelet scattering: what textures look like, as numbers."""

@@ -1,0 +1,1 @@
+"""What the papers say, as tested objects; no command needs it."""

@@ -1,0 +1,89 @@
+"""The effective energy H_t = -log p_t of few degrees of freedom, by the recursion of the chain itself."""
+
+import math
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float
+from numpy.polynomial.hermite_e import hermegauss
+from torch import Tensor
+
+from rgdm.scale.coarse_graining import Orthonormal
+from rgdm.theory.chain import Chain, NoisyMap
+
+Energy = Callable[[Tensor], Tensor]
+"""``(B, C, *L) -> (B,)``: H with ``p ~ exp(-H)``."""
+POINTS = 2**22
+"""Points of the integrand held at a time."""
+
+
+class EffectiveEnergy:
+    """``exp(-H_{t+1}(y)) = E_eps integral delta(y - R(x + sqrt(beta) eps)) exp(-H_t(x)) dx`` by quadrature.
+
+    With ``x = merge(c, d)`` of an orthonormal R this is ``E_eta integral exp(-H_t(merge(y - sqrt(beta) eta, d))) dd``:
+    Gauss-Hermite in the noise eta of each coarse site, equal steps from ``-reach`` to ``reach`` in each
+    detail d, which for smooth decaying integrands converge faster than any power. The cost is ``nodes`` to the
+    number of fine sites, so this is the oracle of a few sites, not a way to large lattices.
+    """
+
+    def __init__(self, energy: Energy, step: NoisyMap, nodes: int = 48, reach: float = 6.0) -> None:
+        if step.band is not None or not (step.operator is None or isinstance(step.operator, Orthonormal)):
+            raise ValueError("the recursion is written for white noise and an orthonormal operator (or none)")
+        if nodes < 2 or not 0 < reach < math.inf:
+            raise ValueError(f"nodes = {nodes}, reach = {reach}; at least 2 and more than 0 are needed")
+        self.energy, self.step, self.nodes, self.reach = energy, step, nodes, reach
+        self.operator = step.operator if isinstance(step.operator, Orthonormal) else None
+
+    def __call__(self, y: Float[Tensor, "B C *K"]) -> Float[Tensor, " B"]:
+        """H of each field, up to the constant of H_t."""
+        operator, sites = self.operator, y[0].numel()
+        if operator:
+            operator.check_orthonormal(y.dim() - 2)
+        details = sites * operator.bands(y.dim() - 2) if operator else 0
+        noises = sites if self.step.beta > 0 else 0
+        if self.nodes ** (noises + details) > POINTS:
+            raise ValueError(
+                f"{self.nodes} nodes for each of {noises + details} degrees of freedom are too many; "
+                "take fewer nodes or a smaller lattice"
+            )
+        together = max(1, POINTS // (self.nodes ** (noises + details) * (sites + details)))
+        if len(y) > together:
+            return torch.cat([self(part) for part in y.split(together)])
+        eta, weight_eta = _product(*_hermite(self.nodes), noises, y)
+        d, weight_d = _product(*_equal(self.nodes, self.reach), details, y)
+        shifted = y[:, None] - self.step.beta**0.5 * eta.reshape(1, -1, *y.shape[1:]) if noises else y[:, None]
+        coarse = shifted[:, :, None].expand(-1, -1, len(weight_d), *y.shape[1:]).flatten(0, 2)
+        fine = coarse
+        if operator:
+            detail = d.reshape(1, -1, y.shape[1] * operator.bands(y.dim() - 2), *y.shape[2:])
+            fine = operator.merge(coarse, detail.expand(len(coarse) // len(weight_d), *detail.shape[1:]).flatten(0, 1))
+        energy = self.energy(fine)
+        log_weight = (weight_eta.log()[:, None] + weight_d.log()).flatten()
+        return -(log_weight - energy.reshape(len(y), -1)).logsumexp(1)
+
+
+def effective_energies(energy: Energy, chain: Chain, nodes: int = 48, reach: float = 6.0) -> list[Energy]:
+    """``[H_0, H_1, ..., H_T]`` of a chain, each by the recursion from the one before."""
+    energies = [energy]
+    for t in range(len(chain)):
+        energies.append(EffectiveEnergy(energies[-1], chain.step(t), nodes, reach))
+    return energies
+
+
+def _hermite(nodes: int) -> tuple[Tensor, Tensor]:
+    x, weight = hermegauss(nodes)
+    return torch.from_numpy(x), torch.from_numpy(weight / math.sqrt(2 * math.pi))
+
+
+def _equal(nodes: int, reach: float) -> tuple[Tensor, Tensor]:
+    x = torch.linspace(-reach, reach, nodes, dtype=torch.float64)
+    return x, torch.full_like(x, 2 * reach / (nodes - 1))
+
+
+def _product(x: Tensor, weight: Tensor, count: int, like: Tensor) -> tuple[Tensor, Tensor]:
+    """The nodes of ``count`` coordinates, ``(points, count)``, and the weight of each."""
+    if count == 0:
+        return like.new_zeros(1, 0), like.new_ones(1)
+    points = torch.cartesian_prod(*[x] * count).reshape(-1, count)
+    weights = torch.cartesian_prod(*[weight] * count).reshape(-1, count).prod(1)
+    return points.to(like), weights.to(like)

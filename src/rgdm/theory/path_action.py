@@ -1,0 +1,136 @@
+"""The action of a path of fields (Onsager & Machlup), and the paths of least."""
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from rgdm.theory.continuous import ScaleFlow
+
+ROUNDING = 64
+"""Differences of so many units in the last place are none."""
+
+
+def lagrangian(
+    flow: ScaleFlow,
+    y: Float[Tensor, "B C *L"],
+    velocity: Float[Tensor, "B C *L"],
+    lam: Float[Tensor, " B"],
+    divergence: bool = False,
+) -> Float[Tensor, "B C *L"]:
+    """``(dy/dlambda - F)^2 / (4 D)`` of each mode, with ``divergence`` also ``dF/dy / 2 = -(gamma + Delta) / 2``.
+
+    Onsager & Machlup 1953, Phys. Rev. 91, 1505, for the equation of ``flow``. A mode without noise (D = 0) can only
+    follow the drift: it adds 0 where it does, to rounding, and infinity where it does not.
+    """
+    rate, heat = flow.rates(lam.to(y), tuple(y.shape[2:]))
+    density = _quotient(velocity + rate * y, 2 * heat, velocity.abs() + (rate * y).abs())
+    return density - rate / 2 if divergence else density
+
+
+def step_actions(
+    flow: ScaleFlow, path: Float[Tensor, "N C *L"], lam: Float[Tensor, " N"] | None = None
+) -> Float[Tensor, "M C *L"]:
+    """What each of the M = N - 1 steps of :func:`onsager_machlup` costs in each mode."""
+    lam = _scale_times(flow, len(path) - 1 if lam is None else lam, path.device)
+    if len(lam) != len(path):
+        raise ValueError(f"{len(lam)} scale-times for a path of {len(path)} fields; give one for each")
+    alpha, sigma = flow.marginal(lam, tuple(path.shape[2:]))
+    kept, added = _transition(alpha[:-1], sigma[:-1], alpha[1:], sigma[1:])
+    return _against(path[:-1], path[1:], kept, added)
+
+
+def onsager_machlup(
+    flow: ScaleFlow, path: Float[Tensor, "N C *L"], lam: Float[Tensor, " N"] | None = None, divergence: bool = False
+) -> Float[Tensor, ""]:
+    """``int sum_k (dy/dlambda - F)^2 / (4 D) dlambda`` of a path y_0, ..., y_n of coefficients (float64).
+
+    ``lam`` are the rising scale-times of its fields, by default equal steps from 0 to the span of the flow. Between two
+    of them the path is taken to be the cheapest there is, of action ``(y' - Phi y)^2 / (2 V)`` with the propagator
+    ``Phi = alpha'/alpha`` and the noise ``V = sigma'^2 - (Phi sigma)^2`` of the step: no rate is ever
+    integrated. So the sum is exact for minimal paths, is ``-log p(y_1, ..., y_n | y_0)`` without its
+    ``log(2 pi V) / 2``, never falls when points are put in, and tends to the integral (:func:`lagrangian`) from below.
+    ``divergence`` adds ``int div F / 2 dlambda = sum log(Phi) / 2``, which the most probable tube needs and the
+    cheapest path does not. A mode without noise, as one whose signal is gone (or has underflown), adds 0 where it
+    follows the drift and makes the action infinite where it does not.
+    """
+    total = step_actions(flow, path, lam).sum()
+    if not divergence:
+        return total
+    lam = _scale_times(flow, len(path) - 1 if lam is None else lam, path.device)
+    alpha, sigma = flow.marginal(lam[[0, -1]], tuple(path.shape[2:]))
+    kept, _ = _transition(alpha[:1], sigma[:1], alpha[1:], sigma[1:])
+    if not bool((kept > 0).all()):
+        raise ValueError(
+            f"{int((kept <= 0).sum())} modes lose their signal whole, where div F is infinite; stop earlier or leave "
+            "the divergence out"
+        )
+    return total + path.shape[1] * kept.log().sum() / 2
+
+
+def minimal_path(
+    flow: ScaleFlow, start: Float[Tensor, "C *L"], end: Float[Tensor, "C *L"], steps: int | Float[Tensor, " N"]
+) -> tuple[Float[Tensor, "M C *L"], Float[Tensor, ""]]:
+    """The path of least action between two fields, in coefficients: ``(steps + 1, C, *lattice)``, and its action.
+
+    ``steps`` equal ones from lambda = 0 to the span of the flow, or the scale-times themselves. The drift being linear
+    and diagonal, it is the mean of the bridge, ``y = Phi_0 y_0 + V_0 Phi_1 / V (y_1 - Phi y_0)`` with the propagators
+    and noise from the start (0), to the end (1) and of the whole, and its action is ``(y_1 - Phi y_0)^2 / (2 V)``.
+    A mode whose signal is gone at the end (alpha = 0 in float64) follows the drift until the last step, where its noise
+    has no bound.
+    """
+    if start.shape != end.shape:
+        raise ValueError(f"a start of shape {tuple(start.shape)}, an end of {tuple(end.shape)}; they must be alike")
+    lam = _scale_times(flow, steps, start.device)
+    alpha, sigma = flow.marginal(lam, tuple(start.shape[1:]))
+    kept, added = _transition(alpha[:1], sigma[:1], alpha, sigma)
+    ahead, _ = _transition(alpha, sigma, alpha[-1:], sigma[-1:])
+    action = _against(start[None], end[None], kept[-1:], added[-1:])
+    if not bool(action.isfinite().all()):
+        raise ValueError(
+            f"{int((~action.isfinite()).sum())} modes have no noise and do not drift from the start to the end; no "
+            "path of finite action joins the two"
+        )
+    away = end.double() - kept[-1] * start.double()
+    share = torch.where(added[-1] > 0, added * ahead / torch.where(added[-1] > 0, added[-1], 1.0), 0.0)
+    path = kept * start.double() + share * away
+    path[0], path[-1] = start, end
+    return path, action.sum()
+
+
+def _scale_times(flow: ScaleFlow, given: int | Tensor, device: torch.device) -> Tensor:
+    if isinstance(given, int):
+        if given < 1:
+            raise ValueError(f"a path of {given} steps; it needs at least 1")
+        return torch.linspace(0, flow.span, given + 1, dtype=torch.float64, device=device)
+    if len(given) < 2 or not bool((given.diff() > 0).all()):
+        raise ValueError(f"scale-times {given.tolist()[:8]}; at least two are needed, each later than the one before")
+    return given.to(device, torch.float64)
+
+
+def _transition(alpha: Tensor, sigma: Tensor, later: Tensor, louder: Tensor) -> tuple[Tensor, Tensor]:
+    """(Phi, V) of ``p(y' | y) = N(Phi y, V)``; a mode whose signal is gone keeps its noise."""
+    gone = (alpha == 0) & (later == 0)
+    kept = torch.where(gone, _ratio(louder, sigma), _ratio(later, alpha))
+    added = louder.square() - (kept * sigma).square()
+    return kept, torch.where(added > ROUNDING * torch.finfo(added.dtype).eps * louder.square(), added, 0.0)
+
+
+def _against(y: Tensor, later: Tensor, kept: Tensor, added: Tensor) -> Tensor:
+    """``(y' - Phi y)^2 / (2 V)``, in float64."""
+    expected = kept * y.double()
+    size = (later.abs() + expected.abs()) * (torch.finfo(y.dtype).eps / torch.finfo(torch.float64).eps)
+    return _quotient(later.double() - expected, added, size)
+
+
+def _quotient(difference: Tensor, variance: Tensor, size: Tensor) -> Tensor:
+    """``difference^2 / (2 variance)``; where the variance is 0, 0 if the difference is (against size), or infinity."""
+    noisy = variance > 0
+    still = difference.abs() <= ROUNDING * torch.finfo(difference.dtype).eps * size
+    cost = difference.square() / (2 * torch.where(noisy, variance, 1.0))
+    return torch.where(noisy, cost, torch.where(still, 0.0, math.inf))
+
+
+def _ratio(a: Tensor, b: Tensor) -> Tensor:
+    return torch.where(b == 0, 0.0, a / torch.where(b == 0, 1.0, b))

@@ -1,0 +1,63 @@
+"""Temperatures: they find back what was taken from the detail, level by level."""
+
+import pytest
+import torch
+
+from rgdm.model.cascade.calibrate import _windows, calibrate
+from rgdm.model.cascade.cascade import Cascade
+from rgdm.scale.operators.block import BlockSpin
+
+LEVELS = 3
+
+
+def white(count: int = 96) -> torch.Tensor:
+    """White noise: its detail is white and independent of the coarse field at every level."""
+    return torch.randn(count, 1, 32, 32)
+
+
+def too_narrow(by: float, level: int) -> Cascade:
+    """A cascade that is right for white noise but for the detail of one level, too small by a factor."""
+    model = Cascade(levels=LEVELS, boundary="periodic", width=4, encoder_blocks=1, decoder_blocks=1)
+    model.fit(white())
+    lift = model.lift(level)
+    lift.tail.zero_()
+    lift.gaussian.colouring.colour.kernel.div_(by)
+    return model
+
+
+@pytest.mark.parametrize("level", range(LEVELS))
+def test_the_temperature_makes_good_what_one_level_lacks_and_leaves_the_others_alone(level):
+    found = calibrate(too_narrow(1.25, level), white())
+    wanted = [1.25 if each == level else 1.0 for each in range(LEVELS)]
+    assert found == pytest.approx(wanted, rel=0.06)
+    assert found[level] == pytest.approx(1.25, rel=0.04)
+
+
+@pytest.mark.parametrize("boundary", ["periodic", "reflect"])
+def test_the_finest_level_is_looked_at_through_windows_that_belong_together(boundary):
+    truth = torch.randn(5, 2, 24, 32)
+    step = BlockSpin(2)
+    members = step.coarsen(truth).repeat_interleave(3, 0)
+    coarse, fine = _windows(members, truth, 3, 2, 1500, boundary == "periodic")
+    assert 750 < fine[:, 0].numel() <= (3840 if boundary == "reflect" else 1536)
+    torch.testing.assert_close(coarse, step.coarsen(fine).repeat_interleave(3, 0))
+
+
+def test_free_runs_begin_as_many_levels_up_as_depth_says(monkeypatch):
+    begun: list[tuple[int, bool]] = []
+
+    def refined(model, level, coarse, white, log_temperature):
+        true = any(torch.equal(c, t) for c in coarse[:1] for t in path[level + 1])
+        begun.append((level, true))
+        model.lift(level).temperature.fill_(1.0)
+        return model.step.refine(coarse)
+
+    model, x = too_narrow(1.0, 0), white(8)
+    path = [model.normalise(x)]
+    for _ in range(LEVELS):
+        path.append(model.step.coarsen(path[-1]))
+    monkeypatch.setattr("rgdm.model.cascade.calibrate._refined", refined)
+    for depth, true in {1: {0, 1, 2}, 2: {1, 2}, 3: {2}, 9: {2}}.items():
+        begun.clear()
+        calibrate(model, x, depth=depth, rounds=1)
+        assert {level for level, from_truth in begun if from_truth} == true

@@ -1,0 +1,195 @@
+"""Models on disk: what is loaded is what was saved, byte for byte, and nothing that is not a model is loaded."""
+
+import errno
+import json
+import pickle
+import stat
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import safe_open
+
+from rgdm.model.cascade import storage
+from rgdm.model.cascade.cascade import Cascade
+
+GOLDEN = Path(__file__).parents[2] / "golden"
+
+
+def tiny(**options) -> Cascade:
+    model = Cascade(width=3, encoder_blocks=1, decoder_blocks=1, levels=2, **options)
+    model.fit(torch.randn(4, model.channels, 16, 16))
+    for weight in model.parameters():
+        torch.nn.init.normal_(weight, std=0.1)
+    model.metadata = {"channels": ["height"], "attrs": {"units": "m"}}
+    return model
+
+
+@pytest.fixture
+def folder(tmp_path):
+    tiny().save_pretrained(tmp_path / "model")
+    return tmp_path / "model"
+
+
+# --- there and back ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("options", [{}, {"shared": False}, {"operator": "db2"}, {"channels": 3, "objective": "noise"}])
+def test_a_loaded_model_makes_the_same_bits(tmp_path, options):
+    model = tiny(**options)
+    model.lift(0).temperature.fill_(1.07)
+    model.save_pretrained(tmp_path / "model")
+    loaded = Cascade.from_pretrained(tmp_path / "model")
+    assert loaded.configuration == model.configuration and loaded.metadata == model.metadata
+    assert not loaded.training
+    assert torch.equal(loaded.sample((16, 24), 2, seed=1), model.eval().sample((16, 24), 2, seed=1))
+
+
+def test_a_shared_network_is_stored_once(tmp_path):
+    tiny().save_pretrained(tmp_path / "one")
+    tiny(shared=False).save_pretrained(tmp_path / "two")
+
+    def networks(name: str) -> set[str]:
+        with safe_open(tmp_path / name / storage.WEIGHTS, framework="pt") as stored:
+            return {key.split(".")[1] for key in stored.keys() if "backbone" in key}  # noqa: SIM118
+
+    assert networks("one") == {"0"}
+    assert networks("two") == {"0", "1"}
+    loaded = Cascade.from_pretrained(tmp_path / "one")
+    assert loaded.lift(0).denoiser.backbone is loaded.lift(1).denoiser.backbone
+
+
+def test_saving_again_writes_the_same_bytes_and_leaves_nothing_beside_them(folder):
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    Cascade.from_pretrained(folder).save_pretrained(folder)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert set(before) == {storage.CONFIG, storage.WEIGHTS}
+
+
+def test_files_have_the_permissions_that_the_user_gives_to_files(folder):
+    (folder / "plain").write_text("")
+    modes = {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()}
+    assert len(modes) == 1
+
+
+def test_the_golden_model_loads_saves_and_samples_as_it_always_did(tmp_path):
+    model = Cascade.from_pretrained(GOLDEN / "model")
+    model.save_pretrained(tmp_path)
+    for name in (storage.CONFIG, storage.WEIGHTS):
+        assert (tmp_path / name).read_bytes() == (GOLDEN / "model" / name).read_bytes()
+    expected = torch.tensor(json.loads((GOLDEN / "sample.json").read_text()))
+    torch.testing.assert_close(model.sample(tuple(expected.shape[2:]), seed=0), expected, rtol=1e-5, atol=1e-5)
+
+
+# --- interruptions -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("writer", ["write_bytes", "write_text"])
+def test_a_full_disk_leaves_the_old_model_whole(folder, monkeypatch, writer):
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+
+    def half(path, data, **_):
+        with path.open("wb") as file:
+            file.write(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, writer, half)
+    with pytest.raises(ValueError, match=r"the disk is full: .* MiB are free"):
+        Cascade.from_pretrained(folder).save_pretrained(folder)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_killed_between_its_two_files_a_model_of_another_shape_is_incomplete_and_no_mixture(folder, monkeypatch):
+    monkeypatch.setattr(storage, "write_text", lambda path, text: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        tiny(channels=2).save_pretrained(folder)
+    monkeypatch.undo()
+    with pytest.raises(ValueError, match=r"incomplete: it lacks config.json"):
+        Cascade.from_pretrained(folder)
+
+
+# --- what is no model --------------------------------------------------------------------------
+
+
+def refused(folder, words: str) -> None:
+    with pytest.raises(ValueError, match=words) as caught:
+        Cascade.from_pretrained(folder)
+    assert "\n" not in str(caught.value)
+
+
+def edited(folder, **changes) -> None:
+    content = json.loads((folder / storage.CONFIG).read_text())
+    (folder / storage.CONFIG).write_text(json.dumps({**content, **changes}))
+
+
+@pytest.mark.parametrize("name", [storage.CONFIG, storage.WEIGHTS])
+def test_an_incomplete_folder_is_refused(folder, name):
+    (folder / name).unlink()
+    refused(folder, f"incomplete: it lacks {name}")
+
+
+@pytest.mark.parametrize("keep", [0, 5, 100, 0.5, -1])
+@pytest.mark.parametrize("name", [storage.CONFIG, storage.WEIGHTS])
+def test_a_truncated_file_is_refused(folder, name, keep):
+    content = (folder / name).read_bytes()
+    cut = int(keep * len(content)) if isinstance(keep, float) else keep
+    (folder / name).write_bytes(content[:cut].rstrip(b"\n}"))
+    refused(folder, "damaged")
+
+
+def test_a_newer_format_is_refused(folder):
+    edited(folder, format=storage.FORMAT + 1)
+    refused(folder, f"format {storage.FORMAT + 1}, newer than {storage.FORMAT}.* update rgdm")
+
+
+def test_another_class_is_refused(folder):
+    edited(folder, **{"class": "os.system"})
+    refused(folder, "holds a 'os.system'")
+
+
+@pytest.mark.parametrize(
+    "configuration", [{"dept": 3}, {"levels": 0}, {"width": "wide"}, {"width": -2}, {"operator": "eval"}]
+)
+def test_a_configuration_that_describes_no_cascade_is_refused(folder, configuration, unchecked):
+    edited(folder, configuration=configuration)
+    refused(folder, "does not describe a cascade")
+
+
+@pytest.mark.parametrize("configuration", [{"width": 5}, {"levels": 3}])
+def test_weights_that_do_not_fit_the_configuration_are_refused(folder, configuration):
+    content = json.loads((folder / storage.CONFIG).read_text())
+    edited(folder, configuration={**content["configuration"], **configuration})
+    refused(folder, "does not fit its configuration")
+
+
+class Bomb:
+    def __reduce__(self):
+        return (Path.touch, (Path("exploded"),))
+
+
+@pytest.mark.parametrize("name", ["pytorch_model.bin", "model.pt", "extra.pkl", storage.WEIGHTS])
+def test_a_pickle_is_refused_and_not_run(folder, name, monkeypatch):
+    monkeypatch.chdir(folder.parent)
+    (folder / name).write_bytes(pickle.dumps(Bomb()))
+    refused(folder, "damaged or truncated" if name == storage.WEIGHTS else f"contains {name}, which can run code")
+    assert not (folder.parent / "exploded").exists()
+
+
+def test_what_is_not_there_is_refused_with_the_models_that_are(tmp_path, monkeypatch):
+    refused(tmp_path / "nothing", "there is no model .* ships with rgdm")
+    (tmp_path / "file").write_text("")
+    refused(tmp_path / "file", "is not a model folder")
+
+    def offline(name, allow_patterns):
+        raise ConnectionError("no network\nat all")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", offline)
+    refused("someone/something", r"no model folder someone/something, and no such model to download \(no network\)")
+
+
+def test_a_model_is_a_folder_with_its_configuration_or_a_shipped_name_that_no_file_has(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Cascade(1, 1, 1, width=2, encoder_blocks=1, decoder_blocks=1).save_pretrained("mine")
+    assert storage.is_model("mine") and storage.is_model("terrain") and not storage.is_model("nothing")
+    (tmp_path / "terrain").mkdir()
+    assert not storage.is_model("terrain")

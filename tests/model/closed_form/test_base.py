@@ -1,0 +1,93 @@
+"""The model of the coarsest field: its one-point distribution and its spectrum are those of the data."""
+
+import pytest
+import torch
+
+from rgdm.evaluate import octave_power
+from rgdm.model.closed_form.base import TranslationField
+from rgdm.scale.basis import Cosine, Fourier
+
+
+def smooth(count: int, lattice: tuple[int, ...], slope: float = 2.0, boundary: str = "periodic") -> torch.Tensor:
+    """Gaussian fields of unit variance with S(k) ~ (k^2 + k_0^2)^(-slope/2)."""
+    basis = Fourier() if boundary == "periodic" else Cosine()
+    gain = (basis.wavenumber(lattice).square() + 0.3**2) ** (-slope / 4)
+    x = basis.synthesize(torch.randn(count, 1, *lattice) * gain.float())
+    return x / x.std()
+
+
+def two_wells(g: torch.Tensor) -> torch.Tensor:
+    """Around -1 and +1, as in a broken phase."""
+    return g.sign() + 0.3 * g
+
+
+def drawn(model: TranslationField, count: int, lattice: tuple[int, ...]) -> torch.Tensor:
+    return model(torch.randn(count, 1, *model.noise_lattice(lattice)))
+
+
+def distance(a: torch.Tensor, b: torch.Tensor) -> float:
+    """Largest difference of the distribution functions of two samples (Kolmogorov-Smirnov)."""
+    points = torch.cat([a, b]).sort().values
+
+    def share(x: torch.Tensor) -> torch.Tensor:
+        return torch.searchsorted(x.sort().values, points, right=True) / len(x)
+
+    return float((share(a.contiguous()) - share(b.contiguous())).abs().max())
+
+
+@pytest.mark.parametrize("lattice", [(64,), (16, 24), (8, 8, 8)])
+@pytest.mark.parametrize("boundary", ["periodic", "reflect"])
+def test_marginal_and_spectrum_of_bimodal_data_are_met(boundary, lattice):
+    x = two_wells(smooth(128, lattice, boundary=boundary))
+    model = TranslationField(1, boundary)
+    model.fit(x)
+    y = drawn(model, 256, lattice)
+    assert distance(x.flatten(), y.flatten()) < 0.05
+    ratio = octave_power(y, boundary)[1].mean(0) / octave_power(x, boundary)[1].mean(0)
+    assert (ratio - 1).abs().max() < 0.2
+
+
+def test_the_criteria_tell_a_gaussian_from_two_wells_and_white_noise_from_red():
+    x = two_wells(smooth(128, (16, 24)))
+    model = TranslationField(1, "periodic")
+    model.fit(smooth(128, (16, 24), slope=1.0))
+    y = drawn(model, 256, (16, 24))
+    assert distance(x.flatten(), y.flatten()) > 0.1
+    ratio = octave_power(y, "periodic")[1].mean(0) / octave_power(x, "periodic")[1].mean(0)
+    assert (ratio - 1).abs().max() > 0.4
+
+
+def test_on_a_lattice_of_one_site_the_quantiles_are_those_of_the_data():
+    x = torch.randn(4000).exp()
+    model = TranslationField(1, "reflect")
+    model.fit(x.reshape(-1, 1, 1, 1))
+    q = torch.linspace(0.01, 0.99, 99)
+    g = torch.special.ndtri(q).reshape(-1, 1, 1, 1).expand(-1, 1, 2, 2)
+    torch.testing.assert_close(model(g).flatten(), x.quantile(q), rtol=0.01, atol=0.005)
+
+
+def test_a_spectrum_measured_on_large_tiles_serves_other_lattices():
+    x = smooth(8, (256, 256))
+    model = TranslationField(1, "periodic")
+    model.fit(x)
+    for lattice in ((64, 64), (256, 128), (512, 512)):
+        y = drawn(model, 8, lattice)
+        assert abs(float(y.std()) - 1) < 0.15
+        octaves = min(4, octave_power(y, "periodic")[1].shape[1])
+        ratio = octave_power(y, "periodic")[1].mean(0)[:octaves] / octave_power(x, "periodic")[1].mean(0)[:octaves]
+        assert (ratio - 1).abs().max() < 0.35
+
+
+def test_one_field_alone_says_nothing_of_the_mean_so_larger_fields_keep_their_large_scales():
+    model = TranslationField(1, "periodic")
+    model.fit(smooth(1, (64, 64)))
+    assert (model.spectrum[0, -1] > 0.1 * model.spectrum.max()).all()
+
+
+def test_channels_have_their_own_units():
+    x = torch.cat([smooth(64, (16, 16)), 1e3 * smooth(64, (16, 16)) + 5e3], 1)
+    model = TranslationField(2, "reflect")
+    model.fit(x)
+    y = model(torch.randn(64, 2, *model.noise_lattice((16, 16))))
+    torch.testing.assert_close(y.mean((0, 2, 3)), x.mean((0, 2, 3)), rtol=0.02, atol=0.1)
+    torch.testing.assert_close(y.std((0, 2, 3)), x.std((0, 2, 3)), rtol=0.1, atol=0)

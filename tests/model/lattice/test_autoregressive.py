@@ -1,0 +1,275 @@
+"""The autoregressive cascade: its order, its density, exact partition functions, patches that keep the action."""
+
+import copy
+import itertools
+import json
+
+import pytest
+import torch
+
+from rgdm.model.lattice.autoregressive import AutoregressiveCascade
+from rgdm.model.lattice.maximum_likelihood import maximise
+from rgdm.model.lattice.site_order import stages
+from rgdm.physics.actions import Ising, Phi4, neighbours_ahead
+from rgdm.physics.conditional import SiteConditional
+from rgdm.physics.exact import ising
+from rgdm.physics.monte_carlo.chains import sample_ising, sample_phi4
+from rgdm.physics.monte_carlo.patches import patch_metropolis
+from rgdm.physics.reweighting.multilevel import multilevel
+from rgdm.physics.reweighting.weights import Reweighting, log_weights
+
+
+@pytest.mark.parametrize("lattice", [(2, 2), (4, 4), (6, 6), (8, 8), (4, 8), (12, 4), (5, 5)])
+@pytest.mark.parametrize("reach", [1, 3])
+def test_every_site_once_and_given_only_earlier_ones(lattice, reach):
+    independent = all(n % 2 == 0 for n in lattice)
+    known: set[int] = set()
+    for stage in stages(lattice, reach, independent):
+        sites = set(stage.sites.tolist())
+        assert len(sites) == len(stage.sites) and not sites & known
+        assert set(stage.given.flatten().tolist()) <= known
+        if stage.given.shape[1] != 4 or min(lattice) > 2:  # an axis of two sites has two bonds between them
+            assert all(len(set(row)) == len(row) for row in stage.given.tolist())
+        known |= sites
+    assert known == set(range(lattice[0] * lattice[1]))
+    if independent:
+        assert stage.given.shape == (lattice[0] * lattice[1] // 2, 4)
+
+
+def test_what_is_given_stands_around_every_site_alike():
+    for stage in stages((8, 8), 2, True):
+        away = torch.stack(
+            [(stage.given // 8 - stage.sites[:, None] // 8) % 8, (stage.given - stage.sites[:, None]) % 8]
+        )
+        assert bool((away == away[:, :1]).all())
+
+
+@pytest.mark.parametrize("action", [None, Ising(0.3)])
+@pytest.mark.parametrize("symmetric", [True, False])
+def test_probabilities_of_all_spins_add_up_to_one(action, symmetric):
+    torch.manual_seed(0)
+    model = AutoregressiveCascade((2, 4), "spins", 2, 8, action, symmetric)
+    spins = torch.tensor(list(itertools.product((-1.0, 1.0), repeat=8))).reshape(-1, 1, 2, 4)
+    with torch.no_grad():
+        log_p = model.log_prob(spins)
+    assert float(log_p.exp().sum()) == pytest.approx(1, abs=1e-6)
+    assert torch.allclose(log_p, model.log_prob(-spins), atol=1e-5) == symmetric
+    drawn = model.sample(4000, seed=1)
+    index = ((drawn.flatten(1) > 0) * 2 ** torch.arange(7, -1, -1)).sum(1)
+    share = torch.bincount(index, minlength=256) / 4000
+    chi2 = float(((share - log_p.exp()).square() / log_p.exp()).sum()) * 4000
+    assert chi2 < 255 + 5 * (2 * 255) ** 0.5
+
+
+def test_log_z_of_spins_after_a_short_training():
+    action, lattice = Ising(0.44), (4, 4)
+    fields = sample_ising(action, 4, 500, 20_000, seed=0)
+    model = AutoregressiveCascade(lattice, "spins", width=24, action=action)
+    with torch.no_grad():
+        before = model.log_prob(fields[:500]).mean()
+    model.fit(fields, steps=300)
+    with torch.no_grad():
+        assert float(model.log_prob(fields[:500]).mean() - before) > 1
+        made = model.sample(4000, seed=2)
+        weights = log_weights(action.energy(made.double()), model.log_prob(made))
+        target = log_weights(action.energy(fields[-2000:].double()), model.log_prob(fields[-2000:]))
+    found = Reweighting(weights, target)
+    assert float(found.ess.value) > 0.97 and not found.doubts
+    exact = float(ising.log_z(torch.tensor(action.coupling, dtype=torch.float64), lattice))
+    assert abs(float(found.log_z.value) - exact) < 4 * float(found.log_z.error) + 1e-6
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_log_z_of_phi4(told):
+    action = Phi4.critical()
+    model = AutoregressiveCascade((2, 2), width=16, action=action if told else None)
+    model.fit(sample_phi4(action, 2, 500, 10_000, seed=0), steps=300)
+    with torch.no_grad():
+        made = model.sample(4000, seed=2)
+        weights = log_weights(action.energy(made.double()), model.log_prob(made))
+    found = Reweighting(weights)
+    assert float(found.ess.value) > 0.9
+    assert abs(float(found.log_z.value) - 5.5766051323) < 4 * float(found.log_z.error)
+
+
+def test_one_seed_one_field():
+    torch.manual_seed(0)
+    model = AutoregressiveCascade((4, 4), action=Phi4.critical(), width=8)
+    fields = model.sample(9, seed=3)
+    torch.testing.assert_close(model.sample(5, seed=3, batch=2), fields[:5], atol=1e-5, rtol=0)
+    assert not torch.allclose(model.sample(2, seed=4), fields[:2])
+
+
+def test_patches_keep_the_action_whatever_the_model():
+    """From hot fields, with an untrained model, to the exact energy; sites outside of a patch stay."""
+    torch.manual_seed(0)
+    action, exact = Ising(0.3), ising.thermodynamics(0.3, (4, 4)).energy
+    model = AutoregressiveCascade((4, 4), "spins", width=8, action=Ising(0.5))  # told a wrong action
+    hot = torch.randint(0, 2, (3000, 1, 4, 4)) * 2.0 - 1
+    once, _ = patch_metropolis(model, action, hot, 2, 1)
+    assert int((once != hot).any(0).sum()) <= 4
+    made, taken = patch_metropolis(model, action, hot, 2, 150, seed=1)
+    energy = -(made * neighbours_ahead(made)).flatten(1).mean(1)
+    assert abs(float(energy.mean()) - exact) < 4 * float(energy.std()) / 3000**0.5
+    assert 0.2 < float(taken.mean()) < 1
+    raw = model.sample(3000)
+    raw_energy = -(raw * neighbours_ahead(raw)).flatten(1).mean(1)
+    assert abs(float(raw_energy.mean()) - exact) > 10 * float(raw_energy.std()) / 3000**0.5
+
+
+@pytest.mark.parametrize("told", [pytest.param(True, marks=pytest.mark.slow), False])
+def test_patches_keep_phi4_in_other_units(told):
+    """Continuous values, a scale that is not 1, partial densities: fields of the target stay so; the control moves."""
+    torch.manual_seed(0)
+    action = Phi4.critical()
+    model = AutoregressiveCascade((4, 4), width=16, action=Phi4.from_beta(0.5, 1.2) if told else None)
+    model.scale.fill_(1.4)
+    x = sample_phi4(action, 4, 500, 2000, seed=5).double()
+
+    def moved(kept: Phi4) -> tuple[float, float]:
+        made, taken = patch_metropolis(model, kept, x, 2, 40, seed=1)
+        assert float(taken.mean()) > 0.05
+        change = (made.pow(4) - x.pow(4)).flatten(1).mean(1)
+        return abs(float(change.mean())), float(change.std()) / len(x) ** 0.5
+
+    for kept, keeps in ((action, True), (Phi4.from_beta(0.68, 2.0), False)):
+        change, error = moved(kept)
+        assert change < 4 * error if keeps else change > 6 * error
+    once, _ = patch_metropolis(model, action, x, 1, 1)
+    assert 0 < int((once != x).sum()) <= len(x)
+
+
+def test_saved_and_loaded(tmp_path):
+    torch.manual_seed(0)
+    model = AutoregressiveCascade((4, 4), action=Phi4.critical(), width=8)
+    model.fit(torch.randn(20, 1, 4, 4), steps=10, batch=4)
+    model.save_pretrained(tmp_path / "model")
+    again = AutoregressiveCascade.from_pretrained(tmp_path / "model")
+    x = torch.randn(3, 1, 4, 4)
+    assert torch.equal(again.log_prob(x), model.log_prob(x)) and torch.equal(again.sample(2), model.sample(2))
+    content = json.loads((tmp_path / "model" / "config.json").read_text())
+    content["configuration"]["action"]["name"] = "Potts"
+    (tmp_path / "model" / "config.json").write_text(json.dumps(content))
+    with pytest.raises(ValueError, match="unknown action 'Potts'; known"):
+        AutoregressiveCascade.from_pretrained(tmp_path / "model")
+    content["class"] = "Cascade"
+    (tmp_path / "model" / "config.json").write_text(json.dumps(content))
+    with pytest.raises(ValueError, match="holds a 'Cascade'; this rgdm loads 'AutoregressiveCascade'"):
+        AutoregressiveCascade.from_pretrained(tmp_path / "model")
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_bad_input():
+    with pytest.raises(ValueError, match="coarsest sublattice"):
+        AutoregressiveCascade((22, 22))
+    with pytest.raises(ValueError, match="no checkerboard"):
+        AutoregressiveCascade((5, 5), action=Phi4.critical())
+    with pytest.raises(ValueError, match="not an action of spins"):
+        AutoregressiveCascade((4, 4), "spins", action=Phi4.critical())
+    with pytest.raises(ValueError, match="unknown values 'potts'"):
+        AutoregressiveCascade((4, 4), "potts")
+    model = AutoregressiveCascade((4, 4), "spins", width=8)
+    with pytest.raises(ValueError, match=r"other than \+1 and -1"):
+        model.log_prob(torch.zeros(1, 1, 4, 4))
+    with pytest.raises(ValueError, match="shape"):
+        model.log_prob(torch.ones(1, 1, 8, 8))
+    with pytest.raises(ValueError, match="16 of 16 values"):
+        AutoregressiveCascade((4, 4), width=8).log_prob(torch.full((1, 1, 4, 4), torch.nan))
+    with pytest.raises(ValueError, match="2 fields"):
+        model.fit(torch.ones(1, 1, 4, 4))
+    with pytest.raises(ValueError, match="patches of side 5"):
+        patch_metropolis(model, Ising(0.4), torch.ones(1, 1, 4, 4), 5, 1)
+
+
+@pytest.mark.parametrize("action", [Ising(0.3), Ising(-0.4), Phi4.from_mass(-4, 6.975), Phi4(0.3, 1.0, 0.0)])
+@pytest.mark.parametrize("told", [True, False])
+@pytest.mark.parametrize("shape", [(2, 4), (4, 4), (6, 4)])
+def test_without_the_sites_that_are_integrated_out_the_weights_are_the_same(action, told, shape):
+    """Up to a constant, field by field, also where an axis of two sites has two bonds."""
+    torch.manual_seed(0)
+    values = "spins" if isinstance(action, Ising) else "continuous"
+    model = AutoregressiveCascade(shape, values, 2, 16, action if told else None)
+    with torch.no_grad():
+        x = model.sample(64, seed=5)
+        whole = log_weights(action.energy(x.double()), model.log_prob(x))
+        kept = torch.zeros(shape[0] * shape[1])
+        for _, sites, _ in model._learned_visits():
+            kept[sites] = 1
+        y = x.flatten(1) * kept
+        part = model._marginal(action)(y) - model._learned(y / model.scale).sum(1)
+    assert torch.allclose(part - part.mean(), whole - whole.mean(), atol=2e-4)
+
+
+@pytest.mark.parametrize(
+    ("action", "told"),
+    [(Ising(0.3), True), pytest.param(Phi4.from_mass(-4, 6.975), False, marks=pytest.mark.slow)],
+)
+def test_on_fields_of_its_own_the_weights_narrow(action, told):
+    torch.manual_seed(0)
+    values = "spins" if isinstance(action, Ising) else "continuous"
+    model = AutoregressiveCascade((4, 4), values, 2, 16, action if told else None)
+
+    def spread() -> float:
+        with torch.no_grad():
+            made = model.sample(4096, seed=5)
+            return float(log_weights(action.energy(made.double()), model.log_prob(made)).var())
+
+    before = spread()
+    variances = model.fit_action(action, 150, 128, rate=3e-3)
+    assert sum(variances[-20:]) / 20 == pytest.approx(spread(), rel=0.5)
+    assert spread() < 0.3 * before
+
+
+def test_what_an_action_cannot_be_fitted_to():
+    free = AutoregressiveCascade((4, 4), "spins", 1, 4)
+    with pytest.raises(ValueError, match="knows no action"):
+        free.fit_action()
+    with pytest.raises(ValueError, match="is not the action"):
+        AutoregressiveCascade((4, 4), "spins", 1, 4, Ising(0.3)).fit_action(Ising(0.4))
+    with pytest.raises(ValueError, match="2 fields"):
+        free.fit_action(Ising(0.3), batch=1)
+    with pytest.raises(ValueError, match="not an action of spins"):
+        free.fit_action(Phi4.critical())
+    spins = torch.ones(2, 1, 4, 4)
+    with pytest.raises(ValueError, match="not an action of spins"):
+        patch_metropolis(free, Phi4.critical(), spins, 2, 1)
+    with pytest.raises(ValueError, match="not an action of spins"):
+        multilevel(free, Phi4.critical(), lambda x: x.flatten(1).mean(1), [4, 4])
+    with pytest.raises(ValueError, match="width of at least 1"):
+        AutoregressiveCascade((4, 4), width=0)
+
+
+def test_the_table_of_the_integrated_sites_is_exact_where_fields_are_and_falls_beyond():
+    action = Phi4.from_mass(-4, 0.02)  # wells at +-10
+    model = AutoregressiveCascade((4, 4), "continuous", 1, 4, action)
+    even = (torch.arange(4)[:, None] + torch.arange(4)) % 2 == 0
+    found = [float(model._marginal(action)((even * v).float().flatten()[None])) for v in (8, 12, 60, 90)]
+    law = SiteConditional(action)
+    exact = [8 * float(law.log_partition(torch.tensor(4.0 * v))) - 8 * 0.02 * v**4 for v in (8, 12)]
+    assert found[:2] == pytest.approx(exact, abs=1e-2)
+    assert found[0] > found[2] > found[3]
+
+
+def test_a_model_in_double_precision():
+    torch.manual_seed(0)
+    model = AutoregressiveCascade((4, 4), "continuous", 1, 4, Phi4.critical()).double()
+    assert len(model.fit_action(steps=3, batch=8)) == 3
+
+
+def test_a_likelihood_that_is_not_finite_leaves_the_network_as_it_was():
+    network, seen = torch.nn.Linear(1, 1), []
+
+    def log_prob(x):
+        seen.append(copy.deepcopy(network.state_dict()))
+        return network(x).sum() * (1.0 if len(seen) < 3 else float("inf"))
+
+    with pytest.raises(ValueError, match="not finite after 2 steps"):
+        maximise(network, lambda: (torch.ones(1, 1),), log_prob, 9, 0.01)
+    assert all(torch.equal(value, seen[-1][key]) for key, value in network.state_dict().items())
+    assert not torch.equal(seen[0]["weight"], seen[-1]["weight"])
+
+
+def test_weights_need_one_number_of_each_field_of_both(unchecked):
+    for energy, log_q in ((torch.zeros(3), torch.zeros(4)), (torch.zeros(3, 1), torch.zeros(3))):
+        with pytest.raises(ValueError, match="one number of each field"):
+            log_weights(energy, log_q)

@@ -1,0 +1,58 @@
+"""Backbones: seen in strips they are what they are as a whole."""
+
+import pytest
+import torch
+
+from rgdm.model.networks import local, strips
+from rgdm.model.networks.local import LocalConvNet
+
+pytestmark = pytest.mark.usefixtures("float64")
+
+
+def network(dimension: int, boundary: str) -> LocalConvNet:
+    net = LocalConvNet(2, 3, dimension, boundary, width=5, encoder_blocks=2, decoder_blocks=1)
+    for weight in net.parameters():
+        torch.nn.init.normal_(weight, std=0.3)
+    return net
+
+
+def seen(net: LocalConvNet, lattice: tuple[int, ...]) -> tuple[torch.Tensor, torch.Tensor]:
+    torch.manual_seed(1)
+    condition, x = torch.randn(2, 3, *lattice), torch.randn(2, 2, *lattice)
+    with torch.no_grad():
+        features = net.encode(condition)
+        return features, net(x, torch.tensor([0.3, 0.9]), features)
+
+
+@pytest.mark.parametrize("boundary", ["periodic", "reflect"])
+@pytest.mark.parametrize("lattice", [(101,), (37, 6), (6, 37), (3, 40, 4)])
+@pytest.mark.parametrize("strip", [1, 60])
+def test_strips_make_the_whole_but_for_the_order_of_sums(monkeypatch, boundary, lattice, strip):
+    net = network(len(lattice), boundary)
+    whole = seen(net, lattice)
+    calls = []
+    plain = net.entry.forward
+    monkeypatch.setattr(strips, "STRIP", strip)
+    monkeypatch.setattr(net.entry, "forward", lambda x: calls.append(x.shape) or plain(x))
+    for pieces, expected in zip(seen(net, lattice), whole, strict=True):
+        torch.testing.assert_close(pieces, expected, rtol=0, atol=1e-12 * float(expected.std()))
+    assert len(calls) > 1
+
+
+def test_a_halo_that_is_too_small_shows_at_the_seams(monkeypatch):
+    net = network(2, "periodic")
+    whole, _ = seen(net, (37, 6))
+    monkeypatch.setattr(strips, "STRIP", 1)
+    real = local.in_strips
+    monkeypatch.setattr(
+        local, "in_strips", lambda network, fields, halo, boundary: real(network, fields, 2, boundary)
+    )
+    assert (seen(net, (37, 6))[0] - whole).abs().max() > 1e-3 * whole.std()
+
+
+def test_training_sees_the_whole(monkeypatch):
+    net = network(2, "reflect")
+    monkeypatch.setattr(strips, "STRIP", 1)
+    monkeypatch.setattr(torch, "cat", None)
+    net.encode(torch.randn(1, 3, 37, 6)).sum().backward()
+    assert net.stem.weight.grad is not None

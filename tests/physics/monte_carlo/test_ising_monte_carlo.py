@@ -1,0 +1,118 @@
+"""Updates of spins against exact moments; random numbers that do not depend on threads."""
+
+import importlib.util
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from rgdm.physics.actions import CRITICAL_COUPLING, Ising, Phi4, neighbours_ahead
+from rgdm.physics.exact import ising, transfer
+from rgdm.physics.monte_carlo import kernels
+from rgdm.physics.monte_carlo.chains import MarkovChains, sample_ising
+
+UPDATES = ["swendsen-wang", "wolff", "metropolis", "heat-bath"]
+
+
+def off(values, exact, count):
+    """Distance of a mean from the exact one in standard errors over blocks of independent chains."""
+    means = values.reshape(count, -1).mean(1)
+    return (means.mean() - exact) / (means.std() / count**0.5)
+
+
+@pytest.mark.parametrize("update", UPDATES)
+def test_energy_and_magnetization_are_exact(update):
+    chains, action = 200, Ising.critical()
+    spins = sample_ising(action, 4, chains, 4000, seed=3, thermalization=60, interval=4, update=update)
+    energy = -(spins * neighbours_ahead(spins)).flatten(1).mean(1)
+    m2 = spins.flatten(1).mean(1) ** 2
+    exact = transfer.ising_moments(action, 4)
+    assert abs(off(energy, ising.thermodynamics(CRITICAL_COUPLING, (4, 4)).energy, chains)) < 4
+    assert abs(off(m2, exact.m2, chains)) < 4
+    assert abs(off(m2**2, exact.m4, chains)) < 4
+
+
+def test_a_wrong_coupling_is_noticed():
+    spins = sample_ising(Ising(0.41), 4, 200, 4000, seed=3, thermalization=60, interval=4)
+    m2 = spins.flatten(1).mean(1) ** 2
+    assert abs(off(m2, transfer.ising_moments(Ising.critical(), 4).m2, 200)) > 6
+
+
+@pytest.mark.parametrize(("lattice", "coupling"), [((7,), 0.8), ((4, 4, 4), 0.15), ((3, 5), 0.3)])
+def test_any_dimension_and_shape(lattice, coupling):
+    markov = MarkovChains(Ising(coupling), lattice, 4000, 1)
+    for _ in range(30):
+        markov.update()
+    other = MarkovChains(Ising(coupling), lattice, 4000, 2, "heat-bath")
+    for _ in range(120):
+        other.update()
+    pair = [torch.from_numpy(m.field.astype(np.float64))[:, None] for m in (markov, other)]
+    energies = [(x * neighbours_ahead(x)).flatten(1).mean(1) for x in pair]
+    spread = (energies[0].var() / 4000 + energies[1].var() / 4000) ** 0.5
+    assert abs(float((energies[0].mean() - energies[1].mean()) / spread)) < 4
+
+
+def test_a_chain_is_the_same_whatever_the_number_of_chains_beside_it_and_of_threads():
+    numba = pytest.importorskip("numba")
+    before = numba.get_num_threads()
+    found = []
+    for threads in (1, before):
+        numba.set_num_threads(threads)
+        markov = MarkovChains(Ising.critical(), (8, 8), 6, 5)
+        for _ in range(5):
+            markov.update()
+        found.append(markov.field.copy())
+    assert np.array_equal(*found)
+
+
+def test_the_plain_kernels_do_what_the_compiled_ones_do(monkeypatch):
+    pytest.importorskip("numba")
+    monkeypatch.setitem(sys.modules, "numba", None)
+    found = importlib.util.spec_from_file_location("plain_kernels", kernels.__file__)
+    assert found is not None and found.loader is not None
+    plain = importlib.util.module_from_spec(found)
+    found.loader.exec_module(plain)
+    assert kernels.COMPILED and not plain.COMPILED
+    markov = MarkovChains(Ising.critical(), (4, 4), 3, 0)
+    key, flats = np.uint64(77), [markov.flat.copy() for _ in range(2)]
+    for heat_bath in (True, False):
+        with np.errstate(over="ignore"):
+            plain.sweep_ising(flats[0], markov.neighbours, markov.order, 0.4, heat_bath, key)
+        kernels.sweep_ising(flats[1], markov.neighbours, markov.order, 0.4, heat_bath, key)
+        assert np.array_equal(*flats)
+
+
+def test_the_random_numbers_are_uniform_and_independent():
+    numba = pytest.importorskip("numba")
+
+    @numba.njit
+    def draw(count):
+        stream = kernels._stream(np.uint64(5), 3)
+        out = np.empty(count)
+        for i in range(count):
+            out[i] = kernels._uniform(stream, i)
+        return out
+
+    u = draw(200_000)
+    assert u.min() > 0 and u.max() < 1
+    assert abs(u.mean() - 0.5) < 4 / np.sqrt(12 * len(u))
+    assert abs(np.corrcoef(u[:-1], u[1:])[0, 1]) < 4 / np.sqrt(len(u))
+    counts = np.bincount((u * 64).astype(int), minlength=64)
+    assert ((counts - len(u) / 64) ** 2 / (len(u) / 64)).sum() < 63 + 4 * np.sqrt(2 * 63)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: MarkovChains(Ising(0.4), (4, 4), 1, 0, "glauber"), "unknown update 'glauber'"),
+        (lambda: MarkovChains(Phi4.critical(), (4, 4), 1, 0, "wolff"), "one of spins"),
+        (lambda: MarkovChains(Ising(-0.4), (4, 4), 1, 0, "wolff"), "a Wolff cluster needs K > 0"),
+        (lambda: MarkovChains(Ising(0.4), (4, 1), 1, 0), "2 sites or more"),
+        (lambda: sample_ising(Ising(0.4), 4, 0, 1, 0), "each must be at least 1"),
+    ],
+)
+@pytest.mark.usefixtures("unchecked")
+def test_impossible_chains_are_refused(make, words):
+    with pytest.raises(ValueError, match=words):
+        make()
