@@ -11,6 +11,7 @@ from rgdm.data.layout import from_samples, unwrap
 from rgdm.data.writing import write_field
 from rgdm.progress import bar, quiet
 from rgdm.train import Budget, choose_device
+from rgdm.errors import InputError
 
 REFINED = 3
 """Topography is refined this many levels, by 8."""
@@ -20,16 +21,16 @@ def demo(options: config.Demo) -> Path:
     """Run everything into a new folder and return the path of the report."""
     folder = options.out or Path(f"rgdm-demo-{options.data}")
     if folder.exists() and not options.overwrite:
-        raise ValueError(f"{folder} exists; pass --overwrite or choose another folder with --out")
+        raise InputError(f"{folder} exists; pass --overwrite or choose another folder with --out")
     commands.check_seed(options.seed)
     choose_device(options.device)
     budget = Budget(options.steps, options.minutes if options.steps is None else None)
     settings = training(options, folder / "model")
     side, unit = size(options), settings.factor**settings.levels
     if options.members < 2:
-        raise ValueError(f"members is {options.members}; an ensemble needs at least 2 to be judged")
+        raise InputError(f"members is {options.members}; an ensemble needs at least 2 to be judged")
     if side < 1 or side % unit:
-        raise ValueError(f"the size is {side}; it must be a multiple of {unit}, such as {max(1, side // unit) * unit}")
+        raise InputError(f"the size is {side}; it must be a multiple of {unit}, such as {max(1, side // unit) * unit}")
     try:
         return run(options, folder, settings, budget)
     except KeyboardInterrupt:

@@ -8,7 +8,7 @@ import torch
 from rgdm.physics.actions import FreeField, Ising, Phi4
 from rgdm.physics.blocking import block_spins
 from rgdm.physics.exact import ising
-from rgdm.physics.hamiltonian import EffectiveHamiltonian, hamiltonian_flow
+from rgdm.physics.hamiltonian import EffectiveHamiltonian, couplings_by_scale
 from rgdm.physics.monte_carlo.chains import sample_ising, sample_phi4
 from rgdm.physics.operators import Bond, Plaquette, Power, local_operators
 from rgdm.scale.operators.block import BlockSpin
@@ -58,7 +58,7 @@ def test_couplings_of_a_gaussian_field_are_those_of_its_spectrum(factor):
     x = torch.fft.ifft2(field.spectrum(lattice).sqrt() * torch.fft.fft2(noise)).real
     operators = [Bond((0, 1)), Bond((1, 1)), Power(2)]
     step = BlockSpin(factor)
-    flow = hamiltonian_flow(x, step, 1, operators, eta=0.0)
+    flow = couplings_by_scale(x, step, 1, operators, eta=0.0)
     coarse = field.block_mean_spectrum(lattice, factor)
     for level, spectrum in ((0, field.spectrum(lattice)), (1, coarse)):
         n = spectrum.shape[0]
@@ -86,7 +86,7 @@ def test_spins_have_the_couplings_of_their_action_and_of_its_decimation():
 
 def test_a_flow_in_units_of_each_level_says_its_scale():
     x = torch.randn(50, 1, 8, 8, dtype=torch.float64) * 3
-    flow = hamiltonian_flow(x, BlockSpin(2), 2, local_operators(2))
+    flow = couplings_by_scale(x, BlockSpin(2), 2, local_operators(2))
     assert flow["scale"].values == pytest.approx([3, 1.5, 0.75], rel=0.1)
     assert flow["coupling"].sel(operator="phi^2").values == pytest.approx([0.5] * 3, abs=0.3)
 
@@ -95,8 +95,8 @@ def test_a_flow_in_units_of_each_level_says_its_scale():
 def test_critical_fields_come_to_a_fixed_point_if_the_coarse_graining_is_noisy():
     x = sample_phi4(Phi4.critical(), 32, 250, 1500, seed=3)
     operators = local_operators(2)
-    noisy = hamiltonian_flow(x, BlockSpin(2), 3, operators, eta=0.25, noise=0.3)
-    bare = hamiltonian_flow(x, BlockSpin(2), 3, operators, eta=0.25)
+    noisy = couplings_by_scale(x, BlockSpin(2), 3, operators, eta=0.25, noise=0.3)
+    bare = couplings_by_scale(x, BlockSpin(2), 3, operators, eta=0.25)
 
     def moved(flow) -> float:
         """How far the bond and phi^4 go from level 2 to 3, in units of themselves."""
@@ -107,7 +107,7 @@ def test_critical_fields_come_to_a_fixed_point_if_the_coarse_graining_is_noisy()
     bond = noisy.sel(operator="bond")
     apart = abs(float(bond["coupling"][3] - bond["coupling"][2]))
     assert apart < 4 * float((bond["error"][2] ** 2 + bond["error"][3] ** 2) ** 0.5)
-    again = hamiltonian_flow(x, BlockSpin(2), 1, operators, eta=0.25, noise=0.3)
+    again = couplings_by_scale(x, BlockSpin(2), 1, operators, eta=0.25, noise=0.3)
     assert again["coupling"].equals(noisy["coupling"][:2])
 
 
@@ -122,12 +122,12 @@ def test_a_mean_by_chance_is_left_in_and_a_real_one_is_taken_out():
         row = flow.sel(operator="bond", level=0)
         return abs(float(row["coupling"]) / size + Phi4.critical().a) / (float(row["error"]) / size)
 
-    chance = hamiltonian_flow(x, BlockSpin(2), 0, local_operators(2))
+    chance = couplings_by_scale(x, BlockSpin(2), 0, local_operators(2))
     assert x.mean() > 0.05 and float(chance["mean"]) == 0
     assert bond_is_off(chance) < 4
-    moved = hamiltonian_flow(x - x.mean(), BlockSpin(2), 0, local_operators(2))  # the control
+    moved = couplings_by_scale(x - x.mean(), BlockSpin(2), 0, local_operators(2))  # the control
     assert abs(float(moved["coupling"][0, 0] - chance["coupling"][0, 0])) > 2 * float(chance["error"][0, 0])
-    real = hamiltonian_flow(x + 5, BlockSpin(2), 0, local_operators(2))
+    real = couplings_by_scale(x + 5, BlockSpin(2), 0, local_operators(2))
     assert float(real["mean"]) == pytest.approx(5 + float(x.double().mean()))
     torch.testing.assert_close(*(torch.as_tensor(f["coupling"].values) for f in (real, moved)), rtol=1e-4, atol=1e-4)
 
@@ -140,9 +140,9 @@ def test_a_mean_by_chance_is_left_in_and_a_real_one_is_taken_out():
         (lambda x: EffectiveHamiltonian.fit(x, [Power(2), Power(2)]), "cannot be told apart"),
         (lambda x: EffectiveHamiltonian.fit(x[:1], local_operators(2)), "at least 2"),
         (lambda x: EffectiveHamiltonian.fit_spins(x, [Bond((0, 1))]), "spins are"),
-        (lambda x: hamiltonian_flow(x, BlockSpin(2), -1, local_operators(2)), "levels is -1"),
-        (lambda x: hamiltonian_flow(x, BlockSpin(2), 1, local_operators(2), noise=-1.0), "noise is -1"),
-        (lambda x: hamiltonian_flow(x.sign(), BlockSpin(2), 9, local_operators(2)), "lattice"),
+        (lambda x: couplings_by_scale(x, BlockSpin(2), -1, local_operators(2)), "levels is -1"),
+        (lambda x: couplings_by_scale(x, BlockSpin(2), 1, local_operators(2), noise=-1.0), "noise is -1"),
+        (lambda x: couplings_by_scale(x.sign(), BlockSpin(2), 9, local_operators(2)), "lattice"),
         (lambda x: Bond((0, 1))(x[..., 0]), "one of 2 dimensions, not of 1"),
         (lambda x: Plaquette()(x[..., 0]), "no plaquettes"),
         (lambda x: Bond((0, 0)), "not zero"),

@@ -7,8 +7,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rgdm.model.samplers.fitted import FittedFlow
-from rgdm.model.samplers.reverse import Ddim, Heun, TrigonometricFlow
+from rgdm.model.samplers.fitted import FittedMultistep
+from rgdm.model.samplers.reverse import AdamsBashforth, Ddim, Heun
 from rgdm.process.forward import ForwardProcess
 from rgdm.process.schedule import (
     ExactRG,
@@ -107,7 +107,7 @@ def test_steps_without_noise_have_finite_rates_and_samples():
     process = ForwardProcess(Pyramid(BlockSpin(2), 1), NoisySteps([0.0, 1.0], [1]))
     assert all(bool(a.isfinite().all()) for a in process.rates(torch.tensor([0.2]), (8,)))
     process = ForwardProcess(Pyramid(BlockSpin(2), 2), NoisySteps([0.0, 1.0], [0, 1]))
-    for sampler in (Ddim(4), Heun(4), TrigonometricFlow(4), FittedFlow(4)):
+    for sampler in (Ddim(4), Heun(4), AdamsBashforth(4), FittedMultistep(4)):
         made = sampler(lambda z, t: torch.zeros_like(z), process, process.start(torch.randn(2, 1, 8)))
         assert bool(made.isfinite().all())
 

@@ -99,7 +99,7 @@ def test_split_keeps_the_norm(operator, shape):
 def test_refine_is_the_adjoint_of_coarsen(operator, shape):
     x = field(operator, shape)
     y = torch.randn_like(operator.coarsen(x))
-    torch.testing.assert_close((operator.coarsen(x) * y).sum(), (x * operator.refine(y)).sum(), rtol=0, atol=1e-11)
+    torch.testing.assert_close((operator.coarsen(x) * y).sum(), (x * operator.prolong(y)).sum(), rtol=0, atol=1e-11)
 
 
 @every_operator
@@ -107,7 +107,7 @@ def test_refine_is_the_adjoint_of_coarsen(operator, shape):
 @given(shapes())
 def test_white_noise_stays_white_because_coarsen_undoes_refine(operator, shape):
     y = torch.randn_like(operator.coarsen(field(operator, shape)))
-    torch.testing.assert_close(operator.coarsen(operator.refine(y)), y, rtol=0, atol=1e-12)
+    torch.testing.assert_close(operator.coarsen(operator.prolong(y)), y, rtol=0, atol=1e-12)
 
 
 @every_operator

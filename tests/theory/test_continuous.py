@@ -19,7 +19,7 @@ from rgdm.process.schedule import (
 )
 from rgdm.scale.basis import Cosine, Fourier, Pyramid, Site
 from rgdm.scale.operators.block import BlockSpin
-from rgdm.theory.continuous import ScaleFlow
+from rgdm.theory.continuous import ContinuousChain
 from rgdm.theory.mixtures import GaussianMixture
 
 pytestmark = pytest.mark.usefixtures("float64")
@@ -27,14 +27,14 @@ pytestmark = pytest.mark.usefixtures("float64")
 LATTICE = (4, 8)
 OCTAVES = math.log2(4 * math.pi / 0.5)
 FLOWS = {
-    "exact RG": ScaleFlow(ForwardProcess(Fourier(), ExactRG(0.5)), OCTAVES),
-    "massive exact RG, eta = 1/4": ScaleFlow(ForwardProcess(Fourier(), ExactRG(0.5, 0.3)), OCTAVES, 0.25),
-    "exact RG to a cutoff of 2": ScaleFlow(ForwardProcess(Fourier(), ExactRG(2.0)), math.log2(2 * math.pi)),
-    "heat": ScaleFlow(ForwardProcess(Cosine(), HeatDissipation(2.0)), 3.0),
-    "heat, eta = 0": ScaleFlow(ForwardProcess(Fourier(), HeatDissipation(2.0)), 3.0, 0.0),
-    "variance preserving": ScaleFlow(ForwardProcess(Site(), VariancePreserving()), 1.0),
-    "staggered": ScaleFlow(ForwardProcess(Pyramid(BlockSpin(2), 2), Staggered(2.0, 3)), 2.0, 0.5),
-    "matched": ScaleFlow(ForwardProcess(Fourier(), SpectrumMatched(lambda k: 1 / (0.1 + k**2))), 2.0),
+    "exact RG": ContinuousChain(ForwardProcess(Fourier(), ExactRG(0.5)), OCTAVES),
+    "massive exact RG, eta = 1/4": ContinuousChain(ForwardProcess(Fourier(), ExactRG(0.5, 0.3)), OCTAVES, 0.25),
+    "exact RG to a cutoff of 2": ContinuousChain(ForwardProcess(Fourier(), ExactRG(2.0)), math.log2(2 * math.pi)),
+    "heat": ContinuousChain(ForwardProcess(Cosine(), HeatDissipation(2.0)), 3.0),
+    "heat, eta = 0": ContinuousChain(ForwardProcess(Fourier(), HeatDissipation(2.0)), 3.0, 0.0),
+    "variance preserving": ContinuousChain(ForwardProcess(Site(), VariancePreserving()), 1.0),
+    "staggered": ContinuousChain(ForwardProcess(Pyramid(BlockSpin(2), 2), Staggered(2.0, 3)), 2.0, 0.5),
+    "matched": ContinuousChain(ForwardProcess(Fourier(), SpectrumMatched(lambda k: 1 / (0.1 + k**2))), 2.0),
 }
 every_flow = pytest.mark.parametrize("flow", FLOWS.values(), ids=FLOWS)
 
@@ -70,7 +70,7 @@ def test_noise_is_never_taken_away(flow):
 def test_exact_rg_has_the_coefficients_of_its_langevin_equation():
     """Up to the offset that starts it at tau = 0: dz = -(k^2 + m^2) z dtau + sqrt(2) dW, lambda = log(1/Lambda)."""
     cutoff, mass, lattice = 0.5, 0.3, (16,)
-    flow = ScaleFlow(ForwardProcess(Fourier(), ExactRG(cutoff, mass)), OCTAVES)
+    flow = ContinuousChain(ForwardProcess(Fourier(), ExactRG(cutoff, mass)), OCTAVES)
     k, lam = flow.process.basis.wavenumber(lattice), 0.7 * flow.span
     widened = (4 * math.pi / cutoff) ** 2
     speed = 2 * math.exp(2 * lam) / (widened - 1) / (2 * cutoff**2)  # dtau / dlambda
@@ -122,7 +122,7 @@ def test_a_critical_spectrum_stands_still_in_the_frame_that_grows_with_the_scale
     """Modes of equal q at two scales have the same power if eta is that of the field, and not with another eta."""
     eta, k = 0.25, 2 * math.pi / 64 * torch.arange(1, 9)
     for given, still in ((eta, True), (0.0, False), (None, False)):
-        flow = ScaleFlow(ForwardProcess(Site(), Trigonometric()), 3.0, given)
+        flow = ContinuousChain(ForwardProcess(Site(), Trigonometric()), 3.0, given)
         size, _ = flow.marginal(at(math.log(2)), (1,))
         signal = size.flatten() / math.cos(math.pi / 6)  # what the rescaling alone does to the amplitude
         power, doubled = signal**2 * k ** (-2 + eta), (2 * k) ** (-2 + eta)  # q = 2 k after one octave
@@ -227,7 +227,7 @@ def test_the_chain_converges_to_the_flow_at_first_order(name):
 @pytest.mark.parametrize(
     ("ask", "words"),
     [
-        (lambda: ScaleFlow(ForwardProcess(Site(), Trigonometric()), 0.0), "octaves = 0.0"),
+        (lambda: ContinuousChain(ForwardProcess(Site(), Trigonometric()), 0.0), "octaves = 0.0"),
         (lambda: FLOWS["exact RG"].chain(0, (8,)), "0 steps"),
         (lambda: FLOWS["heat, eta = 0"].chain(4, (8,)), "eta=None"),
         (lambda: FLOWS["matched"].chain(4, (8,)), "is not white"),
@@ -241,6 +241,6 @@ def test_what_has_no_such_limit_is_refused(ask, words):
 
 def test_a_mode_whose_signal_is_gone_only_rescales():
     process = ForwardProcess(Pyramid(BlockSpin(2), 2), NoisySteps([0.5, 0.5], [0, 1]))
-    rate, heat = ScaleFlow(process, 2.0, 0.0).rates(at(1.6 * math.log(2)), (8,))
+    rate, heat = ContinuousChain(process, 2.0, 0.0).rates(at(1.6 * math.log(2)), (8,))
     gone = process.marginal(torch.tensor([0.8]), (8,))[0] == 0
     assert bool(gone.any()) and bool((rate[gone] == 1).all()) and not bool(heat[gone].any())

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from rgdm.model.samplers.fitted import FittedFlow
+from rgdm.model.samplers.fitted import FittedMultistep
 from rgdm.process.forward import ForwardProcess
 from rgdm.process.schedule import Trigonometric
 from rgdm.scale.basis import Site
@@ -38,7 +38,7 @@ def test_few_steps_are_far_nearer_than_those_of_the_symmetric_splitting(steps):
 def test_and_than_those_of_a_flow_of_positions(steps):
     process = ForwardProcess(Site(), Trigonometric())
     start = torch.ones(1, 1, len(VARIANCES), dtype=torch.float64)
-    made = FittedFlow(steps)(GaussianMixture.field(VARIANCES).estimate(process), process, start)[0, 0]
+    made = FittedMultistep(steps)(GaussianMixture.field(VARIANCES).estimate(process), process, start)[0, 0]
     positions = (made.abs() / VARIANCES.sqrt()).log().abs()
     assert float(deviations(FittedSplitting(steps)).max()) < 0.5 * float(positions.max())
 

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rgdm.model.samplers.reverse import TrigonometricFlow
+from rgdm.model.samplers.reverse import AdamsBashforth
 from rgdm.process.forward import ForwardProcess
 from rgdm.process.schedule import (
     ExactRG,
@@ -21,7 +21,7 @@ from rgdm.process.schedule import (
 )
 from rgdm.scale.basis import Fourier, Pyramid, Site
 from rgdm.scale.operators.block import BlockSpin
-from rgdm.theory.continuous import ScaleFlow
+from rgdm.theory.continuous import ContinuousChain
 from rgdm.theory.mixtures import GaussianMixture
 from rgdm.theory.path_action import lagrangian, minimal_path, onsager_machlup, step_actions
 from rgdm.theory.transport import LeastAction, Reclocked, kinetic_cost, speeds
@@ -29,15 +29,15 @@ from rgdm.theory.transport import LeastAction, Reclocked, kinetic_cost, speeds
 pytestmark = pytest.mark.usefixtures("float64")
 
 LATTICE = (4, 8)
-OU = ScaleFlow(ForwardProcess(Site(), VariancePreserving(3.0, 3.0)), 1.0)  # alpha^2 = exp(-3 t): constant rates
+OU = ContinuousChain(ForwardProcess(Site(), VariancePreserving(3.0, 3.0)), 1.0)  # alpha^2 = exp(-3 t): constant rates
 RATE = 1.5 / math.log(2)  # its gamma, and its D
 FLOWS = {
     "Ornstein-Uhlenbeck": OU,
-    "exact RG": ScaleFlow(ForwardProcess(Fourier(), ExactRG(0.5)), 4.0),
-    "massive exact RG, eta = 1/4": ScaleFlow(ForwardProcess(Fourier(), ExactRG(1.0, 0.3)), 3.0, 0.25),
-    "heat, eta = 0": ScaleFlow(ForwardProcess(Fourier(), HeatDissipation(2.0)), 3.0, 0.0),
-    "staggered": ScaleFlow(ForwardProcess(Pyramid(BlockSpin(2), 2), Staggered(2.0, 3)), 2.0, 0.5),
-    "chain": ScaleFlow(ForwardProcess(Pyramid(BlockSpin(2), 2), NoisySteps([0.5, 0.5], [0, 1])), 2.0),
+    "exact RG": ContinuousChain(ForwardProcess(Fourier(), ExactRG(0.5)), 4.0),
+    "massive exact RG, eta = 1/4": ContinuousChain(ForwardProcess(Fourier(), ExactRG(1.0, 0.3)), 3.0, 0.25),
+    "heat, eta = 0": ContinuousChain(ForwardProcess(Fourier(), HeatDissipation(2.0)), 3.0, 0.0),
+    "staggered": ContinuousChain(ForwardProcess(Pyramid(BlockSpin(2), 2), Staggered(2.0, 3)), 2.0, 0.5),
+    "chain": ContinuousChain(ForwardProcess(Pyramid(BlockSpin(2), 2), NoisySteps([0.5, 0.5], [0, 1])), 2.0),
 }
 every_flow = pytest.mark.parametrize("flow", FLOWS.values(), ids=FLOWS)
 K = 2 * math.pi / 64 * torch.arange(1, 33, dtype=torch.float64)
@@ -116,7 +116,7 @@ def test_the_path_that_follows_the_drift_costs_nothing(flow):
 
 
 def test_a_mode_without_noise_costs_nothing_or_is_impossible():
-    flow = ScaleFlow(ForwardProcess(Pyramid(BlockSpin(2), 2), NoisySteps([0.0, 0.5], [0, 1])), 2.0, 0.0)
+    flow = ContinuousChain(ForwardProcess(Pyramid(BlockSpin(2), 2), NoisySteps([0.0, 0.5], [0, 1])), 2.0, 0.0)
     lam = torch.tensor([0.0, 0.2, 0.4])  # no noise yet; all shrink by exp(-lambda)
     path = torch.exp(-lam).reshape(3, 1, 1) * torch.randn(1, 1, 8)
     assert float(onsager_machlup(flow, path, lam)) == 0
@@ -263,7 +263,7 @@ def test_the_minimal_path_solves_the_equation_of_euler_and_lagrange():
 
 
 def test_a_mode_whose_signal_is_lost_drifts_until_the_last_step():
-    flow = ScaleFlow(ForwardProcess(Site(), Trigonometric()), 1.0)
+    flow = ContinuousChain(ForwardProcess(Site(), Trigonometric()), 1.0)
     start, end = torch.randn(2, 1, 3)
     path, action = minimal_path(flow, start, end, 4)
     torch.testing.assert_close(path[:-1], flow.marginal(torch.linspace(0, flow.span, 5), (3,))[0][:-1] * start)
@@ -422,7 +422,7 @@ def test_eased_least_action_samples_these_spectra_better_than_the_angle_does(nam
     for schedule, made in schedules.items():
         process = on_line(made)
         estimate = GaussianMixture.field(spectrum).estimate(process)
-        s = TrigonometricFlow(12)(estimate, process, process.start(torch.ones(1, 1, 32)))
+        s = AdamsBashforth(12)(estimate, process, process.start(torch.ones(1, 1, 32)))
         worst[schedule] = float((s.flatten().abs() / spectrum.sqrt() - 1).abs().max())
     assert worst["least"] < 0.1 < 0.3 < min(worst["angle"], worst["clock"])
 

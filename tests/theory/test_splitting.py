@@ -2,13 +2,13 @@
 
 import pytest
 import torch
-from simple_backbones import Wave, Zero
 
 from rgdm.model.networks.local import LocalConvNet
 from rgdm.scale.basis import Fourier, Site
 from rgdm.theory.mixtures import GaussianMixture
 from rgdm.theory.phase_space import CriticalDamping, PhaseSpaceProcess, halves
 from rgdm.theory.splitting import PhaseSpaceDenoiser, SymplecticSplitting, kick, rotate
+from simple_backbones import Wave, Zero
 
 pytestmark = pytest.mark.usefixtures("float64")
 

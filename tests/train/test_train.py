@@ -101,13 +101,13 @@ def test_a_patch_cut_out_of_a_periodic_field_teaches_what_the_whole_field_would(
     level, wide, _, _, halo = Batches(model, fields, seed=0, mirror=False)(0)
     assert halo == (HALO, HALO) and wide.shape[2:] == (144, 144)
     lift = model.lift(level)
-    coarse, detail = lift.step.split(wide)
+    coarse, detail = lift.operator.split(wide)
     inside = (..., slice(HALO, -HALO), slice(HALO, -HALO))
     found = torch.cat([lift.standardize(coarse, detail), lift.condition(coarse)], 1)[inside]
     for patch, values in zip(wide[:2], found[:2], strict=True):
         b, y, z = place(patch, fields)
         whole = fields[b : b + 1].roll((-y, -z), (2, 3))
-        coarse, detail = lift.step.split(whole)
+        coarse, detail = lift.operator.split(whole)
         expected = torch.cat([lift.standardize(coarse, detail), lift.condition(coarse)], 1)[0][:, HALO:51, HALO:51]
         torch.testing.assert_close(values, expected, rtol=0, atol=1e-3)
 
@@ -312,7 +312,7 @@ def test_a_finished_run_goes_on_only_with_a_larger_budget(tmp_path, unbroken):
     again.resume()
     assert again.finished
     again.run()
-    assert again.step == STEPS and same(tmp_path, unbroken)
+    assert again.operator == STEPS and same(tmp_path, unbroken)
     more = trainer(tmp_path, steps=STEPS + 5)
     more.resume()
     more.run()

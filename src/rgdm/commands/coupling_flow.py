@@ -15,26 +15,29 @@ from rgdm.data.writing import write_field
 from rgdm.evaluate.likelihood import PROBES, TOLERANCE, windows
 from rgdm.model.cascade import storage
 from rgdm.model.cascade.cascade import Cascade
-from rgdm.physics.hamiltonian import hamiltonian_flow
+from rgdm.physics.hamiltonian import couplings_by_scale
 from rgdm.physics.operators import local_operators
 from rgdm.progress import bar
 from rgdm.scale.coarse_graining import Orthonormal, check_lattice_depth
 from rgdm.scale.operators.registry import make_operator
+from rgdm.errors import InputError
 
 
 def flow(options: config.Flow) -> xr.Dataset:
     """Couplings and errors ``(level, operator)`` of the fields, or of fields that a model makes."""
     if options.out is not None and options.out.exists() and not options.overwrite:
-        raise ValueError(f"{options.out} exists; choose another name or pass --overwrite")
+        raise InputError(f"{options.out} exists; choose another name or pass --overwrite")
     x, periodic, dimension, model = _fields(options)
-    step = make_operator(options.operator, options.factor, "periodic" if periodic else "reflect", dimension)
-    assert isinstance(step, Orthonormal)  # as all are that are not learned
-    check_lattice_depth(step, tuple(x.shape[2:]), options.levels)
+    operator = make_operator(options.operator, options.factor, "periodic" if periodic else "reflect", dimension)
+    assert isinstance(operator, Orthonormal)  # as all are that are not learned
+    check_lattice_depth(operator, tuple(x.shape[2:]), options.levels)
     operators = local_operators(dimension, options.reach, options.power, options.odd)
-    found = hamiltonian_flow(x, step, options.levels, operators, options.eta, periodic, options.noise, options.seed)
+    found = couplings_by_scale(
+        x, operator, options.levels, operators, options.eta, periodic, options.noise, options.seed
+    )
     same = model is not None and (options.operator, options.factor) == (
         model.configuration["operator"],
-        model.step.factor,
+        model.operator.factor,
     )
     if model is not None and same and model.has_density:
         found = found.assign(_own_energy(model, x, options.levels))
@@ -51,8 +54,8 @@ def _fields(options: config.Flow) -> tuple[Tensor, bool, int, Cascade | None]:
     if len(options.fields) == 1 and storage.is_model(first):
         model = open_model(first, options.device)
         if model.channels != 1:
-            raise ValueError(f"the model in {first} has {model.channels} channels; a Hamiltonian is fitted to one")
-        unit = model.step.factor**model.levels
+            raise InputError(f"the model in {first} has {model.channels} channels; a Hamiltonian is fitted to one")
+        unit = model.operator.factor**model.levels
         lattice = options.lattice or (max(64 // unit, 1) * unit,) * model.dimension
         check_size(model, lattice, options.count)
         model.check_sample(lattice, options.count)
@@ -60,21 +63,21 @@ def _fields(options: config.Flow) -> tuple[Tensor, bool, int, Cascade | None]:
             made = model.sample(lattice, options.count, options.seed, watch=show)
         return made.cpu(), model.boundary == "periodic", model.dimension, model
     if options.lattice:
-        raise ValueError(f"--lattice {options.lattice} is for fields that a model makes; {first} is no model")
+        raise InputError(f"--lattice {options.lattice} is for fields that a model makes; {first} is no model")
     field = load(options.fields, options.variable, options.dimension, options.fill)
     check_varies(field)
     if field.sizes["channel"] != 1:
-        raise ValueError(f"{first} has {field.sizes['channel']} channels; a Hamiltonian is fitted to one: --variable")
+        raise InputError(f"{first} has {field.sizes['channel']} channels; a Hamiltonian is fitted to one: --variable")
     values, _ = unwrap(field, 1, options.dimension)
     if len(values) == 1:
-        raise ValueError(f"{first} holds one field; errors need at least 2, cut it into pieces")
+        raise InputError(f"{first} holds one field; errors need at least 2, cut it into pieces")
     return values, options.boundary == "periodic", options.dimension, None
 
 
 def _own_energy(model: Cascade, fields: Tensor, levels: int) -> dict[str, tuple[str, list[float]]]:
     """``-log p`` a site of the fields of each level, in the model's own units, and its error; NaN below the model."""
     try:
-        x = windows(fields, model.step.factor**model.levels, model.boundary == "periodic").to(model.mean.device)
+        x = windows(fields, model.operator.factor**model.levels, model.boundary == "periodic").to(model.mean.device)
     except ValueError:  # of large periodic fields it takes long
         return {}
     with bar("own energy", model.levels) as show:

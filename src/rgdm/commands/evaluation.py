@@ -12,14 +12,15 @@ from rgdm.data.layout import unwrap
 from rgdm.evaluate import bicubic, bits_per_dof, block_constant, judge, save_evaluation
 from rgdm.model.cascade.cascade import Cascade
 from rgdm.progress import bar
+from rgdm.errors import InputError
 
 
 def evaluate(options: config.Evaluate) -> dict[str, Any]:
     """Coarsen, refine and judge; keep scores and fields if a folder is given."""
     if options.out is not None and options.out.exists() and not options.overwrite:
-        raise ValueError(f"{options.out} exists; choose another name or pass --overwrite")
+        raise InputError(f"{options.out} exists; choose another name or pass --overwrite")
     if options.members < 2:
-        raise ValueError(f"members is {options.members}; an ensemble needs at least 2 to be judged")
+        raise InputError(f"members is {options.members}; an ensemble needs at least 2 to be judged")
     model = open_model(options.model, options.device)
     field = load([options.field], options.variable, model.dimension, options.fill)
     check_channels(model, field, options.field)
@@ -44,12 +45,12 @@ def verify(
     evaluations = options.evaluations if isinstance(options, config.Evaluate) else None
     with bar("refining", len(truth) * options.members) as show:
         ensemble = model.refine(coarse, levels, options.members, options.seed, evaluations, watch=show)
-    factor = model.step.factor**levels
+    factor = model.operator.factor**levels
     baseline = {
         "block_constant": block_constant(coarse, factor),
-        "bicubic": bicubic(coarse, factor, model.boundary, model.step.place_after(levels)),
+        "bicubic": bicubic(coarse, factor, model.boundary, model.operator.place_after(levels)),
     }
-    scores = judge(truth, ensemble, coarse, model.step, levels, model.boundary, baseline)
+    scores = judge(truth, ensemble, coarse, model.operator, levels, model.boundary, baseline)
     if options.likelihood:
         try:
             with bar("likelihood", levels) as show:

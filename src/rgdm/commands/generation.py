@@ -17,6 +17,7 @@ from rgdm.data.fields import with_own_axes
 from rgdm.data.layout import from_samples
 from rgdm.data.writing import check_output, write_field
 from rgdm.progress import bar
+from rgdm.errors import InputError
 
 
 def sample(options: config.Sample) -> xr.DataArray:
@@ -42,8 +43,8 @@ def refine(options: config.Refine) -> xr.DataArray:
     check_channels(model, coarse, options.coarse)
     levels = model.depth(options.levels)
     if options.members < 1:
-        raise ValueError(f"members is {options.members}; at least one is needed")
-    lattice = tuple(n * model.step.factor**levels for n in coarse.shape[2:])
+        raise InputError(f"members is {options.members}; at least one is needed")
+    lattice = tuple(n * model.operator.factor**levels for n in coarse.shape[2:])
     total = coarse.sizes["sample"] * options.members
     check_size(model, lattice, total)
     with bar("refining", total) as show:

@@ -17,6 +17,7 @@ from rgdm.physics.autocorrelation import gamma_method
 from rgdm.physics.monte_carlo.chains import sample_ising, sample_phi4
 from rgdm.physics.observables import as_dataset, observables
 from rgdm.progress import bar
+from rgdm.errors import InputError
 
 
 def lattice(options: config.Lattice) -> xr.Dataset:
@@ -24,7 +25,7 @@ def lattice(options: config.Lattice) -> xr.Dataset:
     check_output(options.out, options.overwrite)
     check_seed(options.seed)
     if options.size < 2 or options.count < 2 or options.chains < 1:
-        raise ValueError(
+        raise InputError(
             f"{options.count} fields of {options.size} sites an axis in {options.chains} chains; at least 2 fields, "
             "2 sites and 1 chain are needed"
         )
@@ -73,7 +74,7 @@ def _action(options: config.Lattice) -> Phi4 | Ising | IsingDual | FreeField:
     coupling = options.coupling
     if coupling is None:
         if options.dimension != 2 or (options.action == "phi4" and options.quartic != 1):
-            raise ValueError(
+            raise InputError(
                 f"no critical coupling of {options.action} in {options.dimension} dimension(s) with quartic "
                 f"{options.quartic:g} is on record; give one with --coupling"
             )

@@ -14,6 +14,7 @@ from rgdm.data.validity import check_finite
 from rgdm.model.cascade.cascade import Cascade
 from rgdm.scale.coarse_graining import Lattice
 from rgdm.train import choose_device
+from rgdm.errors import InputError
 
 
 def load(paths: list[Path] | tuple[Path, ...], variable: str | None, dimension: int, fill: bool) -> xr.DataArray:
@@ -29,13 +30,13 @@ def open_model(name: str, device: str) -> Cascade:
 def check_seed(seed: int) -> None:
     """Raise ``ValueError`` if torch does not take the seed."""
     if not 0 <= seed < 2**63:
-        raise ValueError(f"the seed is {seed}; it must be between 0 and 2^63 - 1")
+        raise InputError(f"the seed is {seed}; it must be between 0 and 2^63 - 1")
 
 
 def check_channels(model: Cascade, field: xr.DataArray, path: Path) -> None:
     """Raise ``ValueError`` if the field has another number of channels than the model."""
     if field.sizes["channel"] != model.channels:
-        raise ValueError(
+        raise InputError(
             f"{path} has {field.sizes['channel']} channel(s); the model was trained on {model.channels} "
             f"({', '.join(channel_names(model))}): choose with --variable"
         )
@@ -58,9 +59,9 @@ def note(model: Cascade, field: xr.DataArray | None = None) -> None:
 def check_size(model: Cascade, lattice: Lattice, fields: int) -> None:
     """Raise ``ValueError`` if the lattice does not suit the model, or the memory does not suffice."""
     if len(lattice) != model.dimension:
-        raise ValueError(f"the lattice {lattice} has {len(lattice)} axes; this model is {model.dimension}-dimensional")
+        raise InputError(f"the lattice {lattice} has {len(lattice)} axes; this model is {model.dimension}-dimensional")
     if any(n < 1 for n in lattice):
-        raise ValueError(f"the lattice {lattice} has an empty axis; every axis needs at least 1 site")
+        raise InputError(f"the lattice {lattice} has an empty axis; every axis needs at least 1 site")
     what = f"{fields} x " + " x ".join(str(n) for n in lattice)
     check_memory(model.memory(lattice, fields), f"making {what} sites")
 

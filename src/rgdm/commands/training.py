@@ -15,6 +15,7 @@ from rgdm.model.cascade.cascade import Cascade
 from rgdm.progress import bar, training_bar
 from rgdm.scale.coarse_graining import check_lattice_depth
 from rgdm.train import Budget, Trainer, check_resumable, choose_device
+from rgdm.errors import InputError
 
 
 def train(options: config.Train) -> Cascade:
@@ -24,13 +25,13 @@ def train(options: config.Train) -> Cascade:
     choose_device(options.device)
     check_seed(options.seed)
     if options.resume and options.overwrite:
-        raise ValueError("--resume goes on with a training and --overwrite replaces it; give one of the two")
+        raise InputError("--resume goes on with a training and --overwrite replaces it; give one of the two")
     if options.resume:
         check_resumable(options.out)
     if options.out.exists() and not (options.overwrite or options.resume):
-        raise ValueError(f"{options.out} exists; choose another name, or pass --overwrite or --resume")
+        raise InputError(f"{options.out} exists; choose another name, or pass --overwrite or --resume")
     if options.out.exists() and not options.out.is_dir():
-        raise ValueError(f"{options.out} is a file; a model is a folder, choose another name")
+        raise InputError(f"{options.out} is a file; a model is a folder, choose another name")
     field = load(options.fields, options.variable, options.dimension, options.fill)
     check_varies(field)
     return fit(field, options, budget)
@@ -41,9 +42,9 @@ def fit(field: xr.DataArray, options: config.Train, budget: Budget) -> Cascade:
     values, _ = unwrap(field, field.sizes["channel"], options.dimension)
     model = build(options, values.shape[1])
     try:
-        check_lattice_depth(model.step, tuple(values.shape[2:]), model.levels)
+        check_lattice_depth(model.operator, tuple(values.shape[2:]), model.levels)
     except ValueError as error:
-        raise ValueError(f"{error} (the last {options.dimension} axes are the lattice: --dimension)") from None
+        raise InputError(f"{error} (the last {options.dimension} axes are the lattice: --dimension)") from None
     if not options.resume:
         with bar("measuring", model.levels + 1) as show:
             model.fit(values, watch=show)

@@ -4,6 +4,7 @@ from collections.abc import Hashable, Sequence
 
 import numpy as np
 import xarray as xr
+from rgdm.errors import InputError
 
 _NEVER_LATTICE = ("channel", "sample", "member")
 
@@ -17,7 +18,7 @@ def lattice_axes(dims: Sequence[Hashable], dimension: int) -> tuple[list[Hashabl
     if len(space) < dimension:
         space = [name for name in dims if name not in _NEVER_LATTICE]
     if len(space) < dimension:
-        raise ValueError(f"the dims {tuple(dims)} hold {len(space)} lattice axes; the model needs {dimension}")
+        raise InputError(f"the dims {tuple(dims)} hold {len(space)} lattice axes; the model needs {dimension}")
     lattice = space[len(space) - dimension :]
     return [name for name in dims if name not in lattice and name != "channel"], lattice
 

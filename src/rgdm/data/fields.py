@@ -10,6 +10,7 @@ import xarray as xr
 from rgdm.data.axes import lattice_axes
 from rgdm.data.memory import check_memory
 from rgdm.data.sources import Source, open_source, reading
+from rgdm.errors import InputError
 
 _NUMBERS = "fiub"
 SAMPLE_AXES = "sample_axes"
@@ -25,12 +26,12 @@ def read_field(paths: Sequence[str | Path], variable: str | None = None, dimensi
     more before the lattice has its channels in the last of these.
     """
     if not paths:
-        raise ValueError("no field is given; name at least one file")
+        raise InputError("no field is given; name at least one file")
     wanted = [name.strip() for name in variable.split(",")] if variable else []
     fields = [_read(Path(path), wanted, dimension) for path in paths]
     for path, field in zip(paths, fields, strict=True):
         if _kind(field) != _kind(fields[0]):
-            raise ValueError(f"{path} has {_kind(field)}, {paths[0]} {_kind(fields[0])}; all files must agree")
+            raise InputError(f"{path} has {_kind(field)}, {paths[0]} {_kind(fields[0])}; all files must agree")
     return fields[0] if len(fields) == 1 else _along_samples(fields)
 
 
@@ -49,7 +50,7 @@ def _read(path: Path, wanted: list[str], dimension: int) -> xr.DataArray:
         source.close()
     if len({part.shape[0] for part in parts}) > 1 or len({part.shape[2:] for part in parts}) > 1:
         shapes = ", ".join(f"{name} {array.shape}" for name, array in zip(names, arrays, strict=True))
-        raise ValueError(f"the variables of {path} have the shapes {shapes}; channels must have one shape")
+        raise InputError(f"the variables of {path} have the shapes {shapes}; channels must have one shape")
     if len(parts) == 1:
         return parts[0]
     field = xr.concat(
@@ -65,21 +66,21 @@ def _choose(source: Source, wanted: list[str], dimension: int, path: Path) -> li
     listed = ", ".join(f"{name} {array.shape}" for name, array in variables.items()) or "none"
     for name in wanted:
         if name not in variables:
-            raise ValueError(f"{path} has no variable {name!r}; it has {listed}")
+            raise InputError(f"{path} has no variable {name!r}; it has {listed}")
     fit = [name for name, array in variables.items() if array.ndim >= dimension and array.dtype.kind in _NUMBERS]
     for name in wanted or source.channels:
         if name not in fit:
             array = variables[name]
-            raise ValueError(
+            raise InputError(
                 f"the variable {name} of {path} is {array.dtype} of shape {array.shape}; "
                 f"a field holds real numbers on at least {dimension} axes"
             )
     names = wanted or source.channels or fit
     if not names:
         kinds = ", ".join(f"{name} {array.dtype} {array.shape}" for name, array in variables.items()) or "none"
-        raise ValueError(f"{path} has no variable of real numbers on at least {dimension} axes; it has {kinds}")
+        raise InputError(f"{path} has no variable of real numbers on at least {dimension} axes; it has {kinds}")
     if len(names) > 1 and names is fit:
-        raise ValueError(f"{path} has several variables ({listed}); choose with --variable NAME or NAME,NAME")
+        raise InputError(f"{path} has several variables ({listed}); choose with --variable NAME or NAME,NAME")
     return names
 
 
@@ -92,7 +93,7 @@ def _as_samples(array: xr.DataArray, name: str, dimension: int, path: Path) -> x
         coords = _sample_coordinates(array, batch, lattice)
         values = _floating(ordered.to_numpy()).reshape(count, -1, *(array.sizes[axis] for axis in lattice))
     if values.size == 0:
-        raise ValueError(f"the variable {name} of {path} is empty (shape {array.shape})")
+        raise InputError(f"the variable {name} of {path} is empty (shape {array.shape})")
     coords["channel"] = _channel_names(array, name, values.shape[1])
     field = xr.DataArray(
         values, dims=("sample", "channel", *lattice), coords=coords, name=name, attrs=dict(array.attrs)

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rgdm.errors import InputError
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".pgm", ".ppm")
 
@@ -18,12 +19,12 @@ def read_images(path: Path) -> tuple[np.ndarray, list[str]]:
     """
     paths = [path] if path.is_file() else sorted(p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
     if not paths:
-        raise ValueError(f"the folder {path} holds no images ({', '.join(IMAGE_SUFFIXES)})")
+        raise InputError(f"the folder {path} holds no images ({', '.join(IMAGE_SUFFIXES)})")
     frames: list[np.ndarray] = []
     for one in paths:
         for frame in _frames(one):
             if frames and frame.shape != frames[0].shape:
-                raise ValueError(
+                raise InputError(
                     f"{one} has {_size(frame)}, the images before it {_size(frames[0])}; all images must agree"
                 )
             frames.append(frame)
@@ -34,12 +35,12 @@ def _frames(path: Path) -> list[np.ndarray]:
     try:
         from PIL import Image, ImageSequence
     except ImportError:
-        raise ValueError(f"reading {path} needs Pillow; install it with `pip install 'rgdm[images]'`") from None
+        raise InputError(f"reading {path} needs Pillow; install it with `pip install 'rgdm[images]'`") from None
     try:
         with Image.open(path) as image:
             return [_values(frame) for frame in ImageSequence.Iterator(image)]
     except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
-        raise ValueError(f"cannot read the image {path}; it is damaged or truncated ({error})") from error
+        raise InputError(f"cannot read the image {path}; it is damaged or truncated ({error})") from error
 
 
 def _values(frame: Any) -> np.ndarray:

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rgdm.data.axes import lattice_axes, refine_coordinates
+from rgdm.errors import InputError
 
 
 class Layout(abc.ABC):
@@ -42,7 +43,7 @@ def unwrap(
         return _unwrap_data_array(obj, channels, dimension)
     if isinstance(obj, xr.Dataset):
         return _unwrap_dataset(obj, channels, dimension, names)
-    raise ValueError(
+    raise InputError(
         f"a field of type {type(obj).__name__}; give a torch tensor, a numpy array or an xarray DataArray or Dataset"
     )
 
@@ -102,7 +103,7 @@ def _unwrap_array(obj: Tensor | np.ndarray, channels: int, dimension: int) -> tu
     )
     if not fits:
         one = " or (batch, *lattice) or (*lattice)" if channels == 1 else ""
-        raise ValueError(
+        raise InputError(
             f"an array of shape {shape} does not fit a model of {channels} channel(s) in {dimension} dimension(s); "
             f"give (batch, {channels}, *lattice) or ({channels}, *lattice){one}"
         )
@@ -115,7 +116,7 @@ def _unwrap_data_array(obj: xr.DataArray, channels: int, dimension: int) -> tupl
     found = obj.sizes.get("channel", 1)
     if found != channels:
         remedy = "" if "channel" in obj.dims else "; name the axis of channels 'channel'"
-        raise ValueError(f"the DataArray of dims {obj.dims} has {found} channel(s); the model has {channels}{remedy}")
+        raise InputError(f"the DataArray of dims {obj.dims} has {found} channel(s); the model has {channels}{remedy}")
     channel = ["channel"] if "channel" in obj.dims else []
     values = _floating(obj.transpose(*batch, *channel, *lattice).to_numpy())
     size = math.prod(obj.sizes[name] for name in batch)
@@ -128,14 +129,14 @@ def _unwrap_dataset(
 ) -> tuple[Tensor, DatasetLayout]:
     found = list(obj.data_vars)
     if len(found) != channels:
-        raise ValueError(f"the Dataset has the variables {found}; the model has {channels} channel(s), one for each")
+        raise InputError(f"the Dataset has the variables {found}; the model has {channels} channel(s), one for each")
     tensors, layouts = [], {}
     for name in names if set(names) == set(found) else found:
         tensor, layouts[name] = _unwrap_data_array(obj[name], 1, dimension)
         tensors.append(tensor)
     if len({tensor.shape for tensor in tensors}) > 1:
         shapes = {str(name): obj[name].shape for name in found}
-        raise ValueError(f"the variables of the Dataset have the shapes {shapes}; channels must have one shape")
+        raise InputError(f"the variables of the Dataset have the shapes {shapes}; channels must have one shape")
     common = torch.float64 if any(tensor.dtype == torch.float64 for tensor in tensors) else torch.float32
     return torch.cat([tensor.to(common) for tensor in tensors], 1), DatasetLayout(obj, layouts)
 
@@ -144,11 +145,11 @@ def _floating(values: Tensor | np.ndarray) -> Tensor:
     """As a tensor; float32 and float64 stay, other real numbers become float32."""
     if isinstance(values, np.ndarray):
         if values.dtype.kind not in "fiub":
-            raise ValueError(f"a field of dtype {values.dtype}; it must hold real numbers")
+            raise InputError(f"a field of dtype {values.dtype}; it must hold real numbers")
         double = values.dtype.kind == "f" and values.dtype.itemsize >= 8
         return torch.from_numpy(np.array(values, dtype=np.float64 if double else np.float32))
     if values.is_complex():
-        raise ValueError(f"a field of dtype {values.dtype}; it must hold real numbers")
+        raise InputError(f"a field of dtype {values.dtype}; it must hold real numbers")
     return values.detach() if values.dtype in (torch.float32, torch.float64) else values.detach().float()
 
 
@@ -157,7 +158,7 @@ def from_samples(
 ) -> xr.DataArray:
     """Generated fields as a DataArray ``(sample, channel, *lattice)`` with the names of axes and channels."""
     if len(lattice) != values.dim() - 2 or len(channels) != values.shape[1]:
-        raise ValueError(
+        raise InputError(
             f"{len(channels)} channel and {len(lattice)} axis names for fields of shape {tuple(values.shape)}"
         )
     return xr.DataArray(

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import psutil
+from rgdm.errors import InputError
 
 GIB = 2**30
 
@@ -24,7 +25,7 @@ def check_memory(needed: int, what: str) -> None:
     """Raise ``ValueError`` if ``what`` needs more bytes than are free."""
     free = free_memory()
     if needed > free:
-        raise ValueError(
+        raise InputError(
             f"{what} needs about {needed / GIB:.1f} GiB of memory and {free / GIB:.1f} GiB are free; "
             "make it smaller or free some"
         )

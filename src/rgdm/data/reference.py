@@ -9,6 +9,7 @@ import xarray as xr
 
 from rgdm.physics.actions import Phi4
 from rgdm.physics.monte_carlo.chains import sample_phi4
+from rgdm.errors import InputError
 
 _TILES = Path(__file__).parent / "terrain" / "tiles.npz"
 _ATTRIBUTES = {
@@ -27,7 +28,7 @@ def terrain(part: Literal["train", "held-out"]) -> xr.DataArray:
     apart. The two parts lie in different bands of longitude. See ``terrain/README.md``.
     """
     if part not in ("train", "held-out"):
-        raise ValueError(f"the part of the terrain is {part!r}; it must be 'train' or 'held-out'")
+        raise InputError(f"the part of the terrain is {part!r}; it must be 'train' or 'held-out'")
     with np.load(_TILES) as stored:
         boundary = int(stored["train"])
         chosen = slice(None, boundary) if part == "train" else slice(boundary, None)

@@ -10,6 +10,7 @@ import xarray as xr
 import zarr
 
 from rgdm.data.images import IMAGE_SUFFIXES, read_images
+from rgdm.errors import InputError
 
 CHANNELS = "channels"
 """The attribute of a written file that says which of its variables are the channels, in order."""
@@ -30,7 +31,7 @@ class Source:
 def open_source(path: Path, dimension: int) -> Source:
     """Open a file or folder by its suffix and first bytes; arrays of NetCDF and Zarr stay on disk."""
     if not path.exists():
-        raise ValueError(f"there is no file or folder {path}")
+        raise InputError(f"there is no file or folder {path}")
     suffix = path.suffix.lower()
     if path.is_dir() and (suffix == ".zarr" or any((path / mark).exists() for mark in _ZARR_MARKS)):
         return _open_zarr(path, dimension)
@@ -40,7 +41,7 @@ def open_source(path: Path, dimension: int) -> Source:
         return _open_netcdf(path)
     if suffix in (".npy", ".npz"):
         return _open_numpy(path, dimension)
-    raise ValueError(
+    raise InputError(
         f"{path} is of an unknown kind; give NetCDF ({', '.join(_NETCDF_SUFFIXES)}), a .zarr folder, .npy, .npz, "
         "an image or a folder of images"
     )
@@ -54,10 +55,10 @@ def reading(path: Path) -> Iterator[None]:
     except MemoryError:
         raise
     except ImportError as error:  # the library of this format is not installed
-        raise ValueError(f"cannot read {path}: {error}") from error
+        raise InputError(f"cannot read {path}: {error}") from error
     except Exception as error:  # every format has its own exceptions, some of them bare
         lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise ValueError(f"cannot read {path}; it is damaged, truncated or of another format ({lines[0]})") from error
+        raise InputError(f"cannot read {path}; it is damaged, truncated or of another format ({lines[0]})") from error
 
 
 def _open_netcdf(path: Path) -> Source:
@@ -67,12 +68,12 @@ def _open_netcdf(path: Path) -> Source:
         return _open_dataset(path, "scipy")
     if mark == b"\x89HDF\r\n\x1a\n":
         return _open_dataset(path, "h5netcdf")
-    raise ValueError(f"cannot read {path}; it does not begin like a NetCDF file")
+    raise InputError(f"cannot read {path}; it does not begin like a NetCDF file")
 
 
 def _open_zarr(path: Path, dimension: int) -> Source:
     if not any((path / mark).exists() for mark in _ZARR_MARKS):
-        raise ValueError(f"cannot read {path}; it holds no Zarr metadata")
+        raise InputError(f"cannot read {path}; it holds no Zarr metadata")
     with reading(path):
         node = zarr.open(path, mode="r")
         if isinstance(node, zarr.Array):
@@ -116,7 +117,7 @@ def _named(array: np.ndarray, dimension: int) -> xr.DataArray:
 
 def _open_images(path: Path, dimension: int) -> Source:
     if dimension != 2:
-        raise ValueError(f"{path} holds images, which have 2 dimensions; the model needs {dimension}")
+        raise InputError(f"{path} holds images, which have 2 dimensions; the model needs {dimension}")
     values, channels = read_images(path)
     variables = {name: xr.DataArray(values[..., i], dims=("sample", "y", "x")) for i, name in enumerate(channels)}
     return Source(variables, channels)

@@ -7,6 +7,7 @@ import torch
 import xarray as xr
 from scipy.ndimage import distance_transform_edt
 from torch import Tensor
+from rgdm.errors import InputError
 
 Values = TypeVar("Values", Tensor, np.ndarray, xr.DataArray)
 
@@ -22,14 +23,14 @@ def check_finite(values: Values, fill: bool = False) -> Values:
         return values
     first = tuple(int(i) for i in np.argwhere(gaps)[0])
     if not fill:
-        raise ValueError(
+        raise InputError(
             f"{gaps.sum()} of {gaps.size} values ({gaps.mean():.2%}) are NaN or infinite, the first at "
             f"{_place(values, first)}; fill them from the nearest valid sites with --fill"
         )
     filled = array.copy()
     for index in np.ndindex(array.shape[:2]):
         if gaps[index].all():
-            raise ValueError(f"all values at {_place(values, index)} are NaN or infinite; nothing to fill them from")
+            raise InputError(f"all values at {_place(values, index)} are NaN or infinite; nothing to fill them from")
         if gaps[index].any():
             nearest = distance_transform_edt(gaps[index], return_distances=False, return_indices=True)
             filled[index] = array[index][tuple(np.asarray(nearest))]
@@ -48,7 +49,7 @@ def check_varies(values: Tensor | np.ndarray | xr.DataArray) -> None:
         low, high = array[:, channel].min(), array[:, channel].max()
         if low == high:
             name = channel if names is None else names[channel]
-            raise ValueError(f"channel {name} is constant ({low:g}) everywhere; there is nothing to learn from it")
+            raise InputError(f"channel {name} is constant ({low:g}) everywhere; there is nothing to learn from it")
 
 
 def _numpy(values: Tensor | np.ndarray | xr.DataArray) -> np.ndarray:

@@ -17,6 +17,7 @@ import xarray as xr
 
 from rgdm.data.memory import GIB
 from rgdm.data.sources import CHANNELS
+from rgdm.errors import InputError
 
 _CHUNK = 1024
 """Largest Zarr chunk along a lattice axis."""
@@ -31,9 +32,9 @@ def check_output(path: str | Path, overwrite: bool = False) -> Path:
     """Return the path if a field can be written there, else raise ``ValueError``; for use before a long computation."""
     path = Path(path)
     if path.suffix not in _WRITERS:
-        raise ValueError(f"cannot write {path}; its name must end in one of {', '.join(_WRITERS)}")
+        raise InputError(f"cannot write {path}; its name must end in one of {', '.join(_WRITERS)}")
     if path.exists() and not overwrite:
-        raise ValueError(f"{path} exists; choose another name or pass --overwrite")
+        raise InputError(f"{path} exists; choose another name or pass --overwrite")
     return path
 
 
@@ -58,11 +59,11 @@ def write_field(
         _remove(temporary)
         if _is_full(error):
             free = shutil.disk_usage(path.parent).free
-            raise ValueError(
+            raise InputError(
                 f"the disk is full: {path} needs about {data.nbytes / GIB:.2f} GiB, {free / GIB:.2f} GiB are free"
             ) from error
         if isinstance(error, OSError | ImportError):
-            raise ValueError(f"cannot write {path}: {getattr(error, 'strerror', None) or error}") from error
+            raise InputError(f"cannot write {path}: {getattr(error, 'strerror', None) or error}") from error
         raise
 
 
@@ -108,7 +109,7 @@ def _write_netcdf(path: Path, data: xr.DataArray | xr.Dataset, attrs: dict) -> N
 
 def _write_npy(path: Path, data: xr.DataArray | xr.Dataset, attrs: dict) -> None:
     if isinstance(data, xr.Dataset):
-        raise ValueError(f".npy holds one array, the Dataset has the variables {list(data.data_vars)}; write .npz")
+        raise InputError(f".npy holds one array, the Dataset has the variables {list(data.data_vars)}; write .npz")
     _write_binary(path, lambda file: np.save(file, data.to_numpy()))
 
 

@@ -11,6 +11,7 @@ import xarray as xr
 from torch import Tensor
 
 from rgdm.model.cascade import storage
+from rgdm.errors import InputError
 
 SCORES, FIELDS = "scores.json", "fields.nc"
 KEPT_SAMPLES, KEPT_MEMBERS = 4, 8
@@ -73,7 +74,7 @@ def load_evaluation(folder: Path) -> Evaluation:
     scores_path, fields_path = folder / SCORES, folder / FIELDS
     for path in (scores_path, fields_path):
         if not path.is_file():
-            raise ValueError(f"the evaluation folder {folder} has no {path.name}; run `rgdm evaluate` again")
+            raise InputError(f"the evaluation folder {folder} has no {path.name}; run `rgdm evaluate` again")
     try:
         scores = json.loads(scores_path.read_text())
         attrs = scores.pop("attrs", {})
@@ -83,7 +84,7 @@ def load_evaluation(folder: Path) -> Evaluation:
         trajectory = [arrays.pop(f"trajectory_{level}") for level in range(levels)]
         return Evaluation(scores, trajectory=trajectory, attrs=attrs, **arrays)
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise ValueError(f"the evaluation folder {folder} is damaged ({error}); run `rgdm evaluate` again") from error
+        raise InputError(f"the evaluation folder {folder} is damaged ({error}); run `rgdm evaluate` again") from error
 
 
 def _variable(x: Tensor, leading: str, lattice: str) -> xr.DataArray:

@@ -19,38 +19,38 @@ class DetailKurtosis(NamedTuple):
 
 
 def detail_moments(
-    field: Float[Tensor, "B C *F"], step: CoarseGraining, levels: int
+    field: Float[Tensor, "B C *F"], operator: CoarseGraining, levels: int
 ) -> tuple[Float[Tensor, "B levels"], Float[Tensor, "B levels"]]:
     """``<d^2>`` and ``<d^4>`` of each sample at each level, over the bands and sites (float64)."""
     second, fourth = [], []
     x = field.double()
     for _ in range(levels):
-        x, detail = step.split(x)
+        x, detail = operator.split(x)
         square = detail.square().flatten(1)
         second.append(square.mean(1))
         fourth.append(square.square().mean(1))
     return torch.stack(second, 1), torch.stack(fourth, 1)
 
 
-def detail_kurtosis(field: Float[Tensor, "B C *F"], step: CoarseGraining, levels: int) -> Estimate:
+def detail_kurtosis(field: Float[Tensor, "B C *F"], operator: CoarseGraining, levels: int) -> Estimate:
     """``<d^4> / <d^2>^2`` per level, level 0 finest, pooled over samples; 3 for a Gaussian field."""
-    return jackknife(_kurtosis, *detail_moments(field, step, levels))
+    return jackknife(_kurtosis, *detail_moments(field, operator, levels))
 
 
 def kurtosis_ratio(
-    ensemble: Float[Tensor, "M B C *F"], truth: Float[Tensor, "B C *F"], step: CoarseGraining, levels: int
+    ensemble: Float[Tensor, "M B C *F"], truth: Float[Tensor, "B C *F"], operator: CoarseGraining, levels: int
 ) -> DetailKurtosis:
     """Kurtosis of detail of ensemble and truth, and their paired ratio, each with its jackknife error."""
-    model, true = ensemble_moments(ensemble, step, levels), detail_moments(truth, step, levels)
+    model, true = ensemble_moments(ensemble, operator, levels), detail_moments(truth, operator, levels)
     ratio = jackknife(lambda a, b, c, d: _kurtosis(a, b) / _kurtosis(c, d), *model, *true)
     return DetailKurtosis(jackknife(_kurtosis, *model), jackknife(_kurtosis, *true), ratio)
 
 
 def ensemble_moments(
-    ensemble: Float[Tensor, "M B C *F"], step: CoarseGraining, levels: int
+    ensemble: Float[Tensor, "M B C *F"], operator: CoarseGraining, levels: int
 ) -> tuple[Float[Tensor, "B levels"], Float[Tensor, "B levels"]]:
     """:func:`detail_moments`, mean over the members."""
-    moments = [detail_moments(member, step, levels) for member in ensemble]
+    moments = [detail_moments(member, operator, levels) for member in ensemble]
     second, fourth = (torch.stack(each).mean(0) for each in zip(*moments, strict=True))
     return second, fourth
 

@@ -9,6 +9,7 @@ from torch import Tensor
 from rgdm.evaluate.verification import Figures, estimate, plain
 from rgdm.jackknife import jackknife
 from rgdm.model.cascade.cascade import Cascade, Watch
+from rgdm.errors import InputError
 
 WINDOW, TOGETHER = 2**12, 2**14
 """Sites of a window, and of all of them: the probability flow is dear."""
@@ -24,7 +25,7 @@ def bits_per_dof(model: Cascade, truth: Float[Tensor, "B C *F"], levels: int, wa
     Raises:
         ValueError: if periodic fields are too large; there is no window of a torus that is one.
     """
-    x = windows(truth, model.step.factor**levels, periodic=model.boundary == "periodic").to(model.mean.device)
+    x = windows(truth, model.operator.factor**levels, periodic=model.boundary == "periodic").to(model.mean.device)
     found = torch.stack(model.log_prob(x, levels, probes=PROBES, tolerance=TOLERANCE, watch=watch).bits, 1)
     closed = torch.stack(model.log_prob(x, levels, networks=False).bits, 1)
     return plain(
@@ -39,7 +40,7 @@ def windows(fields: Float[Tensor, "B C *F"], unit: int, periodic: bool) -> Float
     """The middle of some of the fields, of sides that ``unit`` divides; of periodic ones all, for they have no edge."""
     lattice = tuple(fields.shape[2:])
     if periodic and math.prod(lattice) > TOGETHER:
-        raise ValueError(
+        raise InputError(
             f"the likelihood of a periodic field of {' x '.join(map(str, lattice))} sites takes long; it is left out "
             f"above {TOGETHER} sites (model.log_prob computes it)"
         )

@@ -13,6 +13,7 @@ from rgdm.jackknife import Estimate, jackknife
 from rgdm.process.noise import NoiseField
 from rgdm.scale.coarse_graining import Lattice
 from rgdm.scale.scattering.coefficients import Path, Scattering
+from rgdm.errors import InputError
 
 Statistics = Literal["scattering", "covariances"]
 Watch = Callable[[int, int], None]
@@ -62,12 +63,12 @@ def scattering_distance(
     the spectrum; order 2, at equal order 1, what is not Gaussian.
     """
     if fields.shape[1:] != truth.shape[1:]:
-        raise ValueError(
+        raise InputError(
             f"fields of shape {tuple(fields.shape)} do not compare with a truth of {tuple(truth.shape)}; "
             "channels and lattice must be the same"
         )
     if min(len(fields), len(truth)) < 2:
-        raise ValueError(f"{len(fields)} fields and {len(truth)} of the truth; errors need at least 2 of each")
+        raise InputError(f"{len(fields)} fields and {len(truth)} of the truth; errors need at least 2 of each")
     mean, std = _location(truth)
     model, true = (_per_sample(scattering, (x - mean) / std).double() for x in (fields, truth))
     unit = true.std(0).clamp_min(1e-6)
@@ -115,21 +116,21 @@ def maximum_entropy(
     Bruna & Mallat 2019, Math. Stat. Learn. 1, 257 (arXiv:1801.02013); Cheng et al. 2023, arXiv:2306.17210.
     """
     if count < 1 or steps < 1:
-        raise ValueError(f"{count} fields in {steps} steps; both must be at least 1")
+        raise InputError(f"{count} fields in {steps} steps; both must be at least 1")
     if statistics not in ("scattering", "covariances"):
-        raise ValueError(f"the statistics are {statistics!r}; they must be 'scattering' or 'covariances'")
+        raise InputError(f"the statistics are {statistics!r}; they must be 'scattering' or 'covariances'")
     if start not in ("spectrum", "white"):
-        raise ValueError(f"the start is {start!r}; it must be 'spectrum' or 'white'")
+        raise InputError(f"the start is {start!r}; it must be 'spectrum' or 'white'")
     size: Lattice = tuple(target.shape[2:]) if lattice is None else lattice
     if len(size) != target.dim() - 2:
-        raise ValueError(f"the lattice {size} does not have the {target.dim() - 2} axes of the target")
+        raise InputError(f"the lattice {size} does not have the {target.dim() - 2} axes of the target")
     if match not in ("mean", "sample"):
-        raise ValueError(f"the statistics to match are {match!r}; they must be those of the 'mean' or a 'sample'")
+        raise InputError(f"the statistics to match are {match!r}; they must be those of the 'mean' or a 'sample'")
     mean, std = _location(target)
     standard = ((target - mean) / std).detach()
     measure = scattering if statistics == "scattering" else scattering.covariances
     if match == "sample" and not bool((standard.flatten(2).std(2) > 1e-6).all()):
-        raise ValueError("a sample of the target is constant; leave it out, or match the mean")
+        raise InputError("a sample of the target is constant; leave it out, or match the mean")
     each = _per_sample(measure, standard)
     unit = _units(each.mean(0, keepdim=True), scattering, statistics, len(size))
     colour = _Colour(standard, scattering) if start == "spectrum" else None
@@ -243,7 +244,7 @@ def _location(x: Tensor) -> tuple[Float[Tensor, "1 C *ones"], Float[Tensor, "1 C
     axes = (0, *range(2, x.dim()))
     mean, std = x.mean(axes, keepdim=True), x.std(axes, correction=0, keepdim=True)
     if not bool((std > 1e-6 * mean.abs()).all()) or not math.isfinite(float(std.sum())):
-        raise ValueError("a channel is constant or not finite; scattering compares fields that vary")
+        raise InputError("a channel is constant or not finite; scattering compares fields that vary")
     return mean, std
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from rgdm.jackknife import jackknife
 from rgdm.scale.coarse_graining import CoarseGraining
+from rgdm.errors import InputError
 
 
 class SpreadSkill(NamedTuple):
@@ -104,17 +105,17 @@ def quantiles(field: Tensor, q: Sequence[float]) -> Float[Tensor, "Q"]:
 
 
 def consistency_error(
-    ensemble: Float[Tensor, "M B C *F"], coarse: Float[Tensor, "B C *K"], step: CoarseGraining, levels: int
+    ensemble: Float[Tensor, "M B C *F"], coarse: Float[Tensor, "B C *K"], operator: CoarseGraining, levels: int
 ) -> float:
     """``max |block mean - coarse| / std(coarse)``, computed in double precision."""
     scale = float(coarse.double().std(correction=0))
     if not scale > 0:
-        raise ValueError("the coarse field is constant; consistency relative to its spread needs a field that varies")
-    gain = step.gain(coarse.dim() - 2) ** levels
+        raise InputError("the coarse field is constant; consistency relative to its spread needs a field that varies")
+    gain = operator.gain(coarse.dim() - 2) ** levels
     worst = []
     for member in ensemble.double():
         for _ in range(levels):
-            member = step.coarsen(member)
+            member = operator.coarsen(member)
         worst.append((member / gain - coarse.to(member)).abs().max())
     return float(torch.stack(worst).max()) / scale
 
@@ -123,7 +124,7 @@ def flatness(field: Float[Tensor, "B C *L"], below: float | None = None) -> Floa
     """Median of the absolute difference of neighbouring sites, only of those both ``below`` a value if given."""
     steps = torch.cat([slopes(sample, below) for sample in field])
     if len(steps) == 0:
-        raise ValueError(f"no two neighbouring sites lie below {below}; raise `below` or leave it out")
+        raise InputError(f"no two neighbouring sites lie below {below}; raise `below` or leave it out")
     return quantiles(steps, [0.5])[0]
 
 
@@ -141,10 +142,10 @@ def slopes(sample: Float[Tensor, "C *L"], below: float | None = None) -> Float[T
 def _per_sample(score: Callable[[Tensor, Tensor], Tensor], ensemble: Tensor, truth: Tensor) -> Tensor:
     """One score per sample in float64, one sample at a time: memory stays that of one sample."""
     if ensemble.dim() != truth.dim() + 1 or ensemble.shape[1:] != truth.shape:
-        raise ValueError(
+        raise InputError(
             f"an ensemble of shape {tuple(ensemble.shape)} does not fit the truth {tuple(truth.shape)}; "
             f"expected (members, {', '.join(map(str, truth.shape))})"
         )
     if ensemble.shape[0] < 2:
-        raise ValueError("an ensemble of 1 member has no spread to judge; use at least 2 members")
+        raise InputError("an ensemble of 1 member has no spread to judge; use at least 2 members")
     return torch.stack([score(ensemble[:, b].double(), truth[b].double()) for b in range(truth.shape[0])])

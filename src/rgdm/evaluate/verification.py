@@ -28,7 +28,7 @@ def judge(
     truth: Float[Tensor, "B C *F"],
     ensemble: Float[Tensor, "M B C *F"],
     coarse: Float[Tensor, "B C *K"],
-    step: CoarseGraining,
+    operator: CoarseGraining,
     levels: int,
     boundary: Boundary,
     baseline: dict[str, Tensor] | None = None,
@@ -53,13 +53,13 @@ def judge(
             "channels": truth.shape[1],
             "lattice": list(truth.shape[2:]),
             "levels": levels,
-            "factor": step.factor,
+            "factor": operator.factor,
             "boundary": boundary,
         },
-        "consistency_error": {"value": consistency_error(ensemble, coarse, step, levels), "error": None},
+        "consistency_error": {"value": consistency_error(ensemble, coarse, operator, levels), "error": None},
         **_scores(truth, ensemble, baselines),
         **_calibration(truth, ensemble, seed),
-        **_detail(truth, ensemble, step, levels),
+        **_detail(truth, ensemble, operator, levels),
         **_values(truth, ensemble, below),
         **_octaves(truth, ensemble, baselines, boundary),
         **_scattering(truth, ensemble[0], boundary),
@@ -104,9 +104,9 @@ def _calibration(truth: Tensor, ensemble: Tensor, seed: int) -> Figures:
     }
 
 
-def _detail(truth: Tensor, ensemble: Tensor, step: CoarseGraining, levels: int) -> Figures:
-    kurtosis = kurtosis_ratio(ensemble, truth, step, levels)
-    variance = ensemble_moments(ensemble, step, levels)[0], detail_moments(truth, step, levels)[0]
+def _detail(truth: Tensor, ensemble: Tensor, operator: CoarseGraining, levels: int) -> Figures:
+    kurtosis = kurtosis_ratio(ensemble, truth, operator, levels)
+    variance = ensemble_moments(ensemble, operator, levels)[0], detail_moments(truth, operator, levels)[0]
     return {
         "detail_kurtosis": {
             **estimate(kurtosis.ensemble),

@@ -7,6 +7,7 @@ from typing import Protocol, runtime_checkable
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from rgdm.errors import InputError
 
 CRITICAL_BETA = 0.680605
 """Of phi^4 at lambda = 1 in two dimensions, error 4e-6: Kaupuzs, Melnik & Rimsans, arXiv:1406.7491."""
@@ -37,9 +38,9 @@ class Phi4:
 
     def __post_init__(self) -> None:
         if not all(map(math.isfinite, (self.a, self.b, self.c))):
-            raise ValueError(f"a = {self.a}, b = {self.b}, c = {self.c}; finite couplings are needed")
+            raise InputError(f"a = {self.a}, b = {self.b}, c = {self.c}; finite couplings are needed")
         if self.c < 0 or (self.c == 0 and self.b <= 0):
-            raise ValueError(f"b = {self.b}, c = {self.c}: the action has no lower bound; c > 0 is needed")
+            raise InputError(f"b = {self.b}, c = {self.c}: the action has no lower bound; c > 0 is needed")
 
     @classmethod
     def from_beta(cls, beta: float, lambda_: float) -> "Phi4":
@@ -102,7 +103,7 @@ class Ising:
 
     def __post_init__(self) -> None:
         if not math.isfinite(self.coupling):
-            raise ValueError(f"the coupling K is {self.coupling}; it must be finite")
+            raise InputError(f"the coupling K is {self.coupling}; it must be finite")
 
     @classmethod
     def critical(cls) -> "Ising":
@@ -129,7 +130,7 @@ class IsingDual:
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.coupling) and 0 < self.delta < math.inf):
-            raise ValueError(f"K = {self.coupling}, delta = {self.delta}; a finite K and delta > 0 are needed")
+            raise InputError(f"K = {self.coupling}, delta = {self.delta}; a finite K and delta > 0 are needed")
 
     @classmethod
     def critical(cls, delta: float = 0.1) -> "IsingDual":
@@ -172,7 +173,7 @@ class FreeField:
 
     def __post_init__(self) -> None:
         if not 0 < self.mass2 < math.inf:
-            raise ValueError(f"m^2 = {self.mass2}; the zero mode is bounded for m^2 > 0 only")
+            raise InputError(f"m^2 = {self.mass2}; the zero mode is bounded for m^2 > 0 only")
 
     def action(self, dimension: int = 2) -> Phi4:
         """The same as a :class:`Phi4` without quartic term."""
@@ -197,7 +198,7 @@ class FreeField:
         ``G'(k') = b^-d sum_l prod_mu [ sin(b q_mu / 2) / (b sin(q_mu / 2)) ]^2 G(q)``, ``q = (k' + 2 pi l) / b``.
         """
         if any(n % factor for n in lattice):
-            raise ValueError(f"the lattice {lattice} is not divisible by {factor}")
+            raise InputError(f"the lattice {lattice} is not divisible by {factor}")
         weighted = self.spectrum(lattice)
         for axis, n in enumerate(lattice):
             q = 2 * math.pi * torch.arange(n, dtype=torch.float64) / n
@@ -216,7 +217,7 @@ def neighbours_ahead(field: Float[Tensor, "B C *L"]) -> Float[Tensor, "B C *L"]:
 def check_values(action: Action, values: str | None) -> None:
     """Refuse an action of spins for ``continuous`` values, and any other for ``spins``; None says nothing."""
     if values is not None and isinstance(action, Ising) != (values == "spins"):
-        raise ValueError(f"{action} is not an action of {values} values")
+        raise InputError(f"{action} is not an action of {values} values")
 
 
 def _cosines(lattice: tuple[int, ...]) -> Float[Tensor, "*L"]:

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from rgdm.errors import InputError
 
 WINDOW = 1.5
 """S of the automatic window: the assumed ratio of the exponential to the integrated time."""
@@ -32,7 +33,7 @@ def gamma_method(history: ArrayLike) -> Series:
     x = np.atleast_2d(np.asarray(history, dtype=np.float64))
     length = x.shape[-1]
     if x.ndim != 2 or length < 4 or not np.isfinite(x).all():
-        raise ValueError(
+        raise InputError(
             f"a history of shape {np.shape(history)}; at least 4 finite values for each replica are needed"
         )
     count = x.size

@@ -5,6 +5,7 @@ from typing import Literal, get_args
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from rgdm.errors import InputError
 
 Blocking = Literal["majority", "decimation", "mean"]
 
@@ -22,10 +23,10 @@ def block_spins(
     first site, ``mean`` the block mean.
     """
     if rule not in get_args(Blocking):
-        raise ValueError(f"unknown blocking {rule!r}; known are {', '.join(get_args(Blocking))}")
+        raise InputError(f"unknown blocking {rule!r}; known are {', '.join(get_args(Blocking))}")
     lattice = tuple(x.shape[2:])
     if factor < 2 or any(n % factor for n in lattice):
-        raise ValueError(f"the lattice {lattice} is not divisible by {factor}; choose another factor, at least 2")
+        raise InputError(f"the lattice {lattice} is not divisible by {factor}; choose another factor, at least 2")
     first = x[(..., *[slice(None, None, factor)] * len(lattice))]
     if rule == "decimation":
         return first

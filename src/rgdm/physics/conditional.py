@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rgdm.physics.actions import Ising, Phi4
+from rgdm.errors import InputError
 
 NODES = 10
 """Gauss-Legendre nodes of a cell of at most two standard deviations of the narrowest peak: exact to 1e-12."""
@@ -33,12 +34,12 @@ class SiteConditional:
 
     def __init__(self, action: Phi4 | Ising) -> None:
         if not isinstance(action, Phi4 | Ising):
-            raise ValueError(
+            raise InputError(
                 f"{action} is no Phi4 and no Ising, whose law of a site is known; a free field is one as "
                 "FreeField(mass2).action()"
             )
         if isinstance(action, Phi4) and action.c == 0 and action.b <= 0:
-            raise ValueError(f"{action} has no law of a site; c > 0 or b > 0 is needed")
+            raise InputError(f"{action} has no law of a site; c > 0 or b > 0 is needed")
         self.action = action
 
     def log_prob(self, value: Float[Tensor, "*N"], pull: Float[Tensor, "*N"]) -> Float[Tensor, "*N"]:
@@ -64,7 +65,7 @@ class SiteConditional:
         and beyond ``farthest`` as the last piece of the table goes on. A pull that is NaN gives NaN.
         """
         if not 0 < farthest < math.inf:
-            raise ValueError(f"a table of log z up to the pull {farthest}; a positive number is needed")
+            raise InputError(f"a table of log z up to the pull {farthest}; a positive number is needed")
         table = self.log_partition(torch.linspace(0, farthest, TABLE + 1, dtype=torch.float64)).to(device)
 
         def log_z(pull: Float[Tensor, "*N"]) -> Float[Tensor, "*N"]:
@@ -136,7 +137,7 @@ class SiteConditional:
         curvature = 2 * abs(self.action.b) + 12 * self.action.c * torch.maximum(low.abs(), high.abs()).square()
         count = max(FEWEST, math.ceil(float(((high - low) * curvature.sqrt() / 2).max())))
         if count > MOST:
-            raise ValueError(
+            raise InputError(
                 f"the law of a site of {self.action} is too narrow: {count} cells, more than {MOST}; take Ising "
                 "for wells as stiff as that"
             )
@@ -171,7 +172,7 @@ class SiteConditional:
 def _finite(pull: Tensor) -> Tensor:
     if not bool(pull.isfinite().all()):
         bad = int((~pull.isfinite()).sum())
-        raise ValueError(f"{bad} of {pull.numel()} sites have neighbours that are not finite; leave those fields out")
+        raise InputError(f"{bad} of {pull.numel()} sites have neighbours that are not finite; leave those fields out")
     return pull.double()
 
 

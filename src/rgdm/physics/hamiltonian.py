@@ -12,6 +12,7 @@ from torch import Tensor
 from rgdm.jackknife import BLOCKS, jackknife
 from rgdm.physics.operators import LocalOperator
 from rgdm.scale.coarse_graining import Orthonormal
+from rgdm.errors import InputError
 
 CHUNK = 2**22
 """Sites whose derivatives are held at a time."""
@@ -70,7 +71,7 @@ class EffectiveHamiltonian:
         """
         x = _checked(samples, operators)
         if not bool((x.abs() == 1).all()):
-            raise ValueError(f"values from {float(x.min()):g} to {float(x.max()):g}; spins are +1 or -1")
+            raise InputError(f"values from {float(x.min()):g} to {float(x.max()):g}; spins are +1 or -1")
         fields = torch.stack([-2 * x * o.gradient(x) for o in operators], -1).flatten(1, -2)  # (B, sites, A)
         k = fields.new_zeros(len(operators))
         for _ in range(NEWTON):
@@ -82,7 +83,7 @@ class EffectiveHamiltonian:
             if float(change.abs().max()) < 1e-12:
                 break
         else:
-            raise ValueError(f"the couplings of {', '.join(map(str, operators))} do not converge; take fewer operators")
+            raise InputError(f"the couplings of {', '.join(map(str, operators))} do not converge; take fewer operators")
         wrong = torch.sigmoid(-(fields @ k))
         scores = (wrong[..., None] * fields).mean(1)
         parts = torch.stack([part.mean(0) for part in scores.tensor_split(min(blocks, len(scores)))])
@@ -101,9 +102,9 @@ class EffectiveHamiltonian:
         return xr.Dataset({k: ("operator", v.cpu().numpy()) for k, v in made.items()}, {"operator": names})
 
 
-def hamiltonian_flow(
+def couplings_by_scale(
     samples: Float[Tensor, "B 1 *L"],
-    step: Orthonormal,
+    operator: Orthonormal,
     levels: int,
     operators: Sequence[LocalOperator],
     eta: float | None = None,
@@ -124,21 +125,21 @@ def hamiltonian_flow(
     the couplings of a critical field come to a local fixed point (Bell & Wilson 1975, Phys. Rev. B 11, 3431).
     """
     if not 0 <= noise < math.inf:
-        raise ValueError(f"noise is {noise}; a finite standard deviation of 0 or more is needed")
+        raise InputError(f"noise is {noise}; a finite standard deviation of 0 or more is needed")
     if levels < 0:
-        raise ValueError(f"levels is {levels}; it must not be negative")
+        raise InputError(f"levels is {levels}; it must not be negative")
     dimension, x, made, scales = samples.dim() - 2, samples.double(), [], []
     mean = _centre(x) if eta is None else 0.0
     x, random = x - mean, torch.Generator().manual_seed(seed)
     for level in range(levels + 1):
         if level:
-            x = step.coarsen(x) / step.gain(dimension)
-        scale = float(x.std()) if eta is None else step.factor ** (-level * (dimension - 2 + eta) / 2)
+            x = operator.coarsen(x) / operator.gain(dimension)
+        scale = float(x.std()) if eta is None else operator.factor ** (-level * (dimension - 2 + eta) / 2)
         if level and noise:
             x = x + noise * scale * torch.randn(x.shape, generator=random, dtype=x.dtype).to(x.device)
             scale = float(x.std()) if eta is None else scale
         if not scale > 0:
-            raise ValueError(f"the field of level {level} is constant; take fewer levels")
+            raise InputError(f"the field of level {level} is constant; take fewer levels")
         scales.append(scale)
         made.append(EffectiveHamiltonian.fit(x / scale, operators, periodic=periodic).table())
     flow = xr.concat(made, "level").assign_coords(level=range(levels + 1))
@@ -153,17 +154,17 @@ def _centre(x: Tensor) -> float:
 
 def _checked(samples: Tensor, operators: Sequence[LocalOperator]) -> Tensor:
     if not operators:
-        raise ValueError("a Hamiltonian of no operators; give at least one")
+        raise InputError("a Hamiltonian of no operators; give at least one")
     if samples.shape[1] != 1 or not bool(samples.isfinite().all()):
-        raise ValueError(f"fields of shape {tuple(samples.shape)}; one channel of finite values is needed")
+        raise InputError(f"fields of shape {tuple(samples.shape)}; one channel of finite values is needed")
     if len(samples) < 2:
-        raise ValueError(f"{len(samples)} field(s); an error needs at least 2")
+        raise InputError(f"{len(samples)} field(s); an error needs at least 2")
     return samples.double()
 
 
 def _inside(lattice: tuple[int, ...], margin: int) -> tuple[slice | EllipsisType, ...]:
     if any(n <= 2 * margin for n in lattice):
-        raise ValueError(f"the lattice {lattice} has no site {margin} sites from its edges; take fewer levels")
+        raise InputError(f"the lattice {lattice} has no site {margin} sites from its edges; take fewer levels")
     return (..., *(slice(margin, n - margin) for n in lattice))
 
 
@@ -174,7 +175,7 @@ def _solve(operators: Sequence[LocalOperator]) -> Callable[[Tensor], Tensor]:
 def _independent(matrix: Tensor, right: Tensor, operators: Sequence[LocalOperator]) -> Tensor:
     size = matrix.diagonal().sqrt()
     if not bool((size > 0).all()) or float(torch.linalg.cond(matrix / torch.outer(size, size))) > 1e13:
-        raise ValueError(
+        raise InputError(
             f"the operators {', '.join(map(str, operators))} cannot be told apart on these fields; take fewer "
             "operators or a larger lattice"
         )

@@ -11,6 +11,7 @@ from torch import Tensor
 from rgdm.jackknife import BLOCKS, jackknife
 from rgdm.physics.operators import LocalOperator
 from rgdm.scale.coarse_graining import CoarseGraining
+from rgdm.errors import InputError
 
 Coarsen = Callable[[Tensor], Tensor]
 
@@ -38,9 +39,9 @@ def linearised_transformation(
     operators do not mix: give one kind.
     """
     if not operators:
-        raise ValueError("a transformation of no operators; give at least one")
+        raise InputError("a transformation of no operators; give at least one")
     if len(fine) != len(coarse):
-        raise ValueError(f"{len(fine)} fine and {len(coarse)} coarse fields; each coarse one is made of one fine one")
+        raise InputError(f"{len(fine)} fine and {len(coarse)} coarse fields; each coarse one is made of one fine one")
     below = torch.stack([o(fine.double()) for o in operators], 1)
     above = torch.stack([o(coarse.double()) for o in operators], 1)
     below, above = below - below.mean(0), above - above.mean(0)
@@ -76,7 +77,7 @@ def mcrg(
     stand together.
     """
     if levels < 1:
-        raise ValueError(f"levels is {levels}; at least 1 is needed")
+        raise InputError(f"levels is {levels}; at least 1 is needed")
     found, fine = [], samples
     for _ in range(levels):
         coarse = coarsen(fine)
@@ -112,7 +113,7 @@ def fixed_point_exponent(found: Sequence[tuple[float, float]], correction: float
     """
     last = list(found)[-3:]
     if len(last) < 2 or not all(0 < error < math.inf for _, error in last) or not 0 < correction < 1:
-        raise ValueError(
+        raise InputError(
             f"{len(last)} values of the exponent and a correction of {correction}; at least 2 with positive, finite "
             "errors, and a correction between 0 and 1, are needed"
         )
@@ -126,7 +127,7 @@ def fixed_point_exponent(found: Sequence[tuple[float, float]], correction: float
 def detail_growth(
     small: Float[Tensor, "A 1 *K"],
     large: Float[Tensor, "B 1 *F"],
-    step: CoarseGraining,
+    operator: CoarseGraining,
     levels: int,
     blocks: int = BLOCKS,
 ) -> list[tuple[float, float]]:
@@ -137,21 +138,21 @@ def detail_growth(
     1980, in Recent Developments in Gauge Theories, Plenum, p. 363) of one operator. Samples of one Markov chain stand
     together.
     """
-    if tuple(n * step.factor for n in small.shape[2:]) != tuple(large.shape[2:]):
-        raise ValueError(
+    if tuple(n * operator.factor for n in small.shape[2:]) != tuple(large.shape[2:]):
+        raise InputError(
             f"lattices of {tuple(small.shape[2:])} and {tuple(large.shape[2:])} sites; the second must be "
-            f"{step.factor} times as wide"
+            f"{operator.factor} times as wide"
         )
     if levels < 1:
-        raise ValueError(f"levels is {levels}; at least 1 is needed")
-    found, large = [], step.coarsen(large)
+        raise InputError(f"levels is {levels}; at least 1 is needed")
+    found, large = [], operator.coarsen(large)
     for _ in range(levels):
         sizes = []
         for x in (large, small):
-            square = step.split(x)[1].double().square().flatten(1).mean(1)
+            square = operator.split(x)[1].double().square().flatten(1).mean(1)
             sizes.append(jackknife(lambda mean: mean.sqrt(), square, blocks=blocks))
         (a, da), (b, db) = sizes
         ratio = float(a / b)
         found.append((ratio, ratio * math.hypot(float(da / a), float(db / b))))
-        small, large = step.coarsen(small), step.coarsen(large)
+        small, large = operator.coarsen(small), operator.coarsen(large)
     return found

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from rgdm.jackknife import BLOCKS, jackknife
 from rgdm.physics.actions import Action
+from rgdm.errors import InputError
 
 Estimate = tuple[float, float]
 """A value and its standard error."""
@@ -23,7 +24,7 @@ def observables(fields: Float[Tensor, "B 1 *L"], action: Action, blocks: int = B
     ``xi_over_length``: second-moment correlation length ``sqrt(G(0) / G(k_min) - 1) / (2 sin(pi / L))`` over L.
     """
     if len(fields) < 2:
-        raise ValueError(f"{len(fields)} configurations; an error estimate needs at least 2")
+        raise InputError(f"{len(fields)} configurations; an error estimate needs at least 2")
     x = fields.double()
     length = max(x.shape[2:])
     m = x.flatten(1).mean(1)

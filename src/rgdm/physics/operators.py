@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from rgdm.errors import InputError
 
 Shift = tuple[int, ...]
 
@@ -44,7 +45,7 @@ class Power(LocalOperator):
 
     def __init__(self, exponent: int) -> None:
         if exponent < 1:
-            raise ValueError(f"the power phi^{exponent} is no operator; the exponent must be at least 1")
+            raise InputError(f"the power phi^{exponent} is no operator; the exponent must be at least 1")
         self.exponent, self.name = exponent, f"phi^{exponent}" if exponent > 1 else "phi"
 
     def density(self, x: Float[Tensor, "B 1 *L"]) -> Float[Tensor, "B 1 *L"]:
@@ -66,7 +67,7 @@ class Bond(LocalOperator):
 
     def __init__(self, shift: Shift, p: int = 1, q: int = 1) -> None:
         if min(p, q) < 1 or not any(shift):
-            raise ValueError(
+            raise InputError(
                 f"shift = {shift}, p = {p}, q = {q}; a shift that is not zero and powers from 1 are needed"
             )
         self.shift, self.p, self.q, self.reach = shift, p, q, max(map(abs, shift))
@@ -92,7 +93,7 @@ class Bond(LocalOperator):
     def _around(self, x: Tensor) -> Tensor:
         axes = tuple(range(2, x.dim()))
         if len(axes) != len(self.shift):
-            raise ValueError(f"the operator {self.name} is one of {len(self.shift)} dimensions, not of {len(axes)}")
+            raise InputError(f"the operator {self.name} is one of {len(self.shift)} dimensions, not of {len(axes)}")
         return torch.stack([x.roll(tuple(-s for s in shift), axes) for shift in self.star]).sum(0)
 
 
@@ -113,7 +114,7 @@ class Plaquette(LocalOperator):
 
     def _pairs(self, x: Tensor) -> list[tuple[int, int]]:
         if x.dim() < 4:
-            raise ValueError("there are no plaquettes in one dimension")
+            raise InputError("there are no plaquettes in one dimension")
         return list(itertools.combinations(range(2, x.dim()), 2))
 
     def _corners(self, x: Tensor, pair: tuple[int, int], sign: tuple[int, int]) -> Tensor:
@@ -127,7 +128,7 @@ def local_operators(dimension: int, reach: int = 1, power: int = 4, odd: bool = 
     At reach 1 only the nearest bond is taken; from 2 on all of the cube. ``odd`` powers too, or even ones alone.
     """
     if reach < 1 or power < 2:
-        raise ValueError(f"reach = {reach}, power = {power}; at least 1 and 2 are needed")
+        raise InputError(f"reach = {reach}, power = {power}; at least 1 and 2 are needed")
     nearest = (0,) * (dimension - 1) + (1,)
     cube = itertools.combinations_with_replacement(range(reach + 1), dimension)
     shifts = [nearest] if reach == 1 else sorted((s for s in cube if any(s)), key=lambda s: math.hypot(*s))

@@ -11,6 +11,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLo
 from numpy.typing import NDArray
 
 from rgdm.plots.style import BASELINES, COLUMN, FAINT, GREY, INK, LEVELS, MODEL, PAGE, paper
+from rgdm.errors import InputError
 
 Scores = Mapping[str, Any]
 Array = NDArray[np.float64]
@@ -142,7 +143,7 @@ def training_curve(history: Sequence[Mapping[str, Any]]) -> Figure:
     """Loss over training time, overall and for each level: a running median over the single records."""
     records = [record for record in history if record.get("loss") is not None]
     if not records:
-        raise ValueError("the training history holds no loss; there is nothing to draw")
+        raise InputError("the training history holds no loss; there is nothing to draw")
     minutes = numbers([record["seconds"] for record in records]) / 60
     with paper():
         figure = Figure(figsize=(COLUMN, 2.2), layout="constrained")

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from rgdm.plots.profiles import profile_strip, profiles
 from rgdm.plots.relief import Look, plane
 from rgdm.plots.style import GREY, PAGE, bare, paper
+from rgdm.errors import InputError
 
 Array = NDArray[np.float64]
 SHOWN_MEMBERS = 3
@@ -67,7 +68,7 @@ def trajectory(fields: Sequence[ArrayLike], *, look: str | None = None) -> Figur
     """The renormalization group trajectory of one sample as a strip, fields (C, *L) from coarse to fine."""
     states = [np.asarray(x, dtype=np.float64) for x in fields]
     if not states:
-        raise ValueError("a trajectory without fields cannot be drawn; pass at least one")
+        raise InputError("a trajectory without fields cannot be drawn; pass at least one")
     if states[-1].ndim == 2:
         return profile_strip(states)
     paint = Look.of(states[-1][None], look)

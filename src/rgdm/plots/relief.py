@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Colormap, FuncNorm, LinearSegmentedColormap
 from numpy.typing import ArrayLike, NDArray
+from rgdm.errors import InputError
 
 Kind = Literal["terrain", "relief", "diverging", "rgb"]
 Picture = NDArray[np.float64]
@@ -44,10 +45,10 @@ class Look:
         """The look that suits fields (B, C, *L), of the given kind or of the one they seem to be."""
         x = np.asarray(fields, dtype=np.float64)
         if kind is not None and kind not in get_args(Kind):
-            raise ValueError(f"the look is {kind!r}; it must be one of {', '.join(get_args(Kind))}")
+            raise InputError(f"the look is {kind!r}; it must be one of {', '.join(get_args(Kind))}")
         known = next((each for each in get_args(Kind) if each == kind), None) or guess_kind(x)
         if known == "rgb" and x.shape[1] != 3:
-            raise ValueError(f"a field with {x.shape[1]} channels cannot be shown as rgb; that needs 3")
+            raise InputError(f"a field with {x.shape[1]} channels cannot be shown as rgb; that needs 3")
         shown = x if known == "rgb" else x[:, :1]
         steps = [np.abs(np.diff(shown, axis=axis)).ravel() for axis in range(2, shown.ndim)]
         slope = float(np.quantile(np.concatenate(steps), 0.8))
@@ -92,7 +93,7 @@ def plane(field: ArrayLike) -> Picture:
     if x.ndim == 4:
         x = x[:, x.shape[1] // 2]
     if x.ndim != 3:
-        raise ValueError(f"a field of shape {x.shape} cannot be shown as a picture; expected (channels, height, width)")
+        raise InputError(f"a field of shape {x.shape} cannot be shown as a picture; expected (channels, height, width)")
     return x
 
 

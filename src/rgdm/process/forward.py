@@ -8,6 +8,7 @@ from rgdm.process.derivative import along
 from rgdm.process.schedule import Schedule, check_order
 from rgdm.scale.basis import Basis
 from rgdm.scale.coarse_graining import Lattice
+from rgdm.errors import InputError
 
 CHECKED = 2**16
 """Modes of a lattice beyond which a schedule is looked at at fewer times before its first use."""
@@ -38,7 +39,7 @@ class ForwardProcess(nn.Module):
 
     def _wavenumber(self, t: Tensor, lattice: Lattice) -> Tensor:
         if not bool(((t >= 0) & (t <= 1)).all()):
-            raise ValueError(f"t runs from {float(t.min())} to {float(t.max())}; it must stay within [0, 1]")
+            raise InputError(f"t runs from {float(t.min())} to {float(t.max())}; it must stay within [0, 1]")
         key = lattice, t.dtype, t.device
         if key not in self._wavenumbers:
             k = self.basis.wavenumber(lattice)
@@ -66,7 +67,7 @@ class ForwardProcess(nn.Module):
         signal is gone at both times stands still.
         """
         if not bool((s <= t).all()):
-            raise ValueError(f"a bridge from t = {t.tolist()} to s = {s.tolist()}; it leads back, to s <= t")
+            raise InputError(f"a bridge from t = {t.tolist()} to s = {s.tolist()}; it leads back, to s <= t")
         lattice = tuple(z_0.shape[2:])
         alpha_s, sigma_s = self.marginal(s.to(z_0), lattice)
         alpha_t, sigma_t = self.marginal(t.to(z_0), lattice)

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rgdm.scale.coarse_graining import Lattice
+from rgdm.errors import InputError
 
 BLOCK = {1: 4096, 2: 64, 3: 16}
 """Sites along each axis of one block of noise, by dimension; powers of two."""
@@ -27,7 +28,7 @@ class NoiseField:
 
     def __init__(self, seed: int) -> None:
         if seed < 0:
-            raise ValueError(f"the seed is {seed}; it must not be negative")
+            raise InputError(f"the seed is {seed}; it must not be negative")
         self.seed = operator.index(seed)
 
     def window(

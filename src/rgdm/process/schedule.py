@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from rgdm.errors import InputError
 
 
 class Schedule(abc.ABC):
@@ -29,19 +30,19 @@ def check_order(schedule: Schedule, k: Float[Tensor, "*L"], times: int = 33) -> 
         t = torch.full((1,), i / (times - 1), dtype=torch.float64)
         made = schedule(t, k.double())
         if any(tuple(a.shape) != (1, 1, *k.shape) for a in made):
-            raise ValueError(
+            raise InputError(
                 f"{type(schedule).__name__} gives amplitudes of shape {tuple(made[0].shape)} and "
                 f"{tuple(made[1].shape)} for one time and k of shape {tuple(k.shape)}; (batch, 1, *lattice) is needed"
             )
         alpha, sigma = (a.flatten() for a in made)
         if not bool((alpha >= 0).all() and (sigma >= 0).all() and (alpha + sigma).isfinite().all()):
-            raise ValueError(
+            raise InputError(
                 f"{type(schedule).__name__} has amplitudes that are negative or not finite; both must be 0 or more"
             )
         if before is not None:
             rises = alpha * before[1] > before[0] * sigma * (1 + 1e-6) + 1e-12
             if bool(rises.any()):
-                raise ValueError(
+                raise InputError(
                     f"alpha / sigma of {type(schedule).__name__} rises between t = {(i - 1) / (times - 1):.3g} and "
                     f"{i / (times - 1):.3g} at k = {float(k.flatten()[rises][0]):.3g}; signal over noise can only fall "
                     "on the way from data to noise"
@@ -57,7 +58,7 @@ class VariancePreserving(Schedule):
 
     def __init__(self, beta_min: float = 0.1, beta_max: float = 20.0) -> None:
         if not 0 <= beta_min <= beta_max:
-            raise ValueError(f"beta_min = {beta_min}, beta_max = {beta_max}; 0 <= beta_min <= beta_max is needed")
+            raise InputError(f"beta_min = {beta_min}, beta_max = {beta_max}; 0 <= beta_min <= beta_max is needed")
         self.beta_min, self.beta_max = beta_min, beta_max
 
     def __call__(self, t: Float[Tensor, " B"], k: Float[Tensor, "*L"]) -> tuple[Tensor, Tensor]:
@@ -86,7 +87,7 @@ class Staggered(Schedule):
 
     def __init__(self, width: float, octaves: float) -> None:
         if not 0 < width < math.inf or not 1 <= octaves < math.inf:
-            raise ValueError(f"width = {width}, octaves = {octaves}; width > 0 and octaves >= 1 are needed")
+            raise InputError(f"width = {width}, octaves = {octaves}; width > 0 and octaves >= 1 are needed")
         self.width, self.octaves = width, octaves
 
     def __call__(self, t: Float[Tensor, " B"], k: Float[Tensor, "*L"]) -> tuple[Tensor, Tensor]:
@@ -110,9 +111,9 @@ class NoisySteps(Schedule):
 
     def __init__(self, betas: Sequence[float], changes: Sequence[int], factor: int = 2) -> None:
         if not betas or min(betas) < 0 or not sum(betas) > 0:
-            raise ValueError(f"betas = {list(betas)}; variances of noise are needed, none negative and not all zero")
+            raise InputError(f"betas = {list(betas)}; variances of noise are needed, none negative and not all zero")
         if not changes or sorted(set(changes)) != list(changes) or not 0 <= changes[0] <= changes[-1] < len(betas):
-            raise ValueError(f"changes = {list(changes)}; rising steps from 0 to {len(betas) - 1} are needed")
+            raise InputError(f"changes = {list(changes)}; rising steps from 0 to {len(betas) - 1} are needed")
         self.betas, self.changes, self.factor = tuple(betas), tuple(changes), factor
 
     def __call__(self, t: Float[Tensor, " B"], k: Float[Tensor, "*L"]) -> tuple[Tensor, Tensor]:
@@ -136,7 +137,7 @@ class NoisyStep(NoisySteps):
 
     def __init__(self, beta: float, levels: int, factor: int = 2) -> None:
         if beta <= 0 or levels < 1:
-            raise ValueError(f"beta = {beta}, levels = {levels}; beta > 0 and levels >= 1 are needed")
+            raise InputError(f"beta = {beta}, levels = {levels}; beta > 0 and levels >= 1 are needed")
         super().__init__([beta] * levels, range(levels), factor)
 
 
@@ -150,7 +151,7 @@ class HeatDissipation(Schedule):
 
     def __init__(self, blur: float) -> None:
         if not 0 <= blur < math.inf:
-            raise ValueError(f"blur = {blur}; a width in sites is needed, 0 or more")
+            raise InputError(f"blur = {blur}; a width in sites is needed, 0 or more")
         self.blur = blur
 
     def __call__(self, t: Float[Tensor, " B"], k: Float[Tensor, "*L"]) -> tuple[Tensor, Tensor]:
@@ -167,13 +168,13 @@ class SpectrumMatched(Schedule):
 
     def __init__(self, spectrum: Callable[[Tensor], Tensor]) -> None:
         if not callable(spectrum):
-            raise ValueError(f"a spectrum of type {type(spectrum).__name__}; give the function k -> S(k)")
+            raise InputError(f"a spectrum of type {type(spectrum).__name__}; give the function k -> S(k)")
         self.spectrum = spectrum
 
     def __call__(self, t: Float[Tensor, " B"], k: Float[Tensor, "*L"]) -> tuple[Tensor, Tensor]:
         power = self.spectrum(k)
         if not bool((power > 0).all()):
-            raise ValueError(f"the spectrum of the noise has the value {float(power.min())}; it must be positive")
+            raise InputError(f"the spectrum of the noise has the value {float(power.min())}; it must be positive")
         alpha, sigma = _circle(_column(t, k) * torch.ones_like(k))
         return alpha, sigma * power.sqrt()
 
@@ -189,7 +190,7 @@ class ExactRG(Schedule):
 
     def __init__(self, cutoff: float, mass: float = 0.0) -> None:
         if not 0 < cutoff < math.pi or not 0 <= mass < math.inf:
-            raise ValueError(f"cutoff = {cutoff}, mass = {mass}; 0 < cutoff < pi and mass >= 0 are needed")
+            raise InputError(f"cutoff = {cutoff}, mass = {mass}; 0 < cutoff < pi and mass >= 0 are needed")
         self.cutoff, self.mass = cutoff, mass
 
     def __call__(self, t: Float[Tensor, " B"], k: Float[Tensor, "*L"]) -> tuple[Tensor, Tensor]:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from rgdm.report.page import render
 from rgdm.report.sources import Material, gather
+from rgdm.errors import InputError
 
 __all__ = ["Material", "gather", "write_report"]
 
@@ -16,15 +17,15 @@ def write_report(out: Path, sources: Sequence[Path], overwrite: bool = False) ->
     """
     out = Path(out)
     if out.is_dir():
-        raise ValueError(f"{out} is a folder; name a file for the report, such as {out / 'report.html'}")
+        raise InputError(f"{out} is a folder; name a file for the report, such as {out / 'report.html'}")
     if out.exists() and not overwrite:
-        raise ValueError(f"{out} exists; pass --overwrite to replace it")
+        raise InputError(f"{out} exists; pass --overwrite to replace it")
     if not out.absolute().parent.is_dir():
-        raise ValueError(f"the folder {out.absolute().parent} does not exist; create it, or write the report elsewhere")
+        raise InputError(f"the folder {out.absolute().parent} does not exist; create it, or write the report elsewhere")
     try:
         from rgdm.report.sections import sections
     except ImportError as error:
-        raise ValueError("a report needs matplotlib; install it with `pip install 'rgdm[report]'`") from error
+        raise InputError("a report needs matplotlib; install it with `pip install 'rgdm[report]'`") from error
     material = gather([Path(source) for source in sources])
     page = render(material.title, sections(material))
     draft = out.with_name(f".{out.name}.partial")
@@ -33,4 +34,4 @@ def write_report(out: Path, sources: Sequence[Path], overwrite: bool = False) ->
         draft.replace(out)
     except OSError as error:
         draft.unlink(missing_ok=True)
-        raise ValueError(f"the report cannot be written to {out}: {error.strerror or error}") from error
+        raise InputError(f"the report cannot be written to {out}: {error.strerror or error}") from error

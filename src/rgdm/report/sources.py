@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 
 from rgdm.evaluate import Evaluation, load_evaluation
+from rgdm.errors import InputError
 
 LARGEST = 2048
 LEADING = {"sample", "member", "refinement", "time", "batch", "ensemble", "realization", "number"}
@@ -64,11 +65,11 @@ class Material:
 def gather(sources: Sequence[Path]) -> Material:
     """Read all sources; ``ValueError`` names the first that cannot be used."""
     if not sources:
-        raise ValueError("a report needs something to report on: a run, model or evaluation folder, or a sample file")
+        raise InputError("a report needs something to report on: a run, model or evaluation folder, or a sample file")
     material = Material()
     for path in sources:
         if not path.exists():
-            raise ValueError(f"{path} does not exist; give a run, model or evaluation folder, or a .zarr or .nc file")
+            raise InputError(f"{path} does not exist; give a run, model or evaluation folder, or a .zarr or .nc file")
         _read(path, material)
     return material
 
@@ -85,7 +86,7 @@ def _read(path: Path, material: Material) -> None:
         for part in parts:
             _read(part, material)
     else:
-        raise ValueError(
+        raise InputError(
             f"{path} holds no model, evaluation or samples that a report can show; give a folder that an rgdm command "
             "wrote, or samples as .zarr or .nc"
         )
@@ -107,7 +108,7 @@ def read_history(path: Path) -> list[dict[str, Any]]:
             records.append({**record, "seconds": float(record["seconds"])})
         except (ValueError, KeyError, TypeError) as error:
             if number < len(lines):
-                raise ValueError(f"line {number} of {path} is no training record; remove it or train again") from error
+                raise InputError(f"line {number} of {path} is no training record; remove it or train again") from error
     return records
 
 
@@ -122,7 +123,7 @@ def read_samples(path: Path) -> Samples:
             return Samples(path, names[0], values, {**data.attrs, **data[names[0]].attrs})
     except (OSError, ValueError, KeyError, IndexError, ImportError, RuntimeError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ValueError(f"{path} cannot be read as a field ({reason}); sample or refine again") from error
+        raise InputError(f"{path} cannot be read as a field ({reason}); sample or refine again") from error
 
 
 def _open(path: Path) -> xr.Dataset:
@@ -148,7 +149,7 @@ def _json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ValueError(f"{path} is damaged ({error}); train again or use another copy of the model") from error
+        raise InputError(f"{path} is damaged ({error}); train again or use another copy of the model") from error
     return content if isinstance(content, dict) else {"config": content}
 
 

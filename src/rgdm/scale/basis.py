@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from rgdm.scale.coarse_graining import CoarseGraining, Lattice
 from rgdm.scale.transforms import cosine, fourier, fourier_frequency, inverse_cosine, inverse_fourier
+from rgdm.errors import InputError
 
 
 class Basis(nn.Module, abc.ABC):
@@ -75,11 +76,11 @@ class Pyramid(Basis):
     its octave, ``pi * b^(-level - 1/2)``, that of the coarse field one octave below.
     """
 
-    def __init__(self, step: CoarseGraining, levels: int) -> None:
+    def __init__(self, operator: CoarseGraining, levels: int) -> None:
         super().__init__()
         if levels < 1:
-            raise ValueError(f"a pyramid of {levels} levels; it must have at least 1")
-        self.step = step
+            raise InputError(f"a pyramid of {levels} levels; it must have at least 1")
+        self.operator = operator
         self.levels = levels
 
     def analyze(self, x: Float[Tensor, "B C *L"]) -> Float[Tensor, "B C *L"]:
@@ -88,8 +89,8 @@ class Pyramid(Basis):
     def _analyze(self, x: Tensor, levels: int) -> Tensor:
         if levels == 0:
             return x
-        coarse, detail = self.step.split(x)
-        return pack(self._analyze(coarse, levels - 1), detail, self.step.factor)
+        coarse, detail = self.operator.split(x)
+        return pack(self._analyze(coarse, levels - 1), detail, self.operator.factor)
 
     def synthesize(self, z: Float[Tensor, "B C *L"]) -> Float[Tensor, "B C *L"]:
         return self._synthesize(z, self.levels)
@@ -97,12 +98,12 @@ class Pyramid(Basis):
     def _synthesize(self, z: Tensor, levels: int) -> Tensor:
         if levels == 0:
             return z
-        coarse, detail = unpack(z, self.step.factor)
-        return self.step.merge(self._synthesize(coarse, levels - 1), detail)
+        coarse, detail = unpack(z, self.operator.factor)
+        return self.operator.merge(self._synthesize(coarse, levels - 1), detail)
 
     def wavenumber(self, lattice: Lattice) -> Float[Tensor, "*L"]:
-        self.step.check_orthonormal(len(lattice))
-        b = self.step.factor
+        self.operator.check_orthonormal(len(lattice))
+        b = self.operator.factor
         k = torch.full(lattice, math.pi * b**-0.5, dtype=torch.float64)
         for level in range(1, self.levels + 1):
             corner = tuple(slice(n // b**level) for n in lattice)

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
+from rgdm.errors import InputError
 
 Boundary = Literal["periodic", "reflect"]
 
@@ -15,7 +16,7 @@ def check_boundary(boundary: str) -> Boundary:
     for known in get_args(Boundary):
         if boundary == known:
             return known
-    raise ValueError(f"boundary is {boundary!r}; it must be 'periodic' or 'reflect'")
+    raise InputError(f"boundary is {boundary!r}; it must be 'periodic' or 'reflect'")
 
 
 def extend(x: Float[Tensor, "b c *l"], width: int, boundary: Boundary) -> Float[Tensor, "b c *e"]:

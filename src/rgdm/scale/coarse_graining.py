@@ -6,6 +6,7 @@ import math
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from rgdm.errors import InputError
 
 Lattice = tuple[int, ...]
 
@@ -33,7 +34,7 @@ class CoarseGraining(nn.Module, abc.ABC):
         """R x, the coarse field alone."""
         return self.split(x)[0]
 
-    def refine(self, coarse: Float[Tensor, "B C *K"]) -> Float[Tensor, "B C *F"]:
+    def prolong(self, coarse: Float[Tensor, "B C *K"]) -> Float[Tensor, "B C *F"]:
         """The fine field without detail; R^T for an orthonormal split."""
         b, c, *lattice = coarse.shape
         return self.merge(coarse, coarse.new_zeros(b, c * self.bands(len(lattice)), *lattice))
@@ -61,10 +62,10 @@ class CoarseGraining(nn.Module, abc.ABC):
     def check(self, lattice: Lattice) -> None:
         """Raise ``ValueError`` if a field of this lattice cannot be split."""
         if not 1 <= len(lattice) <= 3:
-            raise ValueError(f"the lattice {lattice} has {len(lattice)} axes; 1, 2 or 3 are supported")
+            raise InputError(f"the lattice {lattice} has {len(lattice)} axes; 1, 2 or 3 are supported")
         if any(n % self.factor for n in lattice):
             fits = tuple(max(self.factor, n - n % self.factor) for n in lattice)
-            raise ValueError(f"the lattice {lattice} is not divisible by the factor {self.factor}; {fits} would be")
+            raise InputError(f"the lattice {lattice} is not divisible by the factor {self.factor}; {fits} would be")
 
     @torch.no_grad()
     def check_orthonormal(self, dimension: int) -> None:
@@ -75,7 +76,7 @@ class CoarseGraining(nn.Module, abc.ABC):
         ratio = float((coarse.square().sum() + detail.square().sum()) / x.square().sum())
         error = float((self.merge(coarse, detail) - x).abs().max())
         if not abs(ratio - 1) < 1e-6 or not error < 1e-6:
-            raise ValueError(
+            raise InputError(
                 f"{type(self).__name__} is not orthonormal: its split has {ratio:.6g} times the sum of squares of the "
                 f"field, merging it is off by {error:.1e}; scale coarse field and detail so that both are kept"
             )
@@ -90,7 +91,7 @@ class CoarseGraining(nn.Module, abc.ABC):
         except ValueError as error:
             volume = self._log_volume(dimension)
             if abs(volume) > 1e-6:
-                raise ValueError(f"{error} (its Jacobian has the determinant exp({volume:.3g}), not 1)") from None
+                raise InputError(f"{error} (its Jacobian has the determinant exp({volume:.3g}), not 1)") from None
 
     def _log_volume(self, dimension: int) -> float:
         """``log |det|`` of the Jacobian of the split at one small field, infinite if merging does not undo it."""
@@ -119,7 +120,7 @@ class Orthonormal(CoarseGraining):
     def __init__(self, factor: int = 2) -> None:
         super().__init__()
         if factor < 2:
-            raise ValueError(f"the factor is {factor}; it must be at least 2")
+            raise InputError(f"the factor is {factor}; it must be at least 2")
         self.factor = factor
 
     @abc.abstractmethod
@@ -149,7 +150,7 @@ class Orthonormal(CoarseGraining):
     def merge(self, coarse: Float[Tensor, "B C *K"], detail: Float[Tensor, "B D *K"]) -> Tensor:
         d, channels = coarse.dim() - 2, coarse.shape[1]
         if detail.shape != (coarse.shape[0], channels * self.bands(d), *coarse.shape[2:]):
-            raise ValueError(
+            raise InputError(
                 f"detail of shape {tuple(detail.shape)} does not fit coarse {tuple(coarse.shape)}: "
                 f"expected {channels * self.bands(d)} channels on the same lattice"
             )
@@ -178,7 +179,7 @@ def check_lattice_depth(operator: CoarseGraining, lattice: Lattice, levels: int)
         near = tuple(max(step, n - n % step) for n in lattice)
         levels_that_fit = f"{fits} level{'' if fits == 1 else 's'}"
         fewer = f"use {levels_that_fit}, or a lattice" if fits else "use a lattice"
-        raise ValueError(
+        raise InputError(
             f"a lattice of {lattice} fits {levels_that_fit} of factor {operator.factor}, not {levels}; "
             f"{fewer} such as {near}"
         )

@@ -6,6 +6,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from rgdm.scale.basis import Basis
+from rgdm.errors import InputError
 
 Gain = Callable[[Tensor], Tensor]
 """``k -> gain`` of each mode, both ``(*lattice)``."""
@@ -32,5 +33,5 @@ class Band(Filter):
 
     def __init__(self, basis: Basis, low: float, high: float) -> None:
         if not 0 <= low < high:
-            raise ValueError(f"a band from {low} to {high}; 0 <= low < high is needed")
+            raise InputError(f"a band from {low} to {high}; 0 <= low < high is needed")
         super().__init__(basis, lambda k: (k >= low) & (k < high))

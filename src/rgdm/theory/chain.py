@@ -12,6 +12,7 @@ from rgdm.process.schedule import NoisySteps
 from rgdm.scale.basis import Pyramid
 from rgdm.scale.coarse_graining import CoarseGraining, Lattice, Orthonormal
 from rgdm.scale.filters import Band, Filter
+from rgdm.errors import InputError
 
 Draw = Callable[[int, tuple[int, ...]], Tensor]
 """``(step, shape) -> unit noise``."""
@@ -28,7 +29,7 @@ class NoisyMap(nn.Module):
     def __init__(self, operator: Operator, beta: float, band: Band | None = None) -> None:
         super().__init__()
         if not 0 <= beta < float("inf"):
-            raise ValueError(f"beta = {beta}; the variance of the noise must be finite and not negative")
+            raise InputError(f"beta = {beta}; the variance of the noise must be finite and not negative")
         self.operator, self.beta, self.band = operator, beta, band
 
     @property
@@ -51,8 +52,8 @@ class NoisyMap(nn.Module):
         if isinstance(self.operator, Filter):  # symmetric
             return self.operator(y)
         if not isinstance(self.operator, Orthonormal):
-            raise ValueError(f"{type(self.operator).__name__} is not known to be linear: there is no closed form")
-        return self.operator.refine(y)
+            raise InputError(f"{type(self.operator).__name__} is not known to be linear: there is no closed form")
+        return self.operator.prolong(y)
 
 
 class MonteCarlo(NamedTuple):
@@ -74,7 +75,7 @@ class Chain(nn.Module):
     def __init__(self, steps: Sequence[NoisyMap]) -> None:
         super().__init__()
         if not steps:
-            raise ValueError("a chain of no steps; give at least one")
+            raise InputError("a chain of no steps; give at least one")
         self.steps = nn.ModuleList(steps)
 
     def __len__(self) -> int:
@@ -99,7 +100,7 @@ class Chain(nn.Module):
                 try:
                     operator.check(lattice)
                 except ValueError as error:
-                    raise ValueError(f"step {t} of the chain: {error}") from None
+                    raise InputError(f"step {t} of the chain: {error}") from None
                 lattice = tuple(n // operator.factor for n in lattice)
 
     # --- forward ---------------------------------------------------------------------------
@@ -149,9 +150,9 @@ class Chain(nn.Module):
     ) -> MonteCarlo:
         """Moments of x_t given x_0 = x by simulation: the only way for steps that are not linear."""
         if count < 4:
-            raise ValueError(f"count is {count}; a variance with an error needs at least 4")
+            raise InputError(f"count is {count}; a variance with an error needs at least 4")
         if len(x) != 1:
-            raise ValueError(f"a batch of {len(x)} fields; the moments are those of one, give x[:1] (and so on)")
+            raise InputError(f"a batch of {len(x)} fields; the moments are those of one, give x[:1] (and so on)")
         made = self.sample(x.expand(count, *x.shape[1:]), draw, t)[-1].double()
         deviation = made - made.mean(0)
         variance = deviation.square().sum(0) / (count - 1)
@@ -200,9 +201,9 @@ class Chain(nn.Module):
         scales = [operator for operator in operators if operator is not None]
         first = scales[0] if scales else None
         if not isinstance(first, Orthonormal) or any(operator is not first for operator in scales):
-            raise ValueError("only a chain of one orthonormal operator, the same object in each step, is a process")
+            raise InputError("only a chain of one orthonormal operator, the same object in each step, is a process")
         if any(self.step(t).band is not None for t in range(len(self))):
-            raise ValueError("only a chain of white noise is diagonal in a pyramid; this one has bands")
+            raise InputError("only a chain of white noise is diagonal in a pyramid; this one has bands")
         betas = [self.step(t).beta for t in range(len(self))]
         changes = [t for t, operator in enumerate(operators) if operator is not None]
         return ForwardProcess(Pyramid(first, len(changes)), NoisySteps(betas, changes, first.factor))
@@ -210,12 +211,12 @@ class Chain(nn.Module):
     def _until(self, t: int | None) -> int:
         t = len(self) if t is None else t
         if not 0 <= t <= len(self):
-            raise ValueError(f"t = {t}; the chain has the times 0 to {len(self)}")
+            raise InputError(f"t = {t}; the chain has the times 0 to {len(self)}")
         return t
 
     def _within(self, t: int) -> None:
         if not 0 <= t < len(self):
-            raise ValueError(f"a bridge back to t = {t}; this chain has those to 0 to {len(self) - 1}")
+            raise InputError(f"a bridge back to t = {t}; this chain has those to 0 to {len(self) - 1}")
 
     def _linear(self, t: int | None, dimension: int) -> None:
         for i in range(self._until(t)):
@@ -224,12 +225,12 @@ class Chain(nn.Module):
                 operator.check_orthonormal(dimension)
             if not self.step(i).linear:
                 name = getattr(self.step(i).operator, "__name__", type(self.step(i).operator).__name__)
-                raise ValueError(f"step {i} ({name}) is not known to be linear; use monte_carlo")
+                raise InputError(f"step {i} ({name}) is not known to be linear; use monte_carlo")
 
 
 def _check_shape(given: Tensor, expected: Tensor, t: int) -> None:
     if given.shape != expected.shape:
-        raise ValueError(
+        raise InputError(
             f"the state of time {t} has the shape {tuple(given.shape)}; the chain makes {tuple(expected.shape)} of x_0"
         )
 
@@ -244,7 +245,7 @@ def conjugate_gradients(
     ``most`` steps the residual is still a thousand times that, as where b cannot be met at all.
     """
     if not bool(b.isfinite().all()):
-        raise ValueError(f"{int((~b.isfinite()).sum())} of {b.numel()} values are not finite; drop or fill them")
+        raise InputError(f"{int((~b.isfinite()).sum())} of {b.numel()} values are not finite; drop or fill them")
     x, residual = torch.zeros_like(b), b
     direction, size = residual, _square(residual)
     enough = (50 * torch.finfo(b.dtype).eps) ** 2 * size
@@ -258,7 +259,7 @@ def conjugate_gradients(
         size, before = _square(residual), size
         direction = residual + torch.where(before > 0, size / before.clamp(min=1e-300), 0.0) * direction
     if bool((size > 1e6 * enough).any()):
-        raise ValueError(
+        raise InputError(
             f"after {most} steps of conjugate gradients the residual is {float((size / _square(b)).max()) ** 0.5:.1e} "
             "of its right-hand side; the noise of the chain reaches some modes too little, or not at all where the "
             "given state is impossible: give more noise, or take float64"

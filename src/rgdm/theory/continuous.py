@@ -10,12 +10,13 @@ from rgdm.process.forward import ForwardProcess
 from rgdm.scale.coarse_graining import Lattice
 from rgdm.scale.filters import Filter, Gain
 from rgdm.theory.chain import Chain, NoisyMap
+from rgdm.errors import InputError
 
 START = 1e-7
 """Rates are those of this t where t is smaller: at 0 the amplitude of the noise has no derivative."""
 
 
-class ScaleFlow(nn.Module):
+class ContinuousChain(nn.Module):
     """``dy = F(y, lambda) dlambda + sqrt(2 D(lambda)) dW`` in the coefficients of a process, mode by mode.
 
     Scale-time ``lambda = log(scale)`` runs from 0 to ``span = octaves * log(2)`` while t runs from 0 to 1. The
@@ -33,7 +34,7 @@ class ScaleFlow(nn.Module):
     def __init__(self, process: ForwardProcess, octaves: float, eta: float | None = None) -> None:
         super().__init__()
         if not 0 < octaves < math.inf:
-            raise ValueError(f"octaves = {octaves}; how far the scale grows must be positive")
+            raise InputError(f"octaves = {octaves}; how far the scale grows must be positive")
         self.process, self.octaves, self.eta = process, octaves, eta
 
     @property
@@ -94,15 +95,15 @@ class ScaleFlow(nn.Module):
         noise: D must be the same for all modes. Its covariance converges at first order in ``1 / steps``.
         """
         if steps < 1:
-            raise ValueError(f"{steps} steps; a chain needs at least 1")
+            raise InputError(f"{steps} steps; a chain needs at least 1")
         if self.eta is not None:
-            raise ValueError("a chain does not rescale; take a flow with eta=None")
+            raise InputError("a chain does not rescale; take a flow with eta=None")
         made, width = [], self.span / steps
         for i in range(steps):
             lam = torch.tensor([i, i + 0.5, i + 1.0], dtype=torch.float64) * width
             heat = self.diffusion(lam[1:2], lattice)
             if float((heat - heat.mean()).abs().max()) > 1e-9 * float(heat.mean()):
-                raise ValueError("the noise of this process is not white, so no chain of white noise has it as limit")
+                raise InputError("the noise of this process is not white, so no chain of white noise has it as limit")
             made.append(NoisyMap(Filter(self.process.basis, self._fall(lam[0::2])), float(2 * width * heat.mean())))
         return Chain(made)
 
@@ -119,7 +120,7 @@ class ScaleFlow(nn.Module):
     def _time(self, lam: Tensor) -> Tensor:
         time = lam / self.span
         if not bool(((time >= 0) & (time < 1 + 1e-6)).all()):
-            raise ValueError(
+            raise InputError(
                 f"lambda runs from {float(lam.min()):.6g} to {float(lam.max()):.6g}; this flow has 0 to {self.span:.6g}"
             )
         return torch.where((time > 1) & (time < 1 + 1e-6), torch.ones_like(time), time)

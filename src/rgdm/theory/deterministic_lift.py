@@ -11,6 +11,7 @@ from rgdm.model.lifts.lift import PREDICTION_RADIUS, Lift
 from rgdm.model.samplers.sampler import Draw, Sampler
 from rgdm.scale.boundary import Boundary
 from rgdm.scale.coarse_graining import CoarseGraining
+from rgdm.errors import InputError
 
 Upsampling = Literal["adjoint", "linear"]
 
@@ -28,7 +29,7 @@ class DeterministicLift(Lift):
 
     def __init__(
         self,
-        step: CoarseGraining,
+        operator: CoarseGraining,
         channels: int,
         dimension: int,
         boundary: Boundary,
@@ -38,11 +39,11 @@ class DeterministicLift(Lift):
     ) -> None:
         super().__init__()
         if upsampling not in get_args(Upsampling):
-            raise ValueError(f"unknown upsampling {upsampling!r}; known are {', '.join(get_args(Upsampling))}")
+            raise InputError(f"unknown upsampling {upsampling!r}; known are {', '.join(get_args(Upsampling))}")
         if not 0 <= beta < torch.inf:
-            raise ValueError(f"beta is {beta}; a variance of noise is needed, 0 or more")
-        self.step, self.beta = step, beta
-        bands = channels * step.bands(dimension)
+            raise InputError(f"beta is {beta}; a variance of noise is needed, 0 or more")
+        self.operator, self.beta = operator, beta
+        bands = channels * operator.bands(dimension)
         self.prediction = LinearPrediction(channels, bands, dimension, radius, boundary)
         self.cleaning = LinearPrediction(channels, channels, dimension, radius, boundary)
         """Of ``-sqrt(beta) eps`` from the noisy coarse field."""
@@ -50,8 +51,8 @@ class DeterministicLift(Lift):
 
     @torch.no_grad()
     def fit(self, fine: Float[Tensor, "B C *F"]) -> None:
-        self.step.check_orthonormal(fine.dim() - 2)
-        coarse, detail = self.step.split(fine)
+        self.operator.check_orthonormal(fine.dim() - 2)
+        coarse, detail = self.operator.split(fine)
         if self.learned:
             self.prediction.fit(coarse, detail)
         if self.beta > 0:
@@ -82,7 +83,7 @@ class DeterministicLift(Lift):
     ) -> Float[Tensor, "B C *F"]:
         """The fine field; noise and sampler idle."""
         clean = self.clean(coarse)
-        return self.step.merge(clean, self.detail(clean).to(clean))
+        return self.operator.merge(clean, self.detail(clean).to(clean))
 
     @torch.no_grad()
     def kept(self, fine: Float[Tensor, "B C *F"], seed: int = 1) -> Float[Tensor, "E"]:
@@ -91,8 +92,8 @@ class DeterministicLift(Lift):
         ``E = 1 + bands``, means over channels. For Gaussian fields ``S_cc / (S_cc + beta)`` and
         ``|S_dc|^2 / (S_cc + beta) / S_dd``, each mode weighted with its power.
         """
-        coarse, detail = self.step.split(fine)
-        again = self.step.split(self.sample(coarse + self._noise(coarse, seed)))
+        coarse, detail = self.operator.split(fine)
+        again = self.operator.split(self.sample(coarse + self._noise(coarse, seed)))
         made, true = (torch.cat([_variances(x, coarse.shape[1]) for x in pair]) for pair in (again, (coarse, detail)))
         return made / true
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from rgdm.scale.coarse_graining import Orthonormal
 from rgdm.theory.chain import Chain, NoisyMap
+from rgdm.errors import InputError
 
 Energy = Callable[[Tensor], Tensor]
 """``(B, C, *L) -> (B,)``: H with ``p ~ exp(-H)``."""
@@ -28,9 +29,9 @@ class EffectiveEnergy:
 
     def __init__(self, energy: Energy, step: NoisyMap, nodes: int = 48, reach: float = 6.0) -> None:
         if step.band is not None or not (step.operator is None or isinstance(step.operator, Orthonormal)):
-            raise ValueError("the recursion is written for white noise and an orthonormal operator (or none)")
+            raise InputError("the recursion is written for white noise and an orthonormal operator (or none)")
         if nodes < 2 or not 0 < reach < math.inf:
-            raise ValueError(f"nodes = {nodes}, reach = {reach}; at least 2 and more than 0 are needed")
+            raise InputError(f"nodes = {nodes}, reach = {reach}; at least 2 and more than 0 are needed")
         self.energy, self.step, self.nodes, self.reach = energy, step, nodes, reach
         self.operator = step.operator if isinstance(step.operator, Orthonormal) else None
 
@@ -42,7 +43,7 @@ class EffectiveEnergy:
         details = sites * operator.bands(y.dim() - 2) if operator else 0
         noises = sites if self.step.beta > 0 else 0
         if self.nodes ** (noises + details) > POINTS:
-            raise ValueError(
+            raise InputError(
                 f"{self.nodes} nodes for each of {noises + details} degrees of freedom are too many; "
                 "take fewer nodes or a smaller lattice"
             )

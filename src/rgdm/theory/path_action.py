@@ -6,14 +6,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from rgdm.theory.continuous import ScaleFlow
+from rgdm.theory.continuous import ContinuousChain
 
 ROUNDING = 64
 """Differences of so many units in the last place are none."""
 
 
 def lagrangian(
-    flow: ScaleFlow,
+    flow: ContinuousChain,
     y: Float[Tensor, "B C *L"],
     velocity: Float[Tensor, "B C *L"],
     lam: Float[Tensor, " B"],
@@ -30,7 +30,7 @@ def lagrangian(
 
 
 def step_actions(
-    flow: ScaleFlow, path: Float[Tensor, "N C *L"], lam: Float[Tensor, " N"] | None = None
+    flow: ContinuousChain, path: Float[Tensor, "N C *L"], lam: Float[Tensor, " N"] | None = None
 ) -> Float[Tensor, "M C *L"]:
     """What each of the M = N - 1 steps of :func:`onsager_machlup` costs in each mode."""
     lam = _scale_times(flow, len(path) - 1 if lam is None else lam, path.device)
@@ -42,7 +42,10 @@ def step_actions(
 
 
 def onsager_machlup(
-    flow: ScaleFlow, path: Float[Tensor, "N C *L"], lam: Float[Tensor, " N"] | None = None, divergence: bool = False
+    flow: ContinuousChain,
+    path: Float[Tensor, "N C *L"],
+    lam: Float[Tensor, " N"] | None = None,
+    divergence: bool = False,
 ) -> Float[Tensor, ""]:
     """``int sum_k (dy/dlambda - F)^2 / (4 D) dlambda`` of a path y_0, ..., y_n of coefficients (float64).
 
@@ -70,7 +73,7 @@ def onsager_machlup(
 
 
 def minimal_path(
-    flow: ScaleFlow, start: Float[Tensor, "C *L"], end: Float[Tensor, "C *L"], steps: int | Float[Tensor, " N"]
+    flow: ContinuousChain, start: Float[Tensor, "C *L"], end: Float[Tensor, "C *L"], steps: int | Float[Tensor, " N"]
 ) -> tuple[Float[Tensor, "M C *L"], Float[Tensor, ""]]:
     """The path of least action between two fields, in coefficients: ``(steps + 1, C, *lattice)``, and its action.
 
@@ -99,7 +102,7 @@ def minimal_path(
     return path, action.sum()
 
 
-def _scale_times(flow: ScaleFlow, given: int | Tensor, device: torch.device) -> Tensor:
+def _scale_times(flow: ContinuousChain, given: int | Tensor, device: torch.device) -> Tensor:
     if isinstance(given, int):
         if given < 1:
             raise ValueError(f"a path of {given} steps; it needs at least 1")

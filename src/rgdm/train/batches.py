@@ -44,7 +44,7 @@ class Batches:
 
     def __call__(self, step: int, rank: int = 0) -> tuple[int, Tensor, Tensor, Tensor, tuple[int, ...]]:
         """``(level, fine patches, t, noise, halo)``, the halo in coarse sites; all ranks have one level."""
-        model, b = self.model, self.model.step.factor
+        model, b = self.model, self.model.operator.factor
         everywhere = torch.Generator().manual_seed(hash((self.seed, step)) % 2**63)
         level = int(torch.multinomial(torch.tensor(self.share), 1, generator=everywhere))
         generator = torch.Generator().manual_seed(hash((self.seed, step, rank)) % 2**63)
@@ -54,16 +54,16 @@ class Batches:
         wide = tuple(unit * (p + 2 * h) for p, h in zip(patch, halo, strict=True))
         fine = self._patches(count, wide, len(set(zip(patch, halo, strict=True))) == 1, generator)
         for _ in range(level):
-            fine = model.step.coarsen(fine)
+            fine = model.operator.coarsen(fine)
         t = (torch.arange(count) + torch.rand(1, generator=generator)) / count
-        channels = model.channels * model.step.bands(model.dimension) * model.own_lift(level).draws
+        channels = model.channels * model.operator.bands(model.dimension) * model.own_lift(level).draws
         noise = torch.randn(count, channels, *patch, generator=generator)
         return level, fine, t, noise, halo
 
     def _extent(self, n: int, level: int) -> tuple[int, int]:
         """Length of a patch along an axis of n coarse sites, and of the halo at either end of it."""
         side = PATCH[self.model.dimension]
-        if isinstance(self.model.step, MomentumShell) or self.model.reach(level) is None:
+        if isinstance(self.model.operator, MomentumShell) or self.model.reach(level) is None:
             return n, 0
         if self.model.boundary == "reflect":
             seen_around = self.model.own_lift(level).texture is not None

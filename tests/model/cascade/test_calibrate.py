@@ -50,12 +50,12 @@ def test_free_runs_begin_as_many_levels_up_as_depth_says(monkeypatch):
         true = any(torch.equal(c, t) for c in coarse[:1] for t in path[level + 1])
         begun.append((level, true))
         model.lift(level).temperature.fill_(1.0)
-        return model.step.refine(coarse)
+        return model.operator.prolong(coarse)
 
     model, x = too_narrow(1.0, 0), white(8)
     path = [model.normalise(x)]
     for _ in range(LEVELS):
-        path.append(model.step.coarsen(path[-1]))
+        path.append(model.operator.coarsen(path[-1]))
     monkeypatch.setattr("rgdm.model.cascade.calibrate._refined", refined)
     for depth, true in {1: {0, 1, 2}, 2: {1, 2}, 3: {2}, 9: {2}}.items():
         begun.clear()

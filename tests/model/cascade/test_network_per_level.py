@@ -25,7 +25,7 @@ def test_each_level_has_its_own_and_a_step_reaches_it():
     for level in range(3):
         fine = model.normalise(fields)
         for _ in range(level):
-            fine = model.step.coarsen(fine)
+            fine = model.operator.coarsen(fine)
         noise = torch.randn(6, 3, *(n // 2 for n in fine.shape[2:]))
         model.zero_grad()
         model(fine, level, torch.rand(6), noise).mean().backward()

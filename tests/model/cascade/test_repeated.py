@@ -47,7 +47,7 @@ def test_detail_and_coarse_field_grow_each_by_its_own_factor(small):
     plain, larger = small.own_lift(1), small.enlarged(2, [1.6, 1.7, 1.8], level=1).lift(2)
     coarse, noise = torch.randn(3, 1, 4, 4), torch.randn(3, 3, 4, 4)
     x = larger.sample(coarse, noise, small.sampler)
-    kept, detail = small.step.split(x)
+    kept, detail = small.operator.split(x)
     assert not x.requires_grad
     torch.testing.assert_close(kept, coarse)
     torch.testing.assert_close(detail, 1.6 * plain.detail(coarse / 1.7, noise, small.sampler))
@@ -90,8 +90,8 @@ def test_the_likelihood_of_an_enlarged_cascade_is_that_of_the_map_it_samples_by(
     found = lift.untrained_log_prob(1.7 * x).value
     torch.testing.assert_close(found, own.untrained_log_prob(x).value - 48 * math.log(1.7))
     lift = small.enlarged(2, [1.6, 1.7, 1.8], level=1).lift(2)
-    coarse, detail = small.step.split(x)
-    found = lift.untrained_log_prob(small.step.merge(1.7 * coarse, 1.6 * detail)).value
+    coarse, detail = small.operator.split(x)
+    found = lift.untrained_log_prob(small.operator.merge(1.7 * coarse, 1.6 * detail)).value
     torch.testing.assert_close(found, own.untrained_log_prob(x).value - 48 * math.log(1.6))
     total = larger.log_prob(scale_free(2, 32, seed=6), networks=False)
     assert bool(total.total.value.isfinite().all()) and len(total.levels) == LEVELS + 1

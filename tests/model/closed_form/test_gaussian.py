@@ -223,5 +223,5 @@ def test_little_data_have_no_say_in_the_spectrum():
     """Few sites and many shifts: an inverse root of chance would blow other fields up."""
     lift = GaussianLift(BlockSpin(2), 1, 2, "reflect")
     lift.fit(torch.randn(2, 1, 30, 30))
-    coarse, detail = lift.step.split(torch.randn(64, 1, 30, 30))
+    coarse, detail = lift.operator.split(torch.randn(64, 1, 30, 30))
     assert lift.colouring.whiten(detail - lift.prediction(coarse)).var() < 3

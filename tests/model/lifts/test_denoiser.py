@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from simple_backbones import Wave, Zero
 
 from rgdm.model.lifts.denoiser import Denoiser
 from rgdm.model.networks.backbone import Backbone
@@ -10,6 +9,7 @@ from rgdm.process.forward import ForwardProcess
 from rgdm.process.schedule import NoisyStep, Staggered, Trigonometric, VariancePreserving
 from rgdm.scale.basis import Fourier, Pyramid, Site
 from rgdm.scale.operators.block import BlockSpin
+from simple_backbones import Wave, Zero
 
 pytestmark = pytest.mark.usefixtures("float64")
 

@@ -7,7 +7,7 @@ from rgdm.model.lifts.diffusion import DiffusionLift
 from rgdm.model.lifts.lift import GaussianLift
 from rgdm.model.lifts.standardized import condition_channels
 from rgdm.model.networks.local import LocalConvNet
-from rgdm.model.samplers.reverse import TrigonometricFlow
+from rgdm.model.samplers.reverse import AdamsBashforth
 from rgdm.scale.operators.block import BlockSpin
 from rgdm.scale.operators.momentum_shell import MomentumShell
 from rgdm.scale.operators.wavelets import Wavelet
@@ -98,7 +98,7 @@ def test_an_untrained_network_gives_the_velocity_that_is_exact_for_white_noise()
     features = model.denoiser.backbone.encode(model.condition(coarse))
     z, t = torch.randn(8, 3, 8, 8), torch.linspace(0.05, 0.95, 8)
     assert torch.equal(model.denoiser.backbone(z, t, features), torch.zeros_like(z))
-    one, ten = (model.detail(coarse, z, TrigonometricFlow(n)) for n in (1, 10))
+    one, ten = (model.detail(coarse, z, AdamsBashforth(n)) for n in (1, 10))
     torch.testing.assert_close(one, ten, rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(one, model.restore(coarse, z), rtol=1e-4, atol=1e-4)
 
@@ -108,11 +108,11 @@ def test_temperature_widens_the_detail_about_its_prediction():
     model = lift(x, BlockSpin(2))
     coarse, _ = BlockSpin(2).split(x)
     z = torch.randn(8, 3, 8, 8)
-    cold = model.detail(coarse, torch.zeros_like(z), TrigonometricFlow(1))
+    cold = model.detail(coarse, torch.zeros_like(z), AdamsBashforth(1))
     torch.testing.assert_close(cold, model.gaussian.prediction(coarse), rtol=1e-4, atol=1e-5)
-    usual = (model.detail(coarse, z, TrigonometricFlow(1)) - cold).square().mean()
+    usual = (model.detail(coarse, z, AdamsBashforth(1)) - cold).square().mean()
     model.temperature.fill_(1.3)
-    hot = (model.detail(coarse, z, TrigonometricFlow(1)) - cold).square().mean()
+    hot = (model.detail(coarse, z, AdamsBashforth(1)) - cold).square().mean()
     assert hot > 1.2 * usual
 
 

@@ -7,18 +7,17 @@ import pytest
 import torch
 import xarray as xr
 
-from rgdm.model.closed_form import colouring
-from rgdm.model.networks import strips
 from rgdm.model.cascade.cascade import Cascade
 from rgdm.model.closed_form.base import TranslationField
 from rgdm.model.closed_form.colouring import Colouring
 from rgdm.model.lifts.diffusion import DiffusionLift
 from rgdm.model.lifts.flow import FlowLift, couplings
 from rgdm.model.lifts.lift import GaussianLift, Lift
-from rgdm.model.lifts.likelihood import flow_log_prob, signs
+from rgdm.model.lifts.likelihood import probability_flow_log_prob, signs
 from rgdm.model.lifts.standardized import condition_channels
+from rgdm.model.networks import strips
 from rgdm.model.networks.backbone import Backbone
-from rgdm.model.samplers.reverse import TrigonometricFlow
+from rgdm.model.samplers.reverse import AdamsBashforth
 from rgdm.process.forward import ForwardProcess
 from rgdm.process.schedule import (
     ExactRG,
@@ -72,7 +71,7 @@ SLOW = ("heat dissipation", "exact RG")  # the longest
 def test_the_flow_of_a_gaussian_field_has_its_exact_density(process):
     law = GaussianMixture.field(torch.rand(2, 2) * 2 + 0.2)
     z = torch.randn(3, 1, 2, 2)
-    made = flow_log_prob(law.estimate(process), process, z, tolerance=1e-8)
+    made = probability_flow_log_prob(law.estimate(process), process, z, tolerance=1e-8)
     torch.testing.assert_close(made.value, law.log_prob(z), rtol=1e-6, atol=0)
     assert not made.error.any()
 
@@ -80,7 +79,7 @@ def test_the_flow_of_a_gaussian_field_has_its_exact_density(process):
 def test_the_flow_of_a_mixture_has_its_exact_density():
     law = GaussianMixture(torch.tensor([0.4, 0.6]), torch.randn(2, 1, 3), torch.rand(2, 1, 3) / 2 + 0.1)
     z = torch.randn(4, 1, 3)
-    made = flow_log_prob(law.estimate(PLAIN), PLAIN, z, tolerance=1e-6)
+    made = probability_flow_log_prob(law.estimate(PLAIN), PLAIN, z, tolerance=1e-6)
     torch.testing.assert_close(made.value, law.log_prob(z), rtol=1e-5, atol=1e-5)
 
 
@@ -94,7 +93,7 @@ def test_random_signs_estimate_the_divergence_within_their_error_and_a_wrong_den
         return z @ torch.linalg.solve(alpha**2 * covariance + sigma**2 * torch.eye(12), alpha * covariance)
 
     z = law.sample((5,)).unsqueeze(1)
-    made = flow_log_prob(estimate, PLAIN, z, probes=signs(z, 32), tolerance=1e-4)
+    made = probability_flow_log_prob(estimate, PLAIN, z, probes=signs(z, 32), tolerance=1e-4)
     exact = law.log_prob(z[:, 0])
     assert bool((made.error > 0).all())
     assert float(((made.value - exact) / made.error).abs().max()) < 4
@@ -103,7 +102,7 @@ def test_random_signs_estimate_the_divergence_within_their_error_and_a_wrong_den
 
 def test_a_temperature_widens_the_density_of_white_data():
     z = torch.randn(3, 1, 4)
-    made = flow_log_prob(lambda z, t: z * t.mul(math.pi / 2).cos().reshape(-1, 1, 1), PLAIN, z, 1.3)
+    made = probability_flow_log_prob(lambda z, t: z * t.mul(math.pi / 2).cos().reshape(-1, 1, 1), PLAIN, z, 1.3)
     torch.testing.assert_close(
         made.value, torch.distributions.Normal(0.0, 1.3).log_prob(z).sum((1, 2)), rtol=1e-6, atol=0
     )
@@ -130,7 +129,7 @@ def test_the_matrix_of_a_colouring_is_its_answer_to_each_impulse(lattice, bands,
 
 
 def test_a_large_determinant_between_edges_is_estimated_within_its_error(monkeypatch):
-    monkeypatch.setattr(colouring, "DENSE", 1000)
+    monkeypatch.setattr("rgdm.model.closed_form.colouring.DENSE", 1000)
     colouring = Colouring(2, 2, 2, "reflect")
     colouring.colour.kernel += 0.02 * torch.randn_like(colouring.colour.kernel)
     z = torch.randn(1, 2, 24, 24)
@@ -145,7 +144,7 @@ def test_a_colouring_that_cannot_be_inverted_says_so(monkeypatch):
     colouring = Colouring(1, 1, 1, "reflect")
     colouring.colour.kernel.copy_(torch.tensor([[[0.5, 1.0, 0.5]]]))
     colouring.colour.kernel[0, 0, 1] = 0.98  # a mode between edges, cos(pi n / 2N), has 0.98 + cos of it
-    monkeypatch.setattr(colouring, "DENSE", 10)
+    monkeypatch.setattr("rgdm.model.closed_form.colouring.DENSE", 10)
     with pytest.raises(ValueError, match=r"could not be inverted.*at most 10 details"):
         colouring.invert(torch.randn(1, 1, 64))
     monkeypatch.undo()
@@ -192,11 +191,11 @@ class Shrink(Backbone):
 @pytest.mark.parametrize("kind", ["gaussian", "flow"])
 def test_the_density_of_a_lift_is_that_of_the_map_it_samples_by(kind, boundary, dimension):
     lift, fields = lifted(kind, boundary, dimension)
-    coarse, detail = lift.step.split(fields[:1])
+    coarse, detail = lift.operator.split(fields[:1])
     noise = torch.randn_like(detail)
-    fine = lift.sample(coarse, noise, TrigonometricFlow(1))
+    fine = lift.sample(coarse, noise, AdamsBashforth(1))
     white = -(noise.square() + math.log(2 * math.pi)).sum() / 2
-    expected = float(white) - jacobian(lambda n: lift.detail(coarse, n, TrigonometricFlow(1)), noise)
+    expected = float(white) - jacobian(lambda n: lift.detail(coarse, n, AdamsBashforth(1)), noise)
     assert float(lift.log_prob(fine).value) == pytest.approx(expected, rel=1e-6)
 
 
@@ -204,9 +203,9 @@ def test_the_density_of_a_lift_is_that_of_the_map_it_samples_by(kind, boundary, 
 def test_the_density_of_a_diffusion_lift_is_that_of_its_exact_flow(boundary):
     """The flow of data of variance v from noise T only rescales, by ``T sqrt(v)``."""
     lift, fields = lifted("diffusion", boundary, 1)
-    coarse, detail = lift.step.split(fields[:1])
+    coarse, detail = lift.operator.split(fields[:1])
     size, noise = 0.9 * 0.5**0.5, torch.randn_like(detail)
-    made = lift.step.merge(coarse, lift.restore(coarse, size * noise))
+    made = lift.operator.merge(coarse, lift.restore(coarse, size * noise))
     white = -(noise.square() + math.log(2 * math.pi)).sum() / 2
     expected = float(white) - jacobian(lambda n: lift.restore(coarse, size * n), noise)
     assert float(lift.log_prob(made, tolerance=1e-9).value) == pytest.approx(expected, rel=1e-6)
@@ -216,7 +215,7 @@ def test_the_density_of_a_diffusion_lift_is_that_of_its_exact_flow(boundary):
 @pytest.mark.parametrize("boundary", BOUNDARIES)
 def test_the_layers_of_a_flow_are_undone_by_their_inverse_and_start_as_the_identity(dimension, boundary):
     lift, fields = lifted("flow", boundary, dimension)
-    coarse, detail = lift.step.split(fields)
+    coarse, detail = lift.operator.split(fields)
     condition, y = lift.condition(coarse), torch.randn_like(detail) * 2
     z, slopes = lift.whiten(y, condition)
     back = z
@@ -235,7 +234,7 @@ def test_the_layers_of_a_flow_are_undone_by_their_inverse_and_start_as_the_ident
 def test_the_loss_of_a_flow_lift_is_its_log_density_less_what_the_networks_do_not_change():
     lift, fields = lifted("flow", "periodic", 2)
     lift.temperature.fill_(1.0)
-    coarse, detail = lift.step.split(fields)
+    coarse, detail = lift.operator.split(fields)
     _, measured = lift.compress(coarse, detail)
     dofs = detail[0].numel()
     constant = measured.flatten(1).sum(1) - dofs * (1 + math.log(2 * math.pi)) / 2
@@ -287,7 +286,7 @@ def test_the_log_prob_of_a_gaussian_cascade_is_the_exact_density(name):
         parts = white.split([4, 12, 48], 1)
         x = model.base(parts[0].reshape(-1, 1, 2, 2))
         for level, part in ((1, parts[1]), (0, parts[2])):
-            x = model.lift(level).sample(x, part.reshape(len(white), 3, *x.shape[2:]), TrigonometricFlow(1))
+            x = model.lift(level).sample(x, part.reshape(len(white), 3, *x.shape[2:]), AdamsBashforth(1))
         return model.denormalise(x).flatten(1)
 
     mean = make(torch.zeros(1, 64))
@@ -335,13 +334,13 @@ def test_what_has_no_likelihood_is_refused_with_the_remedy():
     with pytest.raises(ValueError, match="Nothing has no likelihood; GaussianLift, DiffusionLift and FlowLift have"):
         Nothing().log_prob(torch.zeros(1, 1, 4))
     with pytest.raises(ValueError, match="exact divergence of 5000 degrees of freedom"):
-        flow_log_prob(lambda z, t: z, PLAIN, torch.zeros(1, 1, 5000))
+        probability_flow_log_prob(lambda z, t: z, PLAIN, torch.zeros(1, 1, 5000))
     for process in (
         ForwardProcess(Fourier(), ExactRG(1.0)),
         ForwardProcess(Pyramid(BlockSpin(2), 1), NoisyStep(0.7, 1)),
     ):
         with pytest.raises(ValueError, match="signal is left at t = 1"):
-            flow_log_prob(lambda z, t: z, process, torch.zeros(1, 1, 8))
+            probability_flow_log_prob(lambda z, t: z, process, torch.zeros(1, 1, 8))
     model = Cascade(1, 2, 1, width=2, encoder_blocks=1, decoder_blocks=1)
     with pytest.raises(ValueError, match="does not fit a model of 1 channel"):
         model.log_prob(torch.zeros(1, 2, 8, 8))
@@ -353,7 +352,7 @@ def test_what_has_no_likelihood_is_refused_with_the_remedy():
         model.log_prob(torch.zeros(1, 1, 8, 8), probes=0)
     for tolerance in (0.0, 1e-8, math.nan):
         with pytest.raises(ValueError, match=r"the tolerance is .*at least 1e-06.*double"):
-            flow_log_prob(lambda z, t: z, PLAIN, torch.zeros(1, 1, 5).float(), tolerance=tolerance)
+            probability_flow_log_prob(lambda z, t: z, PLAIN, torch.zeros(1, 1, 5).float(), tolerance=tolerance)
     with pytest.raises(ValueError, match="cut the field into pieces with at most 4096"):
         TranslationField(1, "reflect").log_prob(torch.zeros(1, 1, 100, 100))
     with pytest.raises(ValueError, match="unknown lift 'spline'; known are diffusion, flow"):
@@ -429,14 +428,14 @@ def test_a_field_that_is_predicted_exactly_has_a_likelihood_too():
 def test_a_lift_starts_from_noise_of_the_size_that_its_process_ends_with():
     lift, fields = lifted("diffusion", "periodic", 1)
     lift.denoiser.process = ForwardProcess(Site(), SpectrumMatched(lambda k: 4 + 0 * k))
-    coarse, detail = lift.step.split(fields[:1])
+    coarse, detail = lift.operator.split(fields[:1])
     noise = torch.randn_like(detail)
     sampler = Start(1)
     lift.detail(coarse, noise, sampler)
     torch.testing.assert_close(sampler.seen, 2 * lift.temperature * noise)
 
 
-class Start(TrigonometricFlow):
+class Start(AdamsBashforth):
     """Keeps what it starts from."""
 
     def __call__(self, estimate, process, z, draw=None):

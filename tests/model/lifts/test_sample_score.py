@@ -80,7 +80,7 @@ def test_it_makes_no_other_number_of_evaluations_and_has_no_likelihood():
     model.fit(torch.randn(8, 1, 8, 8))
     assert model.sample((8, 8)).shape == (1, 1, 8, 8)
     with pytest.raises(
-        ValueError, match="5 evaluations a level of TrigonometricFlow; this model was trained by its samples of 2"
+        ValueError, match="5 evaluations a level of AdamsBashforth; this model was trained by its samples of 2"
     ):
         model.sample((8, 8), evaluations=5)
     with pytest.raises(ValueError, match="no likelihood"):

@@ -38,7 +38,7 @@ def test_a_patch_shows_what_the_whole_field_does(boundary, scales, bound):
     x = x - x.mean((2, 3), keepdim=True)
     model.fit(x)
     lift, size = model.own_lift(0), 2 * (PATCH[2] + 2 * HALO)
-    whole = lift.condition(model.step.coarsen(model.normalise(x)))
+    whole = lift.condition(model.operator.coarsen(model.normalise(x)))
     patch = lift.example(model.normalise(x)[..., 16 : 16 + size, 16 : 16 + size], (HALO, HALO))[1]
     texture, inside = slice(-1 - lift.texture.count, -1), slice(8 + HALO, 8 + HALO + PATCH[2])
     error = (patch - whole[..., inside, inside])[:, texture]

@@ -44,9 +44,7 @@ def test_a_halo_that_is_too_small_shows_at_the_seams(monkeypatch):
     whole, _ = seen(net, (37, 6))
     monkeypatch.setattr(strips, "STRIP", 1)
     real = local.in_strips
-    monkeypatch.setattr(
-        local, "in_strips", lambda network, fields, halo, boundary: real(network, fields, 2, boundary)
-    )
+    monkeypatch.setattr(local, "in_strips", lambda network, fields, halo, boundary: real(network, fields, 2, boundary))
     assert (seen(net, (37, 6))[0] - whole).abs().max() > 1e-3 * whole.std()
 
 

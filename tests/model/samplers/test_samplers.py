@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from rgdm.model.samplers.fitted import FittedFlow, coefficients
-from rgdm.model.samplers.reverse import Ancestral, Ddim, Heun, TrigonometricFlow
+from rgdm.model.samplers.fitted import FittedMultistep, coefficients
+from rgdm.model.samplers.reverse import AdamsBashforth, Ancestral, Ddim, Heun
 from rgdm.process.forward import ForwardProcess
 from rgdm.process.schedule import NoisyStep, Staggered, Trigonometric, VariancePreserving
 from rgdm.scale.basis import Fourier, Pyramid, Site
@@ -14,7 +14,7 @@ from rgdm.scale.operators.block import BlockSpin
 
 pytestmark = pytest.mark.usefixtures("float64")
 
-DETERMINISTIC = [Ddim, Heun, TrigonometricFlow, FittedFlow]
+DETERMINISTIC = [Ddim, Heun, AdamsBashforth, FittedMultistep]
 VARIANCES = (0.2, 0.5, 0.9, 1.0, 1.5, 4.0)
 PLAIN = ForwardProcess(Site(), Trigonometric())
 STAGGERED = {
@@ -62,7 +62,7 @@ def order(result, make, steps):
     return -(x @ errors) / x.square().sum()
 
 
-@pytest.mark.parametrize(("sampler", "expected"), [(Ddim, 1), (Heun, 2), (TrigonometricFlow, 2)])
+@pytest.mark.parametrize(("sampler", "expected"), [(Ddim, 1), (Heun, 2), (AdamsBashforth, 2)])
 def test_the_error_of_the_gain_falls_with_the_order_of_the_sampler(sampler, expected):
     s = variances(0.2, 0.5, 1.5, 2.5)
     measured = order(lambda made: gain(made, PLAIN, s) / s.sqrt(), sampler, (32, 64, 128))
@@ -94,7 +94,7 @@ def test_a_variance_preserving_process_comes_to_the_variance_of_the_data(sampler
     torch.testing.assert_close(measure(sampler(200), process, s), s.sqrt(), rtol=0.05, atol=0)
 
 
-@pytest.mark.parametrize("sampler", [Heun, TrigonometricFlow, FittedFlow])
+@pytest.mark.parametrize("sampler", [Heun, AdamsBashforth, FittedMultistep])
 @pytest.mark.parametrize("steps", [1, 2, 3, 8])
 @pytest.mark.parametrize("process", [PLAIN, *STAGGERED.values()], ids=["plain", *STAGGERED])
 def test_white_data_of_unit_variance_are_exact_in_any_number_of_steps(sampler, steps, process):
@@ -116,7 +116,7 @@ def test_in_one_step_ddim_gives_the_mean_of_the_data():
 
 def test_in_one_step_the_flow_and_heun_go_along_the_first_velocity():
     z, mean = torch.randn(2, 1, 4, 4), torch.randn(2, 1, 4, 4)
-    for sampler in (Heun(1), TrigonometricFlow(1)):
+    for sampler in (Heun(1), AdamsBashforth(1)):
         torch.testing.assert_close(sampler(lambda z, t: mean, PLAIN, z), z + math.pi / 2 * mean)
 
 
@@ -126,7 +126,7 @@ def test_two_steps_of_the_flow_are_adams_bashforth_by_hand():
     data = math.cos(h) * s * middle / (math.cos(h) ** 2 * s + math.sin(h) ** 2)
     noise = (middle - math.cos(h) * data) / math.sin(h)
     velocity = math.cos(h) * noise - math.sin(h) * data
-    torch.testing.assert_close(gain(TrigonometricFlow(2), PLAIN, variances(s)), variances(middle - 1.5 * h * velocity))
+    torch.testing.assert_close(gain(AdamsBashforth(2), PLAIN, variances(s)), variances(middle - 1.5 * h * velocity))
 
 
 @pytest.mark.parametrize("steps", [1, 4])
@@ -156,7 +156,7 @@ def test_a_chain_that_keeps_its_coarse_field_gives_it_back(sampler):
     torch.testing.assert_close(result[..., :2, :2], known[..., :2, :2], rtol=0, atol=0.02)
 
 
-@pytest.mark.parametrize("sampler", [Heun, TrigonometricFlow, Ddim])
+@pytest.mark.parametrize("sampler", [Heun, AdamsBashforth, Ddim])
 def test_an_estimate_that_is_exact_to_a_millionth_is_good_enough_where_an_octave_begins(sampler):
     """Equal steps meet the begin of an octave up to rounding, where sigma is about 1e-8."""
     process = ForwardProcess(Fourier(), Staggered(1.0, 5))
@@ -201,16 +201,17 @@ MANY = torch.logspace(math.log10(0.04), math.log10(4), 30, dtype=torch.float64).
 def test_three_fitted_steps_bring_every_deviation_within_three_percent():
     errors = {
         sampler: float((gain(sampler(3), PLAIN, MANY) / MANY.sqrt()).log().abs().max())
-        for sampler in (FittedFlow, TrigonometricFlow, Ddim, Heun)
+        for sampler in (FittedMultistep, AdamsBashforth, Ddim, Heun)
     }
-    assert errors.pop(FittedFlow) < 0.03 and min(errors.values()) > 0.1
+    assert errors.pop(FittedMultistep) < 0.03 and min(errors.values()) > 0.1
 
 
 @pytest.mark.parametrize("process", [*STAGGERED.values(), ForwardProcess(Site(), VariancePreserving())])
 def test_each_mode_is_fitted_to_its_own_angles(process):
     v = torch.rand(1, 1, 8, 16) + 0.3
     ours, plain = (
-        float((gain(sampler(24), process, v) / v.sqrt() - 1).abs().max()) for sampler in (FittedFlow, TrigonometricFlow)
+        float((gain(sampler(24), process, v) / v.sqrt() - 1).abs().max())
+        for sampler in (FittedMultistep, AdamsBashforth)
     )
     assert ours < 0.04 and ours < plain / 2
 
@@ -224,7 +225,7 @@ def test_correlated_data_come_to_their_covariance_although_no_step_knows_it():
         alpha, sigma = t.mul(math.pi / 2).cos()[0], t.mul(math.pi / 2).sin()[0]
         return z @ torch.linalg.solve(alpha**2 * covariance + sigma**2 * torch.eye(12), alpha * covariance)
 
-    made = FittedFlow(3)(estimate, PLAIN, torch.eye(12).unsqueeze(1))[:, 0]
+    made = FittedMultistep(3)(estimate, PLAIN, torch.eye(12).unsqueeze(1))[:, 0]
     error = (made.T @ made - covariance).norm() / covariance.norm()
     assert float(error) < 0.02
 
@@ -239,7 +240,7 @@ def mixture(z, t):
     return (share * means).sum(-1)
 
 
-@pytest.mark.parametrize("sampler", [FittedFlow, TrigonometricFlow])
+@pytest.mark.parametrize("sampler", [FittedMultistep, AdamsBashforth])
 def test_data_that_are_not_gaussian_are_met_with_more_steps(sampler):
     start = torch.special.ndtri((torch.arange(4001) + 0.5) / 4001)[None, None]
     exact = Heun(400)(mixture, PLAIN, start)
@@ -249,7 +250,7 @@ def test_data_that_are_not_gaussian_are_met_with_more_steps(sampler):
 
 def test_the_mean_of_the_data_is_exact_in_any_number_of_steps():
     for steps in (1, 2, 3, 8):
-        made = FittedFlow(steps)(lambda z, t: torch.full_like(z, 1.7), PLAIN, torch.zeros(1, 1, 5))
+        made = FittedMultistep(steps)(lambda z, t: torch.full_like(z, 1.7), PLAIN, torch.zeros(1, 1, 5))
         torch.testing.assert_close(made, torch.full_like(made, 1.7))
 
 

@@ -119,10 +119,10 @@ def test_code_length_is_the_entropy_of_gaussian_and_laplace_detail():
 def test_a_cascade_learns_its_operator_saves_it_and_has_a_density(operator, tmp_path):
     torch.manual_seed(0)
     model = Cascade(1, 2, 2, "periodic", operator=operator, width=4, encoder_blocks=1, decoder_blocks=1)
-    before = {name: p.clone() for name, p in model.step.named_parameters()}
+    before = {name: p.clone() for name, p in model.operator.named_parameters()}
     fields = ramps(32, 16)
     model.fit(fields)
-    assert all(not torch.equal(p, before[name]) for name, p in model.step.named_parameters())
+    assert all(not torch.equal(p, before[name]) for name, p in model.operator.named_parameters())
     model.eval().save_pretrained(tmp_path / "model")
     again = Cascade.from_pretrained(tmp_path / "model")
     made = again.sample((16, 16), 2, seed=1)

@@ -32,7 +32,7 @@ def test_the_coarse_field_of_block_spin_over_its_gain_is_the_block_mean(b, dimen
 
 def test_a_block_mean_refined_is_constant_on_each_block():
     coarse = torch.randn(1, 2, 3, 4)
-    fine = BlockSpin(3).refine(coarse * BlockSpin(3).gain(2))
+    fine = BlockSpin(3).prolong(coarse * BlockSpin(3).gain(2))
     torch.testing.assert_close(fine, coarse.repeat_interleave(3, 2).repeat_interleave(3, 3))
 
 
@@ -56,7 +56,7 @@ def test_a_momentum_shell_keeps_slow_waves_and_drops_fast_ones(blocks):
     slow, fast = (torch.cos(2 * torch.pi * k * x / n + 0.3).reshape(1, 1, n) for k in (blocks // 2, blocks + 1))
     slow = slow if blocks % 2 else torch.cos(2 * torch.pi * (blocks // 2) * x / n).reshape(1, 1, n)
     operator = MomentumShell(4)
-    torch.testing.assert_close(operator.refine(operator.coarsen(slow)), slow)
+    torch.testing.assert_close(operator.prolong(operator.coarsen(slow)), slow)
     torch.testing.assert_close(operator.coarsen(fast), torch.zeros(1, 1, blocks))
 
 

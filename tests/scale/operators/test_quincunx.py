@@ -61,8 +61,8 @@ def test_the_values_of_the_field_are_those_of_coarse_and_detail(x):
 @given(fields())
 def test_refine_is_the_adjoint_and_the_right_inverse_of_coarsen(x):
     y = torch.randn_like(Q.coarsen(x))
-    torch.testing.assert_close((Q.coarsen(x) * y).sum(), (x * Q.refine(y)).sum(), rtol=0, atol=1e-12)
-    assert torch.equal(Q.coarsen(Q.refine(y)), y)
+    torch.testing.assert_close((Q.coarsen(x) * y).sum(), (x * Q.prolong(y)).sum(), rtol=0, atol=1e-12)
+    assert torch.equal(Q.coarsen(Q.prolong(y)), y)
 
 
 @pytest.mark.parametrize("lattice", [(2, 2), (4, 6), (6, 4)])
@@ -277,7 +277,7 @@ def test_a_cascade_keeps_the_coarse_sites_to_the_bit_and_can_be_saved(tmp_path):
     assert torch.equal(fine[..., ::4, ::4], coarse.expand(2, -1, -1, -1, -1))
     model.save_pretrained(tmp_path / "model")
     again = Cascade.from_pretrained(tmp_path / "model")
-    assert isinstance(again.step, Quincunx)
+    assert isinstance(again.operator, Quincunx)
     assert torch.equal(again.refine(coarse, members=2, seed=1), fine)
 
 
@@ -297,7 +297,7 @@ def test_a_lattice_that_is_not_two_dimensional_is_refused(lattice):
         with pytest.raises(ValueError, match=rf"has {len(lattice)} axes; a quincunx has 2 \(Decimation takes"):
             take(x)
     with pytest.raises(ValueError, match=f"the dimension is {len(lattice)}; a quincunx has 2"):
-        Q.refine(x)
+        Q.prolong(x)
 
 
 @pytest.mark.parametrize("take", [Q.split, Q.split_checkerboard])

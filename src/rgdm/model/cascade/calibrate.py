@@ -34,14 +34,14 @@ def calibrate(
     At most about ``sites`` sites of each level are looked at, of at most ``MOST_FIELDS`` whole fields.
     Returns the temperatures, finest level first.
     """
-    step, periodic = model.step, model.boundary == "periodic"
-    unit, reach = (step.factor**n for n in (model.levels, min(depth, model.levels)))
+    operator, periodic = model.operator, model.boundary == "periodic"
+    unit, reach = (operator.factor**n for n in (model.levels, min(depth, model.levels)))
     texture = model.own_lift(0).texture
     least = max(12 * reach, unit * (1 if texture is None else texture.scattering.narrowest))
-    chosen = _tiles(x, unit, least, sites * step.factor**model.dimension, periodic)
+    chosen = _tiles(x, unit, least, sites * operator.factor**model.dimension, periodic)
     path = [model.normalise(chosen.to(model.mean.device))]
     for _ in range(model.levels):
-        path.append(step.coarsen(path[-1]))
+        path.append(operator.coarsen(path[-1]))
     noise = NoiseField(2**31)
     ensemble = path[-1]
     for level in reversed(range(model.levels)):
@@ -49,8 +49,8 @@ def calibrate(
             ensemble = path[level + 1].repeat_interleave(members, 0)
         truth = path[level]
         if level == 0:
-            ensemble, truth = _windows(ensemble, truth, members, step.factor, sites, periodic)
-        lattice, bands = tuple(ensemble.shape[2:]), model.channels * step.bands(model.dimension)
+            ensemble, truth = _windows(ensemble, truth, members, operator.factor, sites, periodic)
+        lattice, bands = tuple(ensemble.shape[2:]), model.channels * operator.bands(model.dimension)
         white = noise.members(range(len(ensemble)), level, 0, bands, lattice).to(ensemble)
         log_temperature, history = 0.0, []
         for _ in range(rounds):
@@ -70,7 +70,7 @@ def _refined(model: Cascade, level: int, coarse: Tensor, white: Tensor, log_temp
     """The fields one level finer, at a temperature that the lift keeps."""
     lift = model.lift(level)
     lift.temperature.fill_(math.exp(log_temperature))
-    together = max(1, TOGETHER // (coarse[0, 0].numel() * model.step.factor**model.dimension))
+    together = max(1, TOGETHER // (coarse[0, 0].numel() * model.operator.factor**model.dimension))
     pairs = zip(coarse.split(together), white.split(together), strict=True)
     return torch.cat([lift.sample(c, w, model.sampler) for c, w in pairs])
 

@@ -17,6 +17,7 @@ from rgdm.model.networks.everywhere import MissingPackageError
 from rgdm.process.noise import NoiseField
 from rgdm.scale.coarse_graining import Lattice, check_lattice_depth
 from rgdm.scale.operators.learned import Learned
+from rgdm.errors import InputError
 
 Watch = Callable[[int, int], None]
 """Called as ``watch(done, total)`` while fields are made."""
@@ -42,21 +43,21 @@ class Cascade(Levels):
         A coarse-graining that is learned is learned first, by its code length.
         """
         if self.repetition.times:
-            raise ValueError("an enlarged cascade is not measured; fit the one it was made of")
-        check_lattice_depth(self.step, tuple(x.shape[2:]), self.levels)
+            raise InputError("an enlarged cascade is not measured; fit the one it was made of")
+        check_lattice_depth(self.operator, tuple(x.shape[2:]), self.levels)
         self.check_texture(tuple(x.shape[2:]), self.levels)
         pooled = x.double().movedim(1, 0).flatten(1)
         if not bool(pooled.isfinite().all()) or not bool((pooled.amax(1) > pooled.amin(1)).all()):
-            raise ValueError("a channel of the fields is constant or has values that are not finite; drop or fill it")
+            raise InputError("a channel of the fields is constant or has values that are not finite; drop or fill it")
         self.mean.copy_(pooled.mean(1))
         self.scale.copy_(pooled.std(1))
         fine = self.normalise(x)
-        if isinstance(self.step, Learned):
+        if isinstance(self.operator, Learned):
             with torch.enable_grad():
-                self.step.learn(fine.to(self.dtype), self.levels)
+                self.operator.learn(fine.to(self.dtype), self.levels)
         for level in range(self.levels):
             self.own_lift(level).fit(fine)
-            fine = self.step.coarsen(fine)
+            fine = self.operator.coarsen(fine)
             if watch:
                 watch(level + 1, self.levels + 1)
         self.base.fit(fine)
@@ -107,25 +108,29 @@ class Cascade(Levels):
         x, _ = unwrap(x, self.channels, self.dimension, self.metadata.get("channels", ()))
         x = x.to(self.mean.device)
         if not bool(x.isfinite().all()):
-            raise ValueError(f"{int((~x.isfinite()).sum())} of {x.numel()} values are not finite; drop or fill them")
+            raise InputError(f"{int((~x.isfinite()).sum())} of {x.numel()} values are not finite; drop or fill them")
         if probes is not None and probes < 1:
-            raise ValueError(f"probes is {probes}; at least 1 is needed, or None to compute the divergence")
-        check_lattice_depth(self.step, tuple(x.shape[2:]), depth)
+            raise InputError(f"probes is {probes}; at least 1 is needed, or None to compute the divergence")
+        check_lattice_depth(self.operator, tuple(x.shape[2:]), depth)
         fine, parts = self.normalise(x.double()), []
         hottest = 1.0 if levels is None else math.inf  # as in what is made from nothing: see _descend
         for level in range(depth):
-            lift, (coarse, detail) = self.lift(level), self.step.split(fine)
+            lift, (coarse, detail) = self.lift(level), self.operator.split(fine)
             random = None if probes is None else signs(detail, probes, 1000 * seed + level)
             try:
                 known = lift.log_prob(fine, random, tolerance, hottest) if networks else None
                 parts.append(known or lift.untrained_log_prob(fine, hottest))
             except TooManyDetailsError as error:
-                raise ValueError(f"level {level}: {error}; pass probes=2 or more, or networks=False") from None
+                raise InputError(f"level {level}: {error}; pass probes=2 or more, or networks=False") from None
             fine = coarse
             if watch:
                 watch(level + 1, depth)
         dofs, size = self.dofs(tuple(x.shape[2:])), self.repetition.scale(self.levels)
-        base = LogProb.exact(self.base.log_prob(fine / size) - dofs[-1] * math.log(size)) if levels is None else None
+        base = (
+            LogProb.without_error(self.base.log_prob(fine / size) - dofs[-1] * math.log(size))
+            if levels is None
+            else None
+        )
         dofs = dofs if levels is None else dofs[:depth]
         units = -float(self.scale.log().mean()) * sum(dofs)
         return Likelihood(parts, base, units, dofs)
@@ -149,7 +154,7 @@ class Cascade(Levels):
         unit = self.check_sample(lattice, count)
         self.check_texture(lattice, self.levels)
         if sweeps < 0 or (sweeps and self.sweep is None):
-            raise ValueError(
+            raise InputError(
                 f"{sweeps} sweeps; 0 or more are made, of a model that was trained with sweep=True (--sweep)"
             )
         noise, factor = NoiseField(seed), unit
@@ -185,15 +190,15 @@ class Cascade(Levels):
         """
         levels = self.depth(levels)
         if members < 1:
-            raise ValueError(f"members is {members}; at least one is needed")
+            raise InputError(f"members is {members}; at least one is needed")
         field, layout = unwrap(coarse, self.channels, self.dimension, self.metadata.get("channels", ()))
         if not bool(field.isfinite().all()):
-            raise ValueError(
+            raise InputError(
                 f"{int((~field.isfinite()).sum())} of {field.numel()} values of the coarse field are not finite; "
                 "fill them first (rgdm.data.validity.check_finite with fill=True)"
             )
-        self.check_texture(tuple(n * self.step.factor**levels for n in field.shape[2:]), levels)
-        total, noise, factor = members * len(field), NoiseField(seed), self.step.factor**levels
+        self.check_texture(tuple(n * self.operator.factor**levels for n in field.shape[2:]), levels)
+        total, noise, factor = members * len(field), NoiseField(seed), self.operator.factor**levels
         fine = field.new_empty(total, self.channels, *(n * factor for n in field.shape[2:]))
         for some in _together(total, tuple(fine.shape[2:])):
             which, member = torch.arange(some.start, some.stop) % len(field), [i // len(field) for i in some]
@@ -203,7 +208,7 @@ class Cascade(Levels):
             fine[some.start : some.stop] = self._settle(self.denormalise(x), given, levels).to(fine)
             if watch:
                 watch(some.stop, total)
-        return layout.wrap(fine.unflatten(0, (members, len(field))), factor, self.step.place_after(levels))
+        return layout.wrap(fine.unflatten(0, (members, len(field))), factor, self.operator.place_after(levels))
 
     def _descend(
         self,
@@ -221,7 +226,7 @@ class Cascade(Levels):
         """
         sampler = self.sampler if evaluations is None else self.sampler.spending(evaluations)
         for level in reversed(range(levels)):
-            lattice, bands = tuple(x.shape[2:]), self.channels * self.step.bands(self.dimension)
+            lattice, bands = tuple(x.shape[2:]), self.channels * self.operator.bands(self.dimension)
             white = torch.stack([noise.window(s, level, 0, bands, lattice) for s in streams])
             white = white.to(x.device) if tempered else white.to(x.device) / self.lift(level).temperature.clamp(min=1)
             x = self.lift(level).sample(x, white, sampler)
@@ -240,9 +245,9 @@ class Cascade(Levels):
         follow. For fields that are scale-free up to their own size, on a periodic lattice.
         """
         if self.repetition.times:
-            raise ValueError("this cascade is enlarged already; enlarge the one it was made of")
+            raise InputError("this cascade is enlarged already; enlarge the one it was made of")
         if not 0 <= level < self.levels or times < 1:
-            raise ValueError(f"level = {level}, times = {times}; a level of 0 to {self.levels - 1}, once or more")
+            raise InputError(f"level = {level}, times = {times}; a level of 0 to {self.levels - 1}, once or more")
         growths = [float(each) for each in (growth if isinstance(growth, Iterable) else [growth])]
         settings: dict[str, Any] = self.configuration | {"repetition": [level, times, *growths]}
         larger = Cascade(**settings).to(self.mean.device, self.dtype)
@@ -271,7 +276,7 @@ class Cascade(Levels):
         except MissingPackageError:
             raise
         except (TypeError, ValueError, RuntimeError) as error:
-            raise ValueError(f"{folder / 'config.json'} does not describe a cascade: {error}") from None
+            raise InputError(f"{folder / 'config.json'} does not describe a cascade: {error}") from None
         storage.read_weights(folder, dict(model.state()))
         model.metadata = metadata
         return model.eval()

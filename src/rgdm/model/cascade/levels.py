@@ -18,13 +18,14 @@ from rgdm.model.lifts.standardized import TAIL, StandardizedLift
 from rgdm.model.lifts.texture import Texture
 from rgdm.model.networks.registry import BackboneKind, reach
 from rgdm.model.networks.strips import strip_height
-from rgdm.model.samplers.reverse import TrigonometricFlow
+from rgdm.model.samplers.reverse import AdamsBashforth
 from rgdm.model.samplers.sampler import Sampler
 from rgdm.scale.boundary import Boundary, check_boundary
 from rgdm.scale.coarse_graining import CoarseGraining, Lattice, check_lattice_depth
 from rgdm.scale.operators.block import BlockSpin, Decimation
 from rgdm.scale.operators.registry import Operator, make_operator
 from rgdm.scale.operators.wavelets import RotationLattice, Wavelet
+from rgdm.errors import InputError
 
 Kind = TypeVar("Kind")
 TOGETHER = 2**18
@@ -89,7 +90,7 @@ class Levels(nn.Module):
             if name not in ("self", "__class__")
         }
         if channels < 1 or not 1 <= dimension <= 3 or levels < 1:
-            raise ValueError(
+            raise InputError(
                 f"channels = {channels}, dimension = {dimension}, levels = {levels}; "
                 "at least one channel, one level and 1, 2 or 3 dimensions are needed"
             )
@@ -97,15 +98,15 @@ class Levels(nn.Module):
         self.backbones = _of_levels("backbone", kinds, levels)
         self.widths = _of_levels("width", [width] if isinstance(width, int) else width, levels)
         if min(self.widths) < 1:
-            raise ValueError(f"width = {min(self.widths)}; a width of one at least is needed")
+            raise InputError(f"width = {min(self.widths)}; a width of one at least is needed")
         self.channels, self.dimension = channels, dimension
         self.boundary: Boundary = check_boundary(boundary)
-        self.sampler: Sampler = TrigonometricFlow(evaluations)
-        step = make_operator(operator, factor, boundary, dimension)
-        step.requires_grad_(False)  # a learned one learns before the lifts, whose measurements are of it
+        self.sampler: Sampler = AdamsBashforth(evaluations)
+        rule = make_operator(operator, factor, boundary, dimension)
+        rule.requires_grad_(False)  # a learned one learns before the lifts, whose measurements are of it
         self.blocks = encoder_blocks, decoder_blocks
         network = shared, self.backbones, self.widths, self.blocks, objective, bend, evaluations, scattering
-        made = make_lifts(lift, step, channels, dimension, boundary, *network)
+        made = make_lifts(lift, rule, channels, dimension, boundary, *network)
         self.lifts = nn.ModuleList(made)
         self.base = TranslationField(channels, boundary)
         self.sweep = LearnedSweep(channels, dimension, self.boundary) if sweep else None
@@ -126,9 +127,9 @@ class Levels(nn.Module):
         return self.configuration["objective"] != "energy" or self.configuration["lift"] == "flow"
 
     @property
-    def step(self) -> CoarseGraining:
+    def operator(self) -> CoarseGraining:
         """The coarse-graining of every level."""
-        return self.own_lift(0).step
+        return self.own_lift(0).operator
 
     def own_lift(self, level: int) -> StandardizedLift:
         """The lift that was measured and trained at this level; level 0 is the finest."""
@@ -145,41 +146,41 @@ class Levels(nn.Module):
     def _repetition(self, given: Sequence[float] | None) -> Repetition:
         level, times, *growth = (0, 0, 1.0) if given is None else given
         if not (0 <= level < len(self.lifts) and times >= 0 and growth and all(0 < g < math.inf for g in growth)):
-            raise ValueError(f"repetition = {given}; a level, how often, and a positive growth are needed")
+            raise InputError(f"repetition = {given}; a level, how often, and a positive growth are needed")
         return Repetition(int(level), int(times), tuple(map(float, growth)))
 
     def dofs(self, lattice: Lattice) -> list[int]:
         """Degrees of freedom of each level's detail, the finest first, and of the base field."""
-        sites = [math.prod(n // self.step.factor**level for n in lattice) for level in range(self.levels + 1)]
+        sites = [math.prod(n // self.operator.factor**level for n in lattice) for level in range(self.levels + 1)]
         return [self.channels * (a - b) for a, b in itertools.pairwise(sites)] + [self.channels * sites[-1]]
 
     def depth(self, levels: int | None) -> int:
         """How many levels to refine: all, or as many as are asked for."""
         if levels is not None and not 1 <= levels <= self.levels:
-            raise ValueError(f"levels is {levels}; this model has lifts for 1 to {self.levels} levels")
+            raise InputError(f"levels is {levels}; this model has lifts for 1 to {self.levels} levels")
         return self.levels if levels is None else levels
 
     def check_sample(self, lattice: Lattice | int, count: int = 1) -> int:
         """b^levels; ``ValueError`` if fields of this lattice cannot be made."""
         if isinstance(lattice, int):
-            raise ValueError(f"the lattice is {lattice}; give one number for each axis, {(lattice,) * self.dimension}")
+            raise InputError(f"the lattice is {lattice}; give one number for each axis, {(lattice,) * self.dimension}")
         if len(lattice) != self.dimension:
-            raise ValueError(
+            raise InputError(
                 f"the lattice {lattice} has {len(lattice)} axes; this model is {self.dimension}-dimensional"
             )
         if count < 1:
-            raise ValueError(f"count is {count}; at least one sample is needed")
-        unit = self.step.factor**self.levels
+            raise InputError(f"count is {count}; at least one sample is needed")
+        unit = self.operator.factor**self.levels
         if any(n % unit or n < unit for n in lattice):
             near = tuple(max(unit, n - n % unit) for n in lattice)
-            raise ValueError(f"the lattice {lattice} is not divisible by {unit}, as this model asks; {near} would be")
+            raise InputError(f"the lattice {lattice} is not divisible by {unit}, as this model asks; {near} would be")
         return unit
 
     def check_texture(self, lattice: Lattice, levels: int) -> None:
         """``ValueError`` if the coarsest field is too small for the scattering that the networks are shown."""
         texture = self.own_lift(0).texture
         if texture is not None:
-            texture.scattering.check(tuple(n // self.step.factor**levels for n in lattice))
+            texture.scattering.check(tuple(n // self.operator.factor**levels for n in lattice))
 
     # --- sizes -----------------------------------------------------------------------------
 
@@ -191,7 +192,7 @@ class Levels(nn.Module):
         flow 16 times its width, and 150 bytes a site for the splines. That is up to twice what is live at the peak, for
         an allocator may keep nearly that much more (glibc: up to 1.8 times).
         """
-        sites, cell = math.prod(lattice), self.step.factor**self.dimension
+        sites, cell = math.prod(lattice), self.operator.factor**self.dimension
         together, width = max(sites, min(sites * fields, TOGETHER)), self.widths[0]
         features = 0 if self.configuration["lift"] == "flow" else 2.2 * width / cell
         lift = 4.8 * together * (features + 11.5 * self.channels)
@@ -204,7 +205,7 @@ class Levels(nn.Module):
 
     def _network_memory(self, level: int, lattice: Lattice, together: int) -> float:
         """What one evaluation at a level takes: of a strip, or of all where the network looks everywhere."""
-        factor, halo = self.step.factor ** (level + 1), self.reach(level)
+        factor, halo = self.operator.factor ** (level + 1), self.reach(level)
         strip = coarse = together // factor**self.dimension
         if halo is not None:
             rows = max(lattice) / factor
@@ -227,7 +228,7 @@ class Levels(nn.Module):
     def normalise(self, x: Float[Tensor, "B C *L"], level: int = 0) -> Float[Tensor, "B C *L"]:
         """User's block means at ``level`` to the internal orthonormal field."""
         shape = (1, -1, *[1] * self.dimension)
-        gain = self.step.gain(self.dimension) ** level
+        gain = self.operator.gain(self.dimension) ** level
         mean = self.mean.reshape(shape).to(x) * self._one(x, level)
         return (x - mean) * (gain / self.scale.reshape(shape).to(x))
 
@@ -238,19 +239,19 @@ class Levels(nn.Module):
 
     def _one(self, coarse: Float[Tensor, "B C *K"], level: int) -> Tensor:
         """The constant field 1 at ``level``: still 1, but for long wavelets near an edge."""
-        if level == 0 or self.boundary == "periodic" or not isinstance(self.step, RotationLattice):
+        if level == 0 or self.boundary == "periodic" or not isinstance(self.operator, RotationLattice):
             return coarse.new_ones(())
-        fine = (n * self.step.factor**level for n in coarse.shape[2:])
+        fine = (n * self.operator.factor**level for n in coarse.shape[2:])
         return self.flow(coarse.new_ones(1, 1, *fine), level)[-1]
 
     @torch.no_grad()
     def flow(self, x: Float[Tensor, "B C *L"], levels: int | None = None) -> list[Tensor]:
         """The renormalization trajectory of a field: its block means at level 0, 1, ..., ``levels``."""
         levels = self.levels if levels is None else levels
-        check_lattice_depth(self.step, tuple(x.shape[2:]), levels)
-        gain, fields = self.step.gain(self.dimension), [x]
+        check_lattice_depth(self.operator, tuple(x.shape[2:]), levels)
+        gain, fields = self.operator.gain(self.dimension), [x]
         for _ in range(levels):
-            fields.append(self.step.coarsen(fields[-1]) / gain)
+            fields.append(self.operator.coarsen(fields[-1]) / gain)
         return fields
 
     def _settle(
@@ -261,12 +262,14 @@ class Levels(nn.Module):
         Rounding is relative to the values, which may be large beside their variation (temperatures in
         kelvin); block means are then off by more than a small part of their spread.
         """
-        step = self.step
-        if not isinstance(step, BlockSpin | Decimation) and not (isinstance(step, Wavelet) and step.name == "haar"):
+        operator = self.operator
+        if not isinstance(operator, BlockSpin | Decimation) and not (
+            isinstance(operator, Wavelet) and operator.name == "haar"
+        ):
             return fine
         error = coarse.double() - self.flow(fine.double(), levels)[-1]
-        first = (..., *[slice(None, None, step.factor**levels)] * self.dimension)
-        fine[first] += (step.gain(self.dimension) ** (2 * levels) * error).to(fine)
+        first = (..., *[slice(None, None, operator.factor**levels)] * self.dimension)
+        fine[first] += (operator.gain(self.dimension) ** (2 * levels) * error).to(fine)
         return fine
 
     def state(self) -> Iterator[tuple[str, Tensor]]:
@@ -278,5 +281,5 @@ class Levels(nn.Module):
 def _of_levels(name: str, given: Sequence[Kind], levels: int) -> tuple[Kind, ...]:
     """One for each level, the finest first."""
     if len(given) not in (1, levels):
-        raise ValueError(f"{len(given)} values of {name} for {levels} levels; give one for all, or one for each")
+        raise InputError(f"{len(given)} values of {name} for {levels} levels; give one for all, or one for each")
     return tuple(given) * (levels if len(given) == 1 else 1)

@@ -15,6 +15,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialize
 from torch import Tensor
+from rgdm.errors import InputError
 
 FORMAT = 1
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
@@ -71,7 +72,7 @@ def whole(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
             path.parent.rmdir()  # a folder made for this file alone is empty
         if isinstance(error, OSError):
-            raise ValueError(_refusal(path, error)) from error
+            raise InputError(_refusal(path, error)) from error
         raise
 
 
@@ -102,7 +103,7 @@ def locate(path: str | Path) -> Path:
     if re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", name):
         return _download(name)
     ship = ", ".join(shipped()) or "none"
-    raise ValueError(f"there is no model {name}; give a model folder, or one that ships with rgdm ({ship})")
+    raise InputError(f"there is no model {name}; give a model folder, or one that ships with rgdm ({ship})")
 
 
 def is_model(name: str) -> bool:
@@ -117,31 +118,31 @@ def _download(name: str) -> Path:
         return Path(snapshot_download(name, allow_patterns=[CONFIG, WEIGHTS]))
     except Exception as error:  # every layer below has its own
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ValueError(f"there is no model folder {name}, and no such model to download ({reason})") from error
+        raise InputError(f"there is no model folder {name}, and no such model to download ({reason})") from error
 
 
 def read_config(folder: Path, wanted: str = "Cascade") -> tuple[dict[str, Any], dict[str, Any]]:
     """Configuration and metadata of a model folder, after checking that it is one."""
     if not folder.is_dir():
-        raise ValueError(f"{folder} is not a model folder: expected a folder with {CONFIG} and {WEIGHTS}")
+        raise InputError(f"{folder} is not a model folder: expected a folder with {CONFIG} and {WEIGHTS}")
     code = sorted(p.name for p in folder.iterdir() if p.suffix in CODE)
     if code:
-        raise ValueError(
+        raise InputError(
             f"{folder} contains {code[0]}, which can run code when loaded; a model is JSON and safetensors only"
         )
     missing = [name for name in (CONFIG, WEIGHTS) if not (folder / name).is_file()]
     if missing:
-        raise ValueError(f"the model folder {folder} is incomplete: it lacks {' and '.join(missing)}; copy it again")
+        raise InputError(f"the model folder {folder} is incomplete: it lacks {' and '.join(missing)}; copy it again")
     try:
         content = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
         version, kind = content["format"], content["class"]
         configuration, metadata = dict(content["configuration"]), dict(content["metadata"])
     except (OSError, ValueError, KeyError, TypeError):
-        raise ValueError(f"{folder / CONFIG} is damaged: it is not the JSON of an rgdm model; copy it again") from None
+        raise InputError(f"{folder / CONFIG} is damaged: it is not the JSON of an rgdm model; copy it again") from None
     if not isinstance(version, int) or version > FORMAT:
-        raise ValueError(f"{folder} has format {version}, newer than {FORMAT}, which this rgdm reads; update rgdm")
+        raise InputError(f"{folder} has format {version}, newer than {FORMAT}, which this rgdm reads; update rgdm")
     if kind != wanted:
-        raise ValueError(f"{folder} holds a {kind!r}; this rgdm loads {wanted!r}")
+        raise InputError(f"{folder} holds a {kind!r}; this rgdm loads {wanted!r}")
     return configuration, metadata
 
 
@@ -161,12 +162,12 @@ def read_tensors(path: Path, into: dict[str, Tensor]) -> None:
     with _opened(path) as stored, torch.no_grad():
         wrong = sorted(set(stored.keys()) ^ set(into))
         if wrong:
-            raise ValueError(f"{path} does not fit its configuration: tensor {wrong[0]!r} is on one side only")
+            raise InputError(f"{path} does not fit its configuration: tensor {wrong[0]!r} is on one side only")
         for name, tensor in into.items():
             value = stored.get_tensor(name)
             if value.shape != tensor.shape:
                 shapes = f"{tuple(value.shape)}, not {tuple(tensor.shape)}"
-                raise ValueError(f"{path} does not fit its configuration: {name!r} is {shapes}")
+                raise InputError(f"{path} does not fit its configuration: {name!r} is {shapes}")
             tensor.copy_(value)
 
 
@@ -176,4 +177,4 @@ def _opened(path: Path) -> Iterator[Any]:
         with safe_open(path, framework="pt") as stored:
             yield stored
     except (SafetensorError, OSError) as error:
-        raise ValueError(f"{path} is damaged or truncated ({error}); copy or train the model again") from error
+        raise InputError(f"{path} is damaged or truncated ({error}); copy or train the model again") from error

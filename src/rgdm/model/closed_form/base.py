@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from rgdm.scale.basis import Basis, Cosine, Fourier
 from rgdm.scale.boundary import Boundary
 from rgdm.scale.coarse_graining import Lattice
+from rgdm.errors import InputError
 
 BINS_PER_OCTAVE = 2
 OCTAVES = 12
@@ -81,7 +82,7 @@ class TranslationField(nn.Module):
             return normal - slope.log().flatten(1).sum(1)
         size = math.prod(lattice)
         if size > WINDOW:
-            raise ValueError(
+            raise InputError(
                 f"the likelihood of a base field of {lattice} with edges needs a matrix of {size} x {size}; "
                 f"cut the field into pieces with at most {WINDOW} coarsest sites"
             )

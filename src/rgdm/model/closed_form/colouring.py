@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from rgdm.model.closed_form.stencil import Stencil, cut
 from rgdm.scale.boundary import Boundary
+from rgdm.errors import InputError
 
 COVARIANCE_SITES = 2**20
 """Larger fields are cut into blocks to measure their covariance, so that memory does not grow with them."""
@@ -45,7 +46,7 @@ class Colouring(nn.Module):
         density = torch.fft.fftn(covariance, dim=tuple(range(2, 2 + dimension))).movedim((0, 1), (-2, -1))
         values, vectors = torch.linalg.eigh((density + density.mH) / 2)
         if not float(values.mean()) > 0:
-            raise ValueError("a level has no detail at all: the field looks enlarged; give it at its true resolution")
+            raise InputError("a level has no detail at all: the field looks enlarged; give it at its true resolution")
         values = values.clamp(min=max(1e-6, min(error, 1.0)) * float(values.mean()))
         for stencil, root in ((self.colour, values.sqrt()), (self.whiten, values.rsqrt())):
             matrix = (vectors * root.unsqueeze(-2).to(vectors)) @ vectors.mH
@@ -71,7 +72,7 @@ class Colouring(nn.Module):
             matrix = self._matrix(tuple(y.shape[2:]))
             factors, pivots, _ = torch.linalg.lu_factor_ex(matrix)
             if not float(factors.diagonal().abs().min()) > 1e-12 * float(matrix.abs().max()):
-                raise ValueError(
+                raise InputError(
                     "the colouring filter removes a mode, so it has no inverse; fit the lift on more fields"
                 )
             z = torch.linalg.lu_solve(factors, pivots, y.flatten(1).T).T.reshape(y.shape)
@@ -97,7 +98,7 @@ class Colouring(nn.Module):
             trace += (term * y).flatten(1).sum(1) / m
             if bool((term.flatten(1).norm(dim=1) <= until * y.flatten(1).norm(dim=1)).all()):
                 return total / centre, trace
-        raise ValueError(
+        raise InputError(
             f"the colouring filter of {y[0].numel()} details could not be inverted in {most} steps, for it nearly "
             f"removes some modes; cut the field into pieces of at most {DENSE} details, which are solved exactly"
         )

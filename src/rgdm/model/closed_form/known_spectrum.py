@@ -12,6 +12,7 @@ from rgdm.model.closed_form.colouring import Colouring
 from rgdm.model.closed_form.stencil import Stencil, cut
 from rgdm.model.lifts.lift import GaussianLift
 from rgdm.scale.coarse_graining import CoarseGraining, Lattice
+from rgdm.errors import InputError
 
 Spectrum = Callable[[Tensor], Tensor] | Tensor
 """``|k| -> S``, or S on the grid of the FFT; ``S(k) = E|FFT x|^2 / sites``."""
@@ -26,16 +27,16 @@ def on_grid(spectrum: Spectrum, lattice: Lattice) -> Float[Tensor, "*L"]:
         spectrum = spectrum(torch.stack(torch.meshgrid(*axes, indexing="ij")).square().sum(0).sqrt())
     found = spectrum.double()
     if tuple(found.shape) != lattice:
-        raise ValueError(f"a spectrum on the grid {tuple(found.shape)} for the lattice {lattice}; they must be alike")
+        raise InputError(f"a spectrum on the grid {tuple(found.shape)} for the lattice {lattice}; they must be alike")
     bad = ~((found > 0) & found.isfinite())
     if bool(bad.any()):
         mode = tuple(bad.nonzero()[0].tolist())
-        raise ValueError(
+        raise InputError(
             f"the spectrum has the value {float(found[mode])} at mode {mode}; it must be positive and finite"
         )
     axes = tuple(range(found.dim()))
     if not torch.allclose(found.flip(axes).roll((1,) * len(axes), axes), found, rtol=1e-9, atol=0):
-        raise ValueError("S(-k) differs from S(k); the spectrum of a real field is even")
+        raise InputError("S(-k) differs from S(k); the spectrum of a real field is even")
     return found
 
 
@@ -58,23 +59,23 @@ def band_density(
     return torch.einsum("oa...,ob...->...ab", cross.conj(), response)
 
 
-def split_density(step: CoarseGraining, spectrum: Float[Tensor, "*L"]) -> Complex[Tensor, "*K n n"]:
+def split_density(operator: CoarseGraining, spectrum: Float[Tensor, "*L"]) -> Complex[Tensor, "*K n n"]:
     """That of (coarse, detail); ``ValueError`` if the operator treats some sites otherwise than others."""
     lattice, axes = tuple(spectrum.shape), tuple(range(2, 2 + spectrum.dim()))
-    step.check(lattice)
+    operator.check(lattice)
     probe = torch.randn(1, 1, *lattice, generator=torch.Generator().manual_seed(0), dtype=torch.float64).to(spectrum)
-    moved = torch.cat(step.split(probe.roll((step.factor,) * len(axes), axes)), 1)
-    if not torch.allclose(moved, torch.cat(step.split(probe), 1).roll((1,) * len(axes), axes), atol=1e-9):
-        raise ValueError(
-            f"{type(step).__name__} does not commute with translations by {step.factor} sites on a torus, so that its "
+    moved = torch.cat(operator.split(probe.roll((operator.factor,) * len(axes), axes)), 1)
+    if not torch.allclose(moved, torch.cat(operator.split(probe), 1).roll((1,) * len(axes), axes), atol=1e-9):
+        raise InputError(
+            f"{type(operator).__name__} does not commute with translations by {operator.factor} sites on a torus, so that its "
             "modes mix; a known spectrum needs a periodic operator that does"
         )
-    return band_density(lambda x: torch.cat(step.split(x), 1), spectrum, step.factor)
+    return band_density(lambda x: torch.cat(operator.split(x), 1), spectrum, operator.factor)
 
 
-def coarse_spectrum(step: CoarseGraining, spectrum: Float[Tensor, "*L"]) -> Float[Tensor, "*K"]:
+def coarse_spectrum(operator: CoarseGraining, spectrum: Float[Tensor, "*L"]) -> Float[Tensor, "*K"]:
     """The spectrum of the coarse field: that of the next level."""
-    return split_density(step, spectrum)[..., 0, 0].real
+    return split_density(operator, spectrum)[..., 0, 0].real
 
 
 @torch.no_grad()
@@ -86,9 +87,9 @@ def fit_spectrum(lift: GaussianLift, spectrum: Spectrum, lattice: Lattice) -> No
     lattice. Where a constant has no detail (all but decimation) the prediction of a constant is held at zero.
     """
     if lift.channels != 1 or lift.boundary != "periodic" or lift.amplitude is not None:
-        raise ValueError("a known spectrum sets a periodic lift of one channel without local amplitude")
-    density = split_density(lift.step, on_grid(spectrum, lattice))
-    kernel = _prediction(density, lift.prediction.radius, _blind(lift.step, lattice))
+        raise InputError("a known spectrum sets a periodic lift of one channel without local amplitude")
+    density = split_density(lift.operator, on_grid(spectrum, lattice))
+    kernel = _prediction(density, lift.prediction.radius, _blind(lift.operator, lattice))
     _set(lift.prediction, kernel.unsqueeze(1))
     transfer = torch.fft.fftn(kernel, dim=tuple(range(1, kernel.dim()))).movedim(0, -1)
     _set_roots(lift.colouring, _residual(density, transfer))
@@ -103,11 +104,11 @@ class FourierLift(nn.Module):
     transfer: Tensor
     root: Tensor
 
-    def __init__(self, step: CoarseGraining, spectrum: Spectrum, lattice: Lattice) -> None:
+    def __init__(self, operator: CoarseGraining, spectrum: Spectrum, lattice: Lattice) -> None:
         super().__init__()
-        density = split_density(step, on_grid(spectrum, lattice))
+        density = split_density(operator, on_grid(spectrum, lattice))
         transfer = density[..., 1:, 0] / density[..., :1, 0]
-        self.step = step
+        self.operator = operator
         self.register_buffer("transfer", transfer.movedim(-1, 0).conj().resolve_conj())
         self.register_buffer("root", _power(_residual(density, transfer), 0.5).conj().resolve_conj())
 
@@ -115,7 +116,7 @@ class FourierLift(nn.Module):
         """A sample of the detail made from unit noise."""
         axes = tuple(range(2, coarse.dim()))
         if tuple(coarse.shape[2:]) != tuple(self.transfer.shape[1:]):
-            raise ValueError(
+            raise InputError(
                 f"a coarse field of {tuple(coarse.shape[2:])} sites; this lift is that of "
                 f"{tuple(self.transfer.shape[1:])}"
             )
@@ -125,12 +126,12 @@ class FourierLift(nn.Module):
 
     def sample(self, coarse: Float[Tensor, "B 1 *K"], noise: Float[Tensor, "B D *K"]) -> Float[Tensor, "B 1 *F"]:
         """A fine field that coarsens to ``coarse``."""
-        return self.step.merge(coarse, self.detail(coarse, noise))
+        return self.operator.merge(coarse, self.detail(coarse, noise))
 
 
-def _blind(step: CoarseGraining, lattice: Lattice) -> bool:
+def _blind(operator: CoarseGraining, lattice: Lattice) -> bool:
     """Whether a constant field has no detail."""
-    return float(step.split(torch.ones(1, 1, *lattice, dtype=torch.float64))[1].abs().max()) < 1e-9
+    return float(operator.split(torch.ones(1, 1, *lattice, dtype=torch.float64))[1].abs().max()) < 1e-9
 
 
 def _prediction(density: Tensor, radius: int, blind: bool) -> Float[Tensor, "D *K"]:

@@ -6,6 +6,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from rgdm.scale.boundary import Boundary, check_boundary, extend
+from rgdm.errors import InputError
 
 
 class Stencil(nn.Module):
@@ -16,7 +17,7 @@ class Stencil(nn.Module):
     def __init__(self, channels_in: int, channels_out: int, dimension: int, radius: int, boundary: Boundary) -> None:
         super().__init__()
         if radius < 0:
-            raise ValueError(f"the stencil radius is {radius}; it must not be negative")
+            raise InputError(f"the stencil radius is {radius}; it must not be negative")
         self.radius = radius
         self.boundary: Boundary = check_boundary(boundary)
         self.register_buffer("kernel", torch.zeros(channels_out, channels_in, *(2 * radius + 1,) * dimension))

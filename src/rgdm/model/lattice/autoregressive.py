@@ -17,6 +17,7 @@ from rgdm.model.lattice.site_order import gather, stages
 from rgdm.physics.actions import Action, Ising, Phi4, check_values
 from rgdm.physics.conditional import SiteConditional
 from rgdm.process.noise import NoiseField
+from rgdm.errors import InputError
 
 Values = Literal["continuous", "spins"]
 Law = MixtureLaw | SpinLaw | SiteConditional
@@ -59,9 +60,9 @@ class AutoregressiveCascade(nn.Module):
     ) -> None:
         super().__init__()
         if values not in get_args(Values):
-            raise ValueError(f"unknown values {values!r}; known are {', '.join(get_args(Values))}")
+            raise InputError(f"unknown values {values!r}; known are {', '.join(get_args(Values))}")
         if len(tuple(lattice)) != 2 or width < 1:
-            raise ValueError(f"lattice {lattice}, width {width}; two axes and a width of at least 1 are needed")
+            raise InputError(f"lattice {lattice}, width {width}; two axes and a width of at least 1 are needed")
         if action is not None:
             check_values(action, values)
         self.lattice, self.values, self.action = tuple(lattice), values, action
@@ -107,7 +108,7 @@ class AutoregressiveCascade(nn.Module):
         """
         self._check(fields)
         if len(fields) < 2 or min(steps, batch) < 1:
-            raise ValueError(
+            raise InputError(
                 f"{len(fields)} fields, {steps} steps of {batch}; at least 2 fields and 1 of each are needed"
             )
         if self.values == "continuous":
@@ -152,12 +153,12 @@ class AutoregressiveCascade(nn.Module):
         """
         action = self.action if action is None else action
         if action is None:
-            raise ValueError("the model knows no action; give one to fit_action, or fit it to fields")
+            raise InputError("the model knows no action; give one to fit_action, or fit it to fields")
         if self.action is not None and action != self.action:
-            raise ValueError(f"{action} is not the action {self.action}, from which the last sites are drawn")
+            raise InputError(f"{action} is not the action {self.action}, from which the last sites are drawn")
         check_values(action, self.values)
         if steps < 1 or batch < 2:
-            raise ValueError(f"{steps} steps of {batch} fields; at least 1 step of 2 fields is needed")
+            raise InputError(f"{steps} steps of {batch} fields; at least 1 step of 2 fields is needed")
         random = torch.Generator(self.device).manual_seed(seed)
         log_density = self._marginal(action)
 
@@ -183,7 +184,7 @@ class AutoregressiveCascade(nn.Module):
     def sample(self, count: int, seed: int = 0, batch: int = 4096) -> Float[Tensor, "count 1 H W"]:
         """Fields from noise of their own: the same seed gives the same fields, whatever ``count`` and ``batch``."""
         if count < 1 or batch < 1:
-            raise ValueError(f"{count} fields in batches of {batch}; at least 1 of each")
+            raise InputError(f"{count} fields in batches of {batch}; at least 1 of each")
         noise, made = NoiseField(seed), []
         for start in range(0, count, batch):
             members = range(start, min(start + batch, count))
@@ -291,15 +292,15 @@ class AutoregressiveCascade(nn.Module):
 
     def _check(self, x: Tensor) -> None:
         if tuple(x.shape[1:]) != (1, *self.lattice):
-            raise ValueError(
+            raise InputError(
                 f"fields of shape {tuple(x.shape[1:])}; the model has 1 channel on the lattice {self.lattice}"
             )
         if not bool(x.isfinite().all()):
-            raise ValueError(
+            raise InputError(
                 f"{int((~x.isfinite()).sum())} of {x.numel()} values are not finite; leave those fields out"
             )
         if self.values == "spins" and not bool((x.abs() == 1).all()):
-            raise ValueError("values other than +1 and -1 in fields of spins")
+            raise InputError("values other than +1 and -1 in fields of spins")
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write ``config.json`` and ``model.safetensors``."""
@@ -314,10 +315,10 @@ class AutoregressiveCascade(nn.Module):
             action = configuration.pop("action")
             known = {"Phi4": Phi4, "Ising": Ising}
             if action is not None and action.get("name") not in known:
-                raise ValueError(f"unknown action {action.get('name')!r}; known are {', '.join(known)}")
+                raise InputError(f"unknown action {action.get('name')!r}; known are {', '.join(known)}")
             made = None if action is None else known[action.pop("name")](**action)
             model = cls(tuple(configuration.pop("lattice")), action=made, **configuration)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise ValueError(f"{place / storage.CONFIG} does not describe an autoregressive cascade: {error}") from None
+            raise InputError(f"{place / storage.CONFIG} does not describe an autoregressive cascade: {error}") from None
         storage.read_weights(place, dict(model.state_dict()))
         return model.eval()

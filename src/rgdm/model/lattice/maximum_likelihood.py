@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn, optim
+from rgdm.errors import InputError
 
 Watch = Callable[[int, int], None]
 """Called as ``watch(done, total)`` after each step."""
@@ -42,7 +43,7 @@ def maximise(
 
     def check(loss: Tensor) -> None:
         if not bool(loss.isfinite().all()):
-            raise ValueError(
+            raise InputError(
                 f"the likelihood is not finite {f'in the last {CHECK} of' if recorded else 'after'} {len(found)} "
                 f"steps; look for extreme values in what it is of, or lower the learning rate of {rate:g}"
             )

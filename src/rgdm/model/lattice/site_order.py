@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from rgdm.errors import InputError
 
 LARGEST_CORE = 8
 """Sites along an axis of the coarsest sublattice, which are drawn one after the other."""
@@ -34,16 +35,16 @@ def stages(lattice: tuple[int, int], reach: int, independent: bool) -> list[Stag
     one stage, each given its four nearest neighbours; with nearest-neighbour bonds only, they are independent.
     """
     if len(lattice) != 2 or min(lattice) < 2 or reach < 1:
-        raise ValueError(f"lattice {lattice}, reach {reach}; two axes of at least 2 sites and a reach of 1 are needed")
+        raise InputError(f"lattice {lattice}, reach {reach}; two axes of at least 2 sites and a reach of 1 are needed")
     depth = min((n & -n).bit_length() - 1 for n in lattice)
     core = tuple(n >> depth for n in lattice)
     if max(core) > LARGEST_CORE:
-        raise ValueError(
+        raise InputError(
             f"the coarsest sublattice of {lattice} has {core} sites, at most {LARGEST_CORE} along an axis are drawn "
             "one by one; choose sides that are divisible by a higher power of 2"
         )
     if independent and depth == 0:
-        raise ValueError(f"the lattice {lattice} has no checkerboard; even sides are needed for independent last sites")
+        raise InputError(f"the lattice {lattice} has no checkerboard; even sides are needed for independent last sites")
     known = torch.zeros(lattice, dtype=torch.bool)
     made = [_stage(known, [site], 2**depth, reach) for site in _product(lattice, 2**depth)]
     for level in reversed(range(depth)):

@@ -12,6 +12,7 @@ from rgdm.model.lattice.site_law import SpinLaw
 from rgdm.model.lattice.site_order import Stage, gather
 from rgdm.process.noise import NoiseField
 from rgdm.scale.coarse_graining import Lattice
+from rgdm.errors import InputError
 
 PLACES = ((0, 0), (1, 1), (0, 1), (1, 0))
 """Of the spins in a block of 2 x 2, and of the blocks of one colour: the order in which they are drawn."""
@@ -33,7 +34,7 @@ class SpinLift(nn.Module):
     def __init__(self, reach: int = 3, width: int = 48) -> None:
         super().__init__()
         if reach < 1:
-            raise ValueError(f"reach is {reach}; a spin must see 1 site around it at least")
+            raise InputError(f"reach is {reach}; a spin must see 1 site around it at least")
         self.configuration = {"reach": reach, "width": width}
         self._orders: dict[tuple[Lattice, torch.device], list[Stage]] = {}
         self.offsets: list[tuple[list[tuple[int, int]], list[tuple[int, int]]]] = []
@@ -63,7 +64,7 @@ class SpinLift(nn.Module):
         """Maximum likelihood on spins and their block spins; returns -log P a spin of each step, in nats."""
         self._check(tuple(coarse.shape[2:]))
         if tuple(fine.shape[2:]) != tuple(2 * n for n in coarse.shape[2:]) or len(fine) != len(coarse):
-            raise ValueError(f"fine spins of shape {tuple(fine.shape)} do not belong to blocks {tuple(coarse.shape)}")
+            raise InputError(f"fine spins of shape {tuple(fine.shape)} do not belong to blocks {tuple(coarse.shape)}")
         random = torch.Generator().manual_seed(seed)
 
         place = next(self.parameters())
@@ -120,7 +121,7 @@ class SpinLift(nn.Module):
         try:
             lift = cls(**configuration)
         except (TypeError, ValueError) as error:
-            raise ValueError(f"{place / storage.CONFIG} does not describe a spin lift: {error}") from None
+            raise InputError(f"{place / storage.CONFIG} does not describe a spin lift: {error}") from None
         storage.read_weights(place, dict(lift.state_dict()))
         return lift.eval()
 
@@ -141,4 +142,4 @@ class SpinLift(nn.Module):
     @staticmethod
     def _check(lattice: Lattice) -> None:
         if len(lattice) != 2 or any(n % 2 for n in lattice):
-            raise ValueError(f"block spins on {lattice} sites; the four colours need two axes of even length")
+            raise InputError(f"block spins on {lattice} sites; the four colours need two axes of even length")

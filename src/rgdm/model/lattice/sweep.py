@@ -10,6 +10,7 @@ from rgdm.model.lifts.flow import checkerboard
 from rgdm.process.noise import NoiseField
 from rgdm.scale.boundary import Boundary, extend
 from rgdm.scale.coarse_graining import Lattice
+from rgdm.errors import InputError
 
 WIDTH = 48
 BATCH = 8192
@@ -80,7 +81,7 @@ class LearnedSweep(nn.Module):
     ) -> Float[Tensor, "B C *L"]:
         """The sites of one half of the checkerboard anew, from unit noise of C + 1 bands."""
         if self.boundary == "periodic" and any(n % 2 for n in x.shape[2:]):
-            raise ValueError(f"the periodic lattice {tuple(x.shape[2:])} has no checkerboard; even axes are needed")
+            raise InputError(f"the periodic lattice {tuple(x.shape[2:])} has no checkerboard; even axes are needed")
         y, chosen = self._standard(x).to(self.mean), checkerboard(x, odd)[0, 0]
         given, white = self.neighbours(y)[:, chosen], noise.movedim(1, -1)[:, chosen].to(y)
         pairs = zip(given.flatten(0, 1).split(TOGETHER), white.flatten(0, 1).split(TOGETHER), strict=True)

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from rgdm.model.networks.backbone import Backbone
 from rgdm.process.forward import ForwardProcess
+from rgdm.errors import InputError
 
 Regression = Literal["velocity", "noise", "data"]
 
@@ -28,7 +29,7 @@ class Denoiser(nn.Module):
     def __init__(self, process: ForwardProcess, backbone: Backbone, objective: Regression = "velocity") -> None:
         super().__init__()
         if objective not in get_args(Regression):
-            raise ValueError(f"unknown objective {objective!r}; known are {', '.join(get_args(Regression))}")
+            raise InputError(f"unknown objective {objective!r}; known are {', '.join(get_args(Regression))}")
         self.process, self.backbone, self.objective = process, backbone, objective
 
     def forward(
@@ -46,7 +47,7 @@ class Denoiser(nn.Module):
         """The gradient of log p(z_t), by Tweedie's formula ``(alpha z_0_hat - z_t) / sigma^2``; needs sigma > 0."""
         alpha, sigma = self.process.marginal(t.to(z_t), tuple(z_t.shape[2:]))
         if not bool((sigma > 0).all()):
-            raise ValueError("the score needs noise in every mode; sigma is 0 at this t")
+            raise InputError("the score needs noise in every mode; sigma is 0 at this t")
         return (alpha * self(z_t, t, features) - z_t) / sigma.square()
 
     def loss(

@@ -8,17 +8,18 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rgdm.model.lifts.denoiser import Denoiser, Regression
-from rgdm.model.lifts.likelihood import LogProb, Probes, flow_log_prob
+from rgdm.model.lifts.likelihood import LogProb, Probes, probability_flow_log_prob
 from rgdm.model.lifts.sample_score import sample_score
 from rgdm.model.lifts.standardized import TAIL, StandardizedLift
 from rgdm.model.networks.backbone import Backbone
-from rgdm.model.samplers.reverse import TrigonometricFlow
+from rgdm.model.samplers.reverse import AdamsBashforth
 from rgdm.model.samplers.sampler import Draw, Sampler
 from rgdm.process.forward import ForwardProcess
 from rgdm.process.schedule import Schedule, Trigonometric
 from rgdm.scale.basis import Site
 from rgdm.scale.boundary import Boundary
 from rgdm.scale.coarse_graining import CoarseGraining
+from rgdm.errors import InputError
 
 Objective = Literal["velocity", "noise", "data", "energy"]
 """What training brings down: the squared error of a denoiser in one of three quantities, or the score of samples."""
@@ -39,7 +40,7 @@ class DiffusionLift(StandardizedLift):
 
     def __init__(
         self,
-        step: CoarseGraining,
+        operator: CoarseGraining,
         channels: int,
         dimension: int,
         boundary: Boundary,
@@ -51,12 +52,12 @@ class DiffusionLift(StandardizedLift):
         evaluations: int = 1,
         scattering: int = 0,
     ) -> None:
-        super().__init__(step, channels, dimension, boundary, level, bend, scattering)
+        super().__init__(operator, channels, dimension, boundary, level, bend, scattering)
         if objective not in get_args(Objective):
-            raise ValueError(f"unknown objective {objective!r}; known are {', '.join(get_args(Objective))}")
+            raise InputError(f"unknown objective {objective!r}; known are {', '.join(get_args(Objective))}")
         regression: Regression = "velocity" if objective == "energy" else objective
         self.denoiser = Denoiser(ForwardProcess(Site(), schedule or Trigonometric()), backbone, regression)
-        self.trained_by = TrigonometricFlow(evaluations) if objective == "energy" else None
+        self.trained_by = AdamsBashforth(evaluations) if objective == "energy" else None
         self.draws = 1 if self.trained_by is None else 2
 
     def standardize(self, coarse: Float[Tensor, "B C *K"], detail: Float[Tensor, "B D *K"]) -> Float[Tensor, "B D *K"]:
@@ -83,7 +84,7 @@ class DiffusionLift(StandardizedLift):
         made = self.sampled(torch.cat(noise.chunk(2, 1)), both, self.trained_by)
         if importance is not None:
             for axis in range(2, importance.dim()):
-                importance = importance.repeat_interleave(self.step.factor, axis)
+                importance = importance.repeat_interleave(self.operator.factor, axis)
         with torch.autocast(z.device.type, enabled=False):  # small differences of large values, as in `example`
             first, second = self._fine(made.to(z)).chunk(2)
             return sample_score(first, second, self._fine(z), importance)
@@ -93,8 +94,8 @@ class DiffusionLift(StandardizedLift):
         band = self.amplitude.band
         band = (band / band.square().mean().sqrt()).to(z).reshape(1, -1, *[1] * (z.dim() - 2))
         detail = self.gaussian.colouring.colour(z) * band
-        bands = self.step.bands(z.dim() - 2)
-        return self.step.merge(torch.zeros_like(detail[:, ::bands]), detail)
+        bands = self.operator.bands(z.dim() - 2)
+        return self.operator.merge(torch.zeros_like(detail[:, ::bands]), detail)
 
     def sampled(
         self, noise: Float[Tensor, "B D *K"], features: Tensor, sampler: Sampler, draw: Draw | None = None
@@ -121,7 +122,7 @@ class DiffusionLift(StandardizedLift):
         if self.trained_by is None:
             return sampler
         if type(sampler) is not type(self.trained_by) or sampler.evaluations != self.trained_by.evaluations:
-            raise ValueError(
+            raise InputError(
                 f"{sampler.evaluations} evaluations a level of {type(sampler).__name__}; this model was trained by its "
                 f"samples of {self.trained_by.evaluations} of {type(self.trained_by).__name__} and makes no others: "
                 "leave the number out"
@@ -142,15 +143,15 @@ class DiffusionLift(StandardizedLift):
         that was measured, which is left out.
         """
         if self.trained_by is not None:
-            raise ValueError(
+            raise InputError(
                 "a model trained by the energy score of its samples has no likelihood; one of --objective velocity has"
             )
-        self.step.check_volume(fine.dim() - 2)
-        coarse, detail = self.step.split(fine)
+        self.operator.check_volume(fine.dim() - 2)
+        coarse, detail = self.operator.split(fine)
         z, volume = self._white(coarse, detail)
         weight = next(self.denoiser.backbone.parameters())
         features = self.denoiser.backbone.encode(self.condition(coarse.to(weight)))
-        flow = flow_log_prob(
+        flow = probability_flow_log_prob(
             lambda z, t: self.denoiser(z, t, features.repeat(len(z) // len(features), *[1] * (z.dim() - 1))),
             self.denoiser.process,
             z.to(weight),

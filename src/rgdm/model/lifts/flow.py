@@ -122,7 +122,7 @@ class FlowLift(StandardizedLift):
 
     def __init__(
         self,
-        step: CoarseGraining,
+        operator: CoarseGraining,
         channels: int,
         dimension: int,
         boundary: Boundary,
@@ -131,7 +131,7 @@ class FlowLift(StandardizedLift):
         bend: float = TAIL,
         scattering: int = 0,
     ) -> None:
-        super().__init__(step, channels, dimension, boundary, level, bend, scattering)
+        super().__init__(operator, channels, dimension, boundary, level, bend, scattering)
         self.layers = layers
 
     def whiten(
@@ -182,10 +182,10 @@ class FlowLift(StandardizedLift):
         hottest: float = math.inf,
     ) -> LogProb:
         """Exact, in one pass; but for the clamp to the largest detail that was measured, which is left out."""
-        self.step.check_volume(fine.dim() - 2)
-        coarse, detail = self.step.split(fine)
+        self.operator.check_volume(fine.dim() - 2)
+        coarse, detail = self.operator.split(fine)
         y, volume = self.compressed(coarse, detail)
         weight = next(self.layers.parameters())
         z, slopes = self.whiten(y.to(weight), self.condition(coarse.to(weight)))
-        layers = LogProb.exact(slopes.double().flatten(1).sum(1))
+        layers = LogProb.without_error(slopes.double().flatten(1).sum(1))
         return normal_log_prob(z, min(float(self.temperature), hottest)).plus(layers).plus(volume)

@@ -13,6 +13,7 @@ from rgdm.model.lifts.likelihood import LogProb, Probes, normal_log_prob
 from rgdm.model.samplers.sampler import Draw, Sampler
 from rgdm.scale.boundary import Boundary
 from rgdm.scale.coarse_graining import CoarseGraining
+from rgdm.errors import InputError
 
 PREDICTION_RADIUS = 3
 COLOUR_RADIUS = 5
@@ -25,7 +26,7 @@ class Lift(nn.Module, abc.ABC):
     whatever the law. Fields are normalised and in the orthonormal convention.
     """
 
-    step: CoarseGraining
+    operator: CoarseGraining
 
     @abc.abstractmethod
     def fit(self, fine: Float[Tensor, "B C *F"]) -> None:
@@ -46,7 +47,7 @@ class Lift(nn.Module, abc.ABC):
         draw: Draw | None = None,
     ) -> Float[Tensor, "B C *F"]:
         """A fine field that coarsens to ``coarse``; the state keeps the dtype of ``coarse``."""
-        return self.step.merge(coarse, self.detail(coarse, noise, sampler, draw).to(coarse))
+        return self.operator.merge(coarse, self.detail(coarse, noise, sampler, draw).to(coarse))
 
     def log_prob(self, fine: Float[Tensor, "B C *F"], probes: Probes = None, tolerance: float = 1e-5) -> LogProb:
         """log p(detail | coarse) of fine fields, in nats; the split is orthonormal, so no Jacobian enters.
@@ -57,7 +58,7 @@ class Lift(nn.Module, abc.ABC):
                 (Hutchinson 1990), None to compute it.
             tolerance: of the probability flow, relative to the unit variance of its state.
         """
-        raise ValueError(f"{type(self).__name__} has no likelihood; GaussianLift, DiffusionLift and FlowLift have one")
+        raise InputError(f"{type(self).__name__} has no likelihood; GaussianLift, DiffusionLift and FlowLift have one")
 
 
 class GaussianLift(Lift):
@@ -70,7 +71,7 @@ class GaussianLift(Lift):
 
     def __init__(
         self,
-        step: CoarseGraining,
+        operator: CoarseGraining,
         channels: int,
         dimension: int,
         boundary: Boundary,
@@ -80,8 +81,8 @@ class GaussianLift(Lift):
         colour_radius: int = COLOUR_RADIUS,
     ) -> None:
         super().__init__()
-        bands = step.bands(dimension)
-        self.step, self.channels, self.dimension, self.boundary = step, channels, dimension, boundary
+        bands = operator.bands(dimension)
+        self.operator, self.channels, self.dimension, self.boundary = operator, channels, dimension, boundary
         self.prediction = LinearPrediction(channels, channels * bands, dimension, prediction_radius, boundary)
         self.colouring = Colouring(channels * bands, dimension, colour_radius, boundary)
         rule = LocalAmplitude(channels, bands, dimension, boundary, contraction)
@@ -89,7 +90,7 @@ class GaussianLift(Lift):
 
     @torch.no_grad()
     def fit(self, fine: Float[Tensor, "B C *F"]) -> None:
-        coarse, detail = self.step.split(fine)
+        coarse, detail = self.operator.split(fine)
         self.prediction.fit(coarse, detail)
         residual = detail - self.prediction(coarse)
         if self.amplitude is not None:
@@ -111,9 +112,9 @@ class GaussianLift(Lift):
 
     @torch.no_grad()
     def log_prob(self, fine: Float[Tensor, "B C *F"], probes: Probes = None, tolerance: float = 1e-5) -> LogProb:
-        self.step.check_volume(fine.dim() - 2)
-        coarse, detail = self.step.split(fine)
+        self.operator.check_volume(fine.dim() - 2)
+        coarse, detail = self.operator.split(fine)
         spread = self.spread(coarse).expand_as(detail)
         z, volume, error = self.colouring.invert((detail - self.prediction(coarse)) / spread)
-        slopes = LogProb.exact(-spread.double().log().flatten(1).sum(1))
+        slopes = LogProb.without_error(-spread.double().log().flatten(1).sum(1))
         return normal_log_prob(z).plus(slopes).plus_for_all(-volume, error)

@@ -9,9 +9,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from rgdm.model.samplers.sampler import Estimate, separate
+from rgdm.model.samplers.sampler import ConditionalMean, separate
 from rgdm.process.derivative import along
 from rgdm.process.forward import ForwardProcess
+from rgdm.errors import InputError
 
 Probes = Float[Tensor, "P B D *K"] | None
 """Random signs that estimate a trace, or None to compute it."""
@@ -25,7 +26,7 @@ TOGETHER = 2**16
 """Values of the derivatives that are computed at a time for it."""
 
 
-class TooManyDetailsError(ValueError):
+class TooManyDetailsError(InputError):
     """Too many degrees of freedom for a divergence that is computed."""
 
 
@@ -36,7 +37,7 @@ class LogProb(NamedTuple):
     error: Float[Tensor, " B"]
 
     @classmethod
-    def exact(cls, value: Float[Tensor, " B"]) -> "LogProb":
+    def without_error(cls, value: Float[Tensor, " B"]) -> "LogProb":
         """Without error."""
         return cls(value, torch.zeros_like(value))
 
@@ -84,7 +85,7 @@ class Likelihood(NamedTuple):
 def normal_log_prob(z: Float[Tensor, "B *S"], deviation: float = 1.0) -> LogProb:
     """Of white noise, in double precision."""
     density = (z.double() / deviation).square() + math.log(2 * math.pi * deviation**2)
-    return LogProb.exact(-density.flatten(1).sum(1) / 2)
+    return LogProb.without_error(-density.flatten(1).sum(1) / 2)
 
 
 def signs(like: Float[Tensor, "B D *K"], count: int, seed: int = 0) -> Float[Tensor, "P B D *K"]:
@@ -94,8 +95,8 @@ def signs(like: Float[Tensor, "B D *K"], count: int, seed: int = 0) -> Float[Ten
 
 
 @torch.no_grad()
-def flow_log_prob(
-    estimate: Estimate,
+def probability_flow_log_prob(
+    estimate: ConditionalMean,
     process: ForwardProcess,
     z: Float[Tensor, "B D *K"],
     temperature: float = 1.0,
@@ -118,7 +119,7 @@ def flow_log_prob(
 
     least = 10 * torch.finfo(z.dtype).eps
     if not least <= tolerance < math.inf:
-        raise ValueError(
+        raise InputError(
             f"the tolerance is {tolerance}; it must be at least {least:.1g}, which is about rounding in {z.dtype} "
             "(model.double() for less)"
         )
@@ -130,7 +131,7 @@ def flow_log_prob(
         )
     alpha, sigma = process.marginal(z.new_ones(1), lattice)
     if bool((alpha > SIGNAL * sigma).any()):
-        raise ValueError(
+        raise InputError(
             f"signal is left at t = 1 (alpha / sigma = {float((alpha / sigma).max()):.2g}), so the law there is not "
             f"that of noise; a likelihood needs a schedule that ends below {SIGNAL} in every mode"
         )

@@ -10,13 +10,14 @@ from rgdm.model.lifts.texture import Texture
 from rgdm.model.networks.registry import BackboneKind, make_backbone
 from rgdm.scale.boundary import Boundary
 from rgdm.scale.coarse_graining import CoarseGraining
+from rgdm.errors import InputError
 
 LiftKind = Literal["diffusion", "flow"]
 
 
 def make_lifts(
     kind: LiftKind,
-    step: CoarseGraining,
+    operator: CoarseGraining,
     channels: int,
     dimension: int,
     boundary: Boundary,
@@ -35,25 +36,25 @@ def make_lifts(
     the texture that networks are shown.
     """
     if shared and (len(set(backbones)) > 1 or len(set(widths)) > 1):
-        raise ValueError(
+        raise InputError(
             f"backbones {', '.join(backbones)} of widths {', '.join(map(str, widths))}; a shared network has one of "
             "each: train without sharing (--no-shared)"
         )
     if kind not in get_args(LiftKind):
-        raise ValueError(f"unknown lift {kind!r}; known are {', '.join(get_args(LiftKind))}")
-    bands = step.bands(dimension)
+        raise InputError(f"unknown lift {kind!r}; known are {', '.join(get_args(LiftKind))}")
+    bands = operator.bands(dimension)
     texture = Texture(scattering, dimension, boundary).count if scattering else 0
     conditions, levels = condition_channels(channels, bands, texture), len(widths)
     size, each = channels * bands, 1 if shared else levels
     if kind == "flow":
         if set(backbones) != {"conv"}:
             other = next(kind for kind in backbones if kind != "conv")
-            raise ValueError(f"the backbone {other!r} in a flow; its couplings are conv, diffusion takes any")
+            raise InputError(f"the backbone {other!r} in a flow; its couplings are conv, diffusion takes any")
         layers = [couplings(size, conditions, dimension, boundary, width, blocks[1]) for width in widths[:each]] * (
             levels // each
         )
         return [
-            FlowLift(step, channels, dimension, boundary, each, level, bend, scattering)
+            FlowLift(operator, channels, dimension, boundary, each, level, bend, scattering)
             for level, each in enumerate(layers)
         ]
     pairs = zip(backbones[:each], widths[:each], strict=True)
@@ -61,6 +62,8 @@ def make_lifts(
         make_backbone(backbone, size, conditions, dimension, boundary, width, blocks) for backbone, width in pairs
     ] * (levels // each)
     return [
-        DiffusionLift(step, channels, dimension, boundary, net, None, objective, level, bend, evaluations, scattering)
+        DiffusionLift(
+            operator, channels, dimension, boundary, net, None, objective, level, bend, evaluations, scattering
+        )
         for level, net in enumerate(nets)
     ]

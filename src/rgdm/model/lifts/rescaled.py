@@ -41,9 +41,9 @@ class RescaledLift:
         self.lift, self.scales = lift, (coarse, detail)
 
     @property
-    def step(self) -> CoarseGraining:
+    def operator(self) -> CoarseGraining:
         """The coarse-graining of the lift."""
-        return self.lift.step
+        return self.lift.operator
 
     @property
     def temperature(self) -> Tensor:
@@ -60,7 +60,9 @@ class RescaledLift:
     ) -> Float[Tensor, "B C *F"]:
         """A fine field that coarsens to ``coarse``."""
         larger, of_detail = self.scales
-        return self.step.merge(coarse, self.lift.detail(coarse / larger, noise, sampler, draw).to(coarse) * of_detail)
+        return self.operator.merge(
+            coarse, self.lift.detail(coarse / larger, noise, sampler, draw).to(coarse) * of_detail
+        )
 
     def log_prob(
         self,
@@ -78,9 +80,9 @@ class RescaledLift:
 
     def _own(self, fine: Tensor) -> Tensor:
         """The field in the units of the lift."""
-        (coarse, detail), (larger, of_detail) = self.step.split(fine), self.scales
-        return self.step.merge(coarse / larger, detail / of_detail)
+        (coarse, detail), (larger, of_detail) = self.operator.split(fine), self.scales
+        return self.operator.merge(coarse / larger, detail / of_detail)
 
     def _jacobian(self, fine: Tensor, known: LogProb) -> LogProb:
-        details = fine[0].numel() * (1 - self.step.factor ** -(fine.dim() - 2))
-        return known.plus(LogProb.exact(torch.full_like(known.value, -details * math.log(self.scales[1]))))
+        details = fine[0].numel() * (1 - self.operator.factor ** -(fine.dim() - 2))
+        return known.plus(LogProb.without_error(torch.full_like(known.value, -details * math.log(self.scales[1]))))

@@ -13,6 +13,7 @@ from rgdm.model.lifts.likelihood import LogProb, Probes, normal_log_prob
 from rgdm.model.lifts.texture import Texture
 from rgdm.scale.boundary import Boundary
 from rgdm.scale.coarse_graining import CoarseGraining
+from rgdm.errors import InputError
 
 TAIL = 0.35
 """Largest s by default: a stronger bend gives lighter tails to learn, but sinh makes every error in them a spike."""
@@ -37,7 +38,7 @@ class StandardizedLift(Lift):
 
     def __init__(
         self,
-        step: CoarseGraining,
+        operator: CoarseGraining,
         channels: int,
         dimension: int,
         boundary: Boundary,
@@ -47,23 +48,23 @@ class StandardizedLift(Lift):
     ) -> None:
         super().__init__()
         if not 0 <= bend < math.inf:
-            raise ValueError(f"bend = {bend}; the largest bend of the tails must be finite and not negative")
+            raise InputError(f"bend = {bend}; the largest bend of the tails must be finite and not negative")
         self.level, self.bend = level, bend
         self.draws = 1
-        self.gaussian = GaussianLift(step, channels, dimension, boundary, local_amplitude=True)
-        self.step = step
-        self.register_buffer("tail", torch.zeros(channels * step.bands(dimension)))
+        self.gaussian = GaussianLift(operator, channels, dimension, boundary, local_amplitude=True)
+        self.operator = operator
+        self.register_buffer("tail", torch.zeros(channels * operator.bands(dimension)))
         self.register_buffer("limit", torch.full_like(self.tail, torch.inf))
         self.register_buffer("temperature", torch.ones(()))
         self.texture = Texture(scattering, dimension, boundary) if scattering else None
         texture = 0 if self.texture is None else self.texture.count
-        count = condition_channels(channels, step.bands(dimension), texture) - 1
+        count = condition_channels(channels, operator.bands(dimension), texture) - 1
         self.register_buffer("condition_mean", torch.zeros(count))
         self.register_buffer("condition_scale", torch.ones(count))
 
     @torch.no_grad()
     def fit(self, fine: Float[Tensor, "B C *F"]) -> None:
-        coarse, detail = self.step.split(fine)
+        coarse, detail = self.operator.split(fine)
         self.gaussian.prediction.fit(coarse, detail)
         residual = detail - self.gaussian.prediction(coarse)
         self.amplitude.fit(coarse, residual)
@@ -111,7 +112,7 @@ class StandardizedLift(Lift):
         detail of flat places is a small part of its coarse field, and rounding that would be noise to learn.
         """
         with torch.autocast(fine.device.type, enabled=False):
-            coarse, detail = self.step.split(fine)
+            coarse, detail = self.operator.split(fine)
             z, condition = self.standardize(coarse, detail), self.condition(coarse)
         if not any(halo):
             return z, condition, None
@@ -136,8 +137,8 @@ class StandardizedLift(Lift):
 
         With amplitude, tails and correlations, whether the network of this lift is given them or not.
         """
-        self.step.check_volume(fine.dim() - 2)
-        z, volume = self._white(*self.step.split(fine))
+        self.operator.check_volume(fine.dim() - 2)
+        z, volume = self._white(*self.operator.split(fine))
         return normal_log_prob(z, min(float(self.temperature), hottest)).plus(volume)
 
     def _white(
@@ -153,7 +154,7 @@ class StandardizedLift(Lift):
     ) -> tuple[Float[Tensor, "B D *K"], LogProb]:
         """y, and ``log |det dy / ddetail|`` of each field."""
         y, slopes = self.compress(coarse, detail)
-        return y, LogProb.exact(slopes.double().flatten(1).sum(1))
+        return y, LogProb.without_error(slopes.double().flatten(1).sum(1))
 
     def compress(
         self, coarse: Float[Tensor, "B C *K"], detail: Float[Tensor, "B D *K"]

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from rgdm.scale.boundary import Boundary
 from rgdm.scale.scattering.coefficients import Scattering
+from rgdm.errors import InputError
 
 MOST = 3
 """Scales, at most: the coefficients of 3 look about 20 sites far."""
@@ -20,7 +21,7 @@ class Texture(nn.Module):
     def __init__(self, scales: int, dimension: int, boundary: Boundary) -> None:
         super().__init__()
         if scales > MOST:
-            raise ValueError(
+            raise InputError(
                 f"texture of {scales} scales looks farther than training shows around a patch; {MOST} is the most"
             )
         self.scattering = Scattering(scales, boundary=boundary)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from rgdm.model.networks.backbone import Backbone
 from rgdm.scale.boundary import Boundary
+from rgdm.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Size:
         return self.channels + self.condition_channels
 
 
-class MissingPackageError(ValueError):
+class MissingPackageError(InputError):
     """A backbone needs a package that is not there."""
 
 

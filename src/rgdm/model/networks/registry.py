@@ -19,6 +19,7 @@ from rgdm.model.networks.local import LocalConvNet
 from rgdm.model.networks.transformer import Transformer
 from rgdm.model.networks.unet import UNet
 from rgdm.scale.boundary import Boundary, check_boundary
+from rgdm.errors import InputError
 
 BackboneKind = Literal["conv", "unet", "dit", "fno"]
 
@@ -48,7 +49,7 @@ def make_backbone(
     _check_kind(kind)
     fitting = [other for other in get_args(BackboneKind) if dimension in _dimensions(other)]
     if kind not in fitting:
-        raise ValueError(
+        raise InputError(
             f"the backbone {kind!r} is for {' or '.join(map(str, _dimensions(kind)))} dimensions, not {dimension}"
             + (f"; {' and '.join(fitting)} would fit" if fitting else "")
         )
@@ -56,7 +57,7 @@ def make_backbone(
     if kind == "conv":
         return LocalConvNet(channels, condition_channels, dimension, boundary, width, *blocks)
     if min(channels, width) < 1 or condition_channels < 0 or min(blocks) < 0 or sum(blocks) < 1:
-        raise ValueError(
+        raise InputError(
             f"channels = {channels}, condition_channels = {condition_channels}, width = {width}, blocks = {blocks}; "
             f"the backbone {kind!r} needs a channel, a width of one and a block at least"
         )
@@ -105,7 +106,7 @@ def _transforms() -> dict[Any, Callable[..., int]]:
 
 def _check_kind(kind: str) -> None:
     if kind not in get_args(BackboneKind):
-        raise ValueError(f"unknown backbone {kind!r}; known are {', '.join(get_args(BackboneKind))}")
+        raise InputError(f"unknown backbone {kind!r}; known are {', '.join(get_args(BackboneKind))}")
 
 
 def _dimensions(kind: str) -> tuple[int, ...]:

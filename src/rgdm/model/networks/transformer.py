@@ -12,6 +12,7 @@ from torch.autograd.forward_ad import unpack_dual
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from rgdm.model.networks.everywhere import Everywhere, Size, optional, zero
+from rgdm.errors import InputError
 
 PATCH = 2
 """Sites along each axis that are one token."""
@@ -34,7 +35,7 @@ class Transformer(Everywhere):
         width, blocks = size.width, size.blocks
         if width % 4:
             near = " or ".join(str(w) for w in (width - width % 4, width + -width % 4) if w)
-            raise ValueError(f"width = {width}; the backbone 'dit' needs a multiple of 4, such as {near}")
+            raise InputError(f"width = {width}; the backbone 'dit' needs a multiple of 4, such as {near}")
         self.head = math.gcd(width, 16)
         self.net = optional("diffusers.models.transformers.pixart_transformer_2d", "dit").PixArtTransformer2DModel(
             num_attention_heads=width // self.head,

@@ -6,6 +6,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from rgdm.model.networks.everywhere import Everywhere, Size, optional, zero
+from rgdm.errors import InputError
 
 
 class UNet(Everywhere):
@@ -22,7 +23,7 @@ class UNet(Everywhere):
         width, blocks = size.width, size.blocks
         resolutions, depth = blocks
         if resolutions not in (2, 3) or depth < 1 or width < 2:
-            raise ValueError(
+            raise InputError(
                 f"blocks = {blocks}, width = {width}; the backbone 'unet' has 2 or 3 resolutions (encoder blocks) of "
                 "at least one block (decoder blocks), and a width of 2 or more"
             )

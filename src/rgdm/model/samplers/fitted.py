@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from rgdm.model.samplers.sampler import NOISELESS, Draw, Estimate, Sampler
+from rgdm.model.samplers.sampler import NOISELESS, ConditionalMean, Draw, Sampler
 from rgdm.process.forward import ForwardProcess
 from rgdm.scale.coarse_graining import Lattice
 
@@ -19,7 +19,7 @@ MODES = 2**14
 """So many modes are fitted at a time."""
 
 
-class FittedFlow(Sampler):
+class FittedMultistep(Sampler):
     """Combines the state and the last three estimates as comes nearest to the exact flow of Gaussian data.
 
     For Gaussian modes of variance v the probability flow only rescales, by
@@ -29,7 +29,7 @@ class FittedFlow(Sampler):
     with eigenvalues about between 0.03 and 5. The times ``t = (1 + cos(pi k / n)) / 2`` crowd at both ends.
 
     Three evaluations bring every deviation between 0.2 and 2 within 3 %, where three of
-    :class:`~rgdm.model.samplers.reverse.TrigonometricFlow` are up to three quarters short; at v = 0.001 and v = 100 they
+    :class:`~rgdm.model.samplers.reverse.AdamsBashforth` are up to three quarters short; at v = 0.001 and v = 100 they
     are off by factors of 3 and 0.4. One evaluation adds white noise to the mean.
     """
 
@@ -40,7 +40,7 @@ class FittedFlow(Sampler):
 
     @torch.no_grad()
     def __call__(
-        self, estimate: Estimate, process: ForwardProcess, z: Float[Tensor, "B C *L"], draw: Draw | None = None
+        self, estimate: ConditionalMean, process: ForwardProcess, z: Float[Tensor, "B C *L"], draw: Draw | None = None
     ) -> Float[Tensor, "B C *L"]:
         known: list[Tensor] = []
         for t, (state, *weights) in zip(self.times, self._plan(process, tuple(z.shape[2:]), z.device), strict=False):

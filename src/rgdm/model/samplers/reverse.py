@@ -5,7 +5,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from rgdm.model.samplers.sampler import EqualSteps, Split, Step, _angle, separate, turn
+from rgdm.model.samplers.sampler import EqualSteps, ReverseStep, Separated, _angle, separate, turn
+from rgdm.errors import InputError
 
 LONGEST = 2.0
 """A mode that has hardly moved in the step before is extrapolated no farther than twice that step would say."""
@@ -14,12 +15,12 @@ LONGEST = 2.0
 class Ancestral(EqualSteps):
     """Draws from the bridge ``q(z_s | z_t, z_0_hat)``: DDPM (Ho et al. 2020, arXiv:2006.11239)."""
 
-    def step(self, at: Step) -> Tensor:
+    def step(self, at: ReverseStep) -> Tensor:
         mean, deviation = at.process.bridge(at.z, at.now.data, at.t, at.s)
         if float(at.s[0]) == 0:
             return mean
         if at.draw is None:
-            raise ValueError("the Ancestral sampler is stochastic: it needs the argument `draw`")
+            raise InputError("the Ancestral sampler is stochastic: it needs the argument `draw`")
         return mean + deviation * at.draw(at.number)
 
 
@@ -30,7 +31,7 @@ class Ddim(EqualSteps):
     schedule multiply even white data of unit variance by ``cos(pi / 2n)^n``.
     """
 
-    def step(self, at: Step) -> Tensor:
+    def step(self, at: ReverseStep) -> Tensor:
         alpha, sigma = at.process.marginal(at.s, tuple(at.z.shape[2:]))
         return alpha * at.now.data + sigma * at.now.noise
 
@@ -48,18 +49,18 @@ class Heun(EqualSteps):
     def spending(self, evaluations: int) -> "Heun":
         return Heun((evaluations + 1) // 2)
 
-    def step(self, at: Step) -> Tensor:
+    def step(self, at: ReverseStep) -> Tensor:
         return heun(at, lambda split: split.velocity)
 
 
-class TrigonometricFlow(EqualSteps):
+class AdamsBashforth(EqualSteps):
     """Extrapolates the velocity from the step before; second order, one evaluation a step.
 
     Adams-Bashforth in the angle of each mode (TrigFlow: Lu & Song 2024, arXiv:2410.11081, extrapolated).
     White data of unit variance are exact in one step.
     """
 
-    def step(self, at: Step) -> Tensor:
+    def step(self, at: ReverseStep) -> Tensor:
         velocity = at.now.velocity
         if at.before is None:
             return turn(at, velocity)
@@ -70,7 +71,7 @@ class TrigonometricFlow(EqualSteps):
         return turn(at, velocity + ratio / 2 * (velocity - at.before.velocity))
 
 
-def heun(at: Step, slope: Callable[[Split], Tensor], noise: Tensor | float = 0.0) -> Tensor:
+def heun(at: ReverseStep, slope: Callable[[Separated], Tensor], noise: Tensor | float = 0.0) -> Tensor:
     """The state at s by the mean of the slopes at both ends; at t = 0, where no noise is left, by Euler's rule."""
     guess = turn(at, slope(at.now)) + noise
     if float(at.s[0]) == 0:

@@ -10,8 +10,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rgdm.process.forward import ForwardProcess
+from rgdm.errors import InputError
 
-Estimate = Callable[[Tensor, Tensor], Tensor]
+ConditionalMean = Callable[[Tensor, Tensor], Tensor]
 """``(z_t, t) -> E[z_0 | z_t]``."""
 Draw = Callable[[int], Tensor]
 """``step -> unit noise`` of the state's shape."""
@@ -19,7 +20,7 @@ NOISELESS = 1e-5
 """Below this angle a state is its data: dividing by sigma would make a rounding error of the estimate noise."""
 
 
-class Split(NamedTuple):
+class Separated(NamedTuple):
     """A state taken apart into its estimated data and noise, ``z_t = alpha z_0 + sigma eps``."""
 
     data: Tensor
@@ -33,17 +34,17 @@ class Split(NamedTuple):
         return self.angle.cos() * self.noise - self.angle.sin() * self.data
 
 
-class Step(NamedTuple):
+class ReverseStep(NamedTuple):
     """What a sampler knows when it goes from t to s < t."""
 
     process: ForwardProcess
-    estimate: Estimate
+    estimate: ConditionalMean
     z: Tensor
     t: Tensor
     s: Tensor
-    now: Split
+    now: Separated
     """The estimate at t."""
-    before: Split | None
+    before: Separated | None
     """That of the step before."""
     number: int
     draw: Draw | None
@@ -58,7 +59,7 @@ class Sampler(abc.ABC):
 
     def __init__(self, steps: int) -> None:
         if steps < 1:
-            raise ValueError(f"{steps} sampling steps; at least 1 is needed")
+            raise InputError(f"{steps} sampling steps; at least 1 is needed")
         self.steps = steps
 
     @property
@@ -74,7 +75,7 @@ class Sampler(abc.ABC):
 
     @abc.abstractmethod
     def __call__(
-        self, estimate: Estimate, process: ForwardProcess, z: Float[Tensor, "B C *L"], draw: Draw | None = None
+        self, estimate: ConditionalMean, process: ForwardProcess, z: Float[Tensor, "B C *L"], draw: Draw | None = None
     ) -> Float[Tensor, "B C *L"]:
         """Carry ``z`` from t = 1 to t = 0. ``draw`` supplies the noise of stochastic samplers."""
 
@@ -83,28 +84,28 @@ class EqualSteps(Sampler):
     """Integrates the reverse process in ``steps`` equal steps of t."""
 
     def __call__(
-        self, estimate: Estimate, process: ForwardProcess, z: Float[Tensor, "B C *L"], draw: Draw | None = None
+        self, estimate: ConditionalMean, process: ForwardProcess, z: Float[Tensor, "B C *L"], draw: Draw | None = None
     ) -> Float[Tensor, "B C *L"]:
-        before: Split | None = None
+        before: Separated | None = None
         for i in range(self.steps):
             t = torch.full(z.shape[:1], 1 - i / self.steps, dtype=z.dtype, device=z.device)
             s = torch.full_like(t, 1 - (i + 1) / self.steps)
             now = separate(process, z, estimate(z, t), t)
-            z = self.step(Step(process, estimate, z, t, s, now, before, i, draw))
+            z = self.step(ReverseStep(process, estimate, z, t, s, now, before, i, draw))
             before = now
         return z
 
     @abc.abstractmethod
-    def step(self, at: Step) -> Tensor:
+    def step(self, at: ReverseStep) -> Tensor:
         """The state at s."""
 
 
-def separate(process: ForwardProcess, z: Tensor, data: Tensor, t: Tensor) -> Split:
+def separate(process: ForwardProcess, z: Tensor, data: Tensor, t: Tensor) -> Separated:
     """Data and noise in a state z_t whose data are estimated as ``data``."""
     alpha, sigma = process.marginal(t, tuple(z.shape[2:]))
     known = sigma > NOISELESS * alpha  # elsewhere z says nothing of the noise, and its mean is 0
     noise = torch.where(known, (z - alpha * data) / torch.where(known, sigma, torch.ones_like(sigma)), 0.0)
-    return Split(data, noise, torch.atan2(sigma, alpha))
+    return Separated(data, noise, torch.atan2(sigma, alpha))
 
 
 def _angle(process: ForwardProcess, t: Tensor, z: Tensor) -> Tensor:
@@ -112,7 +113,7 @@ def _angle(process: ForwardProcess, t: Tensor, z: Tensor) -> Tensor:
     return torch.atan2(sigma, alpha)
 
 
-def turn(at: Step, velocity: Tensor) -> Tensor:
+def turn(at: ReverseStep, velocity: Tensor) -> Tensor:
     """The state at s if z / hypot(alpha, sigma) moves with this velocity per angle."""
     lattice = tuple(at.z.shape[2:])
     alpha_t, sigma_t = at.process.marginal(at.t, lattice)

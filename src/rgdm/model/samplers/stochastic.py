@@ -4,7 +4,8 @@ import torch
 from torch import Tensor
 
 from rgdm.model.samplers.reverse import heun
-from rgdm.model.samplers.sampler import EqualSteps, Split, Step, turn
+from rgdm.model.samplers.sampler import EqualSteps, ReverseStep, Separated, turn
+from rgdm.errors import InputError
 
 
 class EulerMaruyama(EqualSteps):
@@ -23,22 +24,22 @@ class EulerMaruyama(EqualSteps):
     def __init__(self, steps: int, churn: float = 1.0) -> None:
         super().__init__(steps)
         if not 0 <= churn < float("inf"):
-            raise ValueError(f"churn = {churn}; the strength of the noise must be finite and not negative")
+            raise InputError(f"churn = {churn}; the strength of the noise must be finite and not negative")
         self.churn = churn
 
-    def step(self, at: Step) -> Tensor:
+    def step(self, at: ReverseStep) -> Tensor:
         return turn(at, self._slope(at.now)) + self._noise(at)
 
-    def _slope(self, split: Split) -> Tensor:
+    def _slope(self, split: Separated) -> Tensor:
         """What the state changes by per angle, without the noise."""
         return split.velocity + self.churn * split.angle.cos() * split.noise
 
-    def _noise(self, at: Step) -> Tensor:
+    def _noise(self, at: ReverseStep) -> Tensor:
         """The noise of the step from t to s, on the scale of the state at s."""
         if self.churn == 0:
             return torch.zeros_like(at.z)
         if at.draw is None:
-            raise ValueError(f"the {type(self).__name__} sampler is stochastic: it needs the argument `draw`")
+            raise InputError(f"the {type(self).__name__} sampler is stochastic: it needs the argument `draw`")
         alpha, sigma = at.process.marginal(at.s, tuple(at.z.shape[2:]))
         added = at.now.angle.sin().square() - torch.atan2(sigma, alpha).sin().square()
         return torch.hypot(alpha, sigma) * (self.churn * added.clamp(min=0)).sqrt() * at.draw(at.number)
@@ -57,5 +58,5 @@ class StochasticHeun(EulerMaruyama):
     def spending(self, evaluations: int) -> "StochasticHeun":
         return StochasticHeun((evaluations + 1) // 2, self.churn)
 
-    def step(self, at: Step) -> Tensor:
+    def step(self, at: ReverseStep) -> Tensor:
         return heun(at, self._slope, self._noise(at))

@@ -8,6 +8,7 @@ from scipy.integrate import quad
 from torch import Tensor
 
 from rgdm.physics.actions import IsingDual
+from rgdm.errors import InputError
 
 BULK_ENERGY = -math.sqrt(2)
 """E/N at K_c of the infinite square lattice: Onsager 1944."""
@@ -32,7 +33,7 @@ def log_z(coupling: Tensor, lattice: tuple[int, int]) -> Tensor:
     """
     value = float(coupling.detach())
     if not value > 0 or min(lattice) < 2:
-        raise ValueError(f"K = {value} on {lattice}; K > 0 and at least 2 sites along each axis are needed")
+        raise InputError(f"K = {value} on {lattice}; K > 0 and at least 2 sites along each axis are needed")
     n, m = lattice
     base = torch.cosh(2 * coupling) / torch.tanh(2 * coupling)
     k = torch.arange(n, dtype=torch.float64) * 2 * math.pi / n

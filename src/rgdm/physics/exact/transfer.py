@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rgdm.physics.actions import Ising, Phi4
+from rgdm.errors import InputError
 
 Array = NDArray[np.float64]
 LARGEST = 6000
@@ -28,7 +29,7 @@ class Moments(NamedTuple):
 def ising_moments(action: Ising, side: int) -> Moments:
     """Exact moments of ``side x side`` spins, ``side`` at most 10."""
     if not 2 <= side <= 10:
-        raise ValueError(f"a row of {side} spins; sums over all states are made for 2 to 10")
+        raise InputError(f"a row of {side} spins; sums over all states are made for 2 to 10")
     states = np.array(list(itertools.product((1.0, -1.0), repeat=side)))
     row = action.coupling * (states * np.roll(states, -1, 1)).sum(1)
     transfer = np.exp(row[:, None] / 2 + action.coupling * states @ states.T + row / 2)
@@ -61,7 +62,7 @@ def _lowest_mode(transfer: Array, total: Array, side: int) -> float:
 def ising_energy_counts(side: int) -> dict[int, int]:
     """How many states of ``side x side`` spins have each energy ``-sum_<xy> s_x s_y``; ``side`` at most 4."""
     if not 2 <= side <= 4:
-        raise ValueError(f"{side} x {side} spins; all states are counted for 2 to 4")
+        raise InputError(f"{side} x {side} spins; all states are counted for 2 to 4")
     states = np.array(list(itertools.product((1, -1), repeat=side * side)), dtype=np.int8).reshape(-1, side, side)
     bonds = states * (np.roll(states, -1, 1) + np.roll(states, -1, 2))
     energies, counts = np.unique(-bonds.sum((1, 2), dtype=np.int64), return_counts=True)
@@ -83,7 +84,7 @@ def phi4_log_z(action: Phi4, side: int, nodes: int = 12) -> float:
     own = np.arange(len(states))
     first = images.min(0) == own
     if first.sum() > LARGEST:
-        raise ValueError(f"{nodes} nodes on {side} sites make {first.sum()} states; at most {LARGEST} are held")
+        raise InputError(f"{nodes} nodes on {side} sites make {first.sum()} states; at most {LARGEST} are held")
     kept = np.flatnonzero(first)
     stabilizer = (images[:, kept] == kept).sum(0)
     field = points[states]

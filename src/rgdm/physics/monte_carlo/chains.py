@@ -12,6 +12,7 @@ from torch import Tensor
 
 from rgdm.physics.actions import Ising, Phi4
 from rgdm.physics.monte_carlo import kernels
+from rgdm.errors import InputError
 
 SWEEPS = 2
 """Heat-bath sweeps of phi^4 for each cluster update."""
@@ -32,15 +33,15 @@ class MarkovChains:
         self, action: Phi4 | Ising, lattice: Lattice, chains: int, seed: int, update: SpinUpdate = "swendsen-wang"
     ) -> None:
         if update not in get_args(SpinUpdate):
-            raise ValueError(f"unknown update {update!r}; known are {', '.join(get_args(SpinUpdate))}")
+            raise InputError(f"unknown update {update!r}; known are {', '.join(get_args(SpinUpdate))}")
         if min(lattice) < 2 or not 1 <= len(lattice) <= 3 or chains < 1:
-            raise ValueError(
+            raise InputError(
                 f"{chains} chains on the lattice {lattice}; at least 1 chain on 1 to 3 axes of 2 sites or more"
             )
         if update != "swendsen-wang" and isinstance(action, Phi4):
-            raise ValueError(f"the update {update!r} is one of spins; of phi^4 there is swendsen-wang, with sweeps")
+            raise InputError(f"the update {update!r} is one of spins; of phi^4 there is swendsen-wang, with sweeps")
         if update == "wolff" and isinstance(action, Ising) and action.coupling <= 0:
-            raise ValueError(f"K = {action.coupling}; a Wolff cluster needs K > 0, take heat-bath")
+            raise InputError(f"K = {action.coupling}; a Wolff cluster needs K > 0, take heat-bath")
         self.action, self.lattice, self.kind = action, lattice, update
         self.random = np.random.Generator(np.random.Philox(seed))
         self.field: NDArray = np.ones((chains, *lattice), dtype=np.int8 if isinstance(action, Ising) else np.float32)
@@ -115,7 +116,7 @@ def sample_phi4(
     updates. The configurations of one chain stand together, so blocks of the result are independent.
     """
     if action.c == 0 and action.b <= dimension * abs(action.a):
-        raise ValueError(f"{action} has no lower bound; c > 0 or b > {dimension} |a| is needed")
+        raise InputError(f"{action} has no lower bound; c > 0 or b > {dimension} |a| is needed")
     return _sample(action, (size,) * dimension, chains, count, seed, thermalization, interval, progress)
 
 
@@ -145,10 +146,10 @@ def rethermalize(
     interact. Show what is left of a bias against the number of sweeps.
     """
     if sweeps < 0:
-        raise ValueError(f"{sweeps} sweeps; 0 or more can be made")
+        raise InputError(f"{sweeps} sweeps; 0 or more can be made")
     if not bool(fields.isfinite().all()):
         bad = int((~fields.isfinite()).flatten(1).any(1).sum())
-        raise ValueError(f"{bad} of {len(fields)} fields have values that are not finite; leave them out")
+        raise InputError(f"{bad} of {len(fields)} fields have values that are not finite; leave them out")
     markov = MarkovChains(action, tuple(fields.shape[2:]), len(fields), seed)
     markov.field[...] = fields[:, 0].cpu().numpy()
     for _ in range(sweeps):
@@ -168,7 +169,7 @@ def _sample(
     update: SpinUpdate = "swendsen-wang",
 ) -> Tensor:
     if min(chains, count, interval) < 1 or thermalization < 0:
-        raise ValueError(f"chains = {chains}, count = {count}, interval = {interval}; each must be at least 1")
+        raise InputError(f"chains = {chains}, count = {count}, interval = {interval}; each must be at least 1")
     rounds = -(-count // chains)
     markov = MarkovChains(action, lattice, -(-count // rounds), seed, update)
     total = thermalization + rounds * interval

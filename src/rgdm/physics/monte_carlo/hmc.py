@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rgdm.physics.actions import Action, FreeField
+from rgdm.errors import InputError
 
 JITTER = 0.3
 """Relative range of the step size."""
@@ -32,7 +33,7 @@ class HybridMonteCarlo:
         seed: int = 0,
     ) -> None:
         if not 0 < step_size < math.inf or steps < 1:
-            raise ValueError(
+            raise InputError(
                 f"step_size = {step_size}, steps = {steps}; a positive size and at least 1 step are needed"
             )
         self.action, self.field = action, field.detach().clone()

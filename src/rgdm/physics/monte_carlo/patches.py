@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rgdm.physics.actions import Action, check_values
+from rgdm.errors import InputError
 
 
 @runtime_checkable
@@ -37,12 +38,12 @@ def patch_metropolis(
     check_values(action, getattr(model, "values", None))
     lattice = tuple(fields.shape[2:])
     if not 1 <= side <= min(lattice) or updates < 1:
-        raise ValueError(
+        raise InputError(
             f"{updates} updates of patches of side {side} on {lattice} sites; at least 1, of a patch that fits"
         )
     if not bool(fields.isfinite().all()):
         bad = int((~fields.isfinite()).flatten(1).any(1).sum())
-        raise ValueError(f"{bad} of {len(fields)} fields have values that are not finite; leave them out")
+        raise InputError(f"{bad} of {len(fields)} fields have values that are not finite; leave them out")
     random = torch.Generator().manual_seed(seed)
     x, taken = fields, []
     energy = action.energy(x.double())

@@ -10,6 +10,7 @@ from rgdm.jackknife import Estimate
 from rgdm.physics.actions import Ising, Phi4, neighbours_ahead
 from rgdm.physics.conditional import SiteConditional
 from rgdm.physics.monte_carlo.chains import MarkovChains
+from rgdm.errors import InputError
 
 CHAINS = 64
 """Independent chains at each coupling; the error is what they differ by."""
@@ -52,9 +53,9 @@ def log_z_by_integration(
     """
     alone = SiteConditional(action)
     if isinstance(action, Phi4) and action.c == 0 and action.b <= len(lattice) * abs(action.a):
-        raise ValueError(f"{action} may have no lower bound; c > 0 or b > {len(lattice)} |a| is needed")
+        raise InputError(f"{action} may have no lower bound; c > 0 or b > {len(lattice)} |a| is needed")
     if nodes < 1 or updates < 1:
-        raise ValueError(f"{nodes} nodes of {updates} updates; at least 1 of each is needed")
+        raise InputError(f"{nodes} nodes of {updates} updates; at least 1 of each is needed")
     coupling = action.coupling if isinstance(action, Ising) else action.a
     value = math.prod(lattice) * alone.log_partition(torch.zeros((), dtype=torch.float64))
     variance = torch.zeros((), dtype=torch.float64)

@@ -13,6 +13,7 @@ from torch import Tensor
 from rgdm.jackknife import Estimate, jackknife
 from rgdm.physics.actions import Action, check_values
 from rgdm.physics.reweighting.weights import BLOCKS, Reweighting, log_weights
+from rgdm.errors import InputError
 
 Observable = Callable[[Float[Tensor, "B 1 *L"]], Float[Tensor, " B"]]
 BATCH = 4096
@@ -76,7 +77,7 @@ class Multilevel:
         """
         positive = all(v > 0 and c > 0 for v, c in zip(self.variances, self.costs, strict=True))
         if not (0 < seconds < math.inf and positive):
-            raise ValueError(
+            raise InputError(
                 f"{seconds} s for terms of variances {self.variances} that cost {self.costs}; all must be positive"
             )
         roots = [math.sqrt(v / c) for v, c in zip(self.variances, self.costs, strict=True)]
@@ -114,7 +115,7 @@ def multilevel(
     check_values(action, getattr(model, "values", None))
     levels, lattice = len(counts) - 1, tuple(model.lattice)
     if levels < 1 or min(counts) < 2 or any(n % 2**levels for n in lattice):
-        raise ValueError(
+        raise InputError(
             f"counts {list(counts)} on {lattice} sites; 2 or more fields of each of at least 2 terms, and sides that "
             f"are divisible by {2 ** max(levels, 0)}, are needed"
         )
@@ -135,7 +136,7 @@ def multilevel(
                 weights.append(log_weights(action.energy(x.double()), model.log_prob(x)).cpu())
         o, below = torch.cat(fine), torch.cat(coarse)
         if o.shape != (count,):
-            raise ValueError(
+            raise InputError(
                 f"the observable of {count} fields has the shape {tuple(o.shape)}; one value each is needed"
             )
         if last:

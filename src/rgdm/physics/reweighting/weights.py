@@ -16,6 +16,7 @@ from torch import Tensor
 
 from rgdm.jackknife import Estimate, delete_one_error, jackknife
 from rgdm.physics.autocorrelation import Series, gamma_method
+from rgdm.errors import InputError
 
 BLOCKS = 500
 """Blocks of fields that errors are estimated from."""
@@ -71,7 +72,7 @@ class Reweighting:
     def mean(self, observable: Float[Tensor, "N *S"]) -> Estimate:
         """``<O>`` of the target from values of O on the fields of the model, and its error."""
         if len(observable) != len(self.log_weights):
-            raise ValueError(f"{len(observable)} values of an observable for {len(self.log_weights)} weights")
+            raise InputError(f"{len(observable)} values of an observable for {len(self.log_weights)} weights")
         w = self.weights
         values = observable.to(w)
         weighted = w.reshape(-1, *[1] * (values.dim() - 1)) * values
@@ -110,14 +111,14 @@ class Reweighting:
     @property
     def _target(self) -> Tensor:
         if self.target is None:
-            raise ValueError("no log weights of fields of the target were given")
+            raise InputError("no log weights of fields of the target were given")
         return self.target
 
 
 def log_weights(energy: Float[Tensor, " N"], log_prob: Float[Tensor, " N"]) -> Float[Tensor, " N"]:
     """``-S - log q`` of fields, from the action of the target and log q of the model, float64."""
     if energy.shape != log_prob.shape or energy.dim() != 1:
-        raise ValueError(
+        raise InputError(
             f"energies of shape {tuple(energy.shape)} and log q of {tuple(log_prob.shape)}; one number of each field "
             "is needed of both"
         )
@@ -151,7 +152,7 @@ def acceptance(chain: Int[Tensor, " N"]) -> float:
 def chain_mean(chain: Int[Tensor, " N"], observable: Float[Tensor, " N"]) -> Series:
     """Mean, error and autocorrelation time of an observable of the proposals along the chain."""
     if acceptance(chain) == 0:
-        raise ValueError(f"none of {len(chain)} proposals was accepted; the model is too far from the target")
+        raise InputError(f"none of {len(chain)} proposals was accepted; the model is too far from the target")
     return gamma_method(observable.double().cpu()[chain].numpy())
 
 
@@ -161,10 +162,10 @@ def _log_mean(values: Tensor) -> Tensor:
 
 def _check(log_weights: Tensor, whose: str) -> None:
     if len(log_weights) < 2:
-        raise ValueError(f"{len(log_weights)} log weights of fields of the {whose}; at least 2 are needed")
+        raise InputError(f"{len(log_weights)} log weights of fields of the {whose}; at least 2 are needed")
     if not bool(log_weights.isfinite().all()):
         bad = int((~log_weights.isfinite()).sum())
-        raise ValueError(f"{bad} of {len(log_weights)} log weights of fields of the {whose} are not finite")
+        raise InputError(f"{bad} of {len(log_weights)} log weights of fields of the {whose} are not finite")
 
 
 def _estimate(statistic: Callable[..., Tensor], *log_values: Tensor) -> Estimate:

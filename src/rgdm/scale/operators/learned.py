@@ -14,6 +14,7 @@ from rgdm.scale.coarse_graining import CoarseGraining
 from rgdm.scale.convolution import local_convolution
 from rgdm.scale.operators.block import BlockSpin
 from rgdm.scale.operators.wavelets import Rotation, RotationLattice, Wavelet
+from rgdm.errors import InputError
 
 SITES = 2**15
 """About so many sites are looked at in a step of learning."""
@@ -48,7 +49,7 @@ class Learned(CoarseGraining):
         for step in range(steps):
             loss = code_length(self, self._some(fields, levels, random), levels)
             if not bool(loss.isfinite()):
-                raise ValueError("the code length of the detail is not finite; look for extreme values in the fields")
+                raise InputError("the code length of the detail is not finite; look for extreme values in the fields")
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -76,7 +77,7 @@ class Learned(CoarseGraining):
         return torch.stack(made)
 
 
-def code_length(step: CoarseGraining, x: Float[Tensor, "B C *L"], levels: int) -> Float[Tensor, ""]:
+def code_length(operator: CoarseGraining, x: Float[Tensor, "B C *L"], levels: int) -> Float[Tensor, ""]:
     """Nats a degree of freedom of fields coded level by level, each band of detail as Laplace noise of its own scale.
 
     ``log(2 e <|d|>)`` for a detail, ``log(2 pi e <c^2>) / 2`` for a site of the coarsest field: the entropies of the
@@ -85,7 +86,7 @@ def code_length(step: CoarseGraining, x: Float[Tensor, "B C *L"], levels: int) -
     """
     total, dofs = x.new_zeros(()), x[0].numel()
     for _ in range(levels):
-        x, detail = step.split(x)
+        x, detail = operator.split(x)
         size = detail.abs().movedim(1, 0).flatten(1).mean(1).clamp(min=SMALLEST)
         total = total + (1 + (2 * size).log()).sum() * math.prod(detail.shape[2:])
     variance = x.movedim(1, 0).flatten(1).var(1, correction=0).clamp(min=SMALLEST**2)
@@ -110,7 +111,7 @@ class LearnedWavelet(RotationLattice, Learned):
     def __init__(self, taps: int = 8, boundary: Boundary = "periodic") -> None:
         super().__init__(boundary)
         if taps % 2 or not 4 <= taps <= 40:
-            raise ValueError(f"a learned wavelet of {taps} taps; an even number from 4 to 40 is needed")
+            raise InputError(f"a learned wavelet of {taps} taps; an even number from 4 to 40 is needed")
         self.taps = taps
         angles, mirrored = [], False
         for (a, b), (c, d) in Wavelet(f"db{taps // 2}").layers:
@@ -183,7 +184,7 @@ class Lifting(Learned):
 
     def _check_dimension(self, x: Tensor) -> None:
         if x.dim() - 2 != self.dimension:
-            raise ValueError(f"a field of {x.dim() - 2} dimensions; these lifting steps have {self.dimension}")
+            raise InputError(f"a field of {x.dim() - 2} dimensions; these lifting steps have {self.dimension}")
 
     @staticmethod
     def _apart(x: Tensor, channels: int) -> Tensor:

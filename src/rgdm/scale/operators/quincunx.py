@@ -6,6 +6,7 @@ from torch import Tensor
 
 from rgdm.scale.coarse_graining import Lattice
 from rgdm.scale.operators.block import Decimation
+from rgdm.errors import InputError
 
 
 class Quincunx(Decimation):
@@ -33,13 +34,13 @@ class Quincunx(Decimation):
     def bands(self, dimension: int) -> int:
         """3; raises ``ValueError`` unless the dimension is 2."""
         if dimension != 2:
-            raise ValueError(f"the dimension is {dimension}; a quincunx has 2 (decimation takes 1, 2 or 3)")
+            raise InputError(f"the dimension is {dimension}; a quincunx has 2 (decimation takes 1, 2 or 3)")
         return 3
 
     def check(self, lattice: Lattice) -> None:
         """Raise ``ValueError`` unless the lattice has two axes of even length."""
         if len(lattice) != 2:
-            raise ValueError(
+            raise InputError(
                 f"the lattice {lattice} has {len(lattice)} axes; a quincunx has 2 (Decimation takes 1, 2 or 3)"
             )
         super().check(lattice)
@@ -69,7 +70,7 @@ class Quincunx(Decimation):
     def split_even(self, even: Float[Tensor, "B P *K"]) -> tuple[Float[Tensor, "B C *K"], Float[Tensor, "B C *K"]]:
         """Stage two: the even sublattice to the coarse field and the centres, ``P = 2C``; else ``ValueError``."""
         if even.dim() != 4 or even.shape[1] % 2:
-            raise ValueError(
+            raise InputError(
                 f"a sublattice of shape {tuple(even.shape)}; (batch, 2 * channels, n / 2, m / 2) is needed"
             )
         coarse, centres = even.unflatten(1, (-1, 2)).unbind(2)
@@ -94,7 +95,7 @@ class Quincunx(Decimation):
     def diagonal_surroundings(self, coarse: Float[Tensor, "B C *K"]) -> Float[Tensor, "B C *K"]:
         """The sum of the four coarse sites around each centre: its neighbours at distance sqrt(2), periodic."""
         if coarse.dim() != 4:
-            raise ValueError(
+            raise InputError(
                 f"a coarse field of shape {tuple(coarse.shape)}; (batch, channels, n / 2, m / 2) is needed"
             )
         pair = coarse + coarse.roll(-1, 2)
@@ -103,6 +104,6 @@ class Quincunx(Decimation):
 
 def _check_alike(one: Tensor, two: Tensor) -> None:
     if one.shape != two.shape:
-        raise ValueError(
+        raise InputError(
             f"the shapes {tuple(one.shape)} and {tuple(two.shape)} differ; two halves of a field are alike"
         )

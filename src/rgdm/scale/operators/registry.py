@@ -9,6 +9,7 @@ from rgdm.scale.operators.learned import LearnedWavelet, Lifting
 from rgdm.scale.operators.momentum_shell import MomentumShell
 from rgdm.scale.operators.quincunx import Quincunx
 from rgdm.scale.operators.wavelets import Wavelet
+from rgdm.errors import InputError
 
 FixedOperator = Literal["block-spin", "haar", "db2", "db4", "sym4", "momentum-shell", "decimation", "quincunx"]
 Operator = Literal[FixedOperator, "learned-4", "learned-8", "lifting"]
@@ -23,9 +24,9 @@ def make_operator(name: Operator, factor: int, boundary: Boundary, dimension: in
     if name == "momentum-shell":
         return MomentumShell(factor, boundary)
     if name not in get_args(Operator):
-        raise ValueError(f"unknown operator {name!r}; known are {', '.join(get_args(Operator))}")
+        raise InputError(f"unknown operator {name!r}; known are {', '.join(get_args(Operator))}")
     if factor != 2:
-        raise ValueError(f"the factor is {factor}; {name} has 2 (block-spin and decimation take any)")
+        raise InputError(f"the factor is {factor}; {name} has 2 (block-spin and decimation take any)")
     if name == "quincunx":
         return Quincunx()
     if name == "lifting":

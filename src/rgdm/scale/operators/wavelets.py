@@ -12,6 +12,7 @@ from torch import Tensor
 
 from rgdm.scale.boundary import Boundary, check_boundary
 from rgdm.scale.coarse_graining import Orthonormal
+from rgdm.errors import InputError
 
 Number = float | Tensor
 Rotation = tuple[tuple[Number, Number], tuple[Number, Number]]
@@ -100,10 +101,10 @@ class Wavelet(RotationLattice):
     def __init__(self, name: str = "db4", boundary: Boundary = "periodic") -> None:
         super().__init__(boundary)
         if name not in pywt.wavelist(kind="discrete"):  # pyright: ignore[reportAttributeAccessIssue]
-            raise ValueError(f"unknown wavelet {name!r}; haar, db1..db38, sym2..sym20 and coif1..coif17 are orthogonal")
+            raise InputError(f"unknown wavelet {name!r}; haar, db1..db38, sym2..sym20 and coif1..coif17 are orthogonal")
         wavelet = pywt.Wavelet(name)  # pyright: ignore[reportAttributeAccessIssue]
         if not wavelet.orthogonal:
-            raise ValueError(f"the wavelet {name!r} is not orthogonal; haar, db*, sym* and coif* are")
+            raise InputError(f"the wavelet {name!r} is not orthogonal; haar, db*, sym* and coif* are")
         self.name = name
         self.rotations = rotation_lattice(wavelet.rec_lo)
 
@@ -150,7 +151,7 @@ def rotation_lattice(low: list[float]) -> list[Rotation]:
         cos, sin = _unit(rows[1, -1].item(), -rows[0, -1].item())
         rotated = torch.tensor([[cos, sin], [-sin, cos]], dtype=torch.float64) @ rows
         if max(rotated[0, -2:].abs().max(), rotated[1, :2].abs().max()) > 1e-6:
-            raise ValueError(
+            raise InputError(
                 f"a filter of {len(low)} taps cannot be factored into rotations: it is not orthonormal, "
                 "or too long for double precision; a shorter one of its family can"
             )

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from rgdm.scale.boundary import Boundary, check_boundary
 from rgdm.scale.coarse_graining import Lattice
 from rgdm.scale.scattering.morlet import morlet_filters
+from rgdm.errors import InputError
 
 
 class Path(NamedTuple):
@@ -54,9 +55,9 @@ class Scattering(nn.Module):
     def __init__(self, scales: int, angles: int = 4, boundary: Boundary = "periodic") -> None:
         super().__init__()
         if scales < 1:
-            raise ValueError(f"{scales} scales; scattering needs at least 1")
+            raise InputError(f"{scales} scales; scattering needs at least 1")
         if angles < 1:
-            raise ValueError(f"{angles} angles; scattering needs at least 1")
+            raise InputError(f"{angles} angles; scattering needs at least 1")
         self.scales = scales
         self.angles = angles
         self.boundary = check_boundary(boundary)
@@ -191,7 +192,7 @@ class Scattering(nn.Module):
 
     def _directions(self, dimension: int) -> int:
         if dimension not in (1, 2):
-            raise ValueError(f"the dimension is {dimension}; scattering takes fields of 1 or 2 (planes of a volume do)")
+            raise InputError(f"the dimension is {dimension}; scattering takes fields of 1 or 2 (planes of a volume do)")
         return self.angles if dimension == 2 else 1
 
     @property
@@ -204,7 +205,7 @@ class Scattering(nn.Module):
         self._directions(len(lattice))
         if min(lattice) < self.narrowest:
             fit = max(min(lattice), 1).bit_length() - 1
-            raise ValueError(
+            raise InputError(
                 f"{self.scales} scales need {self.narrowest} sites along each axis; "
                 f"the lattice {lattice} has room for {fit}"
             )
