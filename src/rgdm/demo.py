@@ -9,9 +9,9 @@ from rgdm import commands, config
 from rgdm.data import reference
 from rgdm.data.layout import from_samples, unwrap
 from rgdm.data.writing import write_field
+from rgdm.errors import InputError
 from rgdm.progress import bar, quiet
 from rgdm.train import Budget, choose_device
-from rgdm.errors import InputError
 
 REFINED = 3
 """Topography is refined this many levels, by 8."""

@@ -12,6 +12,7 @@ from rgdm.commands.shared import check_size, load, open_model, provenance
 from rgdm.data.layout import unwrap
 from rgdm.data.validity import check_varies
 from rgdm.data.writing import write_field
+from rgdm.errors import InputError
 from rgdm.evaluate.likelihood import PROBES, TOLERANCE, windows
 from rgdm.model.cascade import storage
 from rgdm.model.cascade.cascade import Cascade
@@ -20,7 +21,6 @@ from rgdm.physics.operators import local_operators
 from rgdm.progress import bar
 from rgdm.scale.coarse_graining import Orthonormal, check_lattice_depth
 from rgdm.scale.operators.registry import make_operator
-from rgdm.errors import InputError
 
 
 def flow(options: config.Flow) -> xr.Dataset:

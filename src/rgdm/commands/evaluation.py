@@ -9,10 +9,10 @@ import torch
 from rgdm import config
 from rgdm.commands.shared import check_channels, check_size, load, note, open_model, provenance
 from rgdm.data.layout import unwrap
+from rgdm.errors import InputError
 from rgdm.evaluate import bicubic, bits_per_dof, block_constant, judge, save_evaluation
 from rgdm.model.cascade.cascade import Cascade
 from rgdm.progress import bar
-from rgdm.errors import InputError
 
 
 def evaluate(options: config.Evaluate) -> dict[str, Any]:

@@ -16,8 +16,8 @@ from rgdm.commands.shared import (
 from rgdm.data.fields import with_own_axes
 from rgdm.data.layout import from_samples
 from rgdm.data.writing import check_output, write_field
-from rgdm.progress import bar
 from rgdm.errors import InputError
+from rgdm.progress import bar
 
 
 def sample(options: config.Sample) -> xr.DataArray:

@@ -12,12 +12,12 @@ from rgdm.commands.shared import check_seed, provenance
 from rgdm.data.layout import from_samples
 from rgdm.data.memory import check_memory
 from rgdm.data.writing import check_output, write_field
+from rgdm.errors import InputError
 from rgdm.physics.actions import CRITICAL_BETA, CRITICAL_COUPLING, FreeField, Ising, IsingDual, Phi4
 from rgdm.physics.autocorrelation import gamma_method
 from rgdm.physics.monte_carlo.chains import sample_ising, sample_phi4
 from rgdm.physics.observables import as_dataset, observables
 from rgdm.progress import bar
-from rgdm.errors import InputError
 
 
 def lattice(options: config.Lattice) -> xr.Dataset:

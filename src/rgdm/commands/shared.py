@@ -11,10 +11,10 @@ from rgdm import __version__
 from rgdm.data.fields import read_field
 from rgdm.data.memory import check_memory
 from rgdm.data.validity import check_finite
+from rgdm.errors import InputError
 from rgdm.model.cascade.cascade import Cascade
 from rgdm.scale.coarse_graining import Lattice
 from rgdm.train import choose_device
-from rgdm.errors import InputError
 
 
 def load(paths: list[Path] | tuple[Path, ...], variable: str | None, dimension: int, fill: bool) -> xr.DataArray:

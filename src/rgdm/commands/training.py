@@ -9,13 +9,13 @@ from rgdm import config
 from rgdm.commands.shared import check_seed, describe, load
 from rgdm.data.layout import unwrap
 from rgdm.data.validity import check_varies
+from rgdm.errors import InputError
 from rgdm.model.cascade import storage
 from rgdm.model.cascade.calibrate import calibrate
 from rgdm.model.cascade.cascade import Cascade
 from rgdm.progress import bar, training_bar
 from rgdm.scale.coarse_graining import check_lattice_depth
 from rgdm.train import Budget, Trainer, check_resumable, choose_device
-from rgdm.errors import InputError
 
 
 def train(options: config.Train) -> Cascade:

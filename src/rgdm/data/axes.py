@@ -4,6 +4,7 @@ from collections.abc import Hashable, Sequence
 
 import numpy as np
 import xarray as xr
+
 from rgdm.errors import InputError
 
 _NEVER_LATTICE = ("channel", "sample", "member")

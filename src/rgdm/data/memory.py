@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import psutil
+
 from rgdm.errors import InputError
 
 GIB = 2**30

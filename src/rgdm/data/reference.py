@@ -7,9 +7,9 @@ from typing import Literal
 import numpy as np
 import xarray as xr
 
+from rgdm.errors import InputError
 from rgdm.physics.actions import Phi4
 from rgdm.physics.monte_carlo.chains import sample_phi4
-from rgdm.errors import InputError
 
 _TILES = Path(__file__).parent / "terrain" / "tiles.npz"
 _ATTRIBUTES = {

@@ -7,6 +7,7 @@ import torch
 import xarray as xr
 from scipy.ndimage import distance_transform_edt
 from torch import Tensor
+
 from rgdm.errors import InputError
 
 Values = TypeVar("Values", Tensor, np.ndarray, xr.DataArray)

@@ -10,8 +10,8 @@ import numpy as np
 import xarray as xr
 from torch import Tensor
 
-from rgdm.model.cascade import storage
 from rgdm.errors import InputError
+from rgdm.model.cascade import storage
 
 SCORES, FIELDS = "scores.json", "fields.nc"
 KEPT_SAMPLES, KEPT_MEMBERS = 4, 8

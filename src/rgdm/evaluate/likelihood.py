@@ -6,10 +6,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from rgdm.errors import InputError
 from rgdm.evaluate.verification import Figures, estimate, plain
 from rgdm.jackknife import jackknife
 from rgdm.model.cascade.cascade import Cascade, Watch
-from rgdm.errors import InputError
 
 WINDOW, TOGETHER = 2**12, 2**14
 """Sites of a window, and of all of them: the probability flow is dear."""

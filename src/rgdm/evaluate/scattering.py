@@ -9,11 +9,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from rgdm.errors import InputError
 from rgdm.jackknife import Estimate, jackknife
 from rgdm.process.noise import NoiseField
 from rgdm.scale.coarse_graining import Lattice
 from rgdm.scale.scattering.coefficients import Path, Scattering
-from rgdm.errors import InputError
 
 Statistics = Literal["scattering", "covariances"]
 Watch = Callable[[int, int], None]

@@ -8,9 +8,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from rgdm.errors import InputError
 from rgdm.jackknife import jackknife
 from rgdm.scale.coarse_graining import CoarseGraining
-from rgdm.errors import InputError
 
 
 class SpreadSkill(NamedTuple):

@@ -7,6 +7,7 @@ from typing import Protocol, runtime_checkable
 import torch
 from jaxtyping import Float
 from torch import Tensor
+
 from rgdm.errors import InputError
 
 CRITICAL_BETA = 0.680605

@@ -5,6 +5,7 @@ from typing import Literal, get_args
 import torch
 from jaxtyping import Float
 from torch import Tensor
+
 from rgdm.errors import InputError
 
 Blocking = Literal["majority", "decimation", "mean"]

@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from rgdm.physics.actions import Ising, Phi4
 from rgdm.errors import InputError
+from rgdm.physics.actions import Ising, Phi4
 
 NODES = 10
 """Gauss-Legendre nodes of a cell of at most two standard deviations of the narrowest peak: exact to 1e-12."""

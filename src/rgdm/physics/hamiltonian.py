@@ -9,10 +9,10 @@ import xarray as xr
 from jaxtyping import Float
 from torch import Tensor
 
+from rgdm.errors import InputError
 from rgdm.jackknife import BLOCKS, jackknife
 from rgdm.physics.operators import LocalOperator
 from rgdm.scale.coarse_graining import Orthonormal
-from rgdm.errors import InputError
 
 CHUNK = 2**22
 """Sites whose derivatives are held at a time."""

@@ -8,10 +8,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from rgdm.errors import InputError
 from rgdm.jackknife import BLOCKS, jackknife
 from rgdm.physics.operators import LocalOperator
 from rgdm.scale.coarse_graining import CoarseGraining
-from rgdm.errors import InputError
 
 Coarsen = Callable[[Tensor], Tensor]
 

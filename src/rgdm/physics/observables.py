@@ -8,9 +8,9 @@ import xarray as xr
 from jaxtyping import Float
 from torch import Tensor
 
+from rgdm.errors import InputError
 from rgdm.jackknife import BLOCKS, jackknife
 from rgdm.physics.actions import Action
-from rgdm.errors import InputError
 
 Estimate = tuple[float, float]
 """A value and its standard error."""

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 from jaxtyping import Float
 from torch import Tensor
+
 from rgdm.errors import InputError
 
 Shift = tuple[int, ...]

@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
 from numpy.typing import NDArray
 
-from rgdm.plots.style import BASELINES, COLUMN, FAINT, GREY, INK, LEVELS, MODEL, PAGE, paper
 from rgdm.errors import InputError
+from rgdm.plots.style import BASELINES, COLUMN, FAINT, GREY, INK, LEVELS, MODEL, PAGE, paper
 
 Scores = Mapping[str, Any]
 Array = NDArray[np.float64]

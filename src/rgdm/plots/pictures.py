@@ -11,10 +11,10 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
+from rgdm.errors import InputError
 from rgdm.plots.profiles import profile_strip, profiles
 from rgdm.plots.relief import Look, plane
 from rgdm.plots.style import GREY, PAGE, bare, paper
-from rgdm.errors import InputError
 
 Array = NDArray[np.float64]
 SHOWN_MEMBERS = 3

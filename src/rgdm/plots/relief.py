@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Colormap, FuncNorm, LinearSegmentedColormap
 from numpy.typing import ArrayLike, NDArray
+
 from rgdm.errors import InputError
 
 Kind = Literal["terrain", "relief", "diverging", "rgb"]

@@ -4,11 +4,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from rgdm.errors import InputError
 from rgdm.process.derivative import along
 from rgdm.process.schedule import Schedule, check_order
 from rgdm.scale.basis import Basis
 from rgdm.scale.coarse_graining import Lattice
-from rgdm.errors import InputError
 
 CHECKED = 2**16
 """Modes of a lattice beyond which a schedule is looked at at fewer times before its first use."""

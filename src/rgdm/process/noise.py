@@ -10,8 +10,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from rgdm.scale.coarse_graining import Lattice
 from rgdm.errors import InputError
+from rgdm.scale.coarse_graining import Lattice
 
 BLOCK = {1: 4096, 2: 64, 3: 16}
 """Sites along each axis of one block of noise, by dimension; powers of two."""

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from rgdm.errors import InputError
 from rgdm.report.page import render
 from rgdm.report.sources import Material, gather
-from rgdm.errors import InputError
 
 __all__ = ["Material", "gather", "write_report"]
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from rgdm.evaluate import Evaluation, load_evaluation
 from rgdm.errors import InputError
+from rgdm.evaluate import Evaluation, load_evaluation
 
 LARGEST = 2048
 LEADING = {"sample", "member", "refinement", "time", "batch", "ensemble", "realization", "number"}

@@ -8,9 +8,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from rgdm.errors import InputError
 from rgdm.scale.coarse_graining import CoarseGraining, Lattice
 from rgdm.scale.transforms import cosine, fourier, fourier_frequency, inverse_cosine, inverse_fourier
-from rgdm.errors import InputError
 
 
 class Basis(nn.Module, abc.ABC):

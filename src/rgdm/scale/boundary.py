@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
+
 from rgdm.errors import InputError
 
 Boundary = Literal["periodic", "reflect"]

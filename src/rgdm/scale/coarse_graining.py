@@ -6,6 +6,7 @@ import math
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+
 from rgdm.errors import InputError
 
 Lattice = tuple[int, ...]

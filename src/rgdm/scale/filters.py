@@ -5,8 +5,8 @@ from collections.abc import Callable
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from rgdm.scale.basis import Basis
 from rgdm.errors import InputError
+from rgdm.scale.basis import Basis
 
 Gain = Callable[[Tensor], Tensor]
 """``k -> gain`` of each mode, both ``(*lattice)``."""

@@ -7,12 +7,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from rgdm.errors import InputError
 from rgdm.process.forward import ForwardProcess
 from rgdm.process.schedule import NoisySteps
 from rgdm.scale.basis import Pyramid
 from rgdm.scale.coarse_graining import CoarseGraining, Lattice, Orthonormal
 from rgdm.scale.filters import Band, Filter
-from rgdm.errors import InputError
 
 Draw = Callable[[int, tuple[int, ...]], Tensor]
 """``(step, shape) -> unit noise``."""

@@ -6,11 +6,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from rgdm.errors import InputError
 from rgdm.process.forward import ForwardProcess
 from rgdm.scale.coarse_graining import Lattice
 from rgdm.scale.filters import Filter, Gain
 from rgdm.theory.chain import Chain, NoisyMap
-from rgdm.errors import InputError
 
 START = 1e-7
 """Rates are those of this t where t is smaller: at 0 the amplitude of the noise has no derivative."""

@@ -6,12 +6,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from rgdm.errors import InputError
 from rgdm.model.closed_form.prediction import LinearPrediction
 from rgdm.model.lifts.lift import PREDICTION_RADIUS, Lift
 from rgdm.model.samplers.sampler import Draw, Sampler
 from rgdm.scale.boundary import Boundary
 from rgdm.scale.coarse_graining import CoarseGraining
-from rgdm.errors import InputError
 
 Upsampling = Literal["adjoint", "linear"]
 

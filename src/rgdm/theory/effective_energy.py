@@ -8,9 +8,9 @@ from jaxtyping import Float
 from numpy.polynomial.hermite_e import hermegauss
 from torch import Tensor
 
+from rgdm.errors import InputError
 from rgdm.scale.coarse_graining import Orthonormal
 from rgdm.theory.chain import Chain, NoisyMap
-from rgdm.errors import InputError
 
 Energy = Callable[[Tensor], Tensor]
 """``(B, C, *L) -> (B,)``: H with ``p ~ exp(-H)``."""

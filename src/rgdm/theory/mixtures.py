@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from rgdm.errors import InputError
 from rgdm.process.forward import ForwardProcess
 
 
@@ -23,14 +24,14 @@ class GaussianMixture:
         self, weight: Float[Tensor, " K"], mean: Float[Tensor, "K C *L"], variance: Float[Tensor, "K C *L"]
     ) -> None:
         if mean.shape != variance.shape or weight.shape != mean.shape[:1]:
-            raise ValueError(
+            raise InputError(
                 f"weights, means and variances of shapes {tuple(weight.shape)}, {tuple(mean.shape)} and "
                 f"{tuple(variance.shape)}; (K,), (K, C, *lattice) and again (K, C, *lattice) are needed"
             )
         if not bool(mean.isfinite().all() and variance.isfinite().all() and weight.isfinite().all()):
-            raise ValueError("a weight, mean or variance is not finite; give numbers")
+            raise InputError("a weight, mean or variance is not finite; give numbers")
         if not bool((weight > 0).all()) or not bool((variance >= 0).all()):
-            raise ValueError(
+            raise InputError(
                 f"smallest weight {float(weight.min())}, smallest variance {float(variance.min())}; "
                 "weights must be positive, variances not negative"
             )
@@ -86,7 +87,7 @@ class GaussianMixture:
         """log (w_i p_i(z)), ``(B, K)``."""
         variance = self.variance.to(z)
         if not bool((variance > 0).all()):
-            raise ValueError("a mode has variance 0, so there is no density; take t > 0, where noise was added")
+            raise InputError("a mode has variance 0, so there is no density; take t > 0, where noise was added")
         square = (z[:, None] - self.mean.to(z)).square() / variance
         return self.weight.to(z).log() - (square + (2 * math.pi * variance).log()).flatten(2).sum(2) / 2
 

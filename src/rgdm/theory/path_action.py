@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from rgdm.errors import InputError
 from rgdm.theory.continuous import ContinuousChain
 
 ROUNDING = 64
@@ -35,7 +36,7 @@ def step_actions(
     """What each of the M = N - 1 steps of :func:`onsager_machlup` costs in each mode."""
     lam = _scale_times(flow, len(path) - 1 if lam is None else lam, path.device)
     if len(lam) != len(path):
-        raise ValueError(f"{len(lam)} scale-times for a path of {len(path)} fields; give one for each")
+        raise InputError(f"{len(lam)} scale-times for a path of {len(path)} fields; give one for each")
     alpha, sigma = flow.marginal(lam, tuple(path.shape[2:]))
     kept, added = _transition(alpha[:-1], sigma[:-1], alpha[1:], sigma[1:])
     return _against(path[:-1], path[1:], kept, added)
@@ -65,7 +66,7 @@ def onsager_machlup(
     alpha, sigma = flow.marginal(lam[[0, -1]], tuple(path.shape[2:]))
     kept, _ = _transition(alpha[:1], sigma[:1], alpha[1:], sigma[1:])
     if not bool((kept > 0).all()):
-        raise ValueError(
+        raise InputError(
             f"{int((kept <= 0).sum())} modes lose their signal whole, where div F is infinite; stop earlier or leave "
             "the divergence out"
         )
@@ -84,14 +85,14 @@ def minimal_path(
     has no bound.
     """
     if start.shape != end.shape:
-        raise ValueError(f"a start of shape {tuple(start.shape)}, an end of {tuple(end.shape)}; they must be alike")
+        raise InputError(f"a start of shape {tuple(start.shape)}, an end of {tuple(end.shape)}; they must be alike")
     lam = _scale_times(flow, steps, start.device)
     alpha, sigma = flow.marginal(lam, tuple(start.shape[1:]))
     kept, added = _transition(alpha[:1], sigma[:1], alpha, sigma)
     ahead, _ = _transition(alpha, sigma, alpha[-1:], sigma[-1:])
     action = _against(start[None], end[None], kept[-1:], added[-1:])
     if not bool(action.isfinite().all()):
-        raise ValueError(
+        raise InputError(
             f"{int((~action.isfinite()).sum())} modes have no noise and do not drift from the start to the end; no "
             "path of finite action joins the two"
         )
@@ -105,10 +106,10 @@ def minimal_path(
 def _scale_times(flow: ContinuousChain, given: int | Tensor, device: torch.device) -> Tensor:
     if isinstance(given, int):
         if given < 1:
-            raise ValueError(f"a path of {given} steps; it needs at least 1")
+            raise InputError(f"a path of {given} steps; it needs at least 1")
         return torch.linspace(0, flow.span, given + 1, dtype=torch.float64, device=device)
     if len(given) < 2 or not bool((given.diff() > 0).all()):
-        raise ValueError(f"scale-times {given.tolist()[:8]}; at least two are needed, each later than the one before")
+        raise InputError(f"scale-times {given.tolist()[:8]}; at least two are needed, each later than the one before")
     return given.to(device, torch.float64)
 
 

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from rgdm.errors import InputError
 from rgdm.process.forward import ForwardProcess
 from rgdm.process.schedule import Schedule
 from rgdm.scale.basis import Basis
@@ -77,7 +78,7 @@ class CriticalDamping(Schedule):
         self, momentum: float = 1.0, pace: float = 2.0, rate: Callable[[Tensor], Tensor] | None = None
     ) -> None:
         if not 0 < momentum < float("inf") or not 0 < pace < float("inf"):
-            raise ValueError(f"momentum = {momentum}, pace = {pace}; both must be positive and finite")
+            raise InputError(f"momentum = {momentum}, pace = {pace}; both must be positive and finite")
         self.momentum, self.pace, self.rate = momentum, pace, rate
 
     def clock(self, t: Float[Tensor, " B"], k: Float[Tensor, "*L"]) -> tuple[Tensor, Tensor]:
@@ -85,7 +86,7 @@ class CriticalDamping(Schedule):
         k = k.double()
         rate = torch.ones_like(k) if self.rate is None else self.rate(k)
         if rate.shape != k.shape or not bool(((rate > 0) & rate.isfinite()).all()):
-            raise ValueError(
+            raise InputError(
                 f"rate(k) has the shape {tuple(rate.shape)} for k of {tuple(k.shape)} and the smallest value "
                 f"{float(rate.min())}; one positive, finite number per mode is needed"
             )
@@ -178,7 +179,7 @@ class PhaseSpaceProcess(nn.Module):
         """The gradient of log p(y_t), ``Sigma^-1 (mean E[z_0 | y_t] - y_t)``; ``data`` is that expectation, t > 0."""
         (z, p), law = halves(y), self.marginal(t, tuple(y.shape[2:]))
         if not bool((law.determinant > 0).all()):
-            raise ValueError("the score needs noise in every mode; there is none at t = 0")
+            raise InputError("the score needs noise in every mode; there is none at t = 0")
         off_z, off_p = law.mean_z * data - z, law.mean_p * data - p
         pull_z = (law.pp * off_z - law.zp * off_p) / law.determinant
         pull_p = (law.zz * off_p - law.zp * off_z) / law.determinant
@@ -192,7 +193,7 @@ class PhaseSpaceProcess(nn.Module):
 
     def _wavenumber(self, t: Tensor, lattice: Lattice) -> Tensor:
         if not bool(((t >= 0) & (t <= 1)).all()):
-            raise ValueError(f"t runs from {float(t.min())} to {float(t.max())}; it must stay within [0, 1]")
+            raise InputError(f"t runs from {float(t.min())} to {float(t.max())}; it must stay within [0, 1]")
         if self.schedule.rate is None:
             return torch.ones([1] * len(lattice), dtype=torch.float64, device=t.device)
         return self.basis.wavenumber(lattice).to(t.device)
@@ -201,7 +202,7 @@ class PhaseSpaceProcess(nn.Module):
 def halves(y: Float[Tensor, "B D *L"]) -> tuple[Tensor, Tensor]:
     """Position and momentum, the two halves of the channels."""
     if y.shape[1] % 2:
-        raise ValueError(f"a state of {y.shape[1]} channels; as many momenta as positions make an even number")
+        raise InputError(f"a state of {y.shape[1]} channels; as many momenta as positions make an even number")
     position, momentum = y.chunk(2, 1)
     return position, momentum
 

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from rgdm.errors import InputError
 from rgdm.model.lifts.denoiser import Denoiser
 from rgdm.model.networks.backbone import Backbone
 from rgdm.theory.phase_space import PhaseLaw, PhaseSpaceProcess, halves, propagator
@@ -76,9 +77,9 @@ class SymplecticSplitting:
 
     def __init__(self, steps: int, churn: float = 0.0) -> None:
         if steps < 1:
-            raise ValueError(f"{steps} sampling steps; at least 1 is needed")
+            raise InputError(f"{steps} sampling steps; at least 1 is needed")
         if not 0 <= churn <= 1:
-            raise ValueError(f"churn = {churn}; it must be between 0 (flow) and 1 (reverse equation)")
+            raise InputError(f"churn = {churn}; it must be between 0 (flow) and 1 (reverse equation)")
         self.steps, self.churn = steps, churn
 
     @property
@@ -112,7 +113,7 @@ class SymplecticSplitting:
         if self.churn == 0:
             return rotate(y, -angle)
         if draw is None:
-            raise ValueError("SymplecticSplitting with churn is stochastic: it needs the argument `draw`")
+            raise InputError("SymplecticSplitting with churn is stochastic: it needs the argument `draw`")
         a, b, c, d = propagator(angle, self.churn)
         root = PhaseLaw(a, c, 1 - a * a - b * b, -(a * c + b * d), 1 - c * c - d * d).root
         zz, pz, pp, a, b, c, d = (part.to(y) for part in (*root, a, b, c, d))

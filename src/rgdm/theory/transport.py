@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from rgdm.errors import InputError
 from rgdm.process.forward import ForwardProcess
 from rgdm.process.schedule import Schedule
 from rgdm.theory.continuous import START
@@ -65,10 +66,10 @@ def kinetic_cost(
     """
     if isinstance(times, int):
         if times < 1:
-            raise ValueError(f"{times} intervals of time; at least 1 is needed")
+            raise InputError(f"{times} intervals of time; at least 1 is needed")
         times = torch.linspace(0, 1, times + 1, dtype=torch.float64)
     if len(times) < 2 or not bool((times.diff() > 0).all()):
-        raise ValueError(f"times {times.tolist()[:8]}; at least two are needed, each later than the one before")
+        raise InputError(f"times {times.tolist()[:8]}; at least two are needed, each later than the one before")
     times, spectrum = times.to(spectrum.device, torch.float64), _checked(spectrum, metric)
     alpha, sigma = process.marginal(times, tuple(spectrum.shape))
     s = (alpha.square() * spectrum + sigma.square()).sqrt()[:, 0]
@@ -91,7 +92,7 @@ def speeds(
     speed, and then n equal steps share its length equally, whatever n. A ``weight`` says which modes count.
     """
     if pieces < 1:
-        raise ValueError(f"{pieces} pieces; a table of speeds needs at least 1")
+        raise InputError(f"{pieces} pieces; a table of speeds needs at least 1")
     spectrum = _checked(spectrum, metric)
     t = torch.linspace(0, 1, pieces + 1, dtype=torch.float64, device=spectrum.device).clamp(START, 1 - START)
     alpha, sigma, slope, growth = (a[:, 0] for a in process.rates(t, tuple(spectrum.shape)))
@@ -115,7 +116,7 @@ class Reclocked(Schedule):
 
     def __init__(self, schedule: Schedule, speeds: Sequence[float]) -> None:
         if len(speeds) < 2 or not all(0 <= v < math.inf for v in speeds):
-            raise ValueError(
+            raise InputError(
                 f"{len(speeds)} speeds, the smallest {min(speeds, default=math.nan)}; at least two are needed, each "
                 "finite and not negative"
             )
@@ -158,9 +159,9 @@ class LeastAction(Schedule):
         self, wavenumbers: Sequence[float], spectrum: Sequence[float], metric: Metric = "transport", eased: bool = False
     ) -> None:
         if len(wavenumbers) != len(spectrum) or not wavenumbers:
-            raise ValueError(f"{len(wavenumbers)} wavenumbers and {len(spectrum)} values of S; give one S for each k")
+            raise InputError(f"{len(wavenumbers)} wavenumbers and {len(spectrum)} values of S; give one S for each k")
         if wavenumbers[0] <= 0 or any(b <= a for a, b in itertools.pairwise(wavenumbers)):
-            raise ValueError(f"wavenumbers {list(wavenumbers)[:8]}; they must be positive and rise")
+            raise InputError(f"wavenumbers {list(wavenumbers)[:8]}; they must be positive and rise")
         self.wavenumbers, self.spectrum, self.metric = tuple(wavenumbers), tuple(spectrum), metric
         self.eased = eased
         _checked(torch.tensor(self.spectrum), metric)
@@ -193,7 +194,7 @@ class LeastAction(Schedule):
 
 def _checked(spectrum: Tensor, metric: str) -> Tensor:
     if metric not in get_args(Metric):
-        raise ValueError(f"unknown metric {metric!r}; known are {', '.join(get_args(Metric))}")
+        raise InputError(f"unknown metric {metric!r}; known are {', '.join(get_args(Metric))}")
     if not bool(((spectrum > 0) & spectrum.isfinite()).all()):
-        raise ValueError(f"the spectrum has the value {float(spectrum.min())}; it must be positive and finite")
+        raise InputError(f"the spectrum has the value {float(spectrum.min())}; it must be positive and finite")
     return spectrum.double()

@@ -2,14 +2,16 @@
 
 import torch
 
+from rgdm.errors import InputError
+
 
 def choose_device(name: str) -> torch.device:
     """``auto`` is cuda where there is one."""
     if name not in ("auto", "cpu", "cuda"):
-        raise ValueError(f"unknown device {name!r}; known are auto, cpu and cuda (which one: CUDA_VISIBLE_DEVICES)")
+        raise InputError(f"unknown device {name!r}; known are auto, cpu and cuda (which one: CUDA_VISIBLE_DEVICES)")
     there = torch.cuda.is_available()
     if name == "cuda" and not there:
-        raise ValueError(f"the device {name!r} is not available here; use --device cpu")
+        raise InputError(f"the device {name!r} is not available here; use --device cpu")
     return torch.device("cuda" if there and name != "cpu" else "cpu")
 
 
@@ -19,7 +21,7 @@ def choose_precision(precision: str, device: str) -> str:
     if precision in known:
         return known[precision]
     if precision != "auto":
-        raise ValueError(f"unknown precision {precision!r}; known are auto, float32 and bfloat16")
+        raise InputError(f"unknown precision {precision!r}; known are auto, float32 and bfloat16")
     if device != "cpu" and torch.cuda.is_available():
         return "bf16" if torch.cuda.is_bf16_supported() else "no"
     return "bf16" if torch.cpu._is_avx512_bf16_supported() else "no"

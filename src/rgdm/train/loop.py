@@ -19,6 +19,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
+from rgdm.errors import InputError
 from rgdm.model.cascade import storage
 from rgdm.model.cascade.cascade import Cascade
 from rgdm.train.batches import Batches
@@ -36,11 +37,11 @@ class Budget:
 
     def __post_init__(self) -> None:
         if (self.steps is None) == (self.minutes is None):
-            raise ValueError("give a budget of either steps or minutes, one of them")
+            raise InputError("give a budget of either steps or minutes, one of them")
         size = self.minutes if self.steps is None else self.steps
         if size is None or not 0 < size < math.inf:
             unit = "minutes" if self.steps is None else "steps"
-            raise ValueError(f"a budget of {size} {unit} is no training; it must be positive")
+            raise InputError(f"a budget of {size} {unit} is no training; it must be positive")
 
     def spent(self, step: int, seconds: float) -> float:
         """The fraction that is used up."""
@@ -80,7 +81,7 @@ class Trainer:
         checkpoint_seconds: float = 55.0,
     ) -> None:
         if not 0 < learning_rate < math.inf:
-            raise ValueError(f"the learning rate is {learning_rate}; it must be positive, such as 0.002")
+            raise InputError(f"the learning rate is {learning_rate}; it must be positive, such as 0.002")
         self.fields, self.folder, self.budget = fields, folder, budget
         self.seed, self.learning_rate, self.mirror = seed, learning_rate, mirror
         self.checkpoint_seconds = checkpoint_seconds
@@ -151,7 +152,7 @@ class Trainer:
         slope = float(self.accelerator.clip_grad_norm_(list(self.weights.values()), 1.0) or 0)
         if not math.isfinite(value + slope):
             self.save()
-            raise ValueError(
+            raise InputError(
                 f"the loss became {value} (gradient {slope}) at step {self.step}, level {level}; the state before is "
                 f"in {self.folder}: look for extreme values in the field, or train anew with a smaller learning rate"
             )
@@ -220,10 +221,10 @@ class Trainer:
             self.recent = [(int(k), float(v)) for k, v in notes["recent"]]
             self.records = [r for r in lines if r["step"] <= self.step]
         except (OSError, KeyError, TypeError, json.JSONDecodeError):
-            raise ValueError(f"the checkpoint in {self.folder} is damaged; train anew with --overwrite") from None
+            raise InputError(f"the checkpoint in {self.folder} is damaged; train anew with --overwrite") from None
         for name, now in self.settings.items():
             if then.get(name) != now:
-                raise ValueError(
+                raise InputError(
                     f"the training in {self.folder} was begun with {name} = {then.get(name)}, not {now}; "
                     "resume it with the same, or begin another with --overwrite"
                 )
@@ -242,7 +243,7 @@ def check_resumable(folder: Path) -> Path:
     """The checkpoint of a folder; ``ValueError`` if there is none."""
     path = folder / CHECKPOINT
     if not path.is_file():
-        raise ValueError(f"there is no checkpoint in {folder} to resume from; train without --resume")
+        raise InputError(f"there is no checkpoint in {folder} to resume from; train without --resume")
     return path
 
 

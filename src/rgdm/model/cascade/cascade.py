@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rgdm.data.layout import unwrap
+from rgdm.errors import InputError
 from rgdm.model.cascade import storage
 from rgdm.model.cascade.levels import TOGETHER, Levels
 from rgdm.model.lifts.likelihood import Likelihood, LogProb, TooManyDetailsError, signs
@@ -17,7 +18,6 @@ from rgdm.model.networks.everywhere import MissingPackageError
 from rgdm.process.noise import NoiseField
 from rgdm.scale.coarse_graining import Lattice, check_lattice_depth
 from rgdm.scale.operators.learned import Learned
-from rgdm.errors import InputError
 
 Watch = Callable[[int, int], None]
 """Called as ``watch(done, total)`` while fields are made."""

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from rgdm.errors import InputError
 from rgdm.model.closed_form.base import TranslationField
 from rgdm.model.lattice.sweep import LearnedSweep
 from rgdm.model.lifts.diffusion import Objective
@@ -25,7 +26,6 @@ from rgdm.scale.coarse_graining import CoarseGraining, Lattice, check_lattice_de
 from rgdm.scale.operators.block import BlockSpin, Decimation
 from rgdm.scale.operators.registry import Operator, make_operator
 from rgdm.scale.operators.wavelets import RotationLattice, Wavelet
-from rgdm.errors import InputError
 
 Kind = TypeVar("Kind")
 TOGETHER = 2**18

@@ -6,10 +6,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from rgdm.errors import InputError
 from rgdm.scale.basis import Basis, Cosine, Fourier
 from rgdm.scale.boundary import Boundary
 from rgdm.scale.coarse_graining import Lattice
-from rgdm.errors import InputError
 
 BINS_PER_OCTAVE = 2
 OCTAVES = 12

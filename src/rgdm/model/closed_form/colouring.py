@@ -7,9 +7,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from rgdm.errors import InputError
 from rgdm.model.closed_form.stencil import Stencil, cut
 from rgdm.scale.boundary import Boundary
-from rgdm.errors import InputError
 
 COVARIANCE_SITES = 2**20
 """Larger fields are cut into blocks to measure their covariance, so that memory does not grow with them."""

@@ -8,11 +8,11 @@ import torch
 from jaxtyping import Complex, Float
 from torch import Tensor, nn
 
+from rgdm.errors import InputError
 from rgdm.model.closed_form.colouring import Colouring
 from rgdm.model.closed_form.stencil import Stencil, cut
 from rgdm.model.lifts.lift import GaussianLift
 from rgdm.scale.coarse_graining import CoarseGraining, Lattice
-from rgdm.errors import InputError
 
 Spectrum = Callable[[Tensor], Tensor] | Tensor
 """``|k| -> S``, or S on the grid of the FFT; ``S(k) = E|FFT x|^2 / sites``."""

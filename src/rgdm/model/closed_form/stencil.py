@@ -5,8 +5,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from rgdm.scale.boundary import Boundary, check_boundary, extend
 from rgdm.errors import InputError
+from rgdm.scale.boundary import Boundary, check_boundary, extend
 
 
 class Stencil(nn.Module):

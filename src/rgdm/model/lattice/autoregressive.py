@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from rgdm.errors import InputError
 from rgdm.model.cascade import storage
 from rgdm.model.lattice.maximum_likelihood import Watch, maximise
 from rgdm.model.lattice.site_law import MixtureLaw, SpinLaw
@@ -17,7 +18,6 @@ from rgdm.model.lattice.site_order import gather, stages
 from rgdm.physics.actions import Action, Ising, Phi4, check_values
 from rgdm.physics.conditional import SiteConditional
 from rgdm.process.noise import NoiseField
-from rgdm.errors import InputError
 
 Values = Literal["continuous", "spins"]
 Law = MixtureLaw | SpinLaw | SiteConditional

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn, optim
+
 from rgdm.errors import InputError
 
 Watch = Callable[[int, int], None]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+
 from rgdm.errors import InputError
 
 LARGEST_CORE = 8

@@ -6,13 +6,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from rgdm.errors import InputError
 from rgdm.model.cascade import storage
 from rgdm.model.lattice.maximum_likelihood import Watch, maximise
 from rgdm.model.lattice.site_law import SpinLaw
 from rgdm.model.lattice.site_order import Stage, gather
 from rgdm.process.noise import NoiseField
 from rgdm.scale.coarse_graining import Lattice
-from rgdm.errors import InputError
 
 PLACES = ((0, 0), (1, 1), (0, 1), (1, 0))
 """Of the spins in a block of 2 x 2, and of the blocks of one colour: the order in which they are drawn."""

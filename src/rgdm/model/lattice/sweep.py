@@ -4,13 +4,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from rgdm.errors import InputError
 from rgdm.model.lattice.maximum_likelihood import maximise
 from rgdm.model.lattice.site_law import MixtureLaw
 from rgdm.model.lifts.flow import checkerboard
 from rgdm.process.noise import NoiseField
 from rgdm.scale.boundary import Boundary, extend
 from rgdm.scale.coarse_graining import Lattice
-from rgdm.errors import InputError
 
 WIDTH = 48
 BATCH = 8192

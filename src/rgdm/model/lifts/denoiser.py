@@ -5,9 +5,9 @@ from typing import Literal, get_args
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from rgdm.errors import InputError
 from rgdm.model.networks.backbone import Backbone
 from rgdm.process.forward import ForwardProcess
-from rgdm.errors import InputError
 
 Regression = Literal["velocity", "noise", "data"]
 

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from rgdm.errors import InputError
 from rgdm.model.lifts.denoiser import Denoiser, Regression
 from rgdm.model.lifts.likelihood import LogProb, Probes, probability_flow_log_prob
 from rgdm.model.lifts.sample_score import sample_score
@@ -19,7 +20,6 @@ from rgdm.process.schedule import Schedule, Trigonometric
 from rgdm.scale.basis import Site
 from rgdm.scale.boundary import Boundary
 from rgdm.scale.coarse_graining import CoarseGraining
-from rgdm.errors import InputError
 
 Objective = Literal["velocity", "noise", "data", "energy"]
 """What training brings down: the squared error of a denoiser in one of three quantities, or the score of samples."""

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from rgdm.errors import InputError
 from rgdm.model.closed_form.amplitude import CONTRACTION, LocalAmplitude
 from rgdm.model.closed_form.colouring import Colouring
 from rgdm.model.closed_form.prediction import LinearPrediction
@@ -13,7 +14,6 @@ from rgdm.model.lifts.likelihood import LogProb, Probes, normal_log_prob
 from rgdm.model.samplers.sampler import Draw, Sampler
 from rgdm.scale.boundary import Boundary
 from rgdm.scale.coarse_graining import CoarseGraining
-from rgdm.errors import InputError
 
 PREDICTION_RADIUS = 3
 COLOUR_RADIUS = 5

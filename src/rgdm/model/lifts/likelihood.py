@@ -9,10 +9,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from rgdm.errors import InputError
 from rgdm.model.samplers.sampler import ConditionalMean, separate
 from rgdm.process.derivative import along
 from rgdm.process.forward import ForwardProcess
-from rgdm.errors import InputError
 
 Probes = Float[Tensor, "P B D *K"] | None
 """Random signs that estimate a trace, or None to compute it."""

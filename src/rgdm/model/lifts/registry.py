@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Literal, get_args
 
+from rgdm.errors import InputError
 from rgdm.model.lifts.diffusion import DiffusionLift, Objective
 from rgdm.model.lifts.flow import FlowLift, couplings
 from rgdm.model.lifts.standardized import StandardizedLift, condition_channels
@@ -10,7 +11,6 @@ from rgdm.model.lifts.texture import Texture
 from rgdm.model.networks.registry import BackboneKind, make_backbone
 from rgdm.scale.boundary import Boundary
 from rgdm.scale.coarse_graining import CoarseGraining
-from rgdm.errors import InputError
 
 LiftKind = Literal["diffusion", "flow"]
 

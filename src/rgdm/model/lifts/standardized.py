@@ -7,13 +7,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from rgdm.errors import InputError
 from rgdm.model.closed_form.amplitude import WIDTHS, LocalAmplitude, blur
 from rgdm.model.lifts.lift import GaussianLift, Lift
 from rgdm.model.lifts.likelihood import LogProb, Probes, normal_log_prob
 from rgdm.model.lifts.texture import Texture
 from rgdm.scale.boundary import Boundary
 from rgdm.scale.coarse_graining import CoarseGraining
-from rgdm.errors import InputError
 
 TAIL = 0.35
 """Largest s by default: a stronger bend gives lighter tails to learn, but sinh makes every error in them a spike."""

@@ -3,9 +3,9 @@
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from rgdm.errors import InputError
 from rgdm.scale.boundary import Boundary
 from rgdm.scale.scattering.coefficients import Scattering
-from rgdm.errors import InputError
 
 MOST = 3
 """Scales, at most: the coefficients of 3 look about 20 sites far."""

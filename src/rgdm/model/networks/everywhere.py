@@ -9,9 +9,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from rgdm.errors import InputError
 from rgdm.model.networks.backbone import Backbone
 from rgdm.scale.boundary import Boundary
-from rgdm.errors import InputError
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from typing import Any, Literal, get_args
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from rgdm.errors import InputError
 from rgdm.model.networks.backbone import Backbone
 from rgdm.model.networks.everywhere import Size
 from rgdm.model.networks.fourier_operator import FourierOperator
@@ -19,7 +20,6 @@ from rgdm.model.networks.local import LocalConvNet
 from rgdm.model.networks.transformer import Transformer
 from rgdm.model.networks.unet import UNet
 from rgdm.scale.boundary import Boundary, check_boundary
-from rgdm.errors import InputError
 
 BackboneKind = Literal["conv", "unet", "dit", "fno"]
 

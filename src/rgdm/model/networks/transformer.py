@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.autograd.forward_ad import unpack_dual
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from rgdm.model.networks.everywhere import Everywhere, Size, optional, zero
 from rgdm.errors import InputError
+from rgdm.model.networks.everywhere import Everywhere, Size, optional, zero
 
 PATCH = 2
 """Sites along each axis that are one token."""

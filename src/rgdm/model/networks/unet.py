@@ -5,8 +5,8 @@ import math
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from rgdm.model.networks.everywhere import Everywhere, Size, optional, zero
 from rgdm.errors import InputError
+from rgdm.model.networks.everywhere import Everywhere, Size, optional, zero
 
 
 class UNet(Everywhere):

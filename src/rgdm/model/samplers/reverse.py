@@ -5,8 +5,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from rgdm.model.samplers.sampler import EqualSteps, ReverseStep, Separated, _angle, separate, turn
 from rgdm.errors import InputError
+from rgdm.model.samplers.sampler import EqualSteps, ReverseStep, Separated, _angle, separate, turn
 
 LONGEST = 2.0
 """A mode that has hardly moved in the step before is extrapolated no farther than twice that step would say."""

@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from rgdm.process.forward import ForwardProcess
 from rgdm.errors import InputError
+from rgdm.process.forward import ForwardProcess
 
 ConditionalMean = Callable[[Tensor, Tensor], Tensor]
 """``(z_t, t) -> E[z_0 | z_t]``."""

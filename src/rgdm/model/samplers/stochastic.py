@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor
 
+from rgdm.errors import InputError
 from rgdm.model.samplers.reverse import heun
 from rgdm.model.samplers.sampler import EqualSteps, ReverseStep, Separated, turn
-from rgdm.errors import InputError
 
 
 class EulerMaruyama(EqualSteps):

@@ -7,8 +7,8 @@ import torch
 from scipy.integrate import quad
 from torch import Tensor
 
-from rgdm.physics.actions import IsingDual
 from rgdm.errors import InputError
+from rgdm.physics.actions import IsingDual
 
 BULK_ENERGY = -math.sqrt(2)
 """E/N at K_c of the infinite square lattice: Onsager 1944."""

@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from rgdm.physics.actions import Ising, Phi4
 from rgdm.errors import InputError
+from rgdm.physics.actions import Ising, Phi4
 
 Array = NDArray[np.float64]
 LARGEST = 6000

@@ -10,9 +10,9 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
+from rgdm.errors import InputError
 from rgdm.physics.actions import Ising, Phi4
 from rgdm.physics.monte_carlo import kernels
-from rgdm.errors import InputError
 
 SWEEPS = 2
 """Heat-bath sweeps of phi^4 for each cluster update."""

@@ -6,8 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from rgdm.physics.actions import Action, FreeField
 from rgdm.errors import InputError
+from rgdm.physics.actions import Action, FreeField
 
 JITTER = 0.3
 """Relative range of the step size."""

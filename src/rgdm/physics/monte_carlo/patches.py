@@ -6,8 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from rgdm.physics.actions import Action, check_values
 from rgdm.errors import InputError
+from rgdm.physics.actions import Action, check_values
 
 
 @runtime_checkable

@@ -6,11 +6,11 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
+from rgdm.errors import InputError
 from rgdm.jackknife import Estimate
 from rgdm.physics.actions import Ising, Phi4, neighbours_ahead
 from rgdm.physics.conditional import SiteConditional
 from rgdm.physics.monte_carlo.chains import MarkovChains
-from rgdm.errors import InputError
 
 CHAINS = 64
 """Independent chains at each coupling; the error is what they differ by."""

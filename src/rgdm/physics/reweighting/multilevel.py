@@ -10,10 +10,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from rgdm.errors import InputError
 from rgdm.jackknife import Estimate, jackknife
 from rgdm.physics.actions import Action, check_values
 from rgdm.physics.reweighting.weights import BLOCKS, Reweighting, log_weights
-from rgdm.errors import InputError
 
 Observable = Callable[[Float[Tensor, "B 1 *L"]], Float[Tensor, " B"]]
 BATCH = 4096

@@ -14,9 +14,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from rgdm.errors import InputError
 from rgdm.jackknife import Estimate, delete_one_error, jackknife
 from rgdm.physics.autocorrelation import Series, gamma_method
-from rgdm.errors import InputError
 
 BLOCKS = 500
 """Blocks of fields that errors are estimated from."""

@@ -9,12 +9,12 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from rgdm.errors import InputError
 from rgdm.scale.boundary import Boundary
 from rgdm.scale.coarse_graining import CoarseGraining
 from rgdm.scale.convolution import local_convolution
 from rgdm.scale.operators.block import BlockSpin
 from rgdm.scale.operators.wavelets import Rotation, RotationLattice, Wavelet
-from rgdm.errors import InputError
 
 SITES = 2**15
 """About so many sites are looked at in a step of learning."""

@@ -4,9 +4,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from rgdm.errors import InputError
 from rgdm.scale.coarse_graining import Lattice
 from rgdm.scale.operators.block import Decimation
-from rgdm.errors import InputError
 
 
 class Quincunx(Decimation):

@@ -2,6 +2,7 @@
 
 from typing import Literal, get_args
 
+from rgdm.errors import InputError
 from rgdm.scale.boundary import Boundary
 from rgdm.scale.coarse_graining import CoarseGraining
 from rgdm.scale.operators.block import BlockSpin, Decimation
@@ -9,7 +10,6 @@ from rgdm.scale.operators.learned import LearnedWavelet, Lifting
 from rgdm.scale.operators.momentum_shell import MomentumShell
 from rgdm.scale.operators.quincunx import Quincunx
 from rgdm.scale.operators.wavelets import Wavelet
-from rgdm.errors import InputError
 
 FixedOperator = Literal["block-spin", "haar", "db2", "db4", "sym4", "momentum-shell", "decimation", "quincunx"]
 Operator = Literal[FixedOperator, "learned-4", "learned-8", "lifting"]

@@ -10,9 +10,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from rgdm.errors import InputError
 from rgdm.scale.boundary import Boundary, check_boundary
 from rgdm.scale.coarse_graining import Orthonormal
-from rgdm.errors import InputError
 
 Number = float | Tensor
 Rotation = tuple[tuple[Number, Number], tuple[Number, Number]]

@@ -8,10 +8,10 @@ import torch
 from jaxtyping import Complex, Float
 from torch import Tensor, nn
 
+from rgdm.errors import InputError
 from rgdm.scale.boundary import Boundary, check_boundary
 from rgdm.scale.coarse_graining import Lattice
 from rgdm.scale.scattering.morlet import morlet_filters
-from rgdm.errors import InputError
 
 
 class Path(NamedTuple):

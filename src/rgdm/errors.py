@@ -1,0 +1,8 @@
+"""The error of the library's own: what the user can put right, told apart from a fault of rgdm."""
+
+
+class InputError(ValueError):
+    """A mistake of the user's: one sentence that names the value and the remedy; on the command line exit code 2.
+
+    Any other exception that leaves rgdm, a plain ``ValueError`` of a library included, is a fault of rgdm.
+    """
