@@ -361,8 +361,8 @@ def test_the_flow_of_couplings_of_a_file_and_of_a_model_is_printed_kept_and_draw
     assert lines[0].split()[:4] == ["level", "bond", "phi^2", "phi^4"] and len(lines) == 4
     found = xr.open_dataset(tmp_path / "flow" / "flow.nc")
     scale = float(found["scale"][0])
-    bond = float(found["coupling"].sel(operator="bond")[0]) / scale**2
-    assert abs(bond + 0.680605) < 4 * float(found["error"].sel(operator="bond")[0]) / scale**2
+    bond = float(found["coupling"].sel(interaction="bond")[0]) / scale**2
+    assert abs(bond + 0.680605) < 4 * float(found["error"].sel(interaction="bond")[0]) / scale**2
     assert (tmp_path / "flow" / "flow.png").stat().st_size > 5000
     torus = "--boundary", "periodic"
     ok("train", tmp_path / "phi.npy", "--out", tmp_path / "model", *torus, "--sweep", "--steps", 3, *SMALL)

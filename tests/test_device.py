@@ -5,8 +5,8 @@ import copy
 import pytest
 import torch
 
-from rgdm.model.lattice.autoregressive import AutoregressiveCascade
-from rgdm.model.lattice.spin_lift import SpinLift
+from rgdm.model.lattice.autoregressive import AutoregressiveField
+from rgdm.model.lattice.majority_inverse import MajorityInverse
 from rgdm.model.lattice.sweep import LearnedSweep
 from rgdm.physics.actions import Ising, Phi4
 from rgdm.physics.blocking import block_spins
@@ -25,7 +25,7 @@ def test_a_recorded_training_is_the_same_training(action):
     values = "spins" if isinstance(action, Ising) else "continuous"
     fields = spins(256, 8) if values == "spins" else torch.randn(256, 1, 8, 8)
     torch.manual_seed(0)
-    here = AutoregressiveCascade((8, 8), values, 2, 16, action)
+    here = AutoregressiveField((8, 8), values, 2, 16, action)
     there = copy.deepcopy(here).cuda()
     losses = here.fit(fields, 60, 64), there.fit(fields, 60, 64)
     assert losses[0] == pytest.approx(losses[1], abs=2e-3)
@@ -41,7 +41,7 @@ def test_a_recorded_training_is_the_same_training(action):
 
 def test_on_its_own_fields_the_weights_narrow():
     torch.manual_seed(0)
-    model = AutoregressiveCascade((4, 4), "spins", 2, 16, Ising(0.3)).cuda()
+    model = AutoregressiveField((4, 4), "spins", 2, 16, Ising(0.3)).cuda()
     variances = model.fit_action(None, 300, 256)
     assert sum(variances[-20:]) < 0.05 * sum(variances[:20])
     with torch.no_grad():
@@ -52,7 +52,7 @@ def test_on_its_own_fields_the_weights_narrow():
 
 def test_a_spin_lift_and_a_sweep_train_there():
     fine = spins(256, 8)
-    lift = SpinLift(1, width=8).cuda()
+    lift = MajorityInverse(1, width=8).cuda()
     losses = lift.fit(fine.cuda(), block_spins(fine, ties=torch.randn(256, 1, 4, 4)).cuda(), 40, 64)
     assert len(losses) == 40 and losses[-1] < 1.0
     torch.manual_seed(0)

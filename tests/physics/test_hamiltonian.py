@@ -10,26 +10,26 @@ from rgdm.physics.blocking import block_spins
 from rgdm.physics.exact import ising
 from rgdm.physics.hamiltonian import EffectiveHamiltonian, couplings_by_scale
 from rgdm.physics.monte_carlo.chains import sample_ising, sample_phi4
-from rgdm.physics.operators import Bond, Plaquette, Power, local_operators
+from rgdm.physics.interactions import Bond, Plaquette, Power, local_interactions
 from rgdm.scale.operators.block import BlockSpin
 
-OPERATORS = [Power(1), Power(2), Power(6), Bond((0, 1)), Bond((1, 1)), Bond((1, 2)), Bond((0, 1), 1, 3), Plaquette()]
-OPERATORS += [Bond((0, 1), 2, 2)]
+INTERACTIONS = [Power(1), Power(2), Power(6), Bond((0, 1)), Bond((1, 1)), Bond((1, 2)), Bond((0, 1), 1, 3), Plaquette()]
+INTERACTIONS += [Bond((0, 1), 2, 2)]
 
 
-@pytest.mark.parametrize("operator", OPERATORS, ids=str)
-def test_gradient_and_laplacian_are_the_derivatives(operator):
+@pytest.mark.parametrize("interaction", INTERACTIONS, ids=str)
+def test_gradient_and_laplacian_are_the_derivatives(interaction):
     x = torch.randn(2, 1, 4, 6, dtype=torch.float64, requires_grad=True)
-    (slope,) = torch.autograd.grad(operator(x).sum(), x)
-    torch.testing.assert_close(operator.gradient(x), slope)
+    (slope,) = torch.autograd.grad(interaction(x).sum(), x)
+    torch.testing.assert_close(interaction.gradient(x), slope)
     one = x[:1].detach()
-    bend = torch.func.hessian(lambda y: operator(y)[0])(one).reshape(24, 24).diagonal()
-    torch.testing.assert_close(operator.laplacian(one).flatten(), bend)
+    bend = torch.func.hessian(lambda y: interaction(y)[0])(one).reshape(24, 24).diagonal()
+    torch.testing.assert_close(interaction.laplacian(one).flatten(), bend)
 
 
 def test_a_hamiltonian_of_the_terms_of_an_action_is_its_energy():
     action, x = Phi4.critical(), torch.randn(3, 1, 4, 6, dtype=torch.float64)
-    made = EffectiveHamiltonian(local_operators(2), torch.tensor([-action.a, action.b, action.c]), torch.zeros(3))
+    made = EffectiveHamiltonian(local_interactions(2), torch.tensor([-action.a, action.b, action.c]), torch.zeros(3))
     torch.testing.assert_close(made(x), action.energy(x), rtol=1e-6, atol=1e-6)
 
 
@@ -40,12 +40,12 @@ def deviations(found, exact):
 def test_samples_of_phi4_have_their_bare_couplings():
     action = Phi4.critical()
     fields = sample_phi4(action, 16, 200, 4000, seed=5, thermalization=60, interval=4)
-    found = EffectiveHamiltonian.fit(fields, local_operators(2))
+    found = EffectiveHamiltonian.fit(fields, local_interactions(2))
     exact = [-action.a, action.b, action.c]
     assert float(deviations(found, exact)) < 4
     assert float((found.errors / found.couplings.abs()).max()) < 0.01
     assert float(deviations(found, [-action.a * 1.03, action.b, action.c])) > 6  # a control
-    wider = EffectiveHamiltonian.fit(fields, [*local_operators(2, 2, 6), Plaquette()])
+    wider = EffectiveHamiltonian.fit(fields, [*local_interactions(2, 2, 6), Plaquette()])
     absent = [1, 2, 3, 4, 7, 8]  # longer bonds, phi^6 and plaquettes
     assert float((wider.couplings / wider.errors)[absent].abs().max()) < 4.5
 
@@ -56,9 +56,9 @@ def test_couplings_of_a_gaussian_field_are_those_of_its_spectrum(factor):
     field, lattice = FreeField(0.5), (12, 12)
     noise = torch.randn(6000, 1, *lattice, dtype=torch.float64)
     x = torch.fft.ifft2(field.spectrum(lattice).sqrt() * torch.fft.fft2(noise)).real
-    operators = [Bond((0, 1)), Bond((1, 1)), Power(2)]
+    interactions = [Bond((0, 1)), Bond((1, 1)), Power(2)]
     step = BlockSpin(factor)
-    flow = couplings_by_scale(x, step, 1, operators, eta=0.0)
+    flow = couplings_by_scale(x, step, 1, interactions, eta=0.0)
     coarse = field.block_mean_spectrum(lattice, factor)
     for level, spectrum in ((0, field.spectrum(lattice)), (1, coarse)):
         n = spectrum.shape[0]
@@ -69,7 +69,7 @@ def test_couplings_of_a_gaussian_field_are_those_of_its_spectrum(factor):
         exact = torch.linalg.solve((symbols * s) @ symbols.T, symbols.sum(1))
         found, error = (torch.from_numpy(flow[name][level].values) for name in ("coupling", "error"))
         assert float(((found - exact) / error).abs().max()) < 4.5
-    assert flow["coupling"].dims == ("level", "operator") and float(flow["scale"][1]) == 1.0
+    assert flow["coupling"].dims == ("level", "interaction") and float(flow["scale"][1]) == 1.0
 
 
 def test_spins_have_the_couplings_of_their_action_and_of_its_decimation():
@@ -86,28 +86,28 @@ def test_spins_have_the_couplings_of_their_action_and_of_its_decimation():
 
 def test_a_flow_in_units_of_each_level_says_its_scale():
     x = torch.randn(50, 1, 8, 8, dtype=torch.float64) * 3
-    flow = couplings_by_scale(x, BlockSpin(2), 2, local_operators(2))
+    flow = couplings_by_scale(x, BlockSpin(2), 2, local_interactions(2))
     assert flow["scale"].values == pytest.approx([3, 1.5, 0.75], rel=0.1)
-    assert flow["coupling"].sel(operator="phi^2").values == pytest.approx([0.5] * 3, abs=0.3)
+    assert flow["coupling"].sel(interaction="phi^2").values == pytest.approx([0.5] * 3, abs=0.3)
 
 
 @pytest.mark.slow
 def test_critical_fields_come_to_a_fixed_point_if_the_coarse_graining_is_noisy():
     x = sample_phi4(Phi4.critical(), 32, 250, 1500, seed=3)
-    operators = local_operators(2)
-    noisy = couplings_by_scale(x, BlockSpin(2), 3, operators, eta=0.25, noise=0.3)
-    bare = couplings_by_scale(x, BlockSpin(2), 3, operators, eta=0.25)
+    interactions = local_interactions(2)
+    noisy = couplings_by_scale(x, BlockSpin(2), 3, interactions, eta=0.25, noise=0.3)
+    bare = couplings_by_scale(x, BlockSpin(2), 3, interactions, eta=0.25)
 
     def moved(flow) -> float:
         """How far the bond and phi^4 go from level 2 to 3, in units of themselves."""
-        k = flow["coupling"].sel(operator=["bond", "phi^4"]).values
+        k = flow["coupling"].sel(interaction=["bond", "phi^4"]).values
         return float(abs(k[3] / k[2] - 1).max())
 
     assert moved(noisy) < 0.12 < 0.3 < moved(bare)
-    bond = noisy.sel(operator="bond")
+    bond = noisy.sel(interaction="bond")
     apart = abs(float(bond["coupling"][3] - bond["coupling"][2]))
     assert apart < 4 * float((bond["error"][2] ** 2 + bond["error"][3] ** 2) ** 0.5)
-    again = couplings_by_scale(x, BlockSpin(2), 1, operators, eta=0.25, noise=0.3)
+    again = couplings_by_scale(x, BlockSpin(2), 1, interactions, eta=0.25, noise=0.3)
     assert again["coupling"].equals(noisy["coupling"][:2])
 
 
@@ -119,15 +119,15 @@ def test_a_mean_by_chance_is_left_in_and_a_real_one_is_taken_out():
 
     def bond_is_off(flow) -> float:
         size = float(flow["scale"][0]) ** 2
-        row = flow.sel(operator="bond", level=0)
+        row = flow.sel(interaction="bond", level=0)
         return abs(float(row["coupling"]) / size + Phi4.critical().a) / (float(row["error"]) / size)
 
-    chance = couplings_by_scale(x, BlockSpin(2), 0, local_operators(2))
+    chance = couplings_by_scale(x, BlockSpin(2), 0, local_interactions(2))
     assert x.mean() > 0.05 and float(chance["mean"]) == 0
     assert bond_is_off(chance) < 4
-    moved = couplings_by_scale(x - x.mean(), BlockSpin(2), 0, local_operators(2))  # the control
+    moved = couplings_by_scale(x - x.mean(), BlockSpin(2), 0, local_interactions(2))  # the control
     assert abs(float(moved["coupling"][0, 0] - chance["coupling"][0, 0])) > 2 * float(chance["error"][0, 0])
-    real = couplings_by_scale(x + 5, BlockSpin(2), 0, local_operators(2))
+    real = couplings_by_scale(x + 5, BlockSpin(2), 0, local_interactions(2))
     assert float(real["mean"]) == pytest.approx(5 + float(x.double().mean()))
     torch.testing.assert_close(*(torch.as_tensor(f["coupling"].values) for f in (real, moved)), rtol=1e-4, atol=1e-4)
 
@@ -135,19 +135,19 @@ def test_a_mean_by_chance_is_left_in_and_a_real_one_is_taken_out():
 @pytest.mark.parametrize(
     ("ask", "words"),
     [
-        (lambda x: EffectiveHamiltonian.fit(x, []), "no operators"),
-        (lambda x: EffectiveHamiltonian.fit(x * math.nan, local_operators(2)), "finite values"),
+        (lambda x: EffectiveHamiltonian.fit(x, []), "no interactions"),
+        (lambda x: EffectiveHamiltonian.fit(x * math.nan, local_interactions(2)), "finite values"),
         (lambda x: EffectiveHamiltonian.fit(x, [Power(2), Power(2)]), "cannot be told apart"),
-        (lambda x: EffectiveHamiltonian.fit(x[:1], local_operators(2)), "at least 2"),
+        (lambda x: EffectiveHamiltonian.fit(x[:1], local_interactions(2)), "at least 2"),
         (lambda x: EffectiveHamiltonian.fit_spins(x, [Bond((0, 1))]), "spins are"),
-        (lambda x: couplings_by_scale(x, BlockSpin(2), -1, local_operators(2)), "levels is -1"),
-        (lambda x: couplings_by_scale(x, BlockSpin(2), 1, local_operators(2), noise=-1.0), "noise is -1"),
-        (lambda x: couplings_by_scale(x.sign(), BlockSpin(2), 9, local_operators(2)), "lattice"),
+        (lambda x: couplings_by_scale(x, BlockSpin(2), -1, local_interactions(2)), "levels is -1"),
+        (lambda x: couplings_by_scale(x, BlockSpin(2), 1, local_interactions(2), noise=-1.0), "noise is -1"),
+        (lambda x: couplings_by_scale(x.sign(), BlockSpin(2), 9, local_interactions(2)), "lattice"),
         (lambda x: Bond((0, 1))(x[..., 0]), "one of 2 dimensions, not of 1"),
         (lambda x: Plaquette()(x[..., 0]), "no plaquettes"),
         (lambda x: Bond((0, 0)), "not zero"),
         (lambda x: Power(0), "exponent must be at least 1"),
-        (lambda x: local_operators(2, 0), "reach = 0"),
+        (lambda x: local_interactions(2, 0), "reach = 0"),
     ],
 )
 def test_what_cannot_be_fitted_is_refused(ask, words):

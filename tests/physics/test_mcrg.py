@@ -7,7 +7,7 @@ from rgdm.physics.actions import Ising
 from rgdm.physics.blocking import block_spins
 from rgdm.physics.mcrg import detail_growth, field_exponent, fixed_point_exponent, linearised_transformation, mcrg
 from rgdm.physics.monte_carlo.chains import sample_ising
-from rgdm.physics.operators import Bond, Plaquette, Power
+from rgdm.physics.interactions import Bond, Plaquette, Power
 from rgdm.scale.operators.block import BlockSpin
 
 
@@ -33,8 +33,8 @@ def critical():
 
 
 def test_critical_spins_have_the_exponents_of_onsager_and_yang(critical):
-    operators = [Bond((0, 1)), Bond((1, 1)), Plaquette()]
-    thermal = mcrg(critical, block_spins, operators, 2)[1]
+    interactions = [Bond((0, 1)), Bond((1, 1)), Plaquette()]
+    thermal = mcrg(critical, block_spins, interactions, 2)[1]
     assert abs(float(thermal.value[0]) - 1) < 0.05 and float(thermal.error[0]) < 0.03
     assert float(thermal.value[1]) < -0.5
     magnetic, error = field_exponent(critical, block_spins, 2)[1]
@@ -50,7 +50,7 @@ def test_hot_spins_forget_their_field():
     ("ask", "words"),
     [
         (lambda x: mcrg(x, block_spins, [Power(2)], 0), "levels is 0"),
-        (lambda x: linearised_transformation(x, x, []), "no operators"),
+        (lambda x: linearised_transformation(x, x, []), "no interactions"),
         (lambda x: linearised_transformation(x, x[:2], [Power(2)]), "each coarse one"),
         (lambda x: block_spins(x, factor=3), "not divisible by 3"),
         (lambda x: block_spins(x, "largest"), "unknown blocking 'largest'"),

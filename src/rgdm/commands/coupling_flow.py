@@ -17,23 +17,23 @@ from rgdm.evaluate.likelihood import PROBES, TOLERANCE, windows
 from rgdm.model.cascade import storage
 from rgdm.model.cascade.cascade import Cascade
 from rgdm.physics.hamiltonian import couplings_by_scale
-from rgdm.physics.operators import local_operators
+from rgdm.physics.interactions import local_interactions
 from rgdm.progress import bar
-from rgdm.scale.coarse_graining import Orthonormal, check_lattice_depth
+from rgdm.scale.coarse_graining import Orthonormal
 from rgdm.scale.operators.registry import make_operator
 
 
 def flow(options: config.Flow) -> xr.Dataset:
-    """Couplings and errors ``(level, operator)`` of the fields, or of fields that a model makes."""
+    """Couplings and errors ``(level, interaction)`` of the fields, or of fields that a model makes."""
     if options.out is not None and options.out.exists() and not options.overwrite:
         raise InputError(f"{options.out} exists; choose another name or pass --overwrite")
     x, periodic, dimension, model = _fields(options)
     operator = make_operator(options.operator, options.factor, "periodic" if periodic else "reflect", dimension)
     assert isinstance(operator, Orthonormal)  # as all are that are not learned
-    check_lattice_depth(operator, tuple(x.shape[2:]), options.levels)
-    operators = local_operators(dimension, options.reach, options.power, options.odd)
+    operator.check_depth(tuple(x.shape[2:]), options.levels)
+    interactions = local_interactions(dimension, options.reach, options.power, options.odd)
     found = couplings_by_scale(
-        x, operator, options.levels, operators, options.eta, periodic, options.noise, options.seed
+        x, operator, options.levels, interactions, options.eta, periodic, options.noise, options.seed
     )
     same = model is not None and (options.operator, options.factor) == (
         model.configuration["operator"],
@@ -78,7 +78,7 @@ def _own_energy(model: Cascade, fields: Tensor, levels: int) -> dict[str, tuple[
     """``-log p`` a site of the fields of each level, in the model's own units, and its error; NaN below the model."""
     try:
         x = windows(fields, model.operator.factor**model.levels, model.boundary == "periodic").to(model.mean.device)
-    except ValueError:  # of large periodic fields it takes long
+    except InputError:  # of large periodic fields it takes long
         return {}
     with bar("own energy", model.levels) as show:
         known = model.log_prob(x, probes=PROBES, tolerance=TOLERANCE, watch=show)
@@ -91,7 +91,7 @@ def _own_energy(model: Cascade, fields: Tensor, levels: int) -> dict[str, tuple[
 
 def flow_table(found: xr.Dataset) -> list[str]:
     """One line a level: each coupling with its error, and the size of the field."""
-    names = [str(name) for name in found["operator"].values]
+    names = [str(name) for name in found["interaction"].values]
     own = "energy" in found
     titles = [*names, "field size", *(["-log p a site"] if own else [])]
     rows = []
@@ -106,7 +106,7 @@ def flow_table(found: xr.Dataset) -> list[str]:
     lines = ["level  " + "".join(title.rjust(width) for title in titles)]
     lines += [f"{level:5d}  " + "".join(cell.rjust(width) for cell in cells) for level, cells in enumerate(rows)]
     field = f"the field less {float(found['mean']):.4g}," if float(found["mean"]) else "the field"
-    note = f"H = sum of coupling x operator, p ~ exp(-H), of {field} over its size; errors in units of the last digit"
+    note = f"H = sum of coupling x interaction, p ~ exp(-H), of {field} over its size; errors in units of the last digit"
     more = ["-log p: of the model, of the field of each level in the model's own units"] if own else []
     return [*lines, note, *more]
 

@@ -94,7 +94,7 @@ def _fields(action: Phi4 | Ising | IsingDual | FreeField, options: config.Lattic
     settings = (options.size, options.chains, options.count, options.seed, options.thermalization, options.interval)
     if isinstance(action, Phi4):
         return sample_phi4(action, *settings, options.dimension, show)
-    spins = sample_ising(Ising(action.coupling), *settings, options.dimension, progress=show)
+    spins = sample_ising(Ising(action.coupling), *settings, options.dimension, watch=show)
     if isinstance(action, Ising):
         return spins
     return action.field(spins, torch.randn(shape, generator=random)).float()

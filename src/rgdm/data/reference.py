@@ -61,7 +61,7 @@ def phi4(count: int, size: int = 32, seed: int = 0, progress: Callable[[int, int
     ``progress`` is called with the number of updates done and to do.
     """
     action = Phi4.critical()
-    fields = sample_phi4(action, size, chains=250, count=count, seed=seed, progress=progress)
+    fields = sample_phi4(action, size, chains=250, count=count, seed=seed, watch=progress)
     return xr.DataArray(
         fields.numpy(),
         dims=("sample", "channel", "y", "x"),

@@ -1,4 +1,4 @@
-"""Monte Carlo renormalization group: exponents from how operators respond to operators one scale below."""
+"""Monte Carlo renormalization group: exponents from how interactions respond to those one scale below."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from rgdm.errors import InputError
 from rgdm.jackknife import BLOCKS, jackknife
-from rgdm.physics.operators import LocalOperator
+from rgdm.physics.interactions import Interaction
 from rgdm.scale.coarse_graining import CoarseGraining
 
 Coarsen = Callable[[Tensor], Tensor]
@@ -22,38 +22,38 @@ class Exponents(NamedTuple):
     value: Float[Tensor, " A"]
     error: Float[Tensor, " A"]
     matrix: Float[Tensor, "A A"]
-    """``dK'_a / dK_b`` in the basis of the operators."""
+    """``dK'_a / dK_b`` in the basis of the interactions."""
 
 
 def linearised_transformation(
     fine: Float[Tensor, "B 1 *F"],
     coarse: Float[Tensor, "B 1 *C"],
-    operators: Sequence[LocalOperator],
+    interactions: Sequence[Interaction],
     factor: int = 2,
     blocks: int = BLOCKS,
 ) -> Exponents:
     """``T_ab = dK'_a / dK_b`` at the couplings that the samples have, from their correlations.
 
-    ``<S'_c S_b>_c = sum_a <S'_c S'_a>_c T_ab``, with S the operators of the fine fields, S' those of the coarse ones
-    (Swendsen 1979, Phys. Rev. Lett. 42, 859, eq. 5). At a fixed point the eigenvalues are ``factor^y``. Even and odd
-    operators do not mix: give one kind.
+    ``<S'_c S_b>_c = sum_a <S'_c S'_a>_c T_ab``, with S the interactions of the fine fields, S' those of the coarse
+    fields (Swendsen 1979, Phys. Rev. Lett. 42, 859, eq. 5). At a fixed point the eigenvalues are ``factor^y``. Even and
+    odd interactions do not mix: give one kind.
     """
-    if not operators:
-        raise InputError("a transformation of no operators; give at least one")
+    if not interactions:
+        raise InputError("a transformation of no interactions; give at least one")
     if len(fine) != len(coarse):
         raise InputError(f"{len(fine)} fine and {len(coarse)} coarse fields; each coarse one is made of one fine one")
-    below = torch.stack([o(fine.double()) for o in operators], 1)
-    above = torch.stack([o(coarse.double()) for o in operators], 1)
+    below = torch.stack([o(fine.double()) for o in interactions], 1)
+    above = torch.stack([o(coarse.double()) for o in interactions], 1)
     below, above = below - below.mean(0), above - above.mean(0)
-    count = len(operators)
+    count = len(interactions)
     products = torch.cat([above[:, :, None] * below[:, None], above[:, :, None] * above[:, None]], -1)
     joined = torch.cat([products, above[..., None], below[..., None]], -1)
 
     def matrix(mean: Tensor) -> Tensor:
         ahead, behind = mean[:, -2], mean[:, -1]
         mixed = mean[:, :count] - torch.outer(ahead, behind)
-        own = mean[:, count : 2 * count] - torch.outer(ahead, ahead)
-        return torch.linalg.solve(own, mixed)
+        coarse_alone = mean[:, count : 2 * count] - torch.outer(ahead, ahead)
+        return torch.linalg.solve(coarse_alone, mixed)
 
     def exponents(mean: Tensor) -> Tensor:
         size = torch.linalg.eigvals(matrix(mean)).abs().sort(descending=True).values
@@ -66,24 +66,24 @@ def linearised_transformation(
 def mcrg(
     samples: Float[Tensor, "B 1 *L"],
     coarsen: Coarsen,
-    operators: Sequence[LocalOperator],
+    interactions: Sequence[Interaction],
     levels: int,
     factor: int = 2,
     blocks: int = BLOCKS,
 ) -> list[Exponents]:
-    """The exponents of each of ``levels`` changes of scale, the finest first; later ones lie nearer to the fixed point.
+    """The exponents of each of ``levels`` changes of scale, the finest first; later ones are nearer to the fixed point.
 
-    ``coarsen`` makes the next field, such as :func:`~rgdm.physics.blocking.block_spins`. Samples of one Markov chain
+    ``coarsen`` makes the next coarser field, such as :func:`~rgdm.physics.blocking.block_spins`. Samples of one Markov chain
     stand together.
     """
     if levels < 1:
         raise InputError(f"levels is {levels}; at least 1 is needed")
-    found, fine = [], samples
+    exponents, fine = [], samples
     for _ in range(levels):
         coarse = coarsen(fine)
-        found.append(linearised_transformation(fine, coarse, operators, factor, blocks))
+        exponents.append(linearised_transformation(fine, coarse, interactions, factor, blocks))
         fine = coarse
-    return found
+    return exponents
 
 
 def field_exponent(
@@ -91,27 +91,27 @@ def field_exponent(
 ) -> list[tuple[float, float]]:
     """``y_h`` of each change of scale from how the total field shrinks: ``<M M'> / <M' M'> = factor^y_h``, with errors.
 
-    That is :func:`mcrg` with the field itself as the only odd operator; ``eta = d + 2 - 2 y_h``.
+    That is :func:`mcrg` with the field itself as the only odd interaction; ``eta = d + 2 - 2 y_h``.
     """
-    found, fine = [], samples
+    exponents, fine = [], samples
     for _ in range(levels):
         coarse = coarsen(fine)
         pair = torch.stack([x.double().flatten(1).sum(1) for x in (fine, coarse)], 1)
         products = torch.stack([pair[:, 0] * pair[:, 1], pair[:, 1].square()], 1)
         value, error = jackknife(lambda mean: (mean[0] / mean[1]).log() / math.log(factor), products, blocks=blocks)
-        found.append((float(value), float(error)))
+        exponents.append((float(value), float(error)))
         fine = coarse
-    return found
+    return exponents
 
 
-def fixed_point_exponent(found: Sequence[tuple[float, float]], correction: float = 0.5) -> tuple[float, float]:
-    """The limit of an exponent that comes nearer to it at every change of scale, with an error.
+def fixed_point_exponent(exponents: Sequence[tuple[float, float]], correction: float = 0.5) -> tuple[float, float]:
+    """The limit that an exponent approaches from one change of scale to the next, and its error.
 
-    Weighted least squares of ``y_l = y - a correction^l`` over the last three of ``found``, at least two. That what is
-    left shrinks like ``correction`` (by default like the inverse lattice spacing of factor 2) is an assumption, not in
-    the error, which takes the errors of ``found`` for independent.
+    Weighted least squares of ``y_l = y - a correction^l`` over the last three ``exponents`` (value, error), at least
+    two. The error takes their errors for independent, and does not contain the assumption that the difference from the
+    limit shrinks by ``correction`` a level (by default like the inverse lattice spacing for factor 2).
     """
-    last = list(found)[-3:]
+    last = list(exponents)[-3:]
     if len(last) < 2 or not all(0 < error < math.inf for _, error in last) or not 0 < correction < 1:
         raise InputError(
             f"{len(last)} values of the exponent and a correction of {correction}; at least 2 with positive, finite "
@@ -133,10 +133,10 @@ def detail_growth(
 ) -> list[tuple[float, float]]:
     """Growth of the detail at each change of scale, with errors, from samples of two lattices of the same model.
 
-    Root mean square detail of ``large`` at level l + 1 over that of ``small`` at level l, l = 0, 1, ...: with ``large``
-    ``factor`` times as wide both stand on lattices of equal size, whose effect drops out. Two-lattice matching (Wilson
-    1980, in Recent Developments in Gauge Theories, Plenum, p. 363) of one operator. Samples of one Markov chain stand
-    together.
+    Root mean square detail of ``large`` at level l + 1 over that of ``small`` at level l, l = 0, 1, ...: as ``large`` is
+    ``factor`` times as wide, both are on lattices of equal size, whose effect cancels. This is two-lattice matching
+    (Wilson 1980, in Recent Developments in Gauge Theories, Plenum, p. 363) of one interaction. Samples of one Markov
+    chain stand together.
     """
     if tuple(n * operator.factor for n in small.shape[2:]) != tuple(large.shape[2:]):
         raise InputError(
@@ -145,7 +145,7 @@ def detail_growth(
         )
     if levels < 1:
         raise InputError(f"levels is {levels}; at least 1 is needed")
-    found, large = [], operator.coarsen(large)
+    growths, large = [], operator.coarsen(large)
     for _ in range(levels):
         sizes = []
         for x in (large, small):
@@ -153,6 +153,6 @@ def detail_growth(
             sizes.append(jackknife(lambda mean: mean.sqrt(), square, blocks=blocks))
         (a, da), (b, db) = sizes
         ratio = float(a / b)
-        found.append((ratio, ratio * math.hypot(float(da / a), float(db / b))))
+        growths.append((ratio, ratio * math.hypot(float(da / a), float(db / b))))
         small, large = operator.coarsen(small), operator.coarsen(large)
-    return found
+    return growths

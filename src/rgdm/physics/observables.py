@@ -1,7 +1,7 @@
 """What is measured on lattice configurations, with jackknife errors."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 import xarray as xr
@@ -9,15 +9,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rgdm.errors import InputError
-from rgdm.jackknife import BLOCKS, jackknife
+from rgdm.jackknife import BLOCKS, Estimate, jackknife
 from rgdm.physics.actions import Action
 
-Estimate = tuple[float, float]
-"""A value and its standard error."""
 
-
-def observables(fields: Float[Tensor, "B 1 *L"], action: Action, blocks: int = BLOCKS) -> dict[str, Estimate]:
-    """Means over the configurations, each with its jackknife error from consecutive blocks.
+def observables(
+    fields: Float[Tensor, "B 1 *L"], action: Action, blocks: int = BLOCKS
+) -> dict[str, tuple[float, float]]:
+    """Means over the configurations, each with its jackknife error over blocks of consecutive ones.
 
     ``m`` and ``m2``: magnetization per site and its square; ``chi = N <m^2>``; ``u4 = 1 - <m^4> / (3 <m^2>^2)``;
     ``nearest_neighbour``: ``<phi_x phi_{x+mu}>``; ``phi2``: ``<phi_x^2>``; ``action_per_site``: S / N;
@@ -50,22 +49,21 @@ def observables(fields: Float[Tensor, "B 1 *L"], action: Action, blocks: int = B
         "action_per_site": lambda q: q[..., 5],
         "xi_over_length": lambda q: (q[..., 1] / q[..., 6] - 1).sqrt() / (2 * math.sin(math.pi / length) * length),
     }
-    found = {name: jackknife(f, measured, blocks=blocks) for name, f in derived.items()}
-    return {name: (float(value), float(error)) for name, (value, error) in found.items()}
+    estimates = {name: jackknife(f, measured, blocks=blocks) for name, f in derived.items()}
+    return {name: (float(value), float(error)) for name, (value, error) in estimates.items()}
 
 
-def as_dataset(found: dict[str, Estimate]) -> xr.Dataset:
+def as_dataset(estimates: Mapping[str, tuple[float, float]]) -> xr.Dataset:
     """``value`` and ``error`` along the axis ``observable``."""
-    values, errors = zip(*found.values(), strict=True)
-    return xr.Dataset(
-        {"value": ("observable", list(values)), "error": ("observable", list(errors))}, {"observable": list(found)}
-    )
+    values, errors = zip(*estimates.values(), strict=True)
+    columns = {"value": ("observable", list(values)), "error": ("observable", list(errors))}
+    return xr.Dataset(columns, {"observable": list(estimates)})
 
 
-def correlator(fields: Float[Tensor, "B 1 *L"], blocks: int = BLOCKS) -> tuple[Tensor, Tensor]:
-    """``G(r) = <phi_x phi_{x+r}>`` of zero momentum across, along the longest axis, not connected; and its errors.
+def correlator(fields: Float[Tensor, "B 1 *L"], blocks: int = BLOCKS) -> Estimate:
+    """``G(r) = <P_t P_{t+r}>`` along the longest axis, P_t the mean of layer t, and its errors, each ``(L,)``.
 
-    Each ``(L,)``: ``G(r) = <P_t P_{t+r}>`` with P_t the mean of layer t.
+    This is the correlator ``<phi_x phi_{x+r}>`` at zero transverse momentum; the square of the mean is not subtracted.
     """
     x = fields.double()
     length = max(x.shape[2:])

@@ -99,7 +99,7 @@ class Chain(nn.Module):
             if isinstance(operator, CoarseGraining):
                 try:
                     operator.check(lattice)
-                except ValueError as error:
+                except InputError as error:
                     raise InputError(f"step {t} of the chain: {error}") from None
                 lattice = tuple(n // operator.factor for n in lattice)
 

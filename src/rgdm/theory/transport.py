@@ -140,7 +140,7 @@ class Reclocked(Schedule):
         return (c + (ends - c).detach()).to(t)  # the ends exactly, with the slope of the clock
 
 
-class LeastAction(Schedule):
+class LeastKineticCost(Schedule):
     """Every mode straight from data to white noise: at constant speed no schedule that ends there costs less.
 
     Given the spectrum S of Gaussian data, with ``alpha^2 + sigma^2 = 1`` and ``a = sqrt(S)``,

@@ -7,7 +7,7 @@ import json
 import pytest
 import torch
 
-from rgdm.model.lattice.autoregressive import AutoregressiveCascade
+from rgdm.model.lattice.autoregressive import AutoregressiveField
 from rgdm.model.lattice.maximum_likelihood import maximise
 from rgdm.model.lattice.site_order import stages
 from rgdm.physics.actions import Ising, Phi4, neighbours_ahead
@@ -48,7 +48,7 @@ def test_what_is_given_stands_around_every_site_alike():
 @pytest.mark.parametrize("symmetric", [True, False])
 def test_probabilities_of_all_spins_add_up_to_one(action, symmetric):
     torch.manual_seed(0)
-    model = AutoregressiveCascade((2, 4), "spins", 2, 8, action, symmetric)
+    model = AutoregressiveField((2, 4), "spins", 2, 8, action, symmetric)
     spins = torch.tensor(list(itertools.product((-1.0, 1.0), repeat=8))).reshape(-1, 1, 2, 4)
     with torch.no_grad():
         log_p = model.log_prob(spins)
@@ -64,7 +64,7 @@ def test_probabilities_of_all_spins_add_up_to_one(action, symmetric):
 def test_log_z_of_spins_after_a_short_training():
     action, lattice = Ising(0.44), (4, 4)
     fields = sample_ising(action, 4, 500, 20_000, seed=0)
-    model = AutoregressiveCascade(lattice, "spins", width=24, action=action)
+    model = AutoregressiveField(lattice, "spins", width=24, action=action)
     with torch.no_grad():
         before = model.log_prob(fields[:500]).mean()
     model.fit(fields, steps=300)
@@ -82,7 +82,7 @@ def test_log_z_of_spins_after_a_short_training():
 @pytest.mark.parametrize("told", [True, False])
 def test_log_z_of_phi4(told):
     action = Phi4.critical()
-    model = AutoregressiveCascade((2, 2), width=16, action=action if told else None)
+    model = AutoregressiveField((2, 2), width=16, action=action if told else None)
     model.fit(sample_phi4(action, 2, 500, 10_000, seed=0), steps=300)
     with torch.no_grad():
         made = model.sample(4000, seed=2)
@@ -94,7 +94,7 @@ def test_log_z_of_phi4(told):
 
 def test_one_seed_one_field():
     torch.manual_seed(0)
-    model = AutoregressiveCascade((4, 4), action=Phi4.critical(), width=8)
+    model = AutoregressiveField((4, 4), action=Phi4.critical(), width=8)
     fields = model.sample(9, seed=3)
     torch.testing.assert_close(model.sample(5, seed=3, batch=2), fields[:5], atol=1e-5, rtol=0)
     assert not torch.allclose(model.sample(2, seed=4), fields[:2])
@@ -104,7 +104,7 @@ def test_patches_keep_the_action_whatever_the_model():
     """From hot fields, with an untrained model, to the exact energy; sites outside of a patch stay."""
     torch.manual_seed(0)
     action, exact = Ising(0.3), ising.thermodynamics(0.3, (4, 4)).energy
-    model = AutoregressiveCascade((4, 4), "spins", width=8, action=Ising(0.5))  # told a wrong action
+    model = AutoregressiveField((4, 4), "spins", width=8, action=Ising(0.5))  # told a wrong action
     hot = torch.randint(0, 2, (3000, 1, 4, 4)) * 2.0 - 1
     once, _ = patch_metropolis(model, action, hot, 2, 1)
     assert int((once != hot).any(0).sum()) <= 4
@@ -122,7 +122,7 @@ def test_patches_keep_phi4_in_other_units(told):
     """Continuous values, a scale that is not 1, partial densities: fields of the target stay so; the control moves."""
     torch.manual_seed(0)
     action = Phi4.critical()
-    model = AutoregressiveCascade((4, 4), width=16, action=Phi4.from_beta(0.5, 1.2) if told else None)
+    model = AutoregressiveField((4, 4), width=16, action=Phi4.from_beta(0.5, 1.2) if told else None)
     model.scale.fill_(1.4)
     x = sample_phi4(action, 4, 500, 2000, seed=5).double()
 
@@ -141,40 +141,40 @@ def test_patches_keep_phi4_in_other_units(told):
 
 def test_saved_and_loaded(tmp_path):
     torch.manual_seed(0)
-    model = AutoregressiveCascade((4, 4), action=Phi4.critical(), width=8)
+    model = AutoregressiveField((4, 4), action=Phi4.critical(), width=8)
     model.fit(torch.randn(20, 1, 4, 4), steps=10, batch=4)
     model.save_pretrained(tmp_path / "model")
-    again = AutoregressiveCascade.from_pretrained(tmp_path / "model")
+    again = AutoregressiveField.from_pretrained(tmp_path / "model")
     x = torch.randn(3, 1, 4, 4)
     assert torch.equal(again.log_prob(x), model.log_prob(x)) and torch.equal(again.sample(2), model.sample(2))
     content = json.loads((tmp_path / "model" / "config.json").read_text())
     content["configuration"]["action"]["name"] = "Potts"
     (tmp_path / "model" / "config.json").write_text(json.dumps(content))
     with pytest.raises(ValueError, match="unknown action 'Potts'; known"):
-        AutoregressiveCascade.from_pretrained(tmp_path / "model")
+        AutoregressiveField.from_pretrained(tmp_path / "model")
     content["class"] = "Cascade"
     (tmp_path / "model" / "config.json").write_text(json.dumps(content))
-    with pytest.raises(ValueError, match="holds a 'Cascade'; this rgdm loads 'AutoregressiveCascade'"):
-        AutoregressiveCascade.from_pretrained(tmp_path / "model")
+    with pytest.raises(ValueError, match="holds a 'Cascade'; this rgdm loads 'AutoregressiveField'"):
+        AutoregressiveField.from_pretrained(tmp_path / "model")
 
 
 @pytest.mark.usefixtures("unchecked")
 def test_bad_input():
     with pytest.raises(ValueError, match="coarsest sublattice"):
-        AutoregressiveCascade((22, 22))
+        AutoregressiveField((22, 22))
     with pytest.raises(ValueError, match="no checkerboard"):
-        AutoregressiveCascade((5, 5), action=Phi4.critical())
+        AutoregressiveField((5, 5), action=Phi4.critical())
     with pytest.raises(ValueError, match="not an action of spins"):
-        AutoregressiveCascade((4, 4), "spins", action=Phi4.critical())
+        AutoregressiveField((4, 4), "spins", action=Phi4.critical())
     with pytest.raises(ValueError, match="unknown values 'potts'"):
-        AutoregressiveCascade((4, 4), "potts")
-    model = AutoregressiveCascade((4, 4), "spins", width=8)
+        AutoregressiveField((4, 4), "potts")
+    model = AutoregressiveField((4, 4), "spins", width=8)
     with pytest.raises(ValueError, match=r"other than \+1 and -1"):
         model.log_prob(torch.zeros(1, 1, 4, 4))
     with pytest.raises(ValueError, match="shape"):
         model.log_prob(torch.ones(1, 1, 8, 8))
     with pytest.raises(ValueError, match="16 of 16 values"):
-        AutoregressiveCascade((4, 4), width=8).log_prob(torch.full((1, 1, 4, 4), torch.nan))
+        AutoregressiveField((4, 4), width=8).log_prob(torch.full((1, 1, 4, 4), torch.nan))
     with pytest.raises(ValueError, match="2 fields"):
         model.fit(torch.ones(1, 1, 4, 4))
     with pytest.raises(ValueError, match="patches of side 5"):
@@ -188,7 +188,7 @@ def test_without_the_sites_that_are_integrated_out_the_weights_are_the_same(acti
     """Up to a constant, field by field, also where an axis of two sites has two bonds."""
     torch.manual_seed(0)
     values = "spins" if isinstance(action, Ising) else "continuous"
-    model = AutoregressiveCascade(shape, values, 2, 16, action if told else None)
+    model = AutoregressiveField(shape, values, 2, 16, action if told else None)
     with torch.no_grad():
         x = model.sample(64, seed=5)
         whole = log_weights(action.energy(x.double()), model.log_prob(x))
@@ -207,7 +207,7 @@ def test_without_the_sites_that_are_integrated_out_the_weights_are_the_same(acti
 def test_on_fields_of_its_own_the_weights_narrow(action, told):
     torch.manual_seed(0)
     values = "spins" if isinstance(action, Ising) else "continuous"
-    model = AutoregressiveCascade((4, 4), values, 2, 16, action if told else None)
+    model = AutoregressiveField((4, 4), values, 2, 16, action if told else None)
 
     def spread() -> float:
         with torch.no_grad():
@@ -221,11 +221,11 @@ def test_on_fields_of_its_own_the_weights_narrow(action, told):
 
 
 def test_what_an_action_cannot_be_fitted_to():
-    free = AutoregressiveCascade((4, 4), "spins", 1, 4)
+    free = AutoregressiveField((4, 4), "spins", 1, 4)
     with pytest.raises(ValueError, match="knows no action"):
         free.fit_action()
     with pytest.raises(ValueError, match="is not the action"):
-        AutoregressiveCascade((4, 4), "spins", 1, 4, Ising(0.3)).fit_action(Ising(0.4))
+        AutoregressiveField((4, 4), "spins", 1, 4, Ising(0.3)).fit_action(Ising(0.4))
     with pytest.raises(ValueError, match="2 fields"):
         free.fit_action(Ising(0.3), batch=1)
     with pytest.raises(ValueError, match="not an action of spins"):
@@ -236,12 +236,12 @@ def test_what_an_action_cannot_be_fitted_to():
     with pytest.raises(ValueError, match="not an action of spins"):
         multilevel(free, Phi4.critical(), lambda x: x.flatten(1).mean(1), [4, 4])
     with pytest.raises(ValueError, match="width of at least 1"):
-        AutoregressiveCascade((4, 4), width=0)
+        AutoregressiveField((4, 4), width=0)
 
 
 def test_the_table_of_the_integrated_sites_is_exact_where_fields_are_and_falls_beyond():
     action = Phi4.from_mass(-4, 0.02)  # wells at +-10
-    model = AutoregressiveCascade((4, 4), "continuous", 1, 4, action)
+    model = AutoregressiveField((4, 4), "continuous", 1, 4, action)
     even = (torch.arange(4)[:, None] + torch.arange(4)) % 2 == 0
     found = [float(model._marginal(action)((even * v).float().flatten()[None])) for v in (8, 12, 60, 90)]
     law = SiteConditional(action)
@@ -252,7 +252,7 @@ def test_the_table_of_the_integrated_sites_is_exact_where_fields_are_and_falls_b
 
 def test_a_model_in_double_precision():
     torch.manual_seed(0)
-    model = AutoregressiveCascade((4, 4), "continuous", 1, 4, Phi4.critical()).double()
+    model = AutoregressiveField((4, 4), "continuous", 1, 4, Phi4.critical()).double()
     assert len(model.fit_action(steps=3, batch=8)) == 3
 
 

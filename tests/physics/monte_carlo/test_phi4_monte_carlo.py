@@ -115,7 +115,7 @@ def test_any_number_of_chains_gives_the_count_asked_for(chains, count):
 
 def test_progress_ends_at_the_total():
     seen = []
-    sample_phi4(Phi4.critical(), 4, 2, 4, 0, 3, 2, progress=lambda done, total: seen.append((done, total)))
+    sample_phi4(Phi4.critical(), 4, 2, 4, 0, 3, 2, watch=lambda done, total: seen.append((done, total)))
     assert seen == [(i, 7) for i in range(1, 8)]
 
 

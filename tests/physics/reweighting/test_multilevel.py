@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from rgdm.jackknife import Estimate
-from rgdm.model.lattice.autoregressive import AutoregressiveCascade
+from rgdm.model.lattice.autoregressive import AutoregressiveField
 from rgdm.physics.actions import Ising
 from rgdm.physics.exact import transfer
 from rgdm.physics.monte_carlo.chains import sample_ising
@@ -19,7 +19,7 @@ def m2(x: torch.Tensor) -> torch.Tensor:
 def model():
     action = Ising(0.4)
     torch.manual_seed(0)
-    made = AutoregressiveCascade((8, 8), "spins", width=16, action=action)
+    made = AutoregressiveField((8, 8), "spins", width=16, action=action)
     made.fit(sample_ising(action, 8, 400, 8000, seed=0), steps=150, batch=128)
     return action, made
 
@@ -60,7 +60,7 @@ def test_allocation_spends_the_time_and_minimises_the_error():
 
 def test_collapsed_weights_are_said():
     torch.manual_seed(0)
-    untrained = AutoregressiveCascade((8, 8), "spins", width=8, action=Ising(0.6))
+    untrained = AutoregressiveField((8, 8), "spins", width=8, action=Ising(0.6))
     found = multilevel(untrained, Ising(0.6), m2, [300, 300])
     assert found.ess < 0.1 and "can be trusted" in found.verdict and found.doubts
 

@@ -12,12 +12,13 @@ from torch import Tensor, nn
 
 from rgdm.errors import InputError
 from rgdm.model.cascade import storage
-from rgdm.model.lattice.maximum_likelihood import Watch, maximise
+from rgdm.model.lattice.maximum_likelihood import maximise
 from rgdm.model.lattice.site_law import MixtureLaw, SpinLaw
 from rgdm.model.lattice.site_order import gather, stages
 from rgdm.physics.actions import Action, Ising, Phi4, check_values
 from rgdm.physics.conditional import SiteConditional
 from rgdm.process.noise import NoiseField
+from rgdm.watch import Watch
 
 Values = Literal["continuous", "spins"]
 Law = MixtureLaw | SpinLaw | SiteConditional
@@ -27,7 +28,7 @@ FARTHEST = 6.0
 """Largest value, in standard deviations, that the table of log z of the sites that are integrated out is made for."""
 
 
-class AutoregressiveCascade(nn.Module):
+class AutoregressiveField(nn.Module):
     """``p(x) = prod_s p(x_s | sites before s)``, sublattice by sublattice, with a learned law for each
     :class:`~rgdm.model.lattice.site_order.Stage`.
 
@@ -99,7 +100,7 @@ class AutoregressiveCascade(nn.Module):
         batch: int = 256,
         rate: float = 3e-3,
         seed: int = 0,
-        progress: Watch | None = None,
+        watch: Watch | None = None,
     ) -> list[float]:
         """Maximum likelihood, on fields that are homogeneous and isotropic; returns -log p a site of each step.
 
@@ -123,7 +124,7 @@ class AutoregressiveCascade(nn.Module):
             return self._learned(x.flatten(1) / self.scale).mean()
 
         per_value = float(self.scale.log())
-        return [loss + per_value for loss in maximise(self, draw, log_prob, steps, rate, progress)]
+        return [loss + per_value for loss in maximise(self, draw, log_prob, steps, rate, watch)]
 
     def fit_action(
         self,
@@ -132,7 +133,7 @@ class AutoregressiveCascade(nn.Module):
         batch: int = 256,
         rate: float = 1e-3,
         seed: int = 0,
-        progress: Watch | None = None,
+        watch: Watch | None = None,
     ) -> list[float]:
         """Closer to the action, after :meth:`fit`, on fields of its own; returns the variance of the log weights of
         each step.
@@ -149,7 +150,7 @@ class AutoregressiveCascade(nn.Module):
             batch: fields a step; 2 or more.
             rate: the highest learning rate.
             seed: of the noise.
-            progress: is told after each step.
+            watch: is told after each step.
         """
         action = self.action if action is None else action
         if action is None:
@@ -178,7 +179,7 @@ class AutoregressiveCascade(nn.Module):
             surrogate = (off * log_q).mean()
             return surrogate - surrogate.detach() - weight.var()
 
-        return maximise(self, draw, gain, steps, rate, progress)
+        return maximise(self, draw, gain, steps, rate, watch)
 
     @torch.no_grad()
     def sample(self, count: int, seed: int = 0, batch: int = 4096) -> Float[Tensor, "count 1 H W"]:
@@ -307,7 +308,7 @@ class AutoregressiveCascade(nn.Module):
         storage.save(Path(folder), self.configuration, {}, dict(self.state_dict()), type(self).__name__)
 
     @classmethod
-    def from_pretrained(cls, folder: str | Path) -> "AutoregressiveCascade":
+    def from_pretrained(cls, folder: str | Path) -> "AutoregressiveField":
         """The model of a folder that :meth:`save_pretrained` wrote."""
         place = storage.locate(folder)
         configuration, _ = storage.read_config(place, cls.__name__)

@@ -7,9 +7,8 @@ import torch
 from torch import Tensor, nn, optim
 
 from rgdm.errors import InputError
+from rgdm.watch import Watch
 
-Watch = Callable[[int, int], None]
-"""Called as ``watch(done, total)`` after each step."""
 WARM, CHECK = 11, 50
 """Steps before those of a CUDA device are recorded as a graph, and how often their likelihood is looked at."""
 

@@ -1,7 +1,6 @@
 """Monte Carlo sampling of lattice actions: local sweeps and cluster updates, many chains at once."""
 
 import math
-from collections.abc import Callable
 from typing import Literal, get_args
 
 import numpy as np
@@ -13,11 +12,11 @@ from torch import Tensor
 from rgdm.errors import InputError
 from rgdm.physics.actions import Ising, Phi4
 from rgdm.physics.monte_carlo import kernels
+from rgdm.watch import Watch
 
 SWEEPS = 2
 """Heat-bath sweeps of phi^4 for each cluster update."""
 Lattice = tuple[int, ...]
-Watch = Callable[[int, int], None]
 SpinUpdate = Literal["swendsen-wang", "wolff", "metropolis", "heat-bath"]
 
 
@@ -108,7 +107,7 @@ def sample_phi4(
     thermalization: int = 80,
     interval: int = 10,
     dimension: int = 2,
-    progress: Watch | None = None,
+    watch: Watch | None = None,
 ) -> Float[Tensor, "count 1 *L"]:
     """``count`` configurations on a periodic lattice of ``size`` sites along each axis, float32.
 
@@ -117,7 +116,7 @@ def sample_phi4(
     """
     if action.c == 0 and action.b <= dimension * abs(action.a):
         raise InputError(f"{action} has no lower bound; c > 0 or b > {dimension} |a| is needed")
-    return _sample(action, (size,) * dimension, chains, count, seed, thermalization, interval, progress)
+    return _sample(action, (size,) * dimension, chains, count, seed, thermalization, interval, watch)
 
 
 def sample_ising(
@@ -130,10 +129,10 @@ def sample_ising(
     interval: int = 10,
     dimension: int = 2,
     update: SpinUpdate = "swendsen-wang",
-    progress: Watch | None = None,
+    watch: Watch | None = None,
 ) -> Float[Tensor, "count 1 *L"]:
     """``count`` configurations of spins +-1, float32, in the order of :func:`sample_phi4`."""
-    return _sample(action, (size,) * dimension, chains, count, seed, thermalization, interval, progress, update)
+    return _sample(action, (size,) * dimension, chains, count, seed, thermalization, interval, watch, update)
 
 
 def rethermalize(
@@ -165,7 +164,7 @@ def _sample(
     seed: int,
     thermalization: int,
     interval: int,
-    progress: Watch | None,
+    watch: Watch | None,
     update: SpinUpdate = "swendsen-wang",
 ) -> Tensor:
     if min(chains, count, interval) < 1 or thermalization < 0:
@@ -178,6 +177,6 @@ def _sample(
         markov.update()
         if done > thermalization and (done - thermalization) % interval == 0:
             kept.append(markov.field.astype(np.float32))
-        if progress is not None:
-            progress(done, total)
+        if watch is not None:
+            watch(done, total)
     return torch.from_numpy(np.stack(kept, 1).reshape(-1, 1, *lattice)[:count])

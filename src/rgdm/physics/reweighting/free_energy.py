@@ -1,7 +1,6 @@
 """The partition function of an action by simulation: integrated over its coupling, from independent sites on."""
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -11,6 +10,7 @@ from rgdm.jackknife import Estimate
 from rgdm.physics.actions import Ising, Phi4, neighbours_ahead
 from rgdm.physics.conditional import SiteConditional
 from rgdm.physics.monte_carlo.chains import MarkovChains
+from rgdm.watch import Watch
 
 CHAINS = 64
 """Independent chains at each coupling; the error is what they differ by."""
@@ -24,7 +24,7 @@ def log_z_by_integration(
     updates: int = 160,
     nodes: int = 12,
     seed: int = 0,
-    watch: Callable[[int, int], None] | None = None,
+    watch: Watch | None = None,
 ) -> Estimate:
     """``log Z``, Z the integral or the sum of ``exp(-S)`` over all fields of a periodic lattice.
 

@@ -23,8 +23,8 @@ from rgdm.scale.basis import Fourier, Pyramid, Site
 from rgdm.scale.operators.block import BlockSpin
 from rgdm.theory.continuous import ContinuousChain
 from rgdm.theory.mixtures import GaussianMixture
-from rgdm.theory.path_action import lagrangian, minimal_path, onsager_machlup, step_actions
-from rgdm.theory.transport import LeastAction, Reclocked, kinetic_cost, speeds
+from rgdm.theory.path_cost import lagrangian, minimal_path, onsager_machlup, step_costs
+from rgdm.theory.transport import LeastKineticCost, Reclocked, kinetic_cost, speeds
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -111,8 +111,8 @@ def test_the_path_that_follows_the_drift_costs_nothing(flow):
     alpha, _ = flow.marginal(lam, LATTICE)
     path = alpha * torch.randn(1, 2, *LATTICE)
     gone = (alpha == 0).any(0)  # a signal that is taken away whole leaves its noise to be paid for
-    assert float(step_actions(flow, path, lam)[..., ~gone[0]].abs().max()) < 1e-20
-    assert float(step_actions(flow, path.float(), lam)[..., ~gone[0]].max()) < 1e-9
+    assert float(step_costs(flow, path, lam)[..., ~gone[0]].abs().max()) < 1e-20
+    assert float(step_costs(flow, path.float(), lam)[..., ~gone[0]].max()) < 1e-9
 
 
 def test_a_mode_without_noise_costs_nothing_or_is_impossible():
@@ -188,7 +188,7 @@ def test_the_discrete_lagrangian_of_a_brownian_path_is_its_log_density_at_first_
             sites = (
                 lagrangian(OU, middle, velocity, at, divergence).sum(0) * h + n * math.log(4 * math.pi * RATE * h) / 2
             )
-            density = step_actions(OU, path, lam).sum(0) + n * math.log(2 * math.pi * added) / 2
+            density = step_costs(OU, path, lam).sum(0) + n * math.log(2 * math.pi * added) / 2
             found.append(float((sites - density).square().mean().sqrt()))
     assert abs(order(means, counts) - 1) < 0.3 and means[-1] < 5e-3
     assert min(spreads) > 0.4  # without the divergence it is wrong by gamma / 2 for the whole time
@@ -306,7 +306,7 @@ def test_the_cost_of_a_trigonometric_schedule_tends_to_its_integral():
 @every_spectrum
 @metrics
 def test_least_action_reaches_the_bound_at_constant_speed(spectrum, metric):
-    process = on_line(LeastAction(K.tolist(), spectrum.tolist(), metric))
+    process = on_line(LeastKineticCost(K.tolist(), spectrum.tolist(), metric))
     cost = kinetic_cost(process, spectrum, 50, metric)
     torch.testing.assert_close(cost.energy.sum(0), cost.bound, rtol=1e-9, atol=1e-12)
     torch.testing.assert_close(cost.length, cost.length[:1].expand_as(cost.length), rtol=1e-7, atol=1e-9)
@@ -315,7 +315,7 @@ def test_least_action_reaches_the_bound_at_constant_speed(spectrum, metric):
 @every_spectrum
 @metrics
 def test_the_ease_of_least_action_costs_an_eighth_of_pi_squared(spectrum, metric):
-    process = on_line(LeastAction(K.tolist(), spectrum.tolist(), metric, eased=True))
+    process = on_line(LeastKineticCost(K.tolist(), spectrum.tolist(), metric, eased=True))
     cost = kinetic_cost(process, spectrum, 1000, metric)
     torch.testing.assert_close(cost.energy.sum(0), math.pi**2 / 8 * cost.bound, rtol=1e-5, atol=1e-12)
 
@@ -323,7 +323,7 @@ def test_the_ease_of_least_action_costs_an_eighth_of_pi_squared(spectrum, metric
 @given(st.floats(0, 1))
 @metrics
 def test_eased_least_action_of_white_data_is_trigonometric(metric, t):
-    made = LeastAction([1.0], [1.0], metric, eased=True)(torch.tensor([t]), K)
+    made = LeastKineticCost([1.0], [1.0], metric, eased=True)(torch.tensor([t]), K)
     torch.testing.assert_close(made, Trigonometric()(torch.tensor([t]), K), rtol=0, atol=1e-8)
 
 
@@ -331,7 +331,7 @@ def test_eased_least_action_of_white_data_is_trigonometric(metric, t):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 @metrics
 def test_least_action_goes_from_data_to_noise(metric, dtype, eased):
-    schedule = LeastAction(K.tolist(), SPECTRA["k^-3"].tolist(), metric, eased)
+    schedule = LeastKineticCost(K.tolist(), SPECTRA["k^-3"].tolist(), metric, eased)
     check_order(schedule, torch.cat([torch.zeros(1), K, 2 * K]))
     alpha, sigma = schedule(torch.tensor([0, 0.4, 1], dtype=dtype), K.to(dtype))
     assert not alpha[2].any() and not sigma[0].any()
@@ -391,18 +391,18 @@ def test_the_rates_of_a_reclocked_process_are_the_slopes_of_its_amplitudes():
 
 @metrics
 def test_a_schedule_is_rebuilt_from_what_json_keeps(metric):
-    first = LeastAction(K.tolist(), SPECTRA["k^-3"].tolist(), metric, eased=True)
+    first = LeastKineticCost(K.tolist(), SPECTRA["k^-3"].tolist(), metric, eased=True)
     told = json.loads(json.dumps([first.wavenumbers, first.spectrum, first.metric, first.eased]))
     clocked = Reclocked(first, speeds(on_line(first), SPECTRA["k^-3"]))
-    again = Reclocked(LeastAction(*told), json.loads(json.dumps(clocked.speeds)))
+    again = Reclocked(LeastKineticCost(*told), json.loads(json.dumps(clocked.speeds)))
     t = torch.rand(5)
     assert all(torch.equal(a, b) for a, b in zip(clocked(t, K), again(t, K), strict=True))
 
 
 def test_a_table_is_a_power_of_k_between_its_entries_and_constant_beyond():
-    ends = LeastAction([0.2, 2.0], [25.0, 0.25])  # k^-2
+    ends = LeastKineticCost([0.2, 2.0], [25.0, 0.25])  # k^-2
     k = torch.tensor([0.0, 0.2, 0.5, 2.0, 4.0])
-    whole = LeastAction([0.2, 0.5, 2.0], [25.0, 4.0, 0.25])
+    whole = LeastKineticCost([0.2, 0.5, 2.0], [25.0, 4.0, 0.25])
     torch.testing.assert_close(ends(torch.tensor([0.3]), k), whole(torch.tensor([0.3]), k))
     alpha, sigma = ends(torch.tensor([0.3]), k)
     s = (alpha**2 * torch.tensor([25.0, 25.0, 4.0, 0.25, 0.25]) + sigma**2).sqrt().flatten()
@@ -416,7 +416,7 @@ def test_eased_least_action_samples_these_spectra_better_than_the_angle_does(nam
     schedules = {
         "angle": Trigonometric(),
         "clock": Reclocked(Trigonometric(), speeds(on_line(Trigonometric()), spectrum)),
-        "least": LeastAction(K.tolist(), spectrum.tolist(), "information", eased=True),
+        "least": LeastKineticCost(K.tolist(), spectrum.tolist(), "information", eased=True),
     }
     worst = {}
     for schedule, made in schedules.items():
@@ -452,9 +452,9 @@ def test_eased_least_action_samples_these_spectra_better_than_the_angle_does(nam
         (lambda: Reclocked(Trigonometric(), [1.0]), "1 speeds"),
         (lambda: Reclocked(Trigonometric(), [1.0, -1.0]), "the smallest -1.0"),
         (lambda: Reclocked(Trigonometric(), [1.0, math.nan]), "finite and not negative"),
-        (lambda: LeastAction([1.0], [1.0, 2.0]), "1 wavenumbers and 2 values of S"),
-        (lambda: LeastAction([1.0, 0.5], [1.0, 2.0]), "must be positive and rise"),
-        (lambda: LeastAction([1.0], [-2.0]), "the spectrum has the value -2.0"),
+        (lambda: LeastKineticCost([1.0], [1.0, 2.0]), "1 wavenumbers and 2 values of S"),
+        (lambda: LeastKineticCost([1.0, 0.5], [1.0, 2.0]), "must be positive and rise"),
+        (lambda: LeastKineticCost([1.0], [-2.0]), "the spectrum has the value -2.0"),
     ],
 )
 @pytest.mark.usefixtures("unchecked")

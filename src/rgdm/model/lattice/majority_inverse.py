@@ -8,17 +8,18 @@ from torch import Tensor, nn
 
 from rgdm.errors import InputError
 from rgdm.model.cascade import storage
-from rgdm.model.lattice.maximum_likelihood import Watch, maximise
+from rgdm.model.lattice.maximum_likelihood import maximise
 from rgdm.model.lattice.site_law import SpinLaw
 from rgdm.model.lattice.site_order import Stage, gather
 from rgdm.process.noise import NoiseField
 from rgdm.scale.coarse_graining import Lattice
+from rgdm.watch import Watch
 
 PLACES = ((0, 0), (1, 1), (0, 1), (1, 0))
 """Of the spins in a block of 2 x 2, and of the blocks of one colour: the order in which they are drawn."""
 
 
-class SpinLift(nn.Module):
+class MajorityInverse(nn.Module):
     """``p(spins | block spins)`` of blocks of 2 x 2, site by site in sixteen stages; a lift for fields of any size.
 
     Each stage is one place in the block and one of four colours of blocks, so that spins drawn together are four sites
@@ -59,7 +60,7 @@ class SpinLift(nn.Module):
         batch: int = 128,
         rate: float = 3e-3,
         seed: int = 0,
-        progress: Watch | None = None,
+        watch: Watch | None = None,
     ) -> list[float]:
         """Maximum likelihood on spins and their block spins; returns -log P a spin of each step, in nats."""
         self._check(tuple(coarse.shape[2:]))
@@ -77,7 +78,7 @@ class SpinLift(nn.Module):
         def log_prob(x: Tensor, above: Tensor) -> Tensor:
             return self.log_prob(x, above).mean() / x[0].numel()
 
-        return maximise(self, draw, log_prob, steps, rate, progress)
+        return maximise(self, draw, log_prob, steps, rate, watch)
 
     def log_prob(self, fine: Float[Tensor, "B 1 H W"], coarse: Float[Tensor, "B 1 K L"]) -> Float[Tensor, " B"]:
         """log P of fine spins given their block spins."""
@@ -114,7 +115,7 @@ class SpinLift(nn.Module):
         storage.save(Path(folder), dict(self.configuration), {}, dict(self.state_dict()), type(self).__name__)
 
     @classmethod
-    def from_pretrained(cls, folder: str | Path) -> "SpinLift":
+    def from_pretrained(cls, folder: str | Path) -> "MajorityInverse":
         """The lift of a folder that :meth:`save_pretrained` wrote."""
         place = storage.locate(folder)
         configuration, _ = storage.read_config(place, cls.__name__)

@@ -5,7 +5,7 @@ import itertools
 import pytest
 import torch
 
-from rgdm.model.lattice.spin_lift import SpinLift
+from rgdm.model.lattice.majority_inverse import MajorityInverse
 from rgdm.physics.actions import Ising, neighbours_ahead
 from rgdm.physics.blocking import block_spins
 from rgdm.physics.monte_carlo.chains import sample_ising
@@ -14,7 +14,7 @@ from rgdm.physics.monte_carlo.chains import sample_ising
 @pytest.mark.parametrize("reach", [1, 3])
 def test_probabilities_add_up_to_one_whatever_the_blocks(reach):
     torch.manual_seed(0)
-    lift = SpinLift(reach, width=4)
+    lift = MajorityInverse(reach, width=4)
     spins = torch.tensor(list(itertools.product((-1.0, 1.0), repeat=16))).reshape(-1, 1, 4, 4)
     for coarse in (torch.ones(1, 1, 2, 2), torch.tensor([1.0, -1, -1, -1]).reshape(1, 1, 2, 2)):
         with torch.no_grad():
@@ -26,7 +26,7 @@ def test_probabilities_add_up_to_one_whatever_the_blocks(reach):
 
 def test_one_seed_one_field_and_the_law_moves_with_the_lattice():
     torch.manual_seed(0)
-    lift = SpinLift(2, width=8)
+    lift = MajorityInverse(2, width=8)
     coarse = torch.randint(0, 2, (6, 1, 8, 8)) * 2.0 - 1
     made = lift.sample(coarse, seed=1)
     assert made.shape == (6, 1, 16, 16) and torch.equal(lift.sample(coarse[:2], seed=1), made[:2])
@@ -42,7 +42,7 @@ def test_it_learns_the_majority_and_the_energy():
     ties = torch.randn(1000, 1, 8, 8, generator=torch.Generator().manual_seed(0))
     coarse = block_spins(fine, ties=ties)
     torch.manual_seed(0)
-    lift = SpinLift(2, width=16)
+    lift = MajorityInverse(2, width=16)
     before = block_spins(lift.sample(coarse, seed=1), ties=coarse)
     history = lift.fit(fine, coarse, steps=150, batch=32)
     assert sum(history[-20:]) < 0.6 * sum(history[:20])
@@ -55,21 +55,21 @@ def test_it_learns_the_majority_and_the_energy():
 
 def test_a_saved_lift_draws_the_same_spins(tmp_path):
     torch.manual_seed(0)
-    lift = SpinLift(2, width=8)
+    lift = MajorityInverse(2, width=8)
     lift.save_pretrained(tmp_path / "lift")
     coarse = torch.randint(0, 2, (2, 1, 4, 8)) * 2.0 - 1
-    assert torch.equal(SpinLift.from_pretrained(tmp_path / "lift").sample(coarse, seed=3), lift.sample(coarse, seed=3))
+    assert torch.equal(MajorityInverse.from_pretrained(tmp_path / "lift").sample(coarse, seed=3), lift.sample(coarse, seed=3))
     config = tmp_path / "lift" / "config.json"
     config.write_text(config.read_text().replace("reach", "range"))
     with pytest.raises(ValueError, match="does not describe a spin lift"):
-        SpinLift.from_pretrained(tmp_path / "lift")
+        MajorityInverse.from_pretrained(tmp_path / "lift")
 
 
 def test_bad_input():
-    lift = SpinLift(1, width=4)
+    lift = MajorityInverse(1, width=4)
     with pytest.raises(ValueError, match="even length"):
         lift.sample(torch.ones(1, 1, 3, 4))
     with pytest.raises(ValueError, match="do not belong"):
         lift.fit(torch.ones(2, 1, 8, 8), torch.ones(2, 1, 8, 8))
     with pytest.raises(ValueError, match="reach is 0"):
-        SpinLift(0)
+        MajorityInverse(0)

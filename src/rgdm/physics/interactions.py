@@ -1,4 +1,4 @@
-"""Local operators of a lattice field, the terms of a Hamiltonian: sums over sites with their derivatives."""
+"""Interactions of a lattice field, the terms of its Hamiltonian: local sums over sites with their derivatives."""
 
 import abc
 import itertools
@@ -14,12 +14,12 @@ from rgdm.errors import InputError
 Shift = tuple[int, ...]
 
 
-class LocalOperator(abc.ABC):
+class Interaction(abc.ABC):
     """``O(phi) = sum_x o_x(phi)``, symmetric under the lattice's reflections and exchanges of axes."""
 
     name: str
     reach: int = 0
-    """Sites along an axis between the farthest factors of a term."""
+    """Distance of the farthest factors of a term along an axis, in sites."""
 
     @abc.abstractmethod
     def density(self, x: Float[Tensor, "B 1 *L"]) -> Float[Tensor, "B 1 *L"]:
@@ -41,12 +41,12 @@ class LocalOperator(abc.ABC):
         return self.name
 
 
-class Power(LocalOperator):
+class Power(Interaction):
     """``sum_x phi_x^n``."""
 
     def __init__(self, exponent: int) -> None:
         if exponent < 1:
-            raise InputError(f"the power phi^{exponent} is no operator; the exponent must be at least 1")
+            raise InputError(f"the power phi^{exponent} is no interaction; the exponent must be at least 1")
         self.exponent, self.name = exponent, f"phi^{exponent}" if exponent > 1 else "phi"
 
     def density(self, x: Float[Tensor, "B 1 *L"]) -> Float[Tensor, "B 1 *L"]:
@@ -60,10 +60,11 @@ class Power(LocalOperator):
         return torch.zeros_like(x) if n == 1 else n * (n - 1) * x ** (n - 2)
 
 
-class Bond(LocalOperator):
-    """``sum phi_x^p phi_y^q`` over all pairs at a distance that is ``shift`` but for reflections and exchanges of axes.
+class Bond(Interaction):
+    """``sum phi_x^p phi_y^q`` over all pairs x, y whose distance is ``shift``, up to reflections and exchanges of axes.
 
-    Each pair once if p = q, else both ways. On an axis of two sites both neighbours are the same, and count twice.
+    Each pair counts once if p = q, else both ways. On an axis of two sites both neighbours of a site are the same one,
+    which counts twice.
     """
 
     def __init__(self, shift: Shift, p: int = 1, q: int = 1) -> None:
@@ -73,8 +74,8 @@ class Bond(LocalOperator):
             )
         self.shift, self.p, self.q, self.reach = shift, p, q, max(map(abs, shift))
         self.star = sorted({tuple(a * s for a, s in zip(shape, sign, strict=True)) for shape, sign in _images(shift)})
-        of = {(1, 1): ""}.get((p, q), f"^{p}.{q}")
-        self.name = f"bond{of}{'' if sum(map(abs, shift)) == 1 else list(map(abs, shift))}"
+        powers = {(1, 1): ""}.get((p, q), f"^{p}.{q}")
+        self.name = f"bond{powers}{'' if sum(map(abs, shift)) == 1 else list(map(abs, shift))}"
 
     def density(self, x: Float[Tensor, "B 1 *L"]) -> Float[Tensor, "B 1 *L"]:
         share = 0.5 if self.p == self.q else 1.0
@@ -94,11 +95,11 @@ class Bond(LocalOperator):
     def _around(self, x: Tensor) -> Tensor:
         axes = tuple(range(2, x.dim()))
         if len(axes) != len(self.shift):
-            raise InputError(f"the operator {self.name} is one of {len(self.shift)} dimensions, not of {len(axes)}")
+            raise InputError(f"the interaction {self.name} is one of {len(self.shift)} dimensions, not of {len(axes)}")
         return torch.stack([x.roll(tuple(-s for s in shift), axes) for shift in self.star]).sum(0)
 
 
-class Plaquette(LocalOperator):
+class Plaquette(Interaction):
     """``sum phi_x phi_{x+mu} phi_{x+mu+nu} phi_{x+nu}`` over all elementary squares."""
 
     name, reach = "plaquette", 1
@@ -123,17 +124,22 @@ class Plaquette(LocalOperator):
         return one * two * one.roll(-sign[1], pair[1])
 
 
-def local_operators(dimension: int, reach: int = 1, power: int = 4, odd: bool = False) -> list[LocalOperator]:
-    """Bonds of up to ``reach`` sites along each axis, then powers up to ``power``: enough for phi^4 at reach 1.
+def local_interactions(dimension: int, reach: int = 1, power: int = 4, odd: bool = False) -> list[Interaction]:
+    """Bonds, then powers of the field: at reach 1 and power 4 those of phi^4.
 
-    At reach 1 only the nearest bond is taken; from 2 on all of the cube. ``odd`` powers too, or even ones alone.
+    Args:
+        dimension: of the lattice.
+        reach: longest bond along each axis, in sites; at 1 only the bond of nearest neighbours, from 2 on all bonds
+            within the cube.
+        power: highest power.
+        odd: whether odd powers are included.
     """
     if reach < 1 or power < 2:
         raise InputError(f"reach = {reach}, power = {power}; at least 1 and 2 are needed")
     nearest = (0,) * (dimension - 1) + (1,)
     cube = itertools.combinations_with_replacement(range(reach + 1), dimension)
     shifts = [nearest] if reach == 1 else sorted((s for s in cube if any(s)), key=lambda s: math.hypot(*s))
-    bonds: list[LocalOperator] = [Bond(shift) for shift in shifts]
+    bonds: list[Interaction] = [Bond(shift) for shift in shifts]
     return bonds + [Power(n) for n in range(1, power + 1) if odd or n % 2 == 0]
 
 

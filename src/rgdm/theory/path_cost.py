@@ -30,7 +30,7 @@ def lagrangian(
     return density - rate / 2 if divergence else density
 
 
-def step_actions(
+def step_costs(
     flow: ContinuousChain, path: Float[Tensor, "N C *L"], lam: Float[Tensor, " N"] | None = None
 ) -> Float[Tensor, "M C *L"]:
     """What each of the M = N - 1 steps of :func:`onsager_machlup` costs in each mode."""
@@ -59,7 +59,7 @@ def onsager_machlup(
     cheapest path does not. A mode without noise, as one whose signal is gone (or has underflown), adds 0 where it
     follows the drift and makes the action infinite where it does not.
     """
-    total = step_actions(flow, path, lam).sum()
+    total = step_costs(flow, path, lam).sum()
     if not divergence:
         return total
     lam = _scale_times(flow, len(path) - 1 if lam is None else lam, path.device)
