@@ -325,13 +325,21 @@ def test_memory_that_runs_out_all_the_same_is_one_sentence(capsys, model, monkey
         says(refused(capsys, *sample(model)), "memory", "fewer or smaller")
 
 
-def test_a_defect_of_our_own_is_not_hidden(model, monkeypatch):
+@pytest.mark.parametrize("error", [RuntimeError("a bug"), KeyError("a bug"), None])
+def test_a_fault_of_our_own_gives_a_traceback_and_exit_code_1(model, monkeypatch, capsys, error):
     def broken(*_, **__):
-        raise RuntimeError("a bug")
+        if error is not None:
+            raise error
+        np.zeros(3).reshape(2, 2)  # a ValueError, but not of ours
 
     monkeypatch.setattr(Cascade, "sample", broken)
-    with pytest.raises(RuntimeError, match="a bug"):
-        main([str(a) for a in sample(model)])
+    assert main([str(a) for a in sample(model)]) == 1
+    says(capsys.readouterr().err, "Traceback", "in broken", "a fault of rgdm")
+
+
+def test_our_own_error_is_a_value_error_in_python():
+    with pytest.raises(ValueError, match="lattice"):
+        Cascade(levels=1, width=8).sample((3, 5))
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,14 @@
 import os
 import shlex
 import sys
+import traceback
 from typing import Any
 
 import tyro
 
 import rgdm
 from rgdm import config
+from rgdm.errors import InputError
 
 COMMANDS = {
     "train": config.Train,
@@ -23,30 +25,32 @@ COMMANDS = {
 
 
 EXHAUSTED = ("DefaultCPUAllocator", "out of memory")
-"""How torch says that the memory of the CPU, of the GPU is exhausted."""
+"""Words of torch when the memory of the CPU or of the GPU is exhausted."""
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; a mistake of the user's ends in one sentence and exit code 2."""
+    """Run one command: exit code 2 and one sentence for a user's mistake, 1 and a traceback for a fault of rgdm."""
     arguments = sys.argv[1:] if arguments is None else arguments
     if arguments == ["--version"]:
         print(f"rgdm {rgdm.__version__}")
         return 0
     try:
         run(tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="rgdm", description=rgdm.__doc__, args=arguments))
-    except ValueError as error:
+    except InputError as error:
         return refuse(str(error))
     except BrokenPipeError:  # the reader of our output, such as `head`, has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
         return refuse(f"{error.filename}: {error.strerror}" if error.filename else str(error))
-    except (MemoryError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and not any(said in str(error) for said in EXHAUSTED):
-            raise
-        return refuse("the memory of this device does not suffice; ask for fewer or smaller fields")
     except KeyboardInterrupt as stop:
         print(f"\nrgdm: interrupted; {advice(stop, arguments)}", file=sys.stderr)
         return 130
+    except Exception as error:
+        if isinstance(error, MemoryError) or any(sign in str(error) for sign in EXHAUSTED):
+            return refuse("the memory of this device does not suffice; ask for fewer or smaller fields")
+        traceback.print_exc()
+        print("rgdm: this is a fault of rgdm, not yours; please report the lines above", file=sys.stderr)
+        return 1
     return 0
 
 

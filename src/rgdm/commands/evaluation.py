@@ -55,7 +55,7 @@ def verify(
         try:
             with bar("likelihood", levels) as show:
                 scores |= bits_per_dof(model, truth, levels, show)
-        except ValueError as error:
+        except InputError as error:
             print(f"rgdm: note: no bits per degree of freedom: {error}", file=sys.stderr)
     if out is not None:
         zoom = model.flow(ensemble[0, :1], levels)[::-1]

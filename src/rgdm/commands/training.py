@@ -14,7 +14,6 @@ from rgdm.model.cascade import storage
 from rgdm.model.cascade.calibrate import calibrate
 from rgdm.model.cascade.cascade import Cascade
 from rgdm.progress import bar, training_bar
-from rgdm.scale.coarse_graining import check_lattice_depth
 from rgdm.train import Budget, Trainer, check_resumable, choose_device
 
 
@@ -42,8 +41,8 @@ def fit(field: xr.DataArray, options: config.Train, budget: Budget) -> Cascade:
     values, _ = unwrap(field, field.sizes["channel"], options.dimension)
     model = build(options, values.shape[1])
     try:
-        check_lattice_depth(model.operator, tuple(values.shape[2:]), model.levels)
-    except ValueError as error:
+        model.operator.check_depth(tuple(values.shape[2:]), model.levels)
+    except InputError as error:
         raise InputError(f"{error} (the last {options.dimension} axes are the lattice: --dimension)") from None
     if not options.resume:
         with bar("measuring", model.levels + 1) as show:

@@ -2,6 +2,7 @@
 
 import abc
 import math
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float
@@ -21,7 +22,9 @@ class CoarseGraining(nn.Module, abc.ABC):
     """
 
     factor: int
-    """b: how many sites along each axis become one."""
+    """b: how many sites along an axis become one, of an operator that treats all axes alike."""
+    blockwise: bool = False
+    """Whether a coarse value depends on the sites of its own block alone."""
 
     @abc.abstractmethod
     def split(self, x: Float[Tensor, "B C *F"]) -> tuple[Float[Tensor, "B C *K"], Float[Tensor, "B D *K"]]:
@@ -40,38 +43,65 @@ class CoarseGraining(nn.Module, abc.ABC):
         b, c, *lattice = coarse.shape
         return self.merge(coarse, coarse.new_zeros(b, c * self.bands(len(lattice)), *lattice))
 
+    def factors(self, dimension: int) -> tuple[int, ...]:
+        """b of each axis."""
+        return (self.factor,) * dimension
+
     def bands(self, dimension: int) -> int:
-        """b^d - 1: how many detail channels go with each channel of the field."""
-        return self.factor**dimension - 1
+        """How many detail channels go with each channel of the field: the product of the factors, less 1."""
+        return math.prod(self.factors(dimension)) - 1
 
     def gain(self, dimension: int) -> float:
-        """The coarse value of the constant field 1, b^(d/2) unless an operator says otherwise.
+        """The coarse value of the constant field 1: the root of the product of the factors, unless redefined.
 
         A user's coarse field is the block mean: the orthonormal one over this gain.
         """
-        return self.factor ** (dimension / 2)
+        return math.prod(self.factors(dimension)) ** 0.5
+
+    def coarse_lattice(self, lattice: Sequence[int], levels: int = 1) -> Lattice:
+        """The lattice of a field that has been coarse-grained ``levels`` times."""
+        return tuple(n // b**levels for n, b in zip(lattice, self.factors(len(lattice)), strict=True))
+
+    def fine_lattice(self, lattice: Sequence[int], levels: int = 1) -> Lattice:
+        """The lattice that becomes ``lattice`` in ``levels`` levels."""
+        return tuple(n * b**levels for n, b in zip(lattice, self.factors(len(lattice)), strict=True))
 
     @property
     def place(self) -> float:
         """Where the first coarse site lies, in fine sites from the first fine one: the middle of its b sites."""
         return (self.factor - 1) / 2
 
-    def place_after(self, levels: int) -> float:
-        """The same for a field that has been coarse-grained ``levels`` times, in sites of the finest."""
-        return self.place * (self.factor**levels - 1) / (self.factor - 1)
+    def places(self, dimension: int, levels: int = 1) -> tuple[float, ...]:
+        """The same along each axis for a field that has been coarse-grained ``levels`` times, in finest sites."""
+        return (self.place * (self.factor**levels - 1) / (self.factor - 1),) * dimension
 
     def check(self, lattice: Lattice) -> None:
         """Raise ``ValueError`` if a field of this lattice cannot be split."""
         if not 1 <= len(lattice) <= 3:
             raise InputError(f"the lattice {lattice} has {len(lattice)} axes; 1, 2 or 3 are supported")
-        if any(n % self.factor for n in lattice):
-            fits = tuple(max(self.factor, n - n % self.factor) for n in lattice)
-            raise InputError(f"the lattice {lattice} is not divisible by the factor {self.factor}; {fits} would be")
+        factors = self.factors(len(lattice))
+        if any(n % b for n, b in zip(lattice, factors, strict=True)):
+            fits = tuple(max(b, n - n % b) for n, b in zip(lattice, factors, strict=True))
+            by = f"factor {factors[0]}" if len(set(factors)) == 1 else f"factors {factors}"
+            raise InputError(f"the lattice {lattice} is not divisible by the {by}; {fits} would be")
+
+    def check_depth(self, lattice: Lattice, levels: int) -> None:
+        """Raise ``ValueError``, with the largest depth that fits, if ``lattice`` cannot be coarsened ``levels`` times."""
+        factors, depth = self.factors(len(lattice)), 0
+        while depth < levels and all(n % b ** (depth + 1) == 0 for n, b in zip(lattice, factors, strict=True)):
+            depth += 1
+        if depth < levels:
+            units = [b**levels for b in factors]
+            near = tuple(max(unit, n - n % unit) for n, unit in zip(lattice, units, strict=True))
+            fits = f"{depth} level{'' if depth == 1 else 's'}"
+            fewer = f"use {fits}, or a lattice" if depth else "use a lattice"
+            by = f"factor {factors[0]}" if len(set(factors)) == 1 else f"factors {factors}"
+            raise InputError(f"a lattice of {lattice} fits {fits} of {by}, not {levels}; {fewer} such as {near}")
 
     @torch.no_grad()
     def check_orthonormal(self, dimension: int) -> None:
         """Raise ``ValueError`` if the split does not keep lengths or is not undone, seen on one small field."""
-        lattice = (4 * self.factor,) * dimension
+        lattice = tuple(4 * b for b in self.factors(dimension))
         x = torch.sin(torch.arange(math.prod(lattice), dtype=torch.float64).square()).reshape(1, 1, *lattice)
         coarse, detail = self.split(x)
         ratio = float((coarse.square().sum() + detail.square().sum()) / x.square().sum())
@@ -89,14 +119,14 @@ class CoarseGraining(nn.Module, abc.ABC):
         """
         try:
             self.check_orthonormal(dimension)
-        except ValueError as error:
+        except InputError as error:
             volume = self._log_volume(dimension)
             if abs(volume) > 1e-6:
                 raise InputError(f"{error} (its Jacobian has the determinant exp({volume:.3g}), not 1)") from None
 
     def _log_volume(self, dimension: int) -> float:
         """``log |det|`` of the Jacobian of the split at one small field, infinite if merging does not undo it."""
-        lattice = ((4 if dimension < 3 else 2) * self.factor,) * dimension
+        lattice = tuple((4 if dimension < 3 else 2) * b for b in self.factors(dimension))
         x = torch.sin(torch.arange(math.prod(lattice), dtype=torch.float64).square())
 
         def whole(flat: Tensor) -> Tensor:
@@ -110,7 +140,45 @@ class CoarseGraining(nn.Module, abc.ABC):
         return float(torch.linalg.slogdet(jacobian)[1])  # pyright: ignore[reportArgumentType]
 
 
-class Orthonormal(CoarseGraining):
+class Separable(CoarseGraining):
+    """A coarse-graining that takes one axis after the other, each by an orthonormal operator of one axis."""
+
+    @abc.abstractmethod
+    def along(self, axis: int) -> "Orthonormal":
+        """The operator of one axis of the lattice."""
+
+    def split(self, x: Float[Tensor, "B C *F"]) -> tuple[Float[Tensor, "B C *K"], Float[Tensor, "B D *K"]]:
+        lattice = tuple(x.shape[2:])
+        self.check(lattice)
+        for i in range(len(lattice)):  # (B, C, i bands, i coarse axes, fine axes)
+            bands = self.along(i).analyze_axis(x.movedim(2 + 2 * i, -1))
+            x = bands.movedim((-2, -1), (2 + i, 3 + 2 * i))
+        x = x.flatten(2, 1 + len(lattice))
+        return x[:, :, 0], x[:, :, 1:].flatten(1, 2)
+
+    def merge(self, coarse: Float[Tensor, "B C *K"], detail: Float[Tensor, "B D *K"]) -> Tensor:
+        d, channels = coarse.dim() - 2, coarse.shape[1]
+        if detail.shape != (coarse.shape[0], channels * self.bands(d), *coarse.shape[2:]):
+            raise InputError(
+                f"detail of shape {tuple(detail.shape)} does not fit coarse {tuple(coarse.shape)}: "
+                f"expected {channels * self.bands(d)} channels on the same lattice"
+            )
+        x = torch.cat([coarse.unsqueeze(2), detail.unflatten(1, (channels, -1))], 2)
+        x = x.unflatten(2, self.factors(d))
+        for i in reversed(range(d)):
+            bands = x.movedim((2 + i, 3 + 2 * i), (-2, -1))
+            x = self.along(i).synthesize_axis(bands).movedim(-1, 2 + 2 * i)
+        return x
+
+    def dense(self, lattice: Lattice) -> Float[Tensor, "N N"]:
+        """The whole split as a matrix on the flattened field, coarse rows first (small lattices only)."""
+        n = math.prod(lattice)
+        eye = torch.eye(n, dtype=torch.float64).reshape(n, 1, *lattice)
+        coarse, detail = self.split(eye)
+        return torch.cat([coarse.reshape(n, -1), detail.reshape(n, -1)], 1).T
+
+
+class Orthonormal(Separable):
     """A separable coarse-graining given by one orthonormal matrix per axis, coarse rows first.
 
     A subclass defines :meth:`matrix`; that alone makes a complete operator. A fast
@@ -139,48 +207,5 @@ class Orthonormal(CoarseGraining):
         z = z.flatten(-2)
         return z @ self.matrix(z.shape[-1]).to(z)
 
-    def split(self, x: Float[Tensor, "B C *F"]) -> tuple[Float[Tensor, "B C *K"], Float[Tensor, "B D *K"]]:
-        lattice = tuple(x.shape[2:])
-        self.check(lattice)
-        for i in range(len(lattice)):  # (B, C, i bands, i coarse axes, fine axes)
-            bands = self.analyze_axis(x.movedim(2 + 2 * i, -1))
-            x = bands.movedim((-2, -1), (2 + i, 3 + 2 * i))
-        x = x.flatten(2, 1 + len(lattice))
-        return x[:, :, 0], x[:, :, 1:].flatten(1, 2)
-
-    def merge(self, coarse: Float[Tensor, "B C *K"], detail: Float[Tensor, "B D *K"]) -> Tensor:
-        d, channels = coarse.dim() - 2, coarse.shape[1]
-        if detail.shape != (coarse.shape[0], channels * self.bands(d), *coarse.shape[2:]):
-            raise InputError(
-                f"detail of shape {tuple(detail.shape)} does not fit coarse {tuple(coarse.shape)}: "
-                f"expected {channels * self.bands(d)} channels on the same lattice"
-            )
-        x = torch.cat([coarse.unsqueeze(2), detail.unflatten(1, (channels, -1))], 2)
-        x = x.unflatten(2, (self.factor,) * d)
-        for i in reversed(range(d)):
-            bands = x.movedim((2 + i, 3 + 2 * i), (-2, -1))
-            x = self.synthesize_axis(bands).movedim(-1, 2 + 2 * i)
-        return x
-
-    def dense(self, lattice: Lattice) -> Float[Tensor, "N N"]:
-        """The whole split as a matrix on the flattened field, coarse rows first (small lattices only)."""
-        n = math.prod(lattice)
-        eye = torch.eye(n, dtype=torch.float64).reshape(n, 1, *lattice)
-        coarse, detail = self.split(eye)
-        return torch.cat([coarse.reshape(n, -1), detail.reshape(n, -1)], 1).T
-
-
-def check_lattice_depth(operator: CoarseGraining, lattice: Lattice, levels: int) -> None:
-    """Raise ``ValueError`` with the largest depth that fits if ``lattice`` cannot be coarsened ``levels`` times."""
-    fits = 0
-    while fits < levels and all(n % operator.factor ** (fits + 1) == 0 for n in lattice):
-        fits += 1
-    if fits < levels:
-        step = operator.factor**levels
-        near = tuple(max(step, n - n % step) for n in lattice)
-        levels_that_fit = f"{fits} level{'' if fits == 1 else 's'}"
-        fewer = f"use {levels_that_fit}, or a lattice" if fits else "use a lattice"
-        raise InputError(
-            f"a lattice of {lattice} fits {levels_that_fit} of factor {operator.factor}, not {levels}; "
-            f"{fewer} such as {near}"
-        )
+    def along(self, axis: int) -> "Orthonormal":
+        return self
