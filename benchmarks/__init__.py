@@ -1,0 +1,1 @@
+"""Studies that measure what rgdm claims, their results as data, and the pages made of them."""

@@ -1,0 +1,32 @@
+"""The studies by name: where each is, and what it asks."""
+
+import ast
+from pathlib import Path
+
+STUDIES = {
+    "terrain": "fields.terrain",
+    "hierarchy": "fields.hierarchy",
+    "backbones": "fields.backbones",
+    "learned": "fields.learned",
+    "scattering": "fields.scattering",
+    "lattice": "physics.lattice",
+    "inverse_rg": "physics.inverse_rg",
+    "spins": "physics.spins",
+    "reweighting": "physics.reweighting",
+    "couplings": "physics.couplings",
+    "theory": "exact.theory",
+    "least_action": "exact.least_action",
+    "phase_space": "exact.phase_space",
+    "ablation": "exact.ablation",
+}
+"""In the order of the page of results."""
+TOOLS = {"etopo": "fields.etopo", "critical_gallery": "physics.critical_gallery", "render": "render"}
+"""What records nothing: data, pictures, pages."""
+
+
+def question(name: str) -> str:
+    """The first line of a study's header."""
+    path = Path(__file__).parent / (STUDIES[name].replace(".", "/") + ".py")
+    if not path.is_file():
+        return ""
+    return (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").splitlines()[0]
