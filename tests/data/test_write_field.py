@@ -12,6 +12,7 @@ import zarr
 from rgdm.data import writing
 from rgdm.data.fields import read_field
 from rgdm.data.writing import check_output, write_field
+from rgdm.errors import InputError
 
 FORMATS = [".zarr", ".nc", ".npy", ".npz"]
 
@@ -119,7 +120,7 @@ def test_an_unknown_suffix_is_refused_with_the_known_ones(tmp_path):
 @pytest.mark.parametrize(
     ("failure", "raised", "message"),
     [
-        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), ValueError, "disk is full: .* needs about .* GiB are free"),
+        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), ValueError, "disk is full: .* needs about .* are free"),
         (RuntimeError("write failed: errno = 28, 'No space left on device'"), ValueError, "disk is full"),
         (PermissionError(errno.EACCES, "Permission denied"), ValueError, "cannot write .*: Permission denied"),
         (KeyboardInterrupt(), KeyboardInterrupt, None),
@@ -144,6 +145,11 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(
     np.testing.assert_array_equal(read_field([path]).values, example(("u",)).values)
 
 
+def test_a_name_that_the_format_does_not_take_is_one_sentence(tmp_path):
+    with pytest.raises(InputError, match=r"cannot write .*a\.nc: .*u/v"):
+        write_field(tmp_path / "a.nc", example(("u/v",)))
+
+
 def test_a_parent_that_is_a_file_is_one_sentence(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ValueError, match=r"cannot write .*a\.nc: File exists"):
@@ -153,6 +159,6 @@ def test_a_parent_that_is_a_file_is_one_sentence(tmp_path):
 @pytest.mark.parametrize("suffix", [".nc", ".npy", ".npz"])
 def test_too_small_a_disk_is_noticed_before_anything_is_written(suffix, tmp_path, monkeypatch):
     monkeypatch.setattr(writing.shutil, "disk_usage", lambda _: SimpleNamespace(free=example().nbytes))
-    with pytest.raises(ValueError, match=r"disk is full: .* needs about .* GiB are free"):
+    with pytest.raises(ValueError, match=r"disk is full: .* needs about .* are free"):
         write_field(tmp_path / f"a{suffix}", example())
     assert not list(tmp_path.iterdir())

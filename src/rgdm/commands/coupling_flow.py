@@ -8,6 +8,7 @@ import xarray as xr
 from torch import Tensor
 
 from rgdm import config
+from rgdm.atomic import replacing
 from rgdm.commands.shared import check_size, load, open_model, provenance
 from rgdm.data.layout import unwrap
 from rgdm.data.validity import check_varies
@@ -106,7 +107,9 @@ def flow_table(found: xr.Dataset) -> list[str]:
     lines = ["level  " + "".join(title.rjust(width) for title in titles)]
     lines += [f"{level:5d}  " + "".join(cell.rjust(width) for cell in cells) for level, cells in enumerate(rows)]
     field = f"the field less {float(found['mean']):.4g}," if float(found["mean"]) else "the field"
-    note = f"H = sum of coupling x interaction, p ~ exp(-H), of {field} over its size; errors in units of the last digit"
+    note = (
+        f"H = sum of coupling x interaction, p ~ exp(-H), of {field} over its size; errors in units of the last digit"
+    )
     more = ["-log p: of the model, of the field of each level in the model's own units"] if own else []
     return [*lines, note, *more]
 
@@ -124,5 +127,5 @@ def _draw(found: xr.Dataset, path: Path) -> None:
         from rgdm import plots
     except ImportError:  # matplotlib is an extra; the table is kept all the same
         return
-    with storage.whole(path) as temporary:
+    with replacing(path) as temporary:
         temporary.write_bytes(plots.figure_to_png(plots.coupling_flow(found)))

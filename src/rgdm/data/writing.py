@@ -1,21 +1,17 @@
-"""Fields to files, all or nothing: a file is written beside its place and then renamed into it."""
+"""Fields to files, each there whole or not at all."""
 
 import errno
 import json
 import os
-import secrets
 import shutil
 import warnings
 import zipfile
-from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import xarray as xr
 
-from rgdm.data.memory import GIB
+from rgdm.atomic import replacing
 from rgdm.data.sources import CHANNELS
 from rgdm.errors import InputError
 
@@ -47,24 +43,16 @@ def write_field(
     values alone: .npy of one DataArray, .npz one array for each variable.
     """
     path = check_output(path, overwrite)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path, data.nbytes) as temporary:
         # HDF5 can crash the process when the disk fills up, so ask first; Zarr compresses and may fit.
         if path.suffix != ".zarr" and shutil.disk_usage(path.parent).free < data.nbytes + _OVERHEAD:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        _WRITERS[path.suffix](temporary, data, attrs or {})
-        _put_in_place(temporary, path)
-    except BaseException as error:  # also Ctrl-C leaves nothing half-written
-        _remove(temporary)
-        if _is_full(error):
-            free = shutil.disk_usage(path.parent).free
-            raise InputError(
-                f"the disk is full: {path} needs about {data.nbytes / GIB:.2f} GiB, {free / GIB:.2f} GiB are free"
-            ) from error
-        if isinstance(error, OSError | ImportError):
-            raise InputError(f"cannot write {path}: {getattr(error, 'strerror', None) or error}") from error
-        raise
+        try:
+            _WRITERS[path.suffix](temporary, data, attrs or {})
+        except InputError:
+            raise
+        except ValueError as error:  # a name that the format does not take
+            raise InputError(f"cannot write {path}: {error}") from error
 
 
 def as_variables(data: xr.DataArray | xr.Dataset, attrs: dict | None = None) -> xr.Dataset:
@@ -110,56 +98,17 @@ def _write_netcdf(path: Path, data: xr.DataArray | xr.Dataset, attrs: dict) -> N
 def _write_npy(path: Path, data: xr.DataArray | xr.Dataset, attrs: dict) -> None:
     if isinstance(data, xr.Dataset):
         raise InputError(f".npy holds one array, the Dataset has the variables {list(data.data_vars)}; write .npz")
-    _write_binary(path, lambda file: np.save(file, data.to_numpy()))
+    with path.open("wb") as file:  # np.save would add a suffix to a name
+        np.save(file, data.to_numpy())
 
 
 def _write_npz(path: Path, data: xr.DataArray | xr.Dataset, attrs: dict) -> None:
     dataset = data if isinstance(data, xr.Dataset) else data.to_dataset(name=str(data.name or "field"))
-
-    def write(file: BinaryIO) -> None:
-        # Not np.savez, whose arguments are the names: a variable called `file` would be lost.
-        with zipfile.ZipFile(file, "w") as archive:
-            for name, array in dataset.data_vars.items():
-                with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
-                    np.lib.format.write_array(entry, array.to_numpy(), allow_pickle=False)
-
-    _write_binary(path, write)
-
-
-def _write_binary(path: Path, write: Callable[[BinaryIO], None]) -> None:
-    with path.open("wb") as file:
-        write(file)
-        file.flush()
-        os.fsync(file.fileno())
+    # Not np.savez, whose arguments are the names: a variable called `file` would be lost.
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, array in dataset.data_vars.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
+                np.lib.format.write_array(entry, array.to_numpy(), allow_pickle=False)
 
 
 _WRITERS = {".zarr": _write_zarr, ".nc": _write_netcdf, ".npy": _write_npy, ".npz": _write_npz}
-
-
-def _put_in_place(temporary: Path, path: Path) -> None:
-    if not path.is_dir():
-        temporary.replace(path)
-        return
-    old = path.with_name(f".{path.name}.{secrets.token_hex(4)}.old")
-    path.rename(old)  # a folder cannot be replaced in one step
-    try:
-        temporary.rename(path)
-    except BaseException:
-        old.rename(path)
-        raise
-    shutil.rmtree(old)
-
-
-def _remove(path: Path) -> None:
-    """Remove what was written so far, if anything was; the error that led here is the one to report."""
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        with suppress(OSError):
-            path.unlink()
-
-
-def _is_full(error: BaseException) -> bool:
-    """Whether the disk, or the user's share of it, is full; HDF5 says so only in its text."""
-    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-    return full or (isinstance(error, Exception) and os.strerror(errno.ENOSPC) in str(error))

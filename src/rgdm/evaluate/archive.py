@@ -10,8 +10,8 @@ import numpy as np
 import xarray as xr
 from torch import Tensor
 
+from rgdm.atomic import replacing, write_text
 from rgdm.errors import InputError
-from rgdm.model.cascade import storage
 
 SCORES, FIELDS = "scores.json", "fields.nc"
 KEPT_SAMPLES, KEPT_MEMBERS = 4, 8
@@ -64,9 +64,9 @@ def save_evaluation(
         variables[f"trajectory_{level}"] = _variable(x, "", f"trajectory_{level}")
     text = json.dumps({**scores, "attrs": attrs or {}}, indent=1, allow_nan=False)
     (folder / SCORES).unlink(missing_ok=True)  # of an earlier evaluation; without it the folder is incomplete
-    with storage.whole(folder / FIELDS) as draft:
+    with replacing(folder / FIELDS) as draft:
         xr.Dataset(variables).to_netcdf(draft, engine="h5netcdf", encoding={v: {"zlib": True} for v in variables})
-    storage.write_text(folder / SCORES, text)
+    write_text(folder / SCORES, text)
 
 
 def load_evaluation(folder: Path) -> Evaluation:

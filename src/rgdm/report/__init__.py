@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from rgdm.atomic import write_text
 from rgdm.errors import InputError
 from rgdm.report.page import render
 from rgdm.report.sources import Material, gather
@@ -27,11 +28,4 @@ def write_report(out: Path, sources: Sequence[Path], overwrite: bool = False) ->
     except ImportError as error:
         raise InputError("a report needs matplotlib; install it with `pip install 'rgdm[report]'`") from error
     material = gather([Path(source) for source in sources])
-    page = render(material.title, sections(material))
-    draft = out.with_name(f".{out.name}.partial")
-    try:
-        draft.write_text(page, encoding="utf-8")
-        draft.replace(out)
-    except OSError as error:
-        draft.unlink(missing_ok=True)
-        raise InputError(f"the report cannot be written to {out}: {error.strerror or error}") from error
+    write_text(out, render(material.title, sections(material)))

@@ -19,6 +19,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
+from rgdm.atomic import write_text
 from rgdm.errors import InputError
 from rgdm.model.cascade import storage
 from rgdm.model.cascade.cascade import Cascade
@@ -205,7 +206,7 @@ class Trainer:
             return
         averaged = {name: self.average.get(name, tensor) for name, tensor in self.model.state()}
         storage.save(self.folder, self.model.configuration, self.model.metadata, averaged)
-        storage.write_text(self.folder / HISTORY, "".join(json.dumps(r) + "\n" for r in self.records))
+        write_text(self.folder / HISTORY, "".join(json.dumps(r) + "\n" for r in self.records))
         now = {"step": self.step, "seconds": self.seconds, "recent": self.recent, "settings": self.settings}
         notes = {name: json.dumps(value) for name, value in now.items()}
         storage.write_tensors(self.folder / CHECKPOINT, self._state(), notes)

@@ -1,12 +1,9 @@
 """A model on disk: JSON for the configuration, safetensors for the weights, nothing that can run code."""
 
-import errno
 import json
-import os
 import re
-import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -16,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialize
 from torch import Tensor
 
+from rgdm.atomic import replacing, write_text
 from rgdm.errors import InputError
 
 FORMAT = 1
@@ -45,43 +43,11 @@ def _describes(path: Path, configuration: dict[str, Any]) -> bool:
         return False
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a text file so that it is there whole or not at all."""
-    with whole(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-
-
 def write_tensors(path: Path, tensors: dict[str, Tensor], notes: dict[str, str] | None = None) -> None:
     """Write a safetensors file so that it is there whole or not at all."""
     plain = {name: tensor.detach().to("cpu").contiguous().clone() for name, tensor in tensors.items()}
-    with whole(path) as temporary:
+    with replacing(path) as temporary:
         temporary.write_bytes(serialize(plain, notes))
-
-
-@contextmanager
-def whole(path: Path) -> Iterator[Path]:
-    """A temporary sibling of ``path`` that takes its name if the block ends well and vanishes if not."""
-    temporary = path.with_name(f".{path.name}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException as error:
-        with suppress(OSError):  # what led here is the error to report
-            temporary.unlink(missing_ok=True)
-            path.parent.rmdir()  # a folder made for this file alone is empty
-        if isinstance(error, OSError):
-            raise InputError(_refusal(path, error)) from error
-        raise
-
-
-def _refusal(path: Path, error: OSError) -> str:
-    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-        return f"cannot write {path}: {error.strerror or error}"
-    free = shutil.disk_usage(next(parent for parent in path.absolute().parents if parent.exists())).free / 2**20
-    return f"the disk is full: {path} cannot be written, {free:.1f} MiB are free"
 
 
 def shipped() -> list[str]:
