@@ -9,6 +9,7 @@ import pytest
 
 from rgdm import atomic
 from rgdm.atomic import replacing, write_text
+from rgdm.errors import InputError
 
 FAILURES = [OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), RuntimeError("a bug"), KeyboardInterrupt()]
 failing = pytest.mark.parametrize("error", FAILURES, ids=["full disk", "defect", "Ctrl-C"])
@@ -46,7 +47,7 @@ def test_what_was_there_is_replaced_by_a_file_or_a_folder(tmp_path, before, afte
 def test_a_failure_leaves_what_was_there_and_nothing_else(tmp_path, kind, error):
     fill(tmp_path / "a", kind, "old")
     before = content(tmp_path / "a")
-    with pytest.raises(BaseException), replacing(tmp_path / "a") as temporary:
+    with pytest.raises((InputError, RuntimeError, KeyboardInterrupt)), replacing(tmp_path / "a") as temporary:
         fill(temporary, kind, "new")
         raise error
     assert content(tmp_path / "a") == before
@@ -57,7 +58,10 @@ def test_a_failure_leaves_what_was_there_and_nothing_else(tmp_path, kind, error)
 def test_a_failure_takes_the_folders_that_were_made_for_it_and_no_other(tmp_path, error):
     (tmp_path / "empty").mkdir()
     for place in ("empty", "empty/new/newer"):
-        with pytest.raises(BaseException), replacing(tmp_path / place / "a") as temporary:
+        with (
+            pytest.raises((InputError, RuntimeError, KeyboardInterrupt)),
+            replacing(tmp_path / place / "a") as temporary,
+        ):
             temporary.write_text("new")
             raise error
     assert list(tmp_path.rglob("*")) == [tmp_path / "empty"]
