@@ -73,5 +73,5 @@ def test_with_the_place_of_the_operator_a_smooth_field_comes_back_where_it_was(o
     coarse = x
     for _ in range(3):
         coarse = operator.coarsen(coarse) / operator.gain(1)
-    fine = bicubic(coarse, 8, "periodic", operator.place_after(3))
+    fine = bicubic(coarse, 8, "periodic", operator.places(2, 3))
     assert float((fine - x).norm() / x.norm()) < 0.03

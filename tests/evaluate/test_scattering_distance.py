@@ -181,7 +181,7 @@ def test_precision_is_that_of_the_target_and_the_caller_keeps_it_unchanged():
 
 def test_progress_counts_every_step_of_every_field():
     seen: list[tuple[int, int]] = []
-    maximum_entropy(cliffs(2, 16), Scattering(1), 2, steps=3, progress=lambda done, total: seen.append((done, total)))
+    maximum_entropy(cliffs(2, 16), Scattering(1), 2, steps=3, watch=lambda done, total: seen.append((done, total)))
     assert seen == [(i, 6) for i in range(1, 7)]
 
 

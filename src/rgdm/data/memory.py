@@ -23,7 +23,7 @@ def free_memory(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
 
 
 def check_memory(needed: int, what: str) -> None:
-    """Raise ``ValueError`` if ``what`` needs more bytes than are free."""
+    """Raise ``InputError`` if ``what`` needs more bytes than are free."""
     free = free_memory()
     if needed > free:
         raise InputError(

@@ -1,6 +1,5 @@
 """Reference fields that need no download: embedded terrain and simulated critical phi^4."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -10,6 +9,7 @@ import xarray as xr
 from rgdm.errors import InputError
 from rgdm.physics.actions import Phi4
 from rgdm.physics.monte_carlo.chains import sample_phi4
+from rgdm.watch import Watch
 
 _TILES = Path(__file__).parent / "terrain" / "tiles.npz"
 _ATTRIBUTES = {
@@ -54,14 +54,14 @@ def _decode(high: np.ndarray, low: np.ndarray) -> np.ndarray:
     return difference.cumsum(1, dtype=np.uint16).cumsum(2, dtype=np.uint16).view(np.int16)
 
 
-def phi4(count: int, size: int = 32, seed: int = 0, progress: Callable[[int, int], None] | None = None) -> xr.DataArray:
+def phi4(count: int, size: int = 32, seed: int = 0, watch: Watch | None = None) -> xr.DataArray:
     """Configurations of the critical two-dimensional phi^4 lattice, float32 ``(sample, channel, y, x)``.
 
     Another ``seed`` gives an independent set: train on one, judge on another.
-    ``progress`` is called with the number of updates done and to do.
+    ``watch`` is called with the number of updates done and to do.
     """
     action = Phi4.critical()
-    fields = sample_phi4(action, size, chains=250, count=count, seed=seed, watch=progress)
+    fields = sample_phi4(action, size, chains=250, count=count, seed=seed, watch=watch)
     return xr.DataArray(
         fields.numpy(),
         dims=("sample", "channel", "y", "x"),

@@ -16,7 +16,7 @@ Values = TypeVar("Values", Tensor, np.ndarray, xr.DataArray)
 def check_finite(values: Values, fill: bool = False) -> Values:
     """Return ``(sample, channel, *lattice)`` values without NaN or infinity.
 
-    Gaps raise ``ValueError``, or with ``fill`` take the value of the nearest valid site in a copy.
+    Gaps are an :class:`~rgdm.errors.InputError`; with ``fill`` they take the value of the nearest valid site in a copy.
     """
     array = _numpy(values)
     gaps = ~np.isfinite(array)
@@ -43,7 +43,7 @@ def check_finite(values: Values, fill: bool = False) -> Values:
 
 
 def check_varies(values: Tensor | np.ndarray | xr.DataArray) -> None:
-    """Raise ``ValueError`` if a channel of ``(sample, channel, *lattice)`` has one value everywhere."""
+    """Raise ``InputError`` if a channel of ``(sample, channel, *lattice)`` has one value everywhere."""
     array = _numpy(values)
     names = values.coords["channel"].values if isinstance(values, xr.DataArray) and "channel" in values.coords else None
     for channel in range(array.shape[1]):
@@ -62,5 +62,5 @@ def _numpy(values: Tensor | np.ndarray | xr.DataArray) -> np.ndarray:
 def _place(values: Tensor | np.ndarray | xr.DataArray, index: tuple[int, ...]) -> str:
     names = values.dims if isinstance(values, xr.DataArray) else ("sample", "channel")
     named = [f"{name} {i}" for name, i in zip(names, index, strict=False)]
-    rest = index[len(named) :]
-    return ", ".join([*named, f"site {rest}"] if rest else named)
+    site = index[len(named) :]
+    return ", ".join([*named, f"site {site}"] if site else named)

@@ -25,7 +25,7 @@ _ONE_PER_CHUNK = ("member", "refinement", "sample", "channel", "time")
 
 
 def check_output(path: str | Path, overwrite: bool = False) -> Path:
-    """Return the path if a field can be written there, else raise ``ValueError``; for use before a long computation."""
+    """The path, if a field can be written there; else an ``InputError``. To be called before a long computation."""
     path = Path(path)
     if path.suffix not in _WRITERS:
         raise InputError(f"cannot write {path}; its name must end in one of {', '.join(_WRITERS)}")
@@ -37,7 +37,7 @@ def check_output(path: str | Path, overwrite: bool = False) -> Path:
 def write_field(
     path: str | Path, data: xr.DataArray | xr.Dataset, overwrite: bool = False, attrs: dict | None = None
 ) -> None:
-    """Write a field as .zarr, .nc, .npy or .npz, chosen by the suffix; ``attrs`` describe how it was made.
+    """Write a field as .zarr, .nc, .npy or .npz, chosen by the suffix; ``attrs`` describe its origin.
 
     In Zarr and NetCDF each channel is a variable of its own. The numpy formats keep the
     values alone: .npy of one DataArray, .npz one array for each variable.
@@ -69,7 +69,7 @@ def as_variables(data: xr.DataArray | xr.Dataset, attrs: dict | None = None) -> 
 
 
 def _plain(value: object) -> object:
-    """What every format can hold as an attribute; the rest as JSON."""
+    """The value if every format can hold it as an attribute, else its JSON."""
     if isinstance(value, str | int | float | np.ndarray | np.generic) and not isinstance(value, bool):
         return value
     return json.dumps(value, default=str)

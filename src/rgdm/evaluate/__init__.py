@@ -12,7 +12,6 @@ from rgdm.evaluate.scores import (
     energy_score,
     fair_crps,
     flatness,
-    quantiles,
     rank_histogram,
     spread_skill,
 )
@@ -42,7 +41,6 @@ __all__ = [
     "load_evaluation",
     "octave_power",
     "octave_ratio",
-    "quantiles",
     "radial_spectrum",
     "rank_histogram",
     "save_evaluation",

@@ -20,7 +20,7 @@ AXES = ("z", "y", "x")
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What an evaluation folder holds: figures of all samples, fields of a few of them.
+    """Content of an evaluation folder: figures of all samples, fields of a few samples.
 
     Fields are arrays in the user's units: ``truth`` and ``bicubic`` (B, C, *F), ``coarse``
     (B, C, *K), ``members`` (M, B, C, *F), ``trajectory`` (C, *L) each, coarse to fine.
@@ -45,11 +45,11 @@ def save_evaluation(
     trajectory: Sequence[Tensor],
     attrs: dict[str, Any] | None = None,
 ) -> None:
-    """Write the figures and up to 4 samples and 8 members of the fields (float32), each file at once or not at all.
+    """Write the figures, and up to 4 samples and 8 members of the fields (float32); each file is there whole or not.
 
-    ``trajectory`` is one sample at every level, coarse to fine, each (C, *L) or (1, C, *L).
-    ``attrs`` is anything JSON holds; the report knows ``name`` and ``units`` of the field, ``crop`` (the
-    lattice of a training crop) and ``look`` (terrain, relief, diverging or rgb).
+    ``trajectory`` is one sample at every level, coarse to fine, each (C, *L) or (1, C, *L). ``attrs`` is anything that
+    JSON can hold; a report uses ``name`` and ``units`` of the field, ``crop`` (the lattice of a training crop) and
+    ``look`` (terrain, relief, diverging or rgb).
     """
     m = KEPT_MEMBERS
     b = np.unique(np.linspace(0, len(truth) - 1, min(KEPT_SAMPLES, len(truth))).round().astype(int))

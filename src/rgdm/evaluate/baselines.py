@@ -1,4 +1,4 @@
-"""What anyone can do without a model: deterministic refinements that keep the coarse field."""
+"""Refinements without a model: deterministic, and exact about the coarse field."""
 
 import math
 
@@ -6,49 +6,63 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from rgdm.scale.boundary import Boundary, extend
+from rgdm.scale.boundary import Boundaries, Boundary, boundary_of_each, extend
+
+Factors = int | tuple[int, ...]
+"""One factor for all axes, or one for each axis."""
 
 
-def block_constant(coarse: Float[Tensor, "B C *K"], factor: int) -> Float[Tensor, "B C *F"]:
+def block_constant(coarse: Float[Tensor, "B C *K"], factor: Factors) -> Float[Tensor, "B C *F"]:
     """Every site takes the mean of its block."""
-    for axis in range(2, coarse.dim()):
-        coarse = coarse.repeat_interleave(factor, axis)
+    for axis, b in enumerate(_of_each(factor, coarse), start=2):
+        coarse = coarse.repeat_interleave(b, axis)
     return coarse
 
 
 def bicubic(
-    coarse: Float[Tensor, "B C *K"], factor: int, boundary: Boundary = "reflect", place: float | None = None
+    coarse: Float[Tensor, "B C *K"],
+    factor: Factors,
+    boundary: Boundaries = "reflect",
+    places: tuple[float, ...] | None = None,
 ) -> Float[Tensor, "B C *F"]:
-    """Separable cubic convolution between the coarse sites; of block means then shifted to exactly these.
+    """Separable cubic convolution of the coarse field, shifted in each block to its mean.
 
-    Keys' kernel with a = -1/2 (Keys 1981, IEEE TASSP 29, 1153), in 1, 2 or 3 dimensions;
-    the positions are those of ``align_corners=False``. Fields quadratic in each
-    coordinate are reproduced up to a constant per block, linear ones exactly.
-    With a ``place`` other than the middle of the block (0 is its first site) the coarse values are no block means, and
-    nothing is shifted. Beyond an edge that reflects the coarse sites are mirrored about half a coarse step.
+    The kernel is that of Keys with a = -1/2 (Keys 1981, IEEE TASSP 29, 1153), in 1, 2 or 3 dimensions; positions are
+    those of ``align_corners=False``. Linear fields are reproduced exactly, fields quadratic in each coordinate up to a
+    constant per block. Beyond a reflecting edge the coarse field is mirrored about the edge, half a coarse step away.
+
+    Args:
+        coarse: block means, or values at ``places``.
+        factor: fine sites per coarse site.
+        boundary: of all axes or of each.
+        places: position of a coarse value in its block for each axis, by default the middle; 0 is the first site. In
+            any other place the coarse values are no block means, and nothing is shifted.
     """
-    fine = coarse
-    for axis in range(2, coarse.dim()):
-        fine = _upsample(fine.movedim(axis, -1), factor, boundary, place).movedim(-1, axis)
-    if place is not None and place != (factor - 1) / 2:
+    fine, factors, sides = coarse, _of_each(factor, coarse), boundary_of_each(boundary, coarse.dim() - 2)
+    middles = tuple((b - 1) / 2 for b in factors)
+    places = places or middles
+    for axis, (b, side, place) in enumerate(zip(factors, sides, places, strict=True), start=2):
+        fine = _upsample(fine.movedim(axis, -1), b, side, place).movedim(-1, axis)
+    if places != middles:
         return fine
     return fine + block_constant(coarse - block_mean(fine, factor), factor)
 
 
-def block_mean(field: Float[Tensor, "B C *F"], factor: int) -> Float[Tensor, "B C *K"]:
+def block_mean(field: Float[Tensor, "B C *F"], factor: Factors) -> Float[Tensor, "B C *K"]:
     """The mean of each block of ``factor`` sites along every axis."""
-    for axis in range(2, field.dim()):
-        field = field.unflatten(axis, (-1, factor)).mean(axis + 1)
+    for axis, b in enumerate(_of_each(factor, field), start=2):
+        field = field.unflatten(axis, (-1, b)).mean(axis + 1)
     return field
 
 
-def _upsample(
-    rows: Float[Tensor, "*rest n"], factor: int, boundary: Boundary, place: float | None = None
-) -> Float[Tensor, "*rest m"]:
+def _of_each(factor: Factors, field: Tensor) -> tuple[int, ...]:
+    return (factor,) * (field.dim() - 2) if isinstance(factor, int) else factor
+
+
+def _upsample(rows: Float[Tensor, "*A n"], factor: int, boundary: Boundary, place: float) -> Float[Tensor, "*A m"]:
     """The last axis ``factor`` times finer: each site from its four nearest coarse ones."""
     n = rows.shape[-1]
-    middle = (factor - 1) / 2
-    at = (torch.arange(n * factor, dtype=torch.float64) - (middle if place is None else place)) / factor
+    at = (torch.arange(n * factor, dtype=torch.float64) - place) / factor
     beyond = 2 + math.ceil(max(0.0, -float(at[0]), float(at[-1]) - (n - 1)))
     wide = extend(rows.reshape(-1, 1, n), beyond, boundary)
     left = at.floor()

@@ -1,4 +1,4 @@
-"""How heavy the tails of the detail are, level by level."""
+"""Kurtosis of the detail of each level: how heavy its tails are."""
 
 from typing import NamedTuple
 
@@ -11,7 +11,7 @@ from rgdm.scale.coarse_graining import CoarseGraining
 
 
 class DetailKurtosis(NamedTuple):
-    """Kurtosis of detail per level (level 0 finest) of the ensemble, of the truth, and the first over the second."""
+    """Kurtosis of the detail of each level (level 0 is the finest) of the ensemble and the truth, and their ratio."""
 
     ensemble: Estimate
     truth: Estimate

@@ -9,45 +9,55 @@ from torch import Tensor
 from rgdm.errors import InputError
 from rgdm.evaluate.verification import Figures, estimate, plain
 from rgdm.jackknife import jackknife
-from rgdm.model.cascade.cascade import Cascade, Watch
+from rgdm.model.cascade.cascade import Cascade
+from rgdm.scale.grid import Grid
+from rgdm.watch import Watch
 
-WINDOW, TOGETHER = 2**12, 2**14
-"""Sites of a window, and of all of them: the probability flow is dear."""
-PROBES, TOLERANCE = 1, 1e-3
-"""Of the probability flow: what one random sign says of a divergence is in the error over samples."""
+WINDOW = 2**12
+"""Most sites of a window, as the probability flow takes long."""
+TOGETHER = 2**14
+"""Most sites of all windows together."""
+PROBES = 1
+"""Random signs that estimate a divergence of the probability flow; the error over samples contains theirs."""
+TOLERANCE = 1e-3
+"""Tolerance of the integration of the probability flow."""
 
 
 def bits_per_dof(model: Cascade, truth: Float[Tensor, "B C *F"], levels: int, watch: Watch | None = None) -> Figures:
-    """``-log2 p(detail | coarse)`` of each level per degree of freedom, and what of that the networks have saved.
+    """``-log2 p(detail | coarse)`` per degree of freedom at each level, and how much of it the networks save.
 
-    On one window each of evenly chosen samples; errors are jackknife errors over these.
+    Measured on one window of each of some evenly chosen samples; errors are jackknife errors over these samples.
 
     Raises:
-        ValueError: if periodic fields are too large; there is no window of a torus that is one.
+        InputError: if periodic fields are too large; they cannot be cut, as a window of a torus is not a torus.
     """
-    x = windows(truth, model.operator.factor**levels, periodic=model.boundary == "periodic").to(model.mean.device)
-    found = torch.stack(model.log_prob(x, levels, probes=PROBES, tolerance=TOLERANCE, watch=watch).bits, 1)
+    x = windows(truth, model.grid, levels).to(model.device)
+    bits = torch.stack(model.log_prob(x, levels, probes=PROBES, tolerance=TOLERANCE, watch=watch).bits, 1)
     closed = torch.stack(model.log_prob(x, levels, networks=False).bits, 1)
     return plain(
         {
-            "bits": estimate(jackknife(lambda mean: mean, found)) | {"samples": len(x), "lattice": list(x.shape[2:])},
-            "bits_gain": estimate(jackknife(lambda mean: mean, closed - found)),
+            "bits": estimate(jackknife(lambda mean: mean, bits)) | {"samples": len(x), "lattice": list(x.shape[2:])},
+            "bits_gain": estimate(jackknife(lambda mean: mean, closed - bits)),
         }
     )
 
 
-def windows(fields: Float[Tensor, "B C *F"], unit: int, periodic: bool) -> Float[Tensor, "N C *W"]:
-    """The middle of some of the fields, of sides that ``unit`` divides; of periodic ones all, for they have no edge."""
+def windows(fields: Float[Tensor, "B C *F"], grid: Grid, levels: int) -> Float[Tensor, "N C *W"]:
+    """The middle of evenly chosen fields, of sides that can be coarse-grained; periodic axes, without ends, whole."""
     lattice = tuple(fields.shape[2:])
-    if periodic and math.prod(lattice) > TOGETHER:
+    if grid.periodic and math.prod(lattice) > TOGETHER:
         raise InputError(
             f"the likelihood of a periodic field of {' x '.join(map(str, lattice))} sites takes long; it is left out "
             f"above {TOGETHER} sites (model.log_prob computes it)"
         )
-    if not periodic:
-        side = max(1, int((WINDOW / fields.shape[1]) ** (1 / len(lattice)) + 1e-9) // unit) * unit
-        size = [min(side, n // unit * unit) for n in lattice]
-        first = [(n - s) // 2 for n, s in zip(lattice, size, strict=True)]
-        fields = fields[(..., *(slice(a, a + s) for a, s in zip(first, size, strict=True)))]
+    whole = math.prod(n for n, axis in zip(lattice, grid.axes, strict=True) if axis.boundary == "periodic")
+    cut = sum(axis.boundary != "periodic" for axis in grid.axes)
+    side = max(1.0, WINDOW / fields.shape[1] / whole) ** (1 / max(cut, 1)) + 1e-9
+    sizes = []
+    for n, axis in zip(lattice, grid.axes, strict=True):
+        unit = axis.factor**levels
+        sizes.append(n if axis.boundary == "periodic" else min(max(1, int(side) // unit) * unit, n // unit * unit))
+    first = [(n - s) // 2 for n, s in zip(lattice, sizes, strict=True)]
+    fields = fields[(..., *(slice(a, a + s) for a, s in zip(first, sizes, strict=True)))]
     count = min(len(fields), max(2, TOGETHER // fields[0].numel()))
     return fields[torch.linspace(0, len(fields) - 1, count).round().long().to(fields.device)]

@@ -1,9 +1,10 @@
 """Scores of an ensemble against the truth: (M, B, C, *L) against (B, C, *L), in the user's units."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -95,15 +96,6 @@ def rank_histogram(ensemble: Float[Tensor, "M B C *L"], truth: Float[Tensor, "B 
     return RankHistogram(counts.sum(0), relative.value, relative.error, per_sample)
 
 
-def quantiles(field: Tensor, q: Sequence[float]) -> Float[Tensor, "Q"]:
-    """Quantiles of all values of a field or an ensemble, linear between neighbouring ones, for any size."""
-    values = field.flatten().sort().values
-    place = torch.tensor(q, dtype=torch.float64, device=field.device) * (len(values) - 1)
-    below = place.floor().long()
-    above = (below + 1).clamp(max=len(values) - 1)
-    return torch.lerp(values[below].double(), values[above].double(), place - below)
-
-
 def consistency_error(
     ensemble: Float[Tensor, "M B C *F"], coarse: Float[Tensor, "B C *K"], operator: CoarseGraining, levels: int
 ) -> float:
@@ -125,18 +117,18 @@ def flatness(field: Float[Tensor, "B C *L"], below: float | None = None) -> Floa
     steps = torch.cat([slopes(sample, below) for sample in field])
     if len(steps) == 0:
         raise InputError(f"no two neighbouring sites lie below {below}; raise `below` or leave it out")
-    return quantiles(steps, [0.5])[0]
+    return torch.tensor(np.median(steps.double().cpu().numpy()))
 
 
 def slopes(sample: Float[Tensor, "C *L"], below: float | None = None) -> Float[Tensor, "n"]:
     """The absolute differences of all neighbouring sites of one sample, along every axis."""
-    found = []
+    steps = []
     for axis in range(1, sample.dim()):
         n = sample.shape[axis]
         a, b = sample.narrow(axis, 0, n - 1), sample.narrow(axis, 1, n - 1)
         step = (b - a).abs()
-        found.append(step.flatten() if below is None else step[(a < below) & (b < below)])
-    return torch.cat(found)
+        steps.append(step.flatten() if below is None else step[(a < below) & (b < below)])
+    return torch.cat(steps)
 
 
 def _per_sample(score: Callable[[Tensor, Tensor], Tensor], ensemble: Tensor, truth: Tensor) -> Tensor:

@@ -7,11 +7,13 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from rgdm.jackknife import Estimate, jackknife
-from rgdm.scale.basis import Basis, Cosine, Fourier
-from rgdm.scale.boundary import Boundary, check_boundary
+from rgdm.scale.basis import bin_of, harmonics
+from rgdm.scale.boundary import Boundaries
 
 
-def octave_power(field: Float[Tensor, "B C *L"], boundary: Boundary) -> tuple[Float[Tensor, "E"], Float[Tensor, "B O"]]:
+def octave_power(
+    field: Float[Tensor, "B C *L"], boundary: Boundaries
+) -> tuple[Float[Tensor, "E"], Float[Tensor, "B O"]]:
     """Edges of the octaves in cycles per site (1/2, 1/4, ...) and the power of each sample in each.
 
     Octave j holds the modes ``pi 2^(-j-1) < |k| <= pi 2^-j``, the first one also the
@@ -19,7 +21,7 @@ def octave_power(field: Float[Tensor, "B C *L"], boundary: Boundary) -> tuple[Fl
     sample. Modes are cosines on a ``reflect`` lattice and Fourier modes on a ``periodic`` one.
     """
     lattice = tuple(field.shape[2:])
-    k = _basis(boundary).wavenumber(lattice).flatten()
+    k = harmonics(boundary, len(lattice)).wavenumber(lattice).flatten()
     octave = _bin(k.clamp(max=math.pi), math.pi, per_octave=1)
     count = int(octave.max()) + 1
     edges = 0.5 ** torch.arange(1, count + 2, dtype=torch.float64)
@@ -27,7 +29,7 @@ def octave_power(field: Float[Tensor, "B C *L"], boundary: Boundary) -> tuple[Fl
 
 
 def octave_ratio(
-    ensemble: Float[Tensor, "M B C *L"], truth: Float[Tensor, "B C *L"], boundary: Boundary
+    ensemble: Float[Tensor, "M B C *L"], truth: Float[Tensor, "B C *L"], boundary: Boundaries
 ) -> tuple[Float[Tensor, "E"], Estimate]:
     """Edges of the octaves, and in each the power of the members over that of the truth."""
     edges, truth_power = octave_power(truth, boundary)
@@ -36,7 +38,7 @@ def octave_ratio(
 
 
 def radial_spectrum(
-    field: Float[Tensor, "B C *L"], boundary: Boundary, per_octave: int = 4
+    field: Float[Tensor, "B C *L"], boundary: Boundaries, per_octave: int = 4
 ) -> tuple[Float[Tensor, "K"], Float[Tensor, "B K"]]:
     """``S(k) = <|z_k|^2>`` of each sample in rings of |k|; wavenumbers ascend, in cycles per site.
 
@@ -44,30 +46,25 @@ def radial_spectrum(
     noise of unit variance.
     """
     lattice = tuple(field.shape[2:])
-    k = _basis(boundary).wavenumber(lattice).flatten()
+    k = harmonics(boundary, len(lattice)).wavenumber(lattice).flatten()
     ring = _bin(k, math.pi * math.sqrt(len(lattice)), per_octave)
     count = int(ring.max()) + 1
     inside = ring >= 0
     modes = torch.bincount(ring[inside], minlength=count)
     centre = torch.bincount(ring[inside], weights=k[inside].log(), minlength=count) / modes
     power = _binned_power(field, boundary, ring, count) / modes.to(field.device)
-    found = modes > 0
-    return (centre[found].exp() / (2 * math.pi)).flip(0), power[:, found.to(power.device)].flip(1)
-
-
-def _basis(boundary: Boundary) -> Basis:
-    return Fourier() if check_boundary(boundary) == "periodic" else Cosine()
+    filled = modes > 0
+    return (centre[filled].exp() / (2 * math.pi)).flip(0), power[:, filled.to(power.device)].flip(1)
 
 
 def _bin(k: Float[Tensor, "n"], top: float, per_octave: int) -> Int[Tensor, "n"]:
     """The bin of each |k|: 0 just below ``top``, then up as |k| falls; -1 for the constant mode."""
-    index = torch.floor(per_octave * torch.log2(top / k.clamp(min=1e-300)) + 1e-5).long()  # k may be float32-exact only
-    return torch.where(k > 0, index, -1)
+    return torch.where(k > 0, bin_of(k.clamp(min=1e-300), top, per_octave), -1)
 
 
-def _binned_power(field: Tensor, boundary: Boundary, index: Tensor, count: int) -> Float[Tensor, "B bins"]:
+def _binned_power(field: Tensor, boundary: Boundaries, index: Tensor, count: int) -> Float[Tensor, "B bins"]:
     """Sum of squared coefficients in each bin, mean over channels, of each sample (float64)."""
-    basis, inside = _basis(boundary), (index >= 0).to(field.device)
+    basis, inside = harmonics(boundary, field.dim() - 2), (index >= 0).to(field.device)
     index = index.to(field.device)[inside]
     power = []
     for sample in field:

@@ -12,14 +12,14 @@ from rgdm.evaluate.scattering import scattering_distance
 from rgdm.evaluate.scores import consistency_error, energy_score, fair_crps, rank_histogram, slopes, spread_skill
 from rgdm.evaluate.spectra import octave_ratio, radial_spectrum
 from rgdm.jackknife import Estimate, delete_one_error, delete_one_quantiles, jackknife
-from rgdm.scale.boundary import Boundary
+from rgdm.scale.boundary import Boundaries
 from rgdm.scale.coarse_graining import CoarseGraining
 from rgdm.scale.scattering.coefficients import Scattering
 
 FORMAT = 1
 PROBABILITIES = (0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999)
 SCALES, WINDOW, MOST = 4, 128, 16
-"""Of scattering coefficients: octaves, largest side, most samples; they are dear."""
+"""Octaves, largest side and most samples of the scattering coefficients, which take long to compute."""
 
 Figures = dict[str, Any]
 
@@ -30,7 +30,7 @@ def judge(
     coarse: Float[Tensor, "B C *K"],
     operator: CoarseGraining,
     levels: int,
-    boundary: Boundary,
+    boundary: Boundaries,
     baseline: dict[str, Tensor] | None = None,
     *,
     below: float | None = None,
@@ -38,11 +38,10 @@ def judge(
 ) -> Figures:
     """Every figure of :data:`rgdm.evaluate.GLOSSARY` as ``{"value": ..., "error": ...}``, in the user's units.
 
-    A baseline is a field (B, C, *F), judged by its absolute error, or an ensemble
-    (M, B, C, *F). Errors are jackknife errors over samples, ``None`` for a single
-    sample; so is a value that does not exist. Besides the figures there are ``about``
-    (counts) and ``spectrum`` (curves to draw). ``below`` restricts the flatness to
-    sites below that value.
+    A baseline is a field (B, C, *F), judged by its absolute error, or an ensemble (M, B, C, *F). Errors are jackknife
+    errors over samples. The error of a single sample is ``None``, and so is a value that does not exist. The dictionary
+    also holds ``about`` (counts) and ``spectrum`` (curves to draw). ``below`` restricts the flatness to sites below
+    that value.
     """
     baselines = {name: field if field.dim() > truth.dim() else field[None] for name, field in (baseline or {}).items()}
     figures: Figures = {
@@ -69,7 +68,7 @@ def judge(
 
 
 def _scores(truth: Tensor, ensemble: Tensor, baselines: dict[str, Tensor]) -> Figures:
-    crps, energy = fair_crps(ensemble, truth), energy_score(ensemble, truth)
+    crps, energy = _crps_and_energy(ensemble, truth)
     error = (ensemble.double().mean(0) - truth.double()).square().flatten(1).mean(1)
     figures: Figures = {
         "crps": _mean(crps),
@@ -77,21 +76,19 @@ def _scores(truth: Tensor, ensemble: Tensor, baselines: dict[str, Tensor]) -> Fi
         "rmse": estimate(jackknife(torch.sqrt, error)),
     }
     for name, field in baselines.items():
-        own_crps, own_energy = _deterministic(field, truth) if len(field) == 1 else _probabilistic(field, truth)
-        figures[f"crps_{name}"] = _mean(own_crps)
-        figures[f"crps_over_{name}"] = estimate(jackknife(torch.div, crps, own_crps))
-        figures[f"energy_over_{name}"] = estimate(jackknife(torch.div, energy, own_energy))
+        baseline_crps, baseline_energy = _crps_and_energy(field, truth)
+        figures[f"crps_{name}"] = _mean(baseline_crps)
+        figures[f"crps_over_{name}"] = estimate(jackknife(torch.div, crps, baseline_crps))
+        figures[f"energy_over_{name}"] = estimate(jackknife(torch.div, energy, baseline_energy))
     return figures
 
 
-def _deterministic(field: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
-    """What CRPS and energy score are for one field: the mean absolute and root mean square error."""
-    error = (field[0].double() - truth.double()).flatten(1)
+def _crps_and_energy(ensemble: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+    """CRPS and energy score of each sample; for a single field the mean absolute and the root mean square error."""
+    if len(ensemble) > 1:
+        return fair_crps(ensemble, truth), energy_score(ensemble, truth)
+    error = (ensemble[0].double() - truth.double()).flatten(1)
     return error.abs().mean(1), error.square().mean(1).sqrt()
-
-
-def _probabilistic(ensemble: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
-    return fair_crps(ensemble, truth), energy_score(ensemble, truth)
 
 
 def _calibration(truth: Tensor, ensemble: Tensor, seed: int) -> Figures:
@@ -144,7 +141,7 @@ def _values(truth: Tensor, ensemble: Tensor, below: float | None) -> Figures:
     }
 
 
-def _octaves(truth: Tensor, ensemble: Tensor, baselines: dict[str, Tensor], boundary: Boundary) -> Figures:
+def _octaves(truth: Tensor, ensemble: Tensor, baselines: dict[str, Tensor], boundary: Boundaries) -> Figures:
     figures = {}
     for name, field in {"octave_ratio": ensemble, **{f"octave_ratio_{n}": f for n, f in baselines.items()}}.items():
         edges, ratio = octave_ratio(field, truth, boundary)
@@ -152,7 +149,7 @@ def _octaves(truth: Tensor, ensemble: Tensor, baselines: dict[str, Tensor], boun
     return figures
 
 
-def _scattering(truth: Tensor, member: Tensor, boundary: Boundary) -> Figures:
+def _scattering(truth: Tensor, member: Tensor, boundary: Boundaries) -> Figures:
     """Scattering coefficients of one member of each sample against the truth, of the middle of large fields."""
     sides = [min(n, WINDOW) for n in truth.shape[2:]]
     scales = min(SCALES, min(sides).bit_length() - 1)
@@ -161,14 +158,15 @@ def _scattering(truth: Tensor, member: Tensor, boundary: Boundary) -> Figures:
     if sides != list(truth.shape[2:]):
         boundary = "reflect"
     middle = (..., *(slice((n - s) // 2, (n - s) // 2 + s) for n, s in zip(truth.shape[2:], sides, strict=True)))
-    some = torch.linspace(0, len(truth) - 1, min(len(truth), MOST)).round().long().to(truth.device)
-    found = scattering_distance(member[some][middle], truth[some][middle], Scattering(scales, boundary=boundary))
-    value, error, noise = (part[1:3] for part in (*found.rms, found.noise))
+    samples = torch.linspace(0, len(truth) - 1, min(len(truth), MOST)).round().long().to(truth.device)
+    scattering = Scattering(scales, boundary=boundary)
+    distance = scattering_distance(member[samples][middle], truth[samples][middle], scattering)
+    value, error, noise = (part[1:3] for part in (*distance.rms, distance.noise))
     return {"scattering_distance": {"value": value, "error": error, "noise": noise}}
 
 
-def _spectra(truth: Tensor, ensemble: Tensor, baselines: dict[str, Tensor], boundary: Boundary) -> Figures:
-    """S(k): the mean, and where eight of ten samples lie."""
+def _spectra(truth: Tensor, ensemble: Tensor, baselines: dict[str, Tensor], boundary: Boundaries) -> Figures:
+    """S(k) of each field: the mean over samples, and the range that holds eight of ten samples."""
     curves: Figures = {"wavenumber": radial_spectrum(truth[:1], boundary)[0]}
     for name, field in {"truth": truth[None], "ensemble": ensemble, **baselines}.items():
         spectrum = torch.cat([radial_spectrum(member, boundary)[1] for member in field])
@@ -181,9 +179,9 @@ def _mean(per_sample: Tensor) -> Figures:
     return {**estimate(jackknife(lambda mean: mean, per_sample)), "per_sample": per_sample}
 
 
-def estimate(found: Estimate) -> Figures:
-    """A figure as it is kept."""
-    return {"value": found.value, "error": found.error}
+def estimate(statistic: Estimate) -> Figures:
+    """A statistic and its error as the entry of a figure."""
+    return statistic._asdict()
 
 
 def plain(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Figures made of curves and bars, drawn from what :func:`rgdm.evaluate.judge` returns."""
+"""Figures of curves and bars, drawn from what :func:`rgdm.evaluate.judge` returns."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,6 +16,7 @@ from rgdm.plots.style import BASELINES, COLUMN, FAINT, GREY, INK, LEVELS, MODEL,
 Scores = Mapping[str, Any]
 Array = NDArray[np.float64]
 RATIO_TOP = 2.0
+"""Top of the axis of power over the truth's; larger ratios are drawn as arrows."""
 
 
 def spectra(scores: Scores) -> Figure:

@@ -1,4 +1,4 @@
-"""Figures made of pictures: a refinement, a trajectory, a generated field."""
+"""Figures of pictures: a refinement, a trajectory, a generated field."""
 
 from collections.abc import Sequence
 

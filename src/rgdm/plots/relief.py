@@ -125,7 +125,7 @@ def _soft_light(colours: Picture, light: Picture) -> Picture:
 
 
 def _knots(x: Picture, kind: Kind) -> tuple[Knots, Knots]:
-    """Where the colours lie: for reliefs halfway between evenly over the values and evenly over the sites."""
+    """Knots of the colour map: for reliefs halfway between even over the values and even over the sites."""
     low, high = (float(v) for v in np.quantile(x, [0.002, 0.998]))
     high = high if high > low else low + 1.0
     if kind == "diverging":
@@ -135,7 +135,9 @@ def _knots(x: Picture, kind: Kind) -> tuple[Knots, Knots]:
     if kind == "relief" or not low < 0 < high:
         half = kind == "terrain"
         return _equalised(x, low, high, *((0.0, 0.499) if half and high <= 0 else (0.501 if half else 0.0, 1.0)))
-    high = float(np.quantile(x[x >= 0], 0.99))  # of a few islands too: they would all be snow by the quantile of all
+    high = float(
+        np.quantile(x[x >= 0], 0.99)
+    )  # of land alone: else a few islands would be all snow
     sea = _equalised(x[x < 0], low, 0.0, 0.0, 0.499)
     land = _equalised(x[x >= 0], 1e-6 * high, high, 0.501, 1.0)
     return sea[0] + land[0], sea[1] + land[1]
@@ -152,7 +154,7 @@ def _equalised(x: Picture, low: float, high: float, start: float, stop: float) -
 
 
 def _range_of_colours(x: Picture, low: float, high: float) -> Knots:
-    """0..1 or 0..255 where the values are such, else their own range."""
+    """0..1 or 0..255 if the values lie there, else their range."""
     if x.min() < 0:
         return low, high
     if x.max() <= 1:

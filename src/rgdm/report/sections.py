@@ -3,6 +3,8 @@
 import json
 from typing import Any
 
+from matplotlib.figure import Figure
+
 from rgdm import plots
 from rgdm.evaluate import Evaluation
 from rgdm.report.page import figure, section, text
@@ -12,17 +14,17 @@ from rgdm.report.table import figures_table, number, tiles
 
 def sections(material: Material) -> list[str]:
     """All sections for which there is material."""
-    attrs, found = material.attrs, []
+    attrs, parts = material.attrs, []
     if material.evaluation is not None:
-        found += [_summary(material.evaluation, attrs), _refinement(material, material.evaluation)]
-        found.append(_calibration(material.evaluation))
+        parts += [_summary(material.evaluation, attrs), _refinement(material, material.evaluation)]
+        parts.append(_calibration(material.evaluation))
     if material.samples:
-        found.append(section("Generated fields", *(_generated(samples, attrs) for samples in material.samples)))
+        parts.append(section("Generated fields", *(_generated(samples, attrs) for samples in material.samples)))
     if material.evaluation is not None:
-        found.append(section("All figures", figures_table(material.evaluation.scores, str(attrs.get("units", "")))))
+        parts.append(section("All figures", figures_table(material.evaluation.scores, str(attrs.get("units", "")))))
     if material.history:
-        found.append(_training(material))
-    return [*found, _provenance(material)]
+        parts.append(_training(material))
+    return [*parts, _provenance(material)]
 
 
 def _summary(evaluation: Evaluation, attrs: dict[str, Any]) -> str:
@@ -40,19 +42,23 @@ def _summary(evaluation: Evaluation, attrs: dict[str, Any]) -> str:
 def _refinement(material: Material, e: Evaluation) -> str:
     look, units = material.attrs.get("look"), str(material.attrs.get("units", ""))
     truth, coarse, bicubic, members = (material.upright(x) for x in (e.truth, e.coarse, e.bicubic, e.members))
-    kept = "Each row is one held-out field. The model has seen the coarse column only; every member has exactly its "
-    kept += "block means and differs from the others where the coarse field leaves room. The spread is the standard "
-    kept += f"deviation of {len(e.members)} members at each site. All panels share colours, light and slopes."
+    caption = (
+        "Each row is one held-out field. The model has seen the coarse column only; every member has exactly its "
+        "block means and differs from the others where the coarse field leaves room. The spread is the standard "
+        f"deviation of {len(e.members)} members at each site. All panels share colours, light and slopes."
+    )
     parts = [
         _figure(
             plots.refinement(truth, coarse, bicubic, members, look=look, units=units),
             "Truth, what the model was given, and what it made of it",
-            kept + _axes_note(e.truth.ndim - 2),
+            caption + _axes_note(e.truth.ndim - 2),
         )
     ]
     if e.trajectory:
-        caption = "The same sample from coarse to fine. At every step one lift adds the detail of one scale and keeps "
-        caption += "all block means of the step before."
+        caption = (
+            "The same sample from coarse to fine. Each lift adds the detail of one scale and keeps all block means of "
+            "the level before."
+        )
         parts.append(
             _figure(
                 plots.trajectory([material.upright(x) for x in e.trajectory], look=look),
@@ -92,27 +98,27 @@ def _generated(samples: Samples, attrs: dict[str, Any]) -> str:
     crop = attrs.get("crop")
     dimension = samples.field.ndim - 1
     crop = [crop] * dimension if isinstance(crop, int) else crop if isinstance(crop, list) else None
-    made = plots.generated(samples.field, crop, look=attrs.get("look"))
+    picture = plots.generated(samples.field, crop, look=attrs.get("look"))
     caption = f"The first field of {samples.path.name}. "
     if crop is not None:
         caption += f"The model was trained on crops of {' × '.join(str(int(n)) for n in crop)} sites. "
-    return _figure(made, "A field made by the model", caption.strip() + _axes_note(dimension))
+    return _figure(picture, "A field made by the model", caption.strip() + _axes_note(dimension))
 
 
 def _training(material: Material) -> str:
     history, last = material.history, material.history[-1]
     caption = (
         f"{last.get('step', len(history)):,} steps in {last['seconds'] / 60:.1f} minutes. Dots are single records, "
+        "lines are running medians, of all levels and of each; level 0 adds the finest detail. "
     )
-    caption += "lines are running medians, of all levels and of each; level 0 adds the finest detail. "
     if find(material.config, "lift") == "flow":
         caption += "The loss is that of log density, in nats per degree of freedom; the closed-form part alone has 0."
     elif find(material.config, "objective") == "energy":
         caption += "The loss is the energy score of two samples, in units of the local amplitude."
     else:
         caption += "The closed-form part alone has a loss of 1."
-    made = _figure(plots.training_curve(history), "Training", caption)
-    return section("Training", f'<div class="pair"><div>{made}</div></div>')
+    curve = _figure(plots.training_curve(history), "Training", caption)
+    return section("Training", f'<div class="pair"><div>{curve}</div></div>')
 
 
 def _provenance(material: Material) -> str:
@@ -127,8 +133,8 @@ def _provenance(material: Material) -> str:
     return section("Where this comes from", *parts)
 
 
-def _figure(made: Any, name: str, caption: str) -> str:
-    return figure(plots.figure_to_png(made), name, caption)
+def _figure(drawing: Figure, name: str, caption: str) -> str:
+    return figure(plots.figure_to_png(drawing), name, caption)
 
 
 def _axes_note(dimension: int) -> str:

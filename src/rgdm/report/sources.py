@@ -1,4 +1,4 @@
-"""What a report is made of, read from the files of the earlier steps."""
+"""The material of a report, read from the files of earlier commands."""
 
 import json
 from collections.abc import Sequence
@@ -13,8 +13,11 @@ from rgdm.errors import InputError
 from rgdm.evaluate import Evaluation, load_evaluation
 
 LARGEST = 2048
+"""Most sites along an axis of a field that is shown."""
 LEADING = {"sample", "member", "refinement", "time", "batch", "ensemble", "realization", "number"}
+"""Names of axes that are not lattice."""
 TERRAIN_NAMES = ("elevation", "topography", "bathymetry", "terrain", "altitude", "orography", "relief")
+"""Words in the name of a field that is drawn as terrain."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,7 @@ class Material:
 
     @property
     def attrs(self) -> dict[str, Any]:
-        """What is known of the field: name, units, axes, crop, look; the evaluation speaks last, so it decides."""
+        """What is known of the field: name, units, axes, crop and look; the evaluation takes precedence."""
         notes = (self.config or {}).get("metadata") or {}
         known = {**notes.get("attrs", {}), "axes": notes.get("axes"), "crop": find(self.config or {}, "crop")}
         known["name"] = next(iter(notes.get("channels") or []), None)
@@ -46,8 +49,8 @@ class Material:
             known.update(each)
         known = {key: value for key, value in known.items() if value is not None}
         known.setdefault("name", known.get("long_name") or next((s.name for s in self.samples), ""))
-        spoken = f"{known['name']} {known.get('long_name', '')}".lower()
-        if "look" not in known and any(word in spoken for word in TERRAIN_NAMES):
+        names = f"{known['name']} {known.get('long_name', '')}".lower()
+        if "look" not in known and any(word in names for word in TERRAIN_NAMES):
             known["look"] = "terrain"
         return known
 
@@ -63,7 +66,7 @@ class Material:
 
 
 def gather(sources: Sequence[Path]) -> Material:
-    """Read all sources; ``ValueError`` names the first that cannot be used."""
+    """Read all sources; :class:`~rgdm.errors.InputError` names the first that cannot be used."""
     if not sources:
         raise InputError("a report needs something to report on: a run, model or evaluation folder, or a sample file")
     material = Material()
@@ -159,4 +162,4 @@ def find(config: Any, key: str) -> Any:
         return None
     if key in config:
         return config[key]
-    return next((found for value in config.values() if (found := find(value, key)) is not None), None)
+    return next((inner for value in config.values() if (inner := find(value, key)) is not None), None)

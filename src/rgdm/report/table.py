@@ -38,7 +38,7 @@ def tiles(scores: Scores) -> str:
 
 
 def figures_table(scores: Scores, units: str = "") -> str:
-    """The figures that the glossary knows, with error, meaning and what is good; histograms are for the eye."""
+    """All figures of the glossary but histograms, each with its error, its meaning and what is good."""
     rows = []
     for name, entry in scores.items():
         term = explain(name)

@@ -5,10 +5,11 @@ import math
 from collections.abc import Callable
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from rgdm.errors import InputError
+from rgdm.scale.boundary import Boundaries, Boundary, boundary_of_each
 from rgdm.scale.coarse_graining import CoarseGraining, Lattice
 from rgdm.scale.transforms import cosine, fourier, fourier_frequency, inverse_cosine, inverse_fourier
 
@@ -66,6 +67,39 @@ class Cosine(Basis):
 
     def wavenumber(self, lattice: Lattice) -> Float[Tensor, "*L"]:
         return _norm([math.pi * torch.arange(n, dtype=torch.float64) / n for n in lattice])
+
+
+class Harmonics(Basis):
+    """Fourier modes along the periodic axes and cosine modes along the reflecting ones."""
+
+    def __init__(self, boundaries: tuple[Boundary, ...]) -> None:
+        super().__init__()
+        self.boundaries = boundaries
+
+    def analyze(self, x: Float[Tensor, "B C *L"]) -> Float[Tensor, "B C *L"]:
+        return self._along([fourier if side == "periodic" else cosine for side in self.boundaries], x)
+
+    def synthesize(self, z: Float[Tensor, "B C *L"]) -> Float[Tensor, "B C *L"]:
+        return self._along([inverse_fourier if side == "periodic" else inverse_cosine for side in self.boundaries], z)
+
+    def wavenumber(self, lattice: Lattice) -> Float[Tensor, "*L"]:
+        axes = zip(lattice, self.boundaries, strict=True)
+        bases = {"periodic": Fourier(), "reflect": Cosine()}
+        return _norm([bases[side].wavenumber((n,)) for n, side in axes])
+
+    @staticmethod
+    def _along(transforms: list[Callable[[Tensor], Tensor]], x: Tensor) -> Tensor:
+        for axis, transform in enumerate(transforms, start=2):
+            x = transform(x.movedim(axis, -1)).movedim(-1, axis)
+        return x
+
+
+def harmonics(boundary: Boundaries, dimension: int) -> Basis:
+    """The modes that suit the boundary: Fourier on a torus, cosine between edges, or each along its own axis."""
+    sides = boundary_of_each(boundary, dimension)
+    if len(set(sides)) > 1:
+        return Harmonics(sides)
+    return Fourier() if sides[0] == "periodic" else Cosine()
 
 
 class Pyramid(Basis):
@@ -128,6 +162,11 @@ def unpack(z: Tensor, factor: int) -> tuple[Tensor, Tensor]:
         z = z.unflatten(2 + 2 * i, (factor, -1))
     z = z.permute(0, 1, *range(2, 2 + 2 * d, 2), *range(3, 3 + 2 * d, 2)).flatten(2, 1 + d)
     return z[:, :, 0], z[:, :, 1:].flatten(1, 2)
+
+
+def bin_of(k: Float[Tensor, "*K"], top: float, per_octave: int) -> Int[Tensor, "*K"]:
+    """The bin n of each |k|, with m = ``per_octave`` bins an octave: ``top 2^(-(n + 1)/m) < |k| <= top 2^(-n/m)``."""
+    return torch.floor(per_octave * torch.log2(top / k) + 1e-5).long()  # rounding does not move what is on an edge
 
 
 def _along_each_axis(transform: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:

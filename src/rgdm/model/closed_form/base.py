@@ -2,13 +2,14 @@
 
 import math
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from rgdm.errors import InputError
-from rgdm.scale.basis import Basis, Cosine, Fourier
-from rgdm.scale.boundary import Boundary
+from rgdm.scale.basis import Fourier, bin_of, harmonics
+from rgdm.scale.boundary import Boundaries, boundary_of_each
 from rgdm.scale.coarse_graining import Lattice
 
 BINS_PER_OCTAVE = 2
@@ -32,22 +33,23 @@ class TranslationField(nn.Module):
     spectrum: Tensor
     marginal: Tensor
 
-    def __init__(self, channels: int, boundary: Boundary) -> None:
+    def __init__(self, channels: int, boundary: Boundaries) -> None:
         super().__init__()
-        self.boundary = boundary
+        self.boundary: Boundaries = boundary
         self.register_buffer("spectrum", torch.ones(channels, BINS_PER_OCTAVE * OCTAVES))
         self.register_buffer("marginal", _normal_scores().repeat(channels, 1))
 
     def noise_lattice(self, lattice: Lattice) -> Lattice:
         """How much white noise a field of this lattice is made of."""
-        return lattice if self.boundary == "periodic" else tuple(2 * n for n in lattice)
+        axes = zip(lattice, boundary_of_each(self.boundary, len(lattice)), strict=True)
+        return tuple(n if side == "periodic" else 2 * n for n, side in axes)
 
     @torch.no_grad()
     def fit(self, x: Float[Tensor, "B C *L"], rounds: int = 12) -> None:
         """Measure marginal and spectrum; then match the spectrum of what comes out of the map."""
         pooled = x.double().movedim(1, 0).flatten(1)
-        levels = torch.special.ndtr(_normal_scores().double()).to(pooled)
-        self.marginal.copy_(torch.stack([_quantile(channel, levels) for channel in pooled]))
+        levels = torch.special.ndtr(_normal_scores().double()).numpy()
+        self.marginal.copy_(torch.from_numpy(np.quantile(pooled.cpu().numpy(), levels, 1, method="hazen").T))
         target = self._power(x.double())
         self.spectrum.copy_(target)
         lattice = self.noise_lattice(tuple(x.shape[2:]))
@@ -63,8 +65,8 @@ class TranslationField(nn.Module):
         lattice, basis = tuple(noise.shape[2:]), Fourier()
         density = self.spectrum.to(noise)[:, _bin(basis.wavenumber(lattice)).to(noise.device)]
         g = basis.synthesize(density.sqrt() * basis.analyze(noise))
-        if self.boundary == "reflect":
-            g = g[(..., *(slice(n // 2) for n in lattice))]
+        sides = zip(lattice, boundary_of_each(self.boundary, len(lattice)), strict=True)
+        g = g[(..., *(slice(n if side == "periodic" else n // 2) for n, side in sides))]
         spread = density.flatten(1).mean(1).sqrt().reshape(1, -1, *[1] * len(lattice))
         return self._map(g / spread.clamp(min=1e-30))
 
@@ -76,7 +78,7 @@ class TranslationField(nn.Module):
         wide = self.noise_lattice(lattice)
         density = self.spectrum.double()[:, _bin(basis.wavenumber(wide)).to(x.device)]
         density = density / density.flatten(1).mean(1).reshape(-1, *[1] * len(lattice))
-        if self.boundary == "periodic":
+        if wide == lattice:
             z = basis.analyze(g)
             normal = -(z.square() / density + (2 * math.pi * density).log()).flatten(1).sum(1) / 2
             return normal - slope.log().flatten(1).sum(1)
@@ -140,7 +142,7 @@ class TranslationField(nn.Module):
         Of fields about their common mean. A single one says nothing of the zero mode.
         """
         x = x - x.movedim(1, 0).flatten(1).mean(1).reshape(1, -1, *[1] * (x.dim() - 2))
-        basis: Basis = Fourier() if self.boundary == "periodic" else Cosine()
+        basis = harmonics(self.boundary, x.dim() - 2)
         k = basis.wavenumber(tuple(x.shape[2:]))
         where = _bin(k).flatten().to(x.device)
         square = basis.analyze(x).square().mean(0).flatten(1)
@@ -160,18 +162,9 @@ def _bin(k: Tensor) -> Tensor:
     wavenumber, so that on a larger lattice its power lies in the modes that resolve it.
     """
     smallest = k[k > 0].min() if bool((k > 0).any()) else k.new_tensor(math.pi)
-    octave = torch.log2(math.pi * math.sqrt(max(1, k.dim())) / k.clamp(min=float(smallest) / 2))
-    return (BINS_PER_OCTAVE * octave).long().clamp(0, BINS_PER_OCTAVE * OCTAVES - 1)
+    bins = bin_of(k.clamp(min=float(smallest) / 2), math.pi * math.sqrt(max(1, k.dim())), BINS_PER_OCTAVE)
+    return bins.clamp(0, BINS_PER_OCTAVE * OCTAVES - 1)
 
 
 def _normal_scores() -> Tensor:
     return torch.linspace(-3.5, 3.5, QUANTILES)
-
-
-def _quantile(values: Tensor, levels: Tensor) -> Tensor:
-    """Quantiles by sorting, for samples of any size."""
-    ordered = values.sort().values
-    position = levels * len(ordered) - 0.5
-    low = position.floor().long().clamp(0, len(ordered) - 1)
-    high = (low + 1).clamp(max=len(ordered) - 1)
-    return torch.lerp(ordered[low], ordered[high], (position - low).clamp(0, 1))
