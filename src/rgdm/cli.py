@@ -17,7 +17,7 @@ COMMANDS = {
     "sample": config.Sample,
     "refine": config.Refine,
     "evaluate": config.Evaluate,
-    "flow": config.Flow,
+    "couplings": config.Couplings,
     "lattice": config.Lattice,
     "report": config.Report,
     "demo": config.Demo,
@@ -72,8 +72,8 @@ def run(options: Any) -> None:
         case config.Evaluate():
             for line in commands.summary(commands.evaluate(options)):
                 print(line)
-        case config.Flow():
-            for line in commands.flow_table(commands.flow(options)):
+        case config.Couplings():
+            for line in commands.couplings_table(commands.couplings(options)):
                 print(line)
         case config.Lattice():
             for line in commands.lattice_table(commands.lattice(options)):

@@ -6,9 +6,9 @@ from typing import Annotated, Literal
 
 import tyro
 
-FixedOperator = Literal["block-spin", "haar", "db2", "db4", "sym4", "momentum-shell", "decimation", "quincunx"]
-Operator = Literal[FixedOperator, "learned-4", "learned-8", "lifting"]
-"""As in ``rgdm.scale.operators.registry``, which would import torch."""
+from rgdm.settings import Boundary, Design, FixedOperator
+
+DESIGN = Design()
 Paths = Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="FIELD...")]
 
 
@@ -22,49 +22,21 @@ class Train:
     """The model folder to write."""
     variable: str | None = None
     """Which variable to take; several, separated by commas, become channels."""
-    levels: int = 3
-    """How often the field is coarse-grained by the factor."""
     minutes: float | None = None
     """Train for this long (default: 5, unless --steps is given); measuring and calibrating come on top, seconds."""
     steps: int | None = None
     """Train for this many steps instead; bitwise reproducible."""
     dimension: Literal[1, 2, 3] = 2
     """Axes of the lattice, counted from the last."""
-    boundary: Literal["periodic", "reflect"] = "reflect"
-    """What lies beyond the edges of the fields."""
-    operator: Operator = "block-spin"
-    """The coarse-graining of every level; learned-4, learned-8 (wavelets) and lifting are learned from the fields
-    first."""
-    factor: int = 2
-    """How many sites along each axis become one at a level."""
-    shared: bool = True
-    """One network for all levels (fields that look alike on all scales), or one for each."""
+    boundary: tuple[Boundary, ...] = ()
+    """What lies beyond the edges of the fields, periodic or reflect: one for all axes, or one for each, in their order
+    (default: as the file says, else reflect)."""
+    factor: tuple[int, ...] = (2,)
+    """How many sites along an axis become one at a level: one number for all axes, or one for each; 1 leaves it
+    alone."""
+    design: Annotated[Design, tyro.conf.arg(name="")] = DESIGN
     mirror: bool = True
     """Show mirrored and transposed fields too; switch off if up and down or left and right differ."""
-    backbone: tuple[Literal["conv", "unet", "dit", "fno"], ...] = ("conv",)
-    """What the networks are: one for all levels, or one for each, the finest first (with --no-shared). conv is local;
-    unet, dit and fno see the whole field (pip install 'rgdm[backbones]')."""
-    width: tuple[int, ...] = (32,)
-    """Channels of the networks: one number for all levels, or one for each, the finest first (with --no-shared)."""
-    encoder_blocks: int = 3
-    """Depth of the part that reads the coarse field, evaluated once a level."""
-    decoder_blocks: int = 2
-    """Depth of the part that every sampling step evaluates."""
-    evaluations: int = 3
-    """Sampling steps a level that the model will use unless told otherwise."""
-    objective: Literal["velocity", "noise", "data", "energy"] = "velocity"
-    """In which quantity the squared error is taken; or energy, the score of samples: with --evaluations 1 (or 2) a
-    model that needs no more of them, and has no likelihood."""
-    lift: Literal["diffusion", "flow"] = "diffusion"
-    """Diffusion, or an invertible flow: its samples and likelihoods cost one pass, its fields are less good.
-    (--evaluations and --objective then have no effect.)"""
-    bend: float = 0.35
-    """How much heavy tails of the detail may be bent before they are learned; 0 for values that are bounded."""
-    scattering: int = 0
-    """Show the networks the texture of the coarse field too: local wavelet scattering of so many scales (2 suits the
-    terrain that ships; 0: none; 1 or 2 dimensions)."""
-    sweep: bool = False
-    """Also learn the law of a site given its neighbours: `rgdm sample --sweeps` then puts local structure right."""
     learning_rate: float = 2e-3
     """Peak learning rate."""
     seed: int = 0
@@ -166,21 +138,21 @@ class Evaluate:
 
 
 @dataclass(frozen=True)
-class Flow:
+class Couplings:
     """Measure the effective Hamiltonian of fields at every scale: couplings with errors, by score matching."""
 
     fields: Paths
     """Files of fields of one channel, or the folder or name of a model, which then makes them."""
     out: Path | None = None
-    """A folder for the table (flow.nc) and its picture (flow.png); default: only print."""
+    """A folder for the table (couplings.nc) and its picture (couplings.png); default: only print."""
     variable: str | None = None
     """Which variable to take."""
     levels: int = 3
     """How often the field is coarse-grained."""
     dimension: Literal[1, 2, 3] = 2
     """Axes of the lattice, counted from the last."""
-    boundary: Literal["periodic", "reflect"] = "reflect"
-    """Whether the fields have edges, next to which no site is looked at."""
+    boundary: tuple[Boundary, ...] = ()
+    """Whether the fields have edges (reflect), next to which no site is looked at (default: as the file says)."""
     operator: FixedOperator = "block-spin"
     """The coarse-graining of every level."""
     factor: int = 2

@@ -11,6 +11,7 @@ from rgdm.data.layout import from_samples, unwrap
 from rgdm.data.writing import write_field
 from rgdm.errors import InputError
 from rgdm.progress import bar, quiet
+from rgdm.settings import Design
 from rgdm.train import Budget, choose_device
 
 REFINED = 3
@@ -26,7 +27,7 @@ def demo(options: config.Demo) -> Path:
     choose_device(options.device)
     budget = Budget(options.steps, options.minutes if options.steps is None else None)
     settings = training(options, folder / "model")
-    side, unit = size(options), settings.factor**settings.levels
+    side, unit = size(options), settings.factor[0] ** settings.design.levels
     if options.members < 2:
         raise InputError(f"members is {options.members}; an ensemble needs at least 2 to be judged")
     if side < 1 or side % unit:
@@ -70,8 +71,8 @@ def training(options: config.Demo, out: Path) -> config.Train:
     """The options of ``rgdm train`` that suit the data."""
     common = config.Train(fields=(), out=out, seed=options.seed, device=options.device, overwrite=True)
     if options.data == "terrain":
-        return replace(common, levels=REFINED + 1)  # one more to generate with: less is left to the Gaussian base
-    return replace(common, levels=5, boundary="periodic", shared=False, evaluations=8)
+        return replace(common, design=Design(levels=REFINED + 1))  # one more to generate with: less is left to the base
+    return replace(common, boundary=("periodic",), design=Design(levels=5, shared=False, evaluations=8))
 
 
 def terrain() -> tuple[xr.DataArray, xr.DataArray]:

@@ -1,6 +1,6 @@
 """The commands: each reads files, does one thing, writes files. Also callable from Python."""
 
-from rgdm.commands.coupling_flow import flow, flow_table
+from rgdm.commands.couplings import couplings, couplings_table
 from rgdm.commands.evaluation import evaluate, summary, verify
 from rgdm.commands.generation import refine, sample
 from rgdm.commands.lattice import lattice, lattice_table
@@ -13,10 +13,10 @@ __all__ = [
     "channel_names",
     "check_seed",
     "check_size",
+    "couplings",
+    "couplings_table",
     "evaluate",
     "fit",
-    "flow",
-    "flow_table",
     "lattice",
     "lattice_table",
     "open_model",

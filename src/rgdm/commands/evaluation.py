@@ -41,16 +41,16 @@ def verify(
     attrs: dict[Any, Any],
 ) -> dict[str, Any]:
     """Scores of the ensemble that the model makes of the coarsened truth."""
-    coarse = model.flow(truth, levels)[-1]
+    coarse = model.trajectory(truth, levels)[-1]
     evaluations = options.evaluations if isinstance(options, config.Evaluate) else None
     with bar("refining", len(truth) * options.members) as show:
         ensemble = model.refine(coarse, levels, options.members, options.seed, evaluations, watch=show)
-    factor = model.operator.factor**levels
+    factors, sides = tuple(b**levels for b in model.grid.factors), model.grid.boundaries
     baseline = {
-        "block_constant": block_constant(coarse, factor),
-        "bicubic": bicubic(coarse, factor, model.boundary, model.operator.place_after(levels)),
+        "block_constant": block_constant(coarse, factors),
+        "bicubic": bicubic(coarse, factors, sides, model.operator.places(model.dimension, levels)),
     }
-    scores = judge(truth, ensemble, coarse, model.operator, levels, model.boundary, baseline)
+    scores = judge(truth, ensemble, coarse, model.operator, levels, sides, baseline)
     if options.likelihood:
         try:
             with bar("likelihood", levels) as show:
@@ -58,7 +58,7 @@ def verify(
         except InputError as error:
             print(f"rgdm: note: no bits per degree of freedom: {error}", file=sys.stderr)
     if out is not None:
-        zoom = model.flow(ensemble[0, :1], levels)[::-1]
+        zoom = model.trajectory(ensemble[0, :1], levels)[::-1]
         notes = {str(key): str(value) for key, value in attrs.items()} | provenance(options)
         save_evaluation(out, scores, truth, coarse, baseline["bicubic"], ensemble, zoom, attrs=notes)
     return scores

@@ -25,7 +25,6 @@ def sample(options: config.Sample) -> xr.DataArray:
     check_output(options.out, options.overwrite)
     model = open_model(options.model, options.device)
     check_size(model, options.lattice, options.count)
-    model.check_sample(options.lattice, options.count)
     with bar("sampling", options.count) as show:
         values = model.sample(options.lattice, options.count, options.seed, options.evaluations, show, options.sweeps)
     attrs = model.metadata.get("attrs", {}) | provenance(options)
@@ -44,7 +43,7 @@ def refine(options: config.Refine) -> xr.DataArray:
     levels = model.depth(options.levels)
     if options.members < 1:
         raise InputError(f"members is {options.members}; at least one is needed")
-    lattice = tuple(n * model.operator.factor**levels for n in coarse.shape[2:])
+    lattice = model.operator.fine_lattice(coarse.shape[2:], levels)
     total = coarse.sizes["sample"] * options.members
     check_size(model, lattice, total)
     with bar("refining", total) as show:

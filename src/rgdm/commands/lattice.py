@@ -88,9 +88,7 @@ def _fields(action: Phi4 | Ising | IsingDual | FreeField, options: config.Lattic
     random = torch.Generator().manual_seed(options.seed)
     shape = (options.count, 1, *(options.size,) * options.dimension)
     if isinstance(action, FreeField):
-        axes = tuple(range(2, len(shape)))
-        modes = torch.fft.fftn(torch.randn(shape, generator=random, dtype=torch.float64), dim=axes)
-        return torch.fft.ifftn(modes * action.spectrum(shape[2:]).sqrt(), dim=axes).real.float()
+        return action.field(torch.randn(shape, generator=random, dtype=torch.float64)).float()
     settings = (options.size, options.chains, options.count, options.seed, options.thermalization, options.interval)
     if isinstance(action, Phi4):
         return sample_phi4(action, *settings, options.dimension, show)

@@ -7,6 +7,7 @@ import xarray as xr
 
 from rgdm import config
 from rgdm.commands.shared import check_seed, describe, load
+from rgdm.data.grids import grid_of
 from rgdm.data.layout import unwrap
 from rgdm.data.validity import check_varies
 from rgdm.errors import InputError
@@ -14,6 +15,7 @@ from rgdm.model.cascade import storage
 from rgdm.model.cascade.calibrate import calibrate
 from rgdm.model.cascade.cascade import Cascade
 from rgdm.progress import bar, training_bar
+from rgdm.scale.grid import Grid
 from rgdm.train import Budget, Trainer, check_resumable, choose_device
 
 
@@ -39,7 +41,7 @@ def train(options: config.Train) -> Cascade:
 def fit(field: xr.DataArray, options: config.Train, budget: Budget) -> Cascade:
     """Train on fields that are already in memory, dims ``(sample, channel, *lattice)``."""
     values, _ = unwrap(field, field.sizes["channel"], options.dimension)
-    model = build(options, values.shape[1])
+    model = build(options, grid_of(field, options.boundary, options.factor), values.shape[1])
     try:
         model.operator.check_depth(tuple(values.shape[2:]), model.levels)
     except InputError as error:
@@ -70,29 +72,11 @@ def fit(field: xr.DataArray, options: config.Train, budget: Budget) -> Cascade:
     return finish(trainer, values)
 
 
-def build(options: config.Train, channels: int) -> Cascade:
+def build(options: config.Train, grid: Grid, channels: int) -> Cascade:
     """An untrained model, the same for the same seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(options.seed)
-        return Cascade(
-            channels=channels,
-            dimension=options.dimension,
-            levels=options.levels,
-            boundary=options.boundary,
-            operator=options.operator,
-            factor=options.factor,
-            shared=options.shared,
-            backbone=options.backbone,
-            width=options.width,
-            encoder_blocks=options.encoder_blocks,
-            decoder_blocks=options.decoder_blocks,
-            evaluations=options.evaluations,
-            objective=options.objective,
-            lift=options.lift,
-            bend=options.bend,
-            scattering=options.scattering,
-            sweep=options.sweep,
-        )
+        return Cascade(options.design, grid, channels)
 
 
 def finish(trainer: Trainer, values: torch.Tensor) -> Cascade:
@@ -107,7 +91,7 @@ def finish(trainer: Trainer, values: torch.Tensor) -> Cascade:
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"the training is saved in {trainer.folder}, only its calibration is missing") from None
     if model.sweep is not None:
-        model.sweep.fit(model.normalise(values.to(model.mean.device)), seed=trainer.seed)
+        model.sweep.fit(model.normalise(values.to(model.device)), seed=trainer.seed)
     losses = [record["loss"] for record in trainer.records[-10:]]
     model.metadata["training"] = {
         "steps": trainer.step,

@@ -25,21 +25,22 @@ def lattice_axes(dims: Sequence[Hashable], dimension: int) -> tuple[list[Hashabl
 
 
 def refine_coordinates(
-    field: xr.DataArray, lattice: Sequence[Hashable], factor: int, place: float | None = None
+    field: xr.DataArray, lattice: Sequence[Hashable], factors: Sequence[int], places: Sequence[float] | None = None
 ) -> dict[Hashable, tuple[tuple[Hashable, ...], np.ndarray, dict]]:
-    """The coordinates of ``field`` when each site of ``lattice`` becomes ``factor`` sites.
+    """The coordinates of ``field`` when each site becomes so many along each axis of ``lattice``.
 
     Coordinates without a lattice axis stay. Numbers along one lattice axis are refined;
     what has no refinement (dates, names, coordinates that need two axes) is left out.
-    A site is the middle of those it becomes, unless its ``place`` among them is given (0 is the first).
+    A site is the middle of those it becomes, unless its place among them is given for each axis (0 is the first).
     """
     refined = {}
+    changes = {axis: (factors[i], None if places is None else places[i]) for i, axis in enumerate(lattice)}
     for name, coordinate in field.coords.items():
         values = coordinate.values
-        if factor > 1 and any(axis in lattice for axis in coordinate.dims):
+        if any(changes.get(axis, (1, None))[0] > 1 for axis in coordinate.dims):
             if coordinate.ndim != 1 or values.dtype.kind not in "fiu" or len(values) < 2:
                 continue
-            values = refine_axis(values, factor, place)
+            values = refine_axis(values, *changes[coordinate.dims[0]])
         refined[name] = (coordinate.dims, values, dict(coordinate.attrs))
     return refined
 

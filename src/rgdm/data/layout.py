@@ -19,11 +19,11 @@ class Layout(abc.ABC):
 
     @abc.abstractmethod
     def wrap(
-        self, members: Float[Tensor, "M B C *F"], factor: int, place: float | None = None
+        self, members: Float[Tensor, "M B C *F"], factors: Sequence[int], places: Sequence[float] | None = None
     ) -> Tensor | np.ndarray | xr.DataArray | xr.Dataset:
-        """An ensemble on a lattice ``factor`` times finer, with a leading axis of members.
+        """An ensemble on a lattice that is finer by a factor along each axis, with a leading axis of members.
 
-        A coarse site lies in the middle of its fine ones, unless its ``place`` among them is given.
+        A coarse site lies in the middle of its fine ones, unless its place among them is given for each axis.
         """
 
 
@@ -54,7 +54,9 @@ class ArrayLayout(Layout):
     def __init__(self, like: Tensor | np.ndarray, dtype: torch.dtype, leading: Sequence[int]) -> None:
         self.like, self.dtype, self.leading = like, dtype, tuple(leading)
 
-    def wrap(self, members: Float[Tensor, "M B C *F"], factor: int, place: float | None = None) -> Tensor | np.ndarray:
+    def wrap(
+        self, members: Float[Tensor, "M B C *F"], factors: Sequence[int], places: Sequence[float] | None = None
+    ) -> Tensor | np.ndarray:
         values = members.detach().to(self.dtype).reshape(len(members), *self.leading, *members.shape[3:])
         return values.to(self.like.device) if isinstance(self.like, Tensor) else values.cpu().numpy()
 
@@ -67,14 +69,16 @@ class DataArrayLayout(Layout):
     ) -> None:
         self.source, self.dtype, self.batch, self.lattice = source, dtype, list(batch), list(lattice)
 
-    def wrap(self, members: Float[Tensor, "M B C *F"], factor: int, place: float | None = None) -> xr.DataArray:
+    def wrap(
+        self, members: Float[Tensor, "M B C *F"], factors: Sequence[int], places: Sequence[float] | None = None
+    ) -> xr.DataArray:
         source = self.source
         channel = ["channel"] if "channel" in source.dims else []
         leading = [source.sizes[name] for name in [*self.batch, *channel]]
         values = members.detach().to(self.dtype).cpu().numpy().reshape(len(members), *leading, *members.shape[3:])
         # An ensemble can be refined again: its own members keep their name.
         member = "member" if "member" not in source.dims else "refinement"
-        coords = refine_coordinates(source, self.lattice, factor, place)
+        coords = refine_coordinates(source, self.lattice, factors, places)
         coords[member] = ((member,), np.arange(len(members)), {})
         dims = [member, *self.batch, *channel, *self.lattice]
         wrapped = xr.DataArray(values, dims=dims, coords=coords, name=source.name, attrs=dict(source.attrs))
@@ -87,9 +91,11 @@ class DatasetLayout(Layout):
     def __init__(self, source: xr.Dataset, variables: dict[Hashable, DataArrayLayout]) -> None:
         self.source, self.variables = source, variables
 
-    def wrap(self, members: Float[Tensor, "M B C *F"], factor: int, place: float | None = None) -> xr.Dataset:
+    def wrap(
+        self, members: Float[Tensor, "M B C *F"], factors: Sequence[int], places: Sequence[float] | None = None
+    ) -> xr.Dataset:
         channels = zip(self.variables.items(), members.split(1, 2), strict=True)
-        fields = {name: layout.wrap(channel, factor, place) for (name, layout), channel in channels}
+        fields = {name: layout.wrap(channel, factors, places) for (name, layout), channel in channels}
         return xr.Dataset(fields, attrs=dict(self.source.attrs))
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from rgdm.errors import InputError
 from rgdm.jackknife import BLOCKS, jackknife
 from rgdm.physics.interactions import Interaction
-from rgdm.scale.coarse_graining import Orthonormal
+from rgdm.scale.coarse_graining import Separable
 
 CHUNK = 2**22
 """Sites whose derivatives are held in memory at a time."""
@@ -109,7 +109,7 @@ class EffectiveHamiltonian:
 
 def couplings_by_scale(
     samples: Float[Tensor, "B 1 *L"],
-    operator: Orthonormal,
+    operator: Separable,
     levels: int,
     interactions: Sequence[Interaction],
     eta: float | None = None,

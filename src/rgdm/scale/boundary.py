@@ -1,6 +1,6 @@
 """What lies beyond the edge of a lattice: the periodic image or the half-sample mirror image."""
 
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import torch
 import torch.nn.functional as F
@@ -8,8 +8,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rgdm.errors import InputError
+from rgdm.settings import Boundary
 
-Boundary = Literal["periodic", "reflect"]
+Boundaries = Boundary | tuple[Boundary, ...]
+"""One boundary for all axes, or one for each."""
 
 
 def check_boundary(boundary: str) -> Boundary:
@@ -20,25 +22,47 @@ def check_boundary(boundary: str) -> Boundary:
     raise InputError(f"boundary is {boundary!r}; it must be 'periodic' or 'reflect'")
 
 
-def extend(x: Float[Tensor, "b c *l"], width: int, boundary: Boundary) -> Float[Tensor, "b c *e"]:
+def boundary_of_each(boundary: Boundaries | str | list[str], dimension: int) -> tuple[Boundary, ...]:
+    """The boundary of each of ``dimension`` axes; ``ValueError`` if one is unknown or their number is wrong."""
+    each = (boundary,) * dimension if isinstance(boundary, str) else tuple(boundary)
+    if len(each) == 1:
+        each *= dimension
+    if len(each) != dimension:
+        raise InputError(
+            f"{len(each)} boundaries ({', '.join(each)}) for {dimension} axes; give one for all, or one each"
+        )
+    return tuple(check_boundary(side) for side in each)
+
+
+def extend(x: Float[Tensor, "b c *l"], width: int, boundary: Boundaries) -> Float[Tensor, "b c *e"]:
     """Continue a field by ``width`` sites beyond every edge.
 
-    ``periodic`` wraps around, ``reflect`` mirrors with the edge site repeated
-    (half-sample symmetry, the one that block means keep). Any width is allowed,
-    also one larger than the lattice.
+    ``periodic`` wraps around, ``reflect`` mirrors with the edge site repeated (half-sample symmetry, the one that
+    block means keep). Any width is allowed, also one larger than the lattice.
     """
     if width == 0:
         return x
-    lattice = x.shape[2:]
-    if boundary == "periodic" and min(lattice) >= width:
-        wrapped: Tensor = _CircularPadding.apply(x, width)  # pyright: ignore[reportAssignmentType]
-        return wrapped
-    if boundary == "reflect" and width == 1:
+    sides = dict(enumerate(boundary_of_each(boundary, x.dim() - 2), start=2))
+    wrapped = tuple(axis for axis, side in sides.items() if side == "periodic" and x.shape[axis] >= width)
+    if wrapped:
+        x = _CircularPadding.apply(x, width, wrapped)  # pyright: ignore[reportAssignmentType]
+    mirrored = [axis for axis, side in sides.items() if side == "reflect"]
+    if mirrored and width == 1:
+        pads = [width if axis in mirrored else 0 for axis in reversed(sides) for _ in (0, 1)]
         with torch.autocast(x.device.type, enabled=False):  # which would compute it in float32
-            return F.pad(x, [1] * (2 * len(lattice)), mode="replicate")
-    for axis, n in enumerate(lattice, start=2):
-        x = x.index_select(axis, _continued_index(n, width, boundary, x.device))
+            x = F.pad(x, pads, mode="replicate")
+        mirrored = []
+    for axis, side in sides.items():
+        if axis in mirrored or (side == "periodic" and axis not in wrapped):
+            n = x.shape[axis]
+            x = x.index_select(axis, continued_index(-width, n + width, n, side, x.device))
     return x
+
+
+def continued_index(first: int, last: int, n: int, boundary: Boundary, device: torch.device) -> Tensor:
+    """Which of n sites stands for each of the sites ``first .. last - 1`` of the line that goes on beyond both ends."""
+    i = torch.arange(first, last, device=device) % (n if boundary == "periodic" else 2 * n)
+    return torch.minimum(i, 2 * n - 1 - i)
 
 
 class _CircularPadding(torch.autograd.Function):
@@ -47,36 +71,28 @@ class _CircularPadding(torch.autograd.Function):
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(x: Tensor, width: int) -> Tensor:
-        for axis in range(2, x.dim()):
+    def forward(x: Tensor, width: int, axes: tuple[int, ...]) -> Tensor:
+        for axis in axes:
             n = x.shape[axis]
             x = torch.cat([x.narrow(axis, n - width, width), x, x.narrow(axis, 0, width)], axis)
         return x
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, int], output: Tensor) -> None:
-        ctx.width = inputs[1]
+    def setup_context(ctx: Any, inputs: tuple[Tensor, int, tuple[int, ...]], output: Tensor) -> None:
+        _, ctx.width, ctx.axes = inputs
 
     @staticmethod
     def jvp(ctx: Any, *grad_inputs: Tensor | None) -> Tensor:
-        wrapped: Tensor = _CircularPadding.apply(grad_inputs[0], ctx.width)  # pyright: ignore[reportAssignmentType]
-        return wrapped
+        padded: Tensor = _CircularPadding.apply(grad_inputs[0], ctx.width, ctx.axes)  # pyright: ignore[reportAssignmentType]
+        return padded
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
         (gradient,), w = gradients, ctx.width
-        for axis in range(2, gradient.dim()):
+        for axis in ctx.axes:
             n = gradient.shape[axis] - 2 * w
             inner = gradient.narrow(axis, w, n).clone()
             inner.narrow(axis, 0, w).add_(gradient.narrow(axis, w + n, w))
             inner.narrow(axis, n - w, w).add_(gradient.narrow(axis, 0, w))
             gradient = inner
-        return gradient, None
-
-
-def _continued_index(n: int, width: int, boundary: Boundary, device: torch.device) -> Tensor:
-    i = torch.arange(-width, n + width, device=device)
-    if boundary == "periodic":
-        return i % n
-    i = i % (2 * n)
-    return torch.minimum(i, 2 * n - 1 - i)
+        return gradient, None, None

@@ -86,7 +86,7 @@ class CoarseGraining(nn.Module, abc.ABC):
             raise InputError(f"the lattice {lattice} is not divisible by the {by}; {fits} would be")
 
     def check_depth(self, lattice: Lattice, levels: int) -> None:
-        """Raise ``ValueError``, with the largest depth that fits, if ``lattice`` cannot be coarsened ``levels`` times."""
+        """Raise ``ValueError``, with the depth that fits, if ``lattice`` cannot be coarsened ``levels`` times."""
         factors, depth = self.factors(len(lattice)), 0
         while depth < levels and all(n % b ** (depth + 1) == 0 for n, b in zip(lattice, factors, strict=True)):
             depth += 1

@@ -7,26 +7,32 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from rgdm.scale.boundary import Boundary, extend
+from rgdm.scale.boundary import Boundaries, extend
 
 
 class Convolution(nn.Module):
     """A local convolution in 1, 2 or 3 dimensions whose edges follow ``boundary``."""
 
-    def __init__(self, channels_in: int, channels_out: int, dimension: int, boundary: Boundary, size: int = 3) -> None:
+    def __init__(
+        self, channels_in: int, channels_out: int, dimension: int, boundary: Boundaries, size: int = 3
+    ) -> None:
         super().__init__()
         fan = channels_in * size**dimension
         self.weight = nn.Parameter(torch.randn(channels_out, channels_in, *(size,) * dimension) / math.sqrt(fan))
         self.bias = nn.Parameter(torch.zeros(channels_out))
-        self.boundary: Boundary = boundary
+        self.boundary: Boundaries = boundary
 
     def forward(self, x: Float[Tensor, "B C *L"]) -> Float[Tensor, "B D *L"]:
         return local_convolution(x, self.weight, self.bias, self.boundary)
 
 
 def local_convolution(
-    x: Float[Tensor, "B C *L"], weight: Float[Tensor, "D C *S"], bias: Float[Tensor, " D"] | None, boundary: Boundary
+    x: Float[Tensor, "B C *L"], weight: Float[Tensor, "D C *S"], bias: Float[Tensor, " D"] | None, boundary: Boundaries
 ) -> Float[Tensor, "B D *L"]:
     """Kernels of odd size on a field that goes on beyond its edges."""
-    conv = (F.conv1d, F.conv2d, F.conv3d)[weight.dim() - 3]
-    return conv(extend(x, weight.shape[-1] // 2, boundary), weight, bias)
+    return convolve(extend(x, weight.shape[-1] // 2, boundary), weight, bias)
+
+
+def convolve(x: Float[Tensor, "B C *E"], kernel: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Cross-correlation in 1, 2 or 3 dimensions without padding."""
+    return (F.conv1d, F.conv2d, F.conv3d)[kernel.dim() - 3](x, kernel, bias)

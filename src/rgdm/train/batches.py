@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rgdm.model.cascade.cascade import Cascade
+from rgdm.scale.grid import Axis
 from rgdm.scale.operators.momentum_shell import MomentumShell
 
 PATCH = {1: 512, 2: 30, 3: 16}
@@ -39,35 +40,39 @@ class Batches:
         self.model, self.seed, self.mirror, self.sites = model, seed, mirror, sites
         self.count, self.channels, *lattice = fields.shape
         self.lattice, self.values = tuple(lattice), fields.flatten()
-        decay = 0.5 if model.configuration["shared"] else 0.6
+        decay = 0.5 if model.design.shared else 0.6
         self.share = [decay**level for level in range(model.levels)]
 
     def __call__(self, step: int, rank: int = 0) -> tuple[int, Tensor, Tensor, Tensor, tuple[int, ...]]:
         """``(level, fine patches, t, noise, halo)``, the halo in coarse sites; all ranks have one level."""
-        model, b = self.model, self.model.operator.factor
+        model, factors = self.model, self.model.grid.factors
         everywhere = torch.Generator().manual_seed(hash((self.seed, step)) % 2**63)
         level = int(torch.multinomial(torch.tensor(self.share), 1, generator=everywhere))
         generator = torch.Generator().manual_seed(hash((self.seed, step, rank)) % 2**63)
-        unit = b ** (level + 1)
-        patch, halo = zip(*(self._extent(n // unit, level) for n in self.lattice), strict=True)
+        units = [b ** (level + 1) for b in factors]
+        extents = [self._extent(n // units[i], level, model.grid.axes[i]) for i, n in enumerate(self.lattice)]
+        patch, halo = zip(*extents, strict=True)
         count = min(MOST, max(1, round(self.sites / math.prod(patch))))
-        wide = tuple(unit * (p + 2 * h) for p, h in zip(patch, halo, strict=True))
-        fine = self._patches(count, wide, len(set(zip(patch, halo, strict=True))) == 1, generator)
+        wide = tuple(unit * (p + 2 * h) for unit, p, h in zip(units, patch, halo, strict=True))
+        alike = len(set(zip(patch, halo, factors, model.grid.boundaries, strict=True))) == 1
+        fine = self._patches(count, wide, alike, generator)
         for _ in range(level):
             fine = model.operator.coarsen(fine)
         t = (torch.arange(count) + torch.rand(1, generator=generator)) / count
-        channels = model.channels * model.operator.bands(model.dimension) * model.own_lift(level).draws
+        channels = model.channels * model.operator.bands(model.dimension) * model.own_lift(level).law.draws
         noise = torch.randn(count, channels, *patch, generator=generator)
         return level, fine, t, noise, halo
 
-    def _extent(self, n: int, level: int) -> tuple[int, int]:
+    def _extent(self, n: int, level: int, axis: Axis) -> tuple[int, int]:
         """Length of a patch along an axis of n coarse sites, and of the halo at either end of it."""
         side = PATCH[self.model.dimension]
-        if isinstance(self.model.operator, MomentumShell) or self.model.reach(level) is None:
+        lift = self.model.own_lift(level)
+        shells = any(isinstance(module, MomentumShell) for module in self.model.operator.modules())
+        if shells or lift.law.halo is None:
             return n, 0
-        if self.model.boundary == "reflect":
-            seen_around = self.model.own_lift(level).texture is not None
-            return min(side, n), min(HALO, (n - side) // 2) if seen_around and n > side else 0
+        if axis.boundary == "reflect":
+            textured = lift.condition is not None and lift.condition.texture is not None
+            return min(side, n), min(HALO, (n - side) // 2) if textured and n > side else 0
         return (n, 0) if n <= side + 2 * HALO else (side, HALO)
 
     def _patches(
@@ -77,11 +82,11 @@ class Batches:
 
         Axes are exchanged only if ``alike``, in size and in what lies beyond their ends.
         """
-        periodic, device = self.model.boundary == "periodic", self.values.device
+        device = self.values.device
         field = torch.randint(self.count, (count,), generator=generator)
         places, stride = [], math.prod(self.lattice)
-        for n, s in zip(self.lattice, size, strict=True):
-            start = torch.randint(n if periodic else n - s + 1, (count, 1), generator=generator)
+        for n, s, side in zip(self.lattice, size, self.model.grid.boundaries, strict=True):
+            start = torch.randint(n if side == "periodic" else n - s + 1, (count, 1), generator=generator)
             place = (start + torch.arange(s)) % n
             if self.mirror:
                 place = torch.where(torch.rand(count, 1, generator=generator) < 0.5, place, place.flip(1))

@@ -92,7 +92,9 @@ class Trainer:
         unused = DistributedDataParallelKwargs(find_unused_parameters=True)  # a step trains one level
         self.accelerator = Accelerator(mixed_precision=precision, cpu=on_cpu, kwargs_handlers=[unused])
         self.settings = {
-            **model.configuration,
+            **model.design.to_json(),
+            "grid": model.grid.to_json(),
+            "channels": model.channels,
             "seed": seed,
             "learning_rate": learning_rate,
             "mirror": mirror,

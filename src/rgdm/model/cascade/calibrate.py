@@ -1,14 +1,18 @@
 """One noise temperature a level, fitted while the cascade runs freely."""
 
 import math
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from rgdm.model.cascade.cascade import Cascade, Watch
-from rgdm.model.cascade.levels import TOGETHER
-from rgdm.process.noise import NoiseField
+from rgdm.model.cascade.cascade import Cascade
+from rgdm.model.cascade.generation import batches
+from rgdm.model.lifts.context import Context
+from rgdm.process.noise import NoiseField, Window
+from rgdm.scale.grid import Grid
+from rgdm.watch import Watch
 
 MOST_FIELDS = 4096
 """Most fields that are looked at: of small ones so many say enough, and each has noise of its own to be made."""
@@ -34,64 +38,68 @@ def calibrate(
     At most about ``sites`` sites of each level are looked at, of at most ``MOST_FIELDS`` whole fields.
     Returns the temperatures, finest level first.
     """
-    operator, periodic = model.operator, model.boundary == "periodic"
-    unit, reach = (operator.factor**n for n in (model.levels, min(depth, model.levels)))
-    texture = model.own_lift(0).texture
-    least = max(12 * reach, unit * (1 if texture is None else texture.scattering.narrowest))
-    chosen = _tiles(x, unit, least, sites * operator.factor**model.dimension, periodic)
-    path = [model.normalise(chosen.to(model.mean.device))]
+    factors, condition = model.grid.factors, model.own_lift(0).condition
+    units, reached = ([b**n for b in factors] for n in (model.levels, min(depth, model.levels)))
+    narrowest = 1 if condition is None or condition.texture is None else condition.texture.scattering.narrowest
+    least = [max(12 * r, unit * narrowest) for r, unit in zip(reached, units, strict=True)]
+    tiles = _tiles(x, model.grid, units, least, sites * math.prod(factors))
+    path = [model.normalise(tiles.to(model.device))]
     for _ in range(model.levels):
-        path.append(operator.coarsen(path[-1]))
-    noise = NoiseField(2**31)
+        path.append(model.operator.coarsen(path[-1]))
     ensemble = path[-1]
     for level in reversed(range(model.levels)):
         if level >= depth - 1 or level == model.levels - 1:
             ensemble = path[level + 1].repeat_interleave(members, 0)
         truth = path[level]
         if level == 0:
-            ensemble, truth = _windows(ensemble, truth, members, operator.factor, sites, periodic)
-        lattice, bands = tuple(ensemble.shape[2:]), model.channels * operator.bands(model.dimension)
-        white = noise.members(range(len(ensemble)), level, 0, bands, lattice).to(ensemble)
+            ensemble, truth = _windows(ensemble, truth, members, model.grid, sites)
         log_temperature, history = 0.0, []
         for _ in range(rounds):
-            fine = _refined(model, level, ensemble, white, log_temperature)
+            fine = _refined(model, level, ensemble, log_temperature)
             history.append((log_temperature, math.log(_spread_skill(fine, truth, members))))
             log_temperature = _secant(history)
         best = min(history, key=lambda h: abs(h[1]))[0]
         model.lift(level).temperature.fill_(math.exp(best))
         if 0 < level < depth:  # the next run goes on from here
-            ensemble = _refined(model, level, ensemble, white, best)
+            ensemble = _refined(model, level, ensemble, best)
         if watch:
             watch(model.levels - level, model.levels)
     return [float(model.lift(level).temperature) for level in range(model.levels)]
 
 
-def _refined(model: Cascade, level: int, coarse: Tensor, white: Tensor, log_temperature: float) -> Tensor:
+def _refined(model: Cascade, level: int, coarse: Tensor, log_temperature: float) -> Tensor:
     """The fields one level finer, at a temperature that the lift keeps."""
-    lift = model.lift(level)
+    lift, noise = model.lift(level), NoiseField(0, "calibrate")
     lift.temperature.fill_(math.exp(log_temperature))
-    together = max(1, TOGETHER // (coarse[0, 0].numel() * model.operator.factor**model.dimension))
-    pairs = zip(coarse.split(together), white.split(together), strict=True)
-    return torch.cat([lift.sample(c, w, model.sampler) for c, w in pairs])
+    window = Window.whole(level, coarse.shape[2:])
+    fine = [
+        lift.sample(Context(coarse[batch.start : batch.stop]), noise.of(batch), window, model.sampler)
+        for batch in batches(len(coarse), model.operator.fine_lattice(coarse.shape[2:]))
+    ]
+    return torch.cat(fine)
 
 
-def _tiles(x: Float[Tensor, "B C *L"], unit: int, least: int, sites: int, periodic: bool) -> Float[Tensor, "T C *K"]:
-    """At most about ``sites`` sites: whole fields if they are periodic, else a tile of every field.
+def _tiles(
+    x: Float[Tensor, "B C *L"], grid: Grid, units: Sequence[int], least: Sequence[int], sites: int
+) -> Float[Tensor, "T C *K"]:
+    """At most about ``sites`` sites: whole fields of a torus, else a tile of every field, periodic axes whole.
 
-    Few large tiles would leave the temperature to the chance of a few rough places, small ones have too much
-    edge: their sides are some multiple of ``unit``, and about ``least`` or more.
+    Few large tiles would leave the temperature to the chance of a few rough places, small ones have too much edge:
+    their sides are a multiple of ``units``, and about ``least`` or more.
     """
-    lattice = x.shape[2:]
+    lattice = tuple(x.shape[2:])
     size = math.prod(lattice)
-    if periodic or len(x) * size <= sites:
+    if grid.periodic or len(x) * size <= sites:
         return x[torch.linspace(0, len(x) - 1, max(1, min(len(x), sites // size, MOST_FIELDS))).long()]
-    side = max(least, int((sites / max(len(x), 16)) ** (1 / len(lattice))))
-    side = max(1, side // unit) * unit
+    wanted = int((sites / max(len(x), 16)) ** (1 / len(lattice)))
+    sides = [max(1, max(low, wanted) // unit) * unit for low, unit in zip(least, units, strict=True)]
     generator = torch.Generator().manual_seed(0)
     tiles = []
-    for i in range(max(16, sites // side ** len(lattice))):
+    for i in range(max(16, sites // math.prod(sides))):
         tile = x[i % len(x)]
-        for axis, n in enumerate(lattice, start=1):
+        for axis, (n, side, unit) in enumerate(zip(lattice, sides, units, strict=True), start=1):
+            if grid.axes[axis - 1].boundary == "periodic":
+                continue
             width = min(n // unit * unit, side)
             start = unit * int(torch.randint((n - width) // unit + 1, (1,), generator=generator))
             tile = tile.narrow(axis, start, width)
@@ -100,31 +108,29 @@ def _tiles(x: Float[Tensor, "B C *L"], unit: int, least: int, sites: int, period
 
 
 def _windows(
-    ensemble: Float[Tensor, "E C *K"],
-    truth: Float[Tensor, "T C *F"],
-    members: int,
-    unit: int,
-    sites: int,
-    periodic: bool,
+    ensemble: Float[Tensor, "E C *K"], truth: Float[Tensor, "T C *F"], members: int, grid: Grid, sites: int
 ) -> tuple[Tensor, Tensor]:
-    """Members and true fields cut to about ``sites`` sites: fewer fields if periodic, else one window of each."""
+    """Members and true fields cut to about ``sites`` sites: fewer fields of a torus, else one window of each."""
     lattice, fields = tuple(truth.shape[2:]), len(truth)
     if fields * math.prod(lattice) <= sites:
         return ensemble, truth
     coarse = ensemble.unflatten(0, (fields, members))
-    if periodic:
-        some = torch.linspace(0, fields - 1, max(1, sites // math.prod(lattice))).long().to(truth.device)
-        return coarse[some].flatten(0, 1), truth[some]
-    side = max(12 * unit, int((sites / fields) ** (1 / len(lattice)))) // unit
+    if grid.periodic:
+        kept = torch.linspace(0, fields - 1, max(1, sites // math.prod(lattice))).long().to(truth.device)
+        return coarse[kept].flatten(0, 1), truth[kept]
+    wanted = int((sites / fields) ** (1 / len(lattice)))
     generator = torch.Generator().manual_seed(0)
-    cut = []
+    pairs = []
     for x, y in zip(coarse, truth, strict=True):
-        for axis, n in enumerate(lattice, start=1):
-            width = min(side, n // unit)
-            start = int(torch.randint(n // unit - width + 1, (1,), generator=generator))
-            x, y = x.narrow(axis + 1, start, width), y.narrow(axis, unit * start, unit * width)
-        cut.append((x, y))
-    return torch.cat([x for x, _ in cut]), torch.stack([y for _, y in cut])
+        for axis, (n, side) in enumerate(zip(lattice, grid.axes, strict=True), start=1):
+            if side.boundary == "periodic":
+                continue
+            b = side.factor
+            width = min(max(12 * b, wanted) // b, n // b)
+            start = int(torch.randint(n // b - width + 1, (1,), generator=generator))
+            x, y = x.narrow(axis + 1, start, width), y.narrow(axis, b * start, b * width)
+        pairs.append((x, y))
+    return torch.cat([x for x, _ in pairs]), torch.stack([y for _, y in pairs])
 
 
 def _spread_skill(fine: Tensor, truth: Tensor, members: int) -> float:

@@ -1,56 +1,136 @@
 """The cascade: a base model at the coarsest level and a lift for every finer one."""
 
+import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
-from rgdm.data.layout import unwrap
 from rgdm.errors import InputError
 from rgdm.model.cascade import storage
-from rgdm.model.cascade.levels import TOGETHER, Levels
-from rgdm.model.lifts.likelihood import Likelihood, LogProb, TooManyDetailsError, signs
+from rgdm.model.cascade.density import log_prob
+from rgdm.model.cascade.generation import refine, sample
+from rgdm.model.cascade.geometry import constant, trajectory
+from rgdm.model.cascade.memory import estimate
+from rgdm.model.cascade.repetition import Repetition
+from rgdm.model.cascade.units import Units
+from rgdm.model.closed_form.base import TranslationField
+from rgdm.model.lattice.sweep import LearnedSweep
+from rgdm.model.lifts.context import Context
+from rgdm.model.lifts.lift import Lift
+from rgdm.model.lifts.likelihood import Likelihood
+from rgdm.model.lifts.registry import make_lifts
+from rgdm.model.lifts.rescaled import RescaledLift
+from rgdm.model.lifts.standardized import StandardizedLift
 from rgdm.model.networks.everywhere import MissingPackageError
-from rgdm.process.noise import NoiseField
-from rgdm.scale.coarse_graining import Lattice, check_lattice_depth
+from rgdm.model.samplers.reverse import AdamsBashforth
+from rgdm.model.samplers.sampler import Sampler
+from rgdm.process.noise import Noise, Window
+from rgdm.scale.coarse_graining import Lattice
+from rgdm.scale.grid import Grid
 from rgdm.scale.operators.learned import Learned
+from rgdm.scale.operators.registry import make_operator
+from rgdm.settings import Design
+from rgdm.watch import Watch
 
-Watch = Callable[[int, int], None]
-"""Called as ``watch(done, total)`` while fields are made."""
 
-
-class Cascade(Levels):
+class Cascade(nn.Module):
     """An inverse renormalization group: ``x_L -> x_{L-1} -> ... -> x_0``, coarse to fine.
 
-    ``levels`` lifts stand on a base model of the coarsest field. With ``shared`` all lifts
-    use one network, which is told the level, each in the units of its own level (its own prediction,
-    amplitude and spectrum), as suits fields that look alike on all scales; otherwise each has
-    its own. At the public edge fields are in the user's units and coarse fields are block means.
+    A base model makes the coarsest field; one lift for each level adds the detail. With a ``shared`` network every lift
+    uses the same one, which is told the level, each in the units of its own level (its own prediction, amplitude and
+    spectrum), as suits fields that look alike on all scales. At the public edge fields are in the user's units and
+    coarse fields are block means.
 
-    Its arguments are those of :class:`~rgdm.model.cascade.levels.Levels`.
+    Args:
+        design: what is decided before anything is measured: levels, operator, networks, objective.
+        grid: the axes of the fields: names, boundaries, factors; by default two reflecting axes of factor 2.
+        channels: components of the field.
+        repetition: of one of the lifts, as :meth:`enlarged` makes it.
     """
+
+    def __init__(
+        self,
+        design: Design | None = None,
+        grid: Grid | None = None,
+        channels: int = 1,
+        repetition: Repetition | None = None,
+    ) -> None:
+        super().__init__()
+        if channels < 1:
+            raise InputError(f"channels = {channels}; a field has at least one channel")
+        self.design, self.grid, self.channels = design or Design(), grid or Grid.uniform(), channels
+        self.repetition = Repetition() if repetition is None else Repetition.checked(*repetition, self.design.levels)
+        self.operator = make_operator(self.design.operator, self.grid)
+        self.operator.requires_grad_(False)  # a learned one learns before the lifts, whose measurements are of it
+        self.sampler: Sampler = AdamsBashforth(self.design.evaluations)
+        self.units = Units(channels)
+        self.lifts = nn.ModuleList(make_lifts(self.design, self.grid, channels, self.operator))
+        self.base = TranslationField(channels, self.grid.boundaries)
+        sweep = self.design.sweep
+        self.sweep = LearnedSweep(channels, self.dimension, self.grid.boundaries) if sweep else None
+        self.metadata: dict[str, Any] = {}
+        """Names, units and figures that travel with the model; JSON only."""
+
+    @property
+    def dimension(self) -> int:
+        """How many axes the lattice has."""
+        return self.grid.dimension
+
+    @property
+    def levels(self) -> int:
+        """How many levels the field is lifted through."""
+        return len(self.lifts) + self.repetition.times
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The precision of the networks."""
+        return next(self.parameters()).dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model computes."""
+        return self.units.mean.device
+
+    def own_lift(self, level: int) -> StandardizedLift:
+        """The lift that was measured and trained at this level; level 0 is the finest."""
+        lift = self.lifts[level]
+        assert isinstance(lift, StandardizedLift)
+        return lift
+
+    def lift(self, level: int) -> Lift:
+        """The lift from level + 1 to level, which may be another level's."""
+        index = self.repetition.lift(level)
+        lift, detail = self.own_lift(index), self.repetition.scale(level)
+        return lift if level == index else RescaledLift(lift, self.repetition.scale(level + 1, index + 1), detail)
+
+    def reach(self, levels: int | None = None, evaluations: int | None = None) -> tuple[int, ...] | None:
+        """How many coarsest sites around a fine site its value depends on, along each axis; None: on all of them."""
+        halo, sampler = [0] * self.dimension, self._sampler(evaluations)
+        for level in range(self.depth(levels)):
+            reach = self.lift(level).reach(sampler)
+            if reach is None:
+                return None
+            halo = [-(-h // b) + reach for h, b in zip(halo, self.grid.factors, strict=True)]
+        return tuple(halo)
 
     # --- learning --------------------------------------------------------------------------
 
     @torch.no_grad()
     def fit(self, x: Float[Tensor, "B C *L"], watch: Watch | None = None) -> None:
-        """Measure everything that has a closed form: units, Gaussian lifts, amplitudes, base. Seconds.
+        """Measure everything that has a closed form: units, standardizers, base. Seconds.
 
         A coarse-graining that is learned is learned first, by its code length.
         """
         if self.repetition.times:
-            raise InputError("an enlarged cascade is not measured; fit the one it was made of")
-        check_lattice_depth(self.operator, tuple(x.shape[2:]), self.levels)
+            raise InputError("an enlarged cascade is not measured; fit the one that it was enlarged from")
+        self.operator.check_depth(tuple(x.shape[2:]), self.levels)
         self.check_texture(tuple(x.shape[2:]), self.levels)
-        pooled = x.double().movedim(1, 0).flatten(1)
-        if not bool(pooled.isfinite().all()) or not bool((pooled.amax(1) > pooled.amin(1)).all()):
-            raise InputError("a channel of the fields is constant or has values that are not finite; drop or fill it")
-        self.mean.copy_(pooled.mean(1))
-        self.scale.copy_(pooled.std(1))
+        self.units.fit(x)
         fine = self.normalise(x)
         if isinstance(self.operator, Learned):
             with torch.enable_grad():
@@ -75,7 +155,6 @@ class Cascade(Levels):
         """The training loss of one lift on normalised fields of its level, one value a sample."""
         return self.own_lift(level).loss(fine, t, noise, halo)
 
-    @torch.no_grad()
     def log_prob(
         self,
         x: Any,
@@ -86,56 +165,10 @@ class Cascade(Levels):
         networks: bool = True,
         watch: Watch | None = None,
     ) -> Likelihood:
-        """log p of fields in the user's units: the sum over levels, for the split keeps volumes.
+        """log p of fields in the user's units: :func:`~rgdm.model.cascade.density.log_prob`."""
+        return log_prob(self, x, levels, probes, tolerance, seed, networks, watch)
 
-        Args:
-            x: fields on a lattice that is divisible by ``factor^levels``: a tensor, an array or an xarray object, as
-                :meth:`refine` takes them.
-            levels: the density of the detail of so many levels given the coarse field, as of :meth:`refine`; None:
-                of the whole field, as of :meth:`sample`, where no temperature is above 1.
-            probes: random signs that estimate the divergence of the networks (diffusion lifts), with its error from
-                2 on; None computes it, for at most 1024 details a field.
-            tolerance: of the probability flow.
-            seed: of the signs.
-            networks: False leaves them out: the likelihood of the closed-form part, to compare with.
-            watch: is told after each level.
-
-        Returns:
-            ``total``, log p of each field in the user's units; ``bits`` of each level and the base, per degree of
-            freedom of normalised fields; ``levels`` and ``base``, what they are made of.
-        """
-        depth = self.depth(levels)
-        x, _ = unwrap(x, self.channels, self.dimension, self.metadata.get("channels", ()))
-        x = x.to(self.mean.device)
-        if not bool(x.isfinite().all()):
-            raise InputError(f"{int((~x.isfinite()).sum())} of {x.numel()} values are not finite; drop or fill them")
-        if probes is not None and probes < 1:
-            raise InputError(f"probes is {probes}; at least 1 is needed, or None to compute the divergence")
-        check_lattice_depth(self.operator, tuple(x.shape[2:]), depth)
-        fine, parts = self.normalise(x.double()), []
-        hottest = 1.0 if levels is None else math.inf  # as in what is made from nothing: see _descend
-        for level in range(depth):
-            lift, (coarse, detail) = self.lift(level), self.operator.split(fine)
-            random = None if probes is None else signs(detail, probes, 1000 * seed + level)
-            try:
-                known = lift.log_prob(fine, random, tolerance, hottest) if networks else None
-                parts.append(known or lift.untrained_log_prob(fine, hottest))
-            except TooManyDetailsError as error:
-                raise InputError(f"level {level}: {error}; pass probes=2 or more, or networks=False") from None
-            fine = coarse
-            if watch:
-                watch(level + 1, depth)
-        dofs, size = self.dofs(tuple(x.shape[2:])), self.repetition.scale(self.levels)
-        base = (
-            LogProb.without_error(self.base.log_prob(fine / size) - dofs[-1] * math.log(size))
-            if levels is None
-            else None
-        )
-        dofs = dofs if levels is None else dofs[:depth]
-        units = -float(self.scale.log().mean()) * sum(dofs)
-        return Likelihood(parts, base, units, dofs)
-
-    # --- the flow and its inverse ----------------------------------------------------------
+    # --- coarse to fine --------------------------------------------------------------------
 
     def sample(
         self,
@@ -151,25 +184,7 @@ class Cascade(Levels):
         The same seed gives the same fields, whatever ``count``. ``sweeps`` of the learned single-site conditional
         follow, where the model has one.
         """
-        unit = self.check_sample(lattice, count)
-        self.check_texture(lattice, self.levels)
-        if sweeps < 0 or (sweeps and self.sweep is None):
-            raise InputError(
-                f"{sweeps} sweeps; 0 or more are made, of a model that was trained with sweep=True (--sweep)"
-            )
-        noise, factor = NoiseField(seed), unit
-        coarsest = self.base.noise_lattice(tuple(n // factor for n in lattice))
-        out = torch.empty(count, self.channels, *lattice, dtype=self.dtype, device=self.mean.device)
-        for some in _together(count, lattice):
-            white = noise.members(some, self.levels, 0, self.channels, coarsest).to(out)
-            x = self.base(white) * self.repetition.scale(self.levels)
-            x = self._descend(x, self.levels, list(some), noise, evaluations, tempered=False)
-            if self.sweep is not None:
-                x = self.sweep.run(x, sweeps, noise, list(some))
-            out[some.start : some.stop] = self.denormalise(x)
-            if watch:
-                watch(some.stop, count)
-        return out
+        return sample(self, lattice, count, seed, evaluations, watch, sweeps)
 
     def refine(
         self,
@@ -182,57 +197,48 @@ class Cascade(Levels):
     ) -> Any:
         """An ensemble of fine fields, each of which coarse-grains to exactly the given field.
 
-        With block spins and Haar wavelets that are its block means, with decimation the kept sites; what
-        longer wavelets and momentum shells keep is a mean over a wider window, in the same units.
-        ``coarse`` may be a tensor or array ``(*L)``, ``(C, *L)`` or ``(B, C, *L)``, or an xarray
-        object; the same kind comes back with a leading ``member`` axis, lattice axes b^levels
-        times longer, and coordinates refined.
+        With block spins and Haar wavelets that are its block means, with decimation the kept sites; longer wavelets
+        and momentum shells keep a mean over a wider window, in the same units. ``coarse`` may be a tensor or array
+        ``(*L)``, ``(C, *L)`` or ``(B, C, *L)``, or an xarray object; the same kind comes back with a leading
+        ``member`` axis, lattice axes b^levels times longer, and coordinates refined.
         """
-        levels = self.depth(levels)
-        if members < 1:
-            raise InputError(f"members is {members}; at least one is needed")
-        field, layout = unwrap(coarse, self.channels, self.dimension, self.metadata.get("channels", ()))
-        if not bool(field.isfinite().all()):
-            raise InputError(
-                f"{int((~field.isfinite()).sum())} of {field.numel()} values of the coarse field are not finite; "
-                "fill them first (rgdm.data.validity.check_finite with fill=True)"
-            )
-        self.check_texture(tuple(n * self.operator.factor**levels for n in field.shape[2:]), levels)
-        total, noise, factor = members * len(field), NoiseField(seed), self.operator.factor**levels
-        fine = field.new_empty(total, self.channels, *(n * factor for n in field.shape[2:]))
-        for some in _together(total, tuple(fine.shape[2:])):
-            which, member = torch.arange(some.start, some.stop) % len(field), [i // len(field) for i in some]
-            given = field[which.to(field.device)].to(self.mean.device)
-            streams = [index * 2**32 + m for index, m in zip(which.tolist(), member, strict=True)]
-            x = self._descend(self.normalise(given, levels), levels, streams, noise, evaluations)
-            fine[some.start : some.stop] = self._settle(self.denormalise(x), given, levels).to(fine)
-            if watch:
-                watch(some.stop, total)
-        return layout.wrap(fine.unflatten(0, (members, len(field))), factor, self.operator.place_after(levels))
+        return refine(self, coarse, levels, members, seed, evaluations, watch)
 
-    def _descend(
+    def generate(self, lattice: Lattice, noise: Noise, evaluations: int | None = None) -> Float[Tensor, "B C *L"]:
+        """Normalised fields as a differentiable function of their noise: the base field, then every lift.
+
+        The base takes draw 0 of level ``levels``, on the lattice that :meth:`TranslationField.noise_lattice` says.
+        """
+        coarsest = self.base.noise_lattice(self.operator.coarse_lattice(lattice, self.levels))
+        white = noise(0, self.channels, Window.whole(self.levels, coarsest)).to(self.device)
+        white = white if white.dtype == torch.float64 else white.to(self.dtype)
+        x = self.base(white) * self.repetition.scale(self.levels)
+        return self.descend(x, self.levels, noise, evaluations, tempered=False)
+
+    def descend(
         self,
-        x: Tensor,
+        x: Float[Tensor, "B C *K"],
         levels: int,
-        streams: list[int],
-        noise: NoiseField,
-        evaluations: int | None,
+        noise: Noise,
+        evaluations: int | None = None,
         tempered: bool = True,
-    ) -> Tensor:
-        """From the normalised field of level ``levels`` to level 0, one lift after the other.
+    ) -> Float[Tensor, "B C *L"]:
+        """From the normalised field of level ``levels`` to level 0, one lift after the other; differentiable.
 
-        Temperatures above 1, there to widen ensembles about a given field, are left out of what comes from
-        nothing: it has no field to miss, and more noise would only be more power at small scales.
+        Temperatures above 1, there to widen ensembles about a given field, are left out of fields that come from
+        nothing (``tempered=False``): there is no field to miss, and more noise would only be more power at small
+        scales.
         """
-        sampler = self.sampler if evaluations is None else self.sampler.spending(evaluations)
+        sampler = self._sampler(evaluations)
         for level in reversed(range(levels)):
-            lattice, bands = tuple(x.shape[2:]), self.channels * self.operator.bands(self.dimension)
-            white = torch.stack([noise.window(s, level, 0, bands, lattice) for s in streams])
-            white = white.to(x.device) if tempered else white.to(x.device) / self.lift(level).temperature.clamp(min=1)
-            x = self.lift(level).sample(x, white, sampler)
+            lift = self.lift(level)
+            source = noise if tempered else _cooled(noise, lift.temperature.clamp(min=1))
+            x = lift.sample(Context(x), source, Window.whole(level, x.shape[2:]), sampler)
         return x
 
-    # --- larger than what was trained on -----------------------------------------------------
+    def trajectory(self, x: Float[Tensor, "B C *L"], levels: int | None = None) -> list[Tensor]:
+        """The renormalization trajectory of a field: its block means at level 0, 1, ..., ``levels``."""
+        return trajectory(self.operator, x, self.levels if levels is None else levels)
 
     def enlarged(self, times: int, growth: float | Iterable[float], level: int = 2) -> "Cascade":
         """The same cascade with the lift of one level repeated: fields ``factor^times`` times as wide.
@@ -245,19 +251,70 @@ class Cascade(Levels):
         follow. For fields that are scale-free up to their own size, on a periodic lattice.
         """
         if self.repetition.times:
-            raise InputError("this cascade is enlarged already; enlarge the one it was made of")
+            raise InputError("this cascade is enlarged already; enlarge the one that it was enlarged from")
         if not 0 <= level < self.levels or times < 1:
             raise InputError(f"level = {level}, times = {times}; a level of 0 to {self.levels - 1}, once or more")
-        growths = [float(each) for each in (growth if isinstance(growth, Iterable) else [growth])]
-        settings: dict[str, Any] = self.configuration | {"repetition": [level, times, *growths]}
-        larger = Cascade(**settings).to(self.mean.device, self.dtype)
-        own = dict(self.state())
+        growths = tuple(growth) if isinstance(growth, Iterable) else (growth,)
+        larger = Cascade(self.design, self.grid, self.channels, Repetition(level, times, growths))
+        larger = larger.to(self.device, self.dtype)
+        tensors = dict(self.state())
         for name, tensor in larger.state():
-            tensor.data = own[name].data  # one set of weights for both
+            tensor.data = tensors[name].data  # one set of weights for both
         larger.metadata = self.metadata
         return larger.eval()
 
+    # --- units and checks ------------------------------------------------------------------
+
+    def normalise(self, x: Float[Tensor, "B C *L"], level: int = 0) -> Float[Tensor, "B C *L"]:
+        """User's block means at ``level`` to the normalised orthonormal field."""
+        one = constant(self.operator, self.grid, x, level)
+        return self.units.normalise(x, self.operator.gain(self.dimension) ** level, one)
+
+    def denormalise(self, x: Float[Tensor, "B C *L"]) -> Float[Tensor, "B C *L"]:
+        """The normalised field of level 0 in the user's units."""
+        return self.units.denormalise(x)
+
+    def dofs(self, lattice: Lattice) -> list[int]:
+        """Degrees of freedom of each level's detail, the finest first, and of the base field."""
+        sites = [math.prod(self.operator.coarse_lattice(lattice, level)) for level in range(self.levels + 1)]
+        return [self.channels * (a - b) for a, b in itertools.pairwise(sites)] + [self.channels * sites[-1]]
+
+    def depth(self, levels: int | None) -> int:
+        """How many levels to refine: all, or as many as are asked for."""
+        if levels is not None and not 1 <= levels <= self.levels:
+            raise InputError(f"levels is {levels}; this model has lifts for 1 to {self.levels} levels")
+        return self.levels if levels is None else levels
+
+    def check_texture(self, lattice: Lattice, levels: int) -> None:
+        """``ValueError`` if the coarsest field is too small for the scattering that the networks are shown."""
+        condition = self.own_lift(0).condition
+        if condition is not None and condition.texture is not None:
+            condition.texture.scattering.check(self.operator.coarse_lattice(lattice, levels))
+
+    def memory(self, lattice: Lattice, fields: int) -> int:
+        """Estimate of the bytes that making ``fields`` fields of this lattice takes at its peak, on the safe side."""
+        return estimate(self, lattice, fields)
+
+    def _sampler(self, evaluations: int | None) -> Sampler:
+        return self.sampler if evaluations is None else self.sampler.spending(evaluations)
+
     # --- storage ---------------------------------------------------------------------------
+
+    def state(self) -> Iterator[tuple[str, Tensor]]:
+        """Every parameter and buffer once, shared networks under their first name."""
+        yield from self.named_parameters()
+        yield from self.named_buffers()
+
+    @property
+    def configuration(self) -> dict[str, Any]:
+        """What makes an equal untrained model, as JSON holds it."""
+        level, times, growth = self.repetition
+        return {
+            "design": self.design.to_json(),
+            "grid": self.grid.to_json(),
+            "channels": self.channels,
+            "repetition": [level, times, *growth] if times else None,
+        }
 
     def save_pretrained(self, path: str | Path) -> None:
         """Write ``config.json`` and ``model.safetensors`` into a folder, each atomically."""
@@ -269,21 +326,25 @@ class Cascade(Levels):
         folder = storage.locate(path)
         configuration, metadata = storage.read_config(folder)
         try:
-            with torch.random.fork_rng(
-                devices=[]
-            ):  # the initial weights are overwritten: leave the caller's seed alone
-                model = cls(**configuration)
+            design, grid = Design.from_json(configuration["design"]), Grid.from_json(configuration["grid"])
+            repetition = configuration["repetition"]
+            level, times, *growth = repetition or (0, 0, 1.0)
+            with torch.random.fork_rng(devices=[]):  # initial weights are overwritten: leave the caller's seed alone
+                model = cls(design, grid, configuration["channels"], Repetition(level, times, tuple(growth)))
         except MissingPackageError:
             raise
-        except (TypeError, ValueError, RuntimeError) as error:
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise InputError(f"{folder / 'config.json'} does not describe a cascade: {error}") from None
         storage.read_weights(folder, dict(model.state()))
         model.metadata = metadata
         return model.eval()
 
 
-def _together(count: int, lattice: Lattice) -> Iterator[range]:
-    """The numbers of the fields that are made at a time."""
-    size = max(1, TOGETHER // math.prod(lattice))
-    for first in range(0, count, size):
-        yield range(first, min(first + size, count))
+def _cooled(noise: Noise, temperature: Tensor) -> Noise:
+    """Noise that a lift of this temperature takes as if it had the temperature 1."""
+
+    def cooled(draw: int, channels: int, window: Window) -> Tensor:
+        white = noise(draw, channels, window)
+        return white / temperature.to(white) if draw == 0 else white
+
+    return cooled

@@ -14,9 +14,11 @@ from safetensors.torch import save as serialize
 from torch import Tensor
 
 from rgdm.atomic import replacing, write_text
+from rgdm import __version__
 from rgdm.errors import InputError
 
-FORMAT = 1
+FORMAT = 2
+"""Counts the changes after which a saved model cannot be read any more."""
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 CODE = {".pkl", ".pickle", ".pt", ".pth", ".ckpt", ".bin", ".joblib"}
 
@@ -29,7 +31,13 @@ def save(
     kind: str = "Cascade",
 ) -> None:
     """Write weights, then configuration, each whole or not at all."""
-    content = {"format": FORMAT, "class": kind, "configuration": configuration, "metadata": metadata}
+    content = {
+        "format": FORMAT,
+        "rgdm": __version__,
+        "class": kind,
+        "configuration": configuration,
+        "metadata": metadata,
+    }
     if (folder / CONFIG).is_file() and not _describes(folder / CONFIG, configuration):
         (folder / CONFIG).unlink()  # killed between the two files, the folder is incomplete and not a mixture
     write_tensors(folder / WEIGHTS, tensors)
@@ -106,11 +114,21 @@ def read_config(folder: Path, wanted: str = "Cascade") -> tuple[dict[str, Any], 
         configuration, metadata = dict(content["configuration"]), dict(content["metadata"])
     except (OSError, ValueError, KeyError, TypeError):
         raise InputError(f"{folder / CONFIG} is damaged: it is not the JSON of an rgdm model; copy it again") from None
-    if not isinstance(version, int) or version > FORMAT:
-        raise InputError(f"{folder} has format {version}, newer than {FORMAT}, which this rgdm reads; update rgdm")
+    if version != FORMAT:
+        raise InputError(_other_format(folder, version, content.get("rgdm")))
     if kind != wanted:
         raise InputError(f"{folder} holds a {kind!r}; this rgdm loads {wanted!r}")
     return configuration, metadata
+
+
+def _other_format(folder: Path, version: Any, writer: Any) -> str:
+    """Which version wrote a model that this one cannot read, and what to do."""
+    by = f"rgdm {writer}" if isinstance(writer, str) else "an early rgdm"
+    if isinstance(version, int) and version < FORMAT:
+        remedy = "train it again (rgdm train ... --overwrite), or load it with the version that wrote it"
+    else:
+        remedy = "update rgdm"
+    return f"{folder} was written by {by} in format {version}; rgdm {__version__} reads format {FORMAT}: {remedy}"
 
 
 def read_weights(folder: Path, into: dict[str, Tensor]) -> None:

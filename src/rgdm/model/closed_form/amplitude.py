@@ -6,11 +6,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from rgdm.model.closed_form.stencil import convolve
-from rgdm.scale.boundary import Boundary, extend
+from rgdm.scale.boundary import Boundaries, boundary_of_each, extend
+from rgdm.scale.convolution import convolve
 
 WIDTHS = (1.5, 3.0, 6.0)
+"""Standard deviations of the Gaussian windows, in coarse sites."""
 CONTRACTION = 0.6
+"""Largest exponent of the roughness in the amplitude."""
+CUT = 2.5
+"""Standard deviations at which a window is cut."""
 
 
 class LocalAmplitude(nn.Module):
@@ -29,11 +33,11 @@ class LocalAmplitude(nn.Module):
     floor: Tensor
 
     def __init__(
-        self, channels: int, bands: int, dimension: int, boundary: Boundary, contraction: float = CONTRACTION
+        self, channels: int, bands: int, dimension: int, boundary: Boundaries, contraction: float = CONTRACTION
     ) -> None:
         super().__init__()
         self.bands, self.dimension, self.contraction = bands, dimension, contraction
-        self.boundary: Boundary = boundary
+        self.boundaries = boundary_of_each(boundary, dimension)
         self.register_buffer("offset", torch.zeros(channels))
         self.register_buffer("gamma", torch.zeros(channels))
         self.register_buffer("band", torch.ones(channels, bands))
@@ -44,11 +48,11 @@ class LocalAmplitude(nn.Module):
         energy = torch.zeros_like(coarse)
         for axis in range(2, coarse.dim()):
             rows = coarse.movedim(axis, -1)
-            line = extend(rows.reshape(-1, 1, rows.shape[-1]), 1, self.boundary)
+            line = extend(rows.reshape(-1, 1, rows.shape[-1]), 1, self.boundaries[axis - 2])
             second = line[..., :-2] - 2 * line[..., 1:-1] + line[..., 2:]
             energy = energy + second.square().reshape(rows.shape).movedim(-1, axis)
         floor = _channelwise(self.floor, coarse)
-        return torch.stack([(blur(energy, width, self.boundary) + floor).log() for width in WIDTHS], 1) / 2
+        return torch.stack([(blur(energy, width, self.boundaries) + floor).log() for width in WIDTHS], 1) / 2
 
     def forward(self, coarse: Float[Tensor, "B C *K"]) -> Float[Tensor, "B D *K"]:
         return self.from_roughness(self.roughness(coarse))
@@ -59,6 +63,10 @@ class LocalAmplitude(nn.Module):
         exponent = _channelwise(self.offset, e) + _channelwise(self.gamma, e) * e
         band = self.band.to(e).reshape(1, *self.band.shape, *[1] * self.dimension)
         return (exponent.exp().unsqueeze(2) * band).flatten(1, 2)
+
+    def reach(self) -> int:
+        """How many coarse sites away the amplitude looks."""
+        return 1 + blur_reach()
 
     def fit(self, coarse: Float[Tensor, "B C *K"], residual: Float[Tensor, "B D *K"]) -> None:
         """Maximum likelihood of the residual as Laplace noise of scale a: ``min <|r| / a + log a>``.
@@ -91,17 +99,22 @@ def laplace_slope(e: Float[Tensor, " n"], size: Float[Tensor, " n"], limit: floa
     return offset - gamma * float(e.mean()), gamma
 
 
+def blur_reach() -> int:
+    """How many sites away the widest blur looks."""
+    return math.ceil(CUT * max(WIDTHS))
+
+
 def _channelwise(value: Tensor, like: Tensor) -> Tensor:
     return value.to(like).reshape(1, -1, *[1] * (like.dim() - 2))
 
 
-def blur(x: Float[Tensor, "B C *L"], width: float, boundary: Boundary) -> Float[Tensor, "B C *L"]:
+def blur(x: Float[Tensor, "B C *L"], width: float, boundary: Boundaries) -> Float[Tensor, "B C *L"]:
     """Separable Gaussian mean of standard deviation ``width`` sites, cut at 2.5 widths."""
-    radius = math.ceil(2.5 * width)
+    radius = math.ceil(CUT * width)
     taps = torch.exp(-0.5 * (torch.arange(-radius, radius + 1, dtype=x.dtype, device=x.device) / width) ** 2)
     taps = (taps / taps.sum()).reshape(1, 1, -1)
-    for axis in range(2, x.dim()):
+    for axis, side in enumerate(boundary_of_each(boundary, x.dim() - 2), start=2):
         rows = x.movedim(axis, -1)
-        flat = extend(rows.reshape(-1, 1, rows.shape[-1]), radius, boundary)
+        flat = extend(rows.reshape(-1, 1, rows.shape[-1]), radius, side)
         x = convolve(flat, taps).reshape(rows.shape).movedim(-1, axis)
     return x

@@ -1,6 +1,5 @@
 """The correlations of what linear prediction leaves, as a local filter."""
 
-import itertools
 import math
 
 import torch
@@ -9,7 +8,7 @@ from torch import Tensor, nn
 
 from rgdm.errors import InputError
 from rgdm.model.closed_form.stencil import Stencil, cut
-from rgdm.scale.boundary import Boundary
+from rgdm.scale.boundary import Boundaries
 
 COVARIANCE_SITES = 2**20
 """Larger fields are cut into blocks to measure their covariance, so that memory does not grow with them."""
@@ -27,7 +26,7 @@ class Colouring(nn.Module):
     function of k, not of one lattice.
     """
 
-    def __init__(self, channels: int, dimension: int, radius: int, boundary: Boundary) -> None:
+    def __init__(self, channels: int, dimension: int, radius: int, boundary: Boundaries) -> None:
         super().__init__()
         self.colour = Stencil(channels, channels, dimension, radius, boundary)
         self.whiten = Stencil(channels, channels, dimension, radius, boundary)
@@ -61,7 +60,7 @@ class Colouring(nn.Module):
         determinant from the same series and random signs (Hutchinson 1990).
         """
         y = y.double()
-        if self.colour.boundary == "periodic":
+        if set(self.colour.boundaries) == {"periodic"}:
             axes = tuple(range(2, y.dim()))
             symbol = self._symbol(tuple(y.shape[2:]))
             spectrum = torch.fft.fftn(y, dim=axes).movedim(1, -1)
@@ -104,28 +103,11 @@ class Colouring(nn.Module):
         )
 
     def _matrix(self, lattice: tuple[int, ...]) -> Tensor:
-        """W on fields of this lattice, ``(D * sites, D * sites)``.
-
-        Impulses that are as far apart as their responses are wide are answered together, each site by the one in reach.
-        """
-        kernel = self.colour.kernel.double()
-        bands, wide, sites = len(kernel), 2 * self.colour.radius + 1, math.prod(lattice)
-        grids = torch.meshgrid(*(torch.arange(n, device=kernel.device) for n in lattice), indexing="ij")
-        place, extent = torch.stack(grids).flatten(1), torch.tensor(lattice, device=kernel.device)[:, None]
-        own = torch.arange(sites, device=kernel.device)
-        matrix = kernel.new_zeros(bands, sites, bands, sites)
-        for offset in itertools.product(*(range(min(wide, n)) for n in lattice)):
-            first = torch.tensor(offset, device=kernel.device)[:, None]
-            source = first + wide * torch.div(place - first + wide // 2, wide, rounding_mode="floor")
-            reached = ((source >= 0) & (source < extent)).all(0)
-            impulses = kernel.new_zeros(bands, bands, *lattice)
-            impulses[(torch.arange(bands), torch.arange(bands), *(slice(o, None, wide) for o in offset))] = 1
-            answer = self.colour(impulses).flatten(2)  # (of, at, site)
-            index = torch.zeros_like(own)
-            for axis, n in enumerate(lattice):
-                index = index * n + source[axis]
-            matrix[:, own[reached], :, index[reached]] = answer.movedim(2, 0).mT[reached]
-        return matrix.reshape(bands * sites, bands * sites)
+        """W on fields of this lattice, ``(D * sites, D * sites)``: its answers to impulses, a few hundred at a time."""
+        size = len(self.colour.kernel) * math.prod(lattice)
+        impulses = torch.eye(size, dtype=torch.float64, device=self.colour.kernel.device)
+        answers = [self.colour(part.unflatten(1, (-1, *lattice))).flatten(1) for part in impulses.split(256)]
+        return torch.cat(answers).T
 
     def _symbol(self, lattice: tuple[int, ...]) -> Tensor:
         """W as a matrix for each Fourier mode of a torus, ``(*lattice, D, D)``."""
@@ -139,10 +121,11 @@ class Colouring(nn.Module):
 
     def _covariance(self, x: Tensor) -> tuple[Tensor, float]:
         """C_ab(shift), ``(D, D, *grid)``, the shifts of each axis in the order of the FFT; relative error of S(k)."""
-        wrap = self.colour.boundary == "periodic" and x[0, 0].numel() <= COVARIANCE_SITES
+        small = x[0, 0].numel() <= COVARIANCE_SITES
+        wraps = [small and side == "periodic" for side in self.colour.boundaries]
         x = _blocks(x, COVARIANCE_SITES)
         lattice, axes = tuple(x.shape[2:]), tuple(range(2, x.dim()))
-        size = lattice if wrap else tuple(2 * n for n in lattice)
+        size = tuple(n if wrap else 2 * n for n, wrap in zip(lattice, wraps, strict=True))
         ones = torch.fft.fftn(torch.ones(lattice, dtype=torch.float64, device=x.device), s=size)
         pairs = x.shape[0] * torch.fft.ifftn(ones.abs().square()).real
         total = torch.zeros((), dtype=torch.float64, device=x.device)
@@ -151,7 +134,7 @@ class Colouring(nn.Module):
             product = torch.einsum("ba...,bc...->ac...", spectrum.conj(), spectrum)
             total = total + torch.fft.ifftn(product, dim=axes).real
         covariance = total / pairs.clamp(min=0.5)
-        for axis, n, period in zip(axes, lattice, size, strict=True):
+        for axis, n, period, wrap in zip(axes, lattice, size, wraps, strict=True):
             taken = (self._shifts(n, wrap) % period).to(x.device)
             covariance, pairs = covariance.index_select(axis, taken), pairs.index_select(axis - 2, taken)
         mirrored = covariance.transpose(0, 1)  # C(-s) = C(s)^T: average the two estimates

@@ -26,7 +26,7 @@ class LinearPrediction(Stencil):
         gram = torch.zeros((), dtype=torch.float64)
         cross = torch.zeros((), dtype=torch.float64)
         for c, d in zip(coarse.split(8), detail.split(8), strict=True):
-            wide, rows = extend(c.double(), self.radius, self.boundary), c.shape[2]
+            wide, rows = extend(c.double(), self.radius, self.boundaries), c.shape[2]
             height = max(1, PATCH_VALUES * rows // (c.numel() * self.kernel[0, 0].numel()))
             for top in range(0, rows, height):
                 patches = self._patches(wide.narrow(2, top, min(height, rows - top) + 2 * self.radius))

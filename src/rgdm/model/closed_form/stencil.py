@@ -1,12 +1,12 @@
 """Local linear maps of fields."""
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from rgdm.errors import InputError
-from rgdm.scale.boundary import Boundary, check_boundary, extend
+from rgdm.scale.boundary import Boundaries, boundary_of_each, extend
+from rgdm.scale.convolution import convolve
 
 
 class Stencil(nn.Module):
@@ -14,22 +14,17 @@ class Stencil(nn.Module):
 
     kernel: Tensor
 
-    def __init__(self, channels_in: int, channels_out: int, dimension: int, radius: int, boundary: Boundary) -> None:
+    def __init__(self, channels_in: int, channels_out: int, dimension: int, radius: int, boundary: Boundaries) -> None:
         super().__init__()
         if radius < 0:
             raise InputError(f"the stencil radius is {radius}; it must not be negative")
         self.radius = radius
-        self.boundary: Boundary = check_boundary(boundary)
+        self.boundaries = boundary_of_each(boundary, dimension)
         self.register_buffer("kernel", torch.zeros(channels_out, channels_in, *(2 * radius + 1,) * dimension))
 
     def forward(self, x: Float[Tensor, "B C *L"]) -> Float[Tensor, "B D *L"]:
         kernel = self.kernel.to(x)
-        return convolve(extend(x, self.radius, self.boundary), kernel)
-
-
-def convolve(x: Float[Tensor, "B C *E"], kernel: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Cross-correlation in 1, 2 or 3 dimensions without padding."""
-    return (F.conv1d, F.conv2d, F.conv3d)[kernel.dim() - 3](x, kernel, bias)
+        return convolve(extend(x, self.radius, self.boundaries), kernel)
 
 
 def cut(kernel: Tensor, radius: int) -> Tensor:

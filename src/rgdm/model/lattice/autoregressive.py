@@ -1,9 +1,7 @@
-"""A cascade of decimations: every site from its own law given the sites before it, coarse sublattices first."""
+"""A density over the fields of one lattice: every site given the sites before it, coarse sublattices first."""
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
-from pathlib import Path
 from typing import Any, Literal, get_args
 
 import torch
@@ -11,40 +9,39 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from rgdm.errors import InputError
-from rgdm.model.cascade import storage
-from rgdm.model.lattice.maximum_likelihood import maximise
+from rgdm.model.lattice.maximum_likelihood import maximise, turned
 from rgdm.model.lattice.site_law import MixtureLaw, SpinLaw
 from rgdm.model.lattice.site_order import gather, stages
-from rgdm.physics.actions import Action, Ising, Phi4, check_values
+from rgdm.model.lattice.stored import StoredModel
+from rgdm.physics.actions import Action, Ising, Phi4, check_values, described, description
 from rgdm.physics.conditional import SiteConditional
-from rgdm.process.noise import NoiseField
+from rgdm.process.noise import NoiseField, Window
 from rgdm.watch import Watch
 
 Values = Literal["continuous", "spins"]
 Law = MixtureLaw | SpinLaw | SiteConditional
 LARGEST = 3.0
-"""Log weights farther from the mean of their batch count as that far when a model is fitted to an action."""
+"""Distance from the mean of their batch at which log weights are clipped when a model is fitted to an action."""
 FARTHEST = 6.0
-"""Largest value, in standard deviations, that the table of log z of the sites that are integrated out is made for."""
+"""Largest value of a site in the table of log z of the sites that are integrated out, in standard deviations."""
 
 
-class AutoregressiveField(nn.Module):
-    """``p(x) = prod_s p(x_s | sites before s)``, sublattice by sublattice, with a learned law for each
-    :class:`~rgdm.model.lattice.site_order.Stage`.
+class AutoregressiveField(StoredModel):
+    """``p(x) = prod_s p(x_s | sites before s)``, with a learned law for each stage of an order from coarse to fine.
 
-    A hierarchical autoregressive network (Białas, Korcyl & Stebel 2022, arXiv:2203.10989; Singha et al. 2025,
-    RiGCS) in the order of decimations: its density is exact, one visit to each site makes a field, and fields of
-    spins are as welcome as continuous ones. The order has no fixed point, so a model serves the lattice it was
-    trained on. What limits it: sites of one colour are independent given those before them, a site sees ``reach``
-    spacings far, continuous values are mixtures of Gaussians, and what it was trained on counts as symmetric.
+    A hierarchical autoregressive network (Białas, Korcyl & Stebel 2022, arXiv:2203.10989; Singha et al. 2025, RiGCS)
+    in the order of decimations (:func:`~rgdm.model.lattice.site_order.stages`): the density is exact, a field is drawn
+    in one visit to each site, and its values are continuous or spins. A model serves the lattice that it was trained
+    on. Its limits: sites of one colour are independent given those before them, a site sees as far as ``reach``
+    spacings, continuous values are mixtures of Gaussians, and the law is taken to have the symmetries of the lattice.
 
     Args:
         lattice: its sides, periodic.
         values: ``continuous`` (mixtures of Gaussians) or ``spins`` (+-1).
-        reach: how many spacings a site sees along each axis.
+        reach: distance that a site sees along each axis, in spacings of its sublattice.
         width: of the networks.
-        action: if it is known, and has nearest-neighbour bonds only, the last half of the checkerboard is drawn
-            from its exact law (:class:`~rgdm.physics.conditional.SiteConditional`).
+        action: the action of the fields if it is known, with nearest-neighbour bonds only: the last half of the
+            checkerboard then has its law from it (:class:`~rgdm.physics.conditional.SiteConditional`).
         symmetric: ``p(-x) = p(x)``; False for fields that have a mean.
     """
 
@@ -72,26 +69,30 @@ class AutoregressiveField(nn.Module):
             "values": values,
             "reach": reach,
             "width": width,
-            "action": None if action is None else {"name": type(action).__name__, **asdict(action)},
+            "action": None if action is None else description(action),
             "symmetric": symmetric,
         }
-        self.stages = stages(lattice, reach, action is not None)
-        self.exact = None if action is None else SiteConditional(action)
-        learned = self.stages[: None if action is None else -1]
-        sizes = [stage.given.shape[1] for stage in learned]
+        order = stages(lattice, reach, action is not None)
+        sizes = [stage.given.shape[1] for stage in order]
         self.laws = nn.ModuleList(
             SpinLaw(size, width, symmetric) if values == "spins" else MixtureLaw(size, 1, width, symmetric)
-            for size in sizes
+            for size in (sizes if action is None else sizes[:-1])
         )
+        self.known_law = None if action is None else SiteConditional(action)
         self.register_buffer("scale", torch.ones(()))
-        for number, stage in enumerate(self.stages):
+        for number, stage in enumerate(order):
             self.register_buffer(f"sites_{number}", stage.sites, persistent=False)
             self.register_buffer(f"given_{number}", stage.given, persistent=False)
 
     @property
     def device(self) -> torch.device:
-        """Where it computes."""
+        """The device of the weights."""
         return self.scale.device
+
+    @classmethod
+    def configured(cls, configuration: dict[str, Any]) -> "AutoregressiveField":
+        action = None if configuration["action"] is None else described(configuration["action"])
+        return cls(**configuration | {"lattice": tuple(configuration["lattice"]), "action": action})
 
     def fit(
         self,
@@ -104,8 +105,8 @@ class AutoregressiveField(nn.Module):
     ) -> list[float]:
         """Maximum likelihood, on fields that are homogeneous and isotropic; returns -log p a site of each step.
 
-        Every batch is shifted, mirrored and transposed at random. Laws known from the action do not train and are
-        left out of what is returned.
+        Every batch is shifted, mirrored and transposed at random. The mean of -log p is that over the sites of learned
+        laws, without those whose law is known from the action.
         """
         self._check(fields)
         if len(fields) < 2 or min(steps, batch) < 1:
@@ -118,7 +119,7 @@ class AutoregressiveField(nn.Module):
 
         def draw() -> tuple[Tensor]:
             chosen = torch.randint(len(fields), (batch,), generator=random)
-            return (self._turned(fields[chosen.to(fields.device)], random).to(self.scale),)
+            return (turned(fields[chosen.to(fields.device)], random).to(self.scale),)
 
         def log_prob(x: Tensor) -> Tensor:
             return self._learned(x.flatten(1) / self.scale).mean()
@@ -135,22 +136,22 @@ class AutoregressiveField(nn.Module):
         seed: int = 0,
         watch: Watch | None = None,
     ) -> list[float]:
-        """Closer to the action, after :meth:`fit`, on fields of its own; returns the variance of the log weights of
+        """Brings the model closer to an action, on fields that it draws; returns the variance of the log weights of
         each step.
 
         Minimises ``KL(q | p)`` by the score function, with the mean of the batch as control variate (Wu, Wang & Zhang
-        2019, arXiv:1809.10606) and log weights clipped at 3 from it: the noise of its gradient falls with the variance
-        of the log weights, that of maximum likelihood does not, and it has no need of data. What the model does not
-        draw it does not learn from; that is what :meth:`fit` is for. Sites with a law known from the action are
+        2019, arXiv:1809.10606) and log weights clipped at 3 from it. It needs no data, and the noise of its gradient
+        falls with the variance of the log weights, which that of maximum likelihood does not; but it cannot learn of
+        fields that the model does not draw, so :meth:`fit` comes first. Sites with a law known from the action are
         integrated out.
 
         Args:
-            action: by default the one the model was made with. On a GPU its energy must not go by the host.
+            action: by default that of the model. On a GPU its energy must not involve the host.
             steps: of the optimizer.
             batch: fields a step; 2 or more.
             rate: the highest learning rate.
             seed: of the noise.
-            watch: is told after each step.
+            watch: called after each step.
         """
         action = self.action if action is None else action
         if action is None:
@@ -169,12 +170,12 @@ class AutoregressiveField(nn.Module):
 
         def gain(white: Tensor) -> Tensor:
             with torch.no_grad():
-                made = white.new_zeros(batch, math.prod(self.lattice))
+                x = white.new_zeros(batch, math.prod(self.lattice))
                 for law, sites, given in self._learned_visits():
-                    made[:, sites] = self._draw(law, made, white[:, :, sites].movedim(1, -1), given)
-            log_q = self._learned(made / self.scale).sum(1)
+                    x[:, sites] = self._draw(law, x, white[:, :, sites].movedim(1, -1), given)
+            log_q = self._learned(x / self.scale).sum(1)
             with torch.no_grad():
-                weight = log_density(made) - log_q.double()
+                weight = log_density(x) - log_q.double()
                 off = (weight - weight.mean()).clamp(-LARGEST, LARGEST).to(log_q)
             surrogate = (off * log_q).mean()
             return surrogate - surrogate.detach() - weight.var()
@@ -183,31 +184,31 @@ class AutoregressiveField(nn.Module):
 
     @torch.no_grad()
     def sample(self, count: int, seed: int = 0, batch: int = 4096) -> Float[Tensor, "count 1 H W"]:
-        """Fields from noise of their own: the same seed gives the same fields, whatever ``count`` and ``batch``."""
+        """Fields, each from its own noise: member i of a seed is the same for every ``count`` and ``batch``."""
         if count < 1 or batch < 1:
             raise InputError(f"{count} fields in batches of {batch}; at least 1 of each")
-        noise, made = NoiseField(seed), []
+        noise, batches = NoiseField(seed, "sample"), []
         for start in range(0, count, batch):
             members = range(start, min(start + batch, count))
-            white = noise.members(members, 0, 0, 2, self.lattice).to(self.scale)
+            white = noise.of(members)(0, 2, Window.whole(0, self.lattice)).to(self.scale)
             empty = torch.zeros(len(members), 1, *self.lattice, device=self.device, dtype=self.scale.dtype)
-            made.append(self.redraw(empty, white))
-        return torch.cat(made)
+            batches.append(self.redraw(empty, white))
+        return torch.cat(batches)
 
     @torch.no_grad()
     def redraw(
         self, x: Float[Tensor, "B 1 H W"], white: Float[Tensor, "B 2 H W"], chosen: Tensor | None = None
     ) -> Float[Tensor, "B 1 H W"]:
         """The chosen sites (``(H, W)``, all by default) anew from unit noise, each given the sites before it."""
-        made, flat = x.to(self.scale).flatten(1).clone(), white.to(self.scale).flatten(2)
+        y, flat = x.to(self.scale).flatten(1).clone(), white.to(self.scale).flatten(2)
         for law, sites, given in self._visits(chosen):
-            own = flat[:, :, sites].movedim(1, -1)
+            noise = flat[:, :, sites].movedim(1, -1)
             if isinstance(law, SiteConditional):
-                drawn = law.draw(torch.special.ndtr(own[..., 0].double()), made[:, given].sum(-1))
+                drawn = law.draw(torch.special.ndtr(noise[..., 0].double()), y[:, given].sum(-1))
             else:
-                drawn = self._draw(law, made, own, given)
-            made[:, sites] = drawn.to(made)
-        return made.reshape(x.shape)
+                drawn = self._draw(law, y, noise, given)
+            y[:, sites] = drawn.to(y)
+        return y.reshape(x.shape)
 
     def log_prob(self, x: Float[Tensor, "B 1 H W"]) -> Float[Tensor, " B"]:
         """log p of fields, float64."""
@@ -227,18 +228,18 @@ class AutoregressiveField(nn.Module):
                 whole = x.to(self.device).flatten(1)
                 parts.append(law.log_prob(whole[:, sites], whole[:, given].sum(-1)))
             else:
-                parts.append(law.log_prob(y[:, sites].unsqueeze(-1), gather(y, given)).double() - per_value)
+                parts.append(law.log_prob(y[:, sites, None], gather(y, given)).double() - per_value)
             order.append(sites)
-        made = y.new_zeros(y.shape, dtype=torch.float64).index_copy(1, torch.cat(order), torch.cat(parts, 1))
-        return made.reshape(-1, *self.lattice)
+        log_p = y.new_zeros(y.shape, dtype=torch.float64).index_copy(1, torch.cat(order), torch.cat(parts, 1))
+        return log_p.reshape(-1, *self.lattice)
 
     def _visits(self, chosen: Tensor | None = None) -> Iterator[tuple[Law, Tensor, Tensor]]:
-        """Law, sites and what they are given, stage by stage, where there are chosen sites."""
-        for number, law in enumerate([*self.laws, *([self.exact] if self.exact is not None else [])]):
+        """Law, sites and the sites they are given, of each stage that has chosen sites."""
+        for number, law in enumerate([*self.laws, *([] if self.known_law is None else [self.known_law])]):
             sites, given = self.get_buffer(f"sites_{number}"), self.get_buffer(f"given_{number}")
             if chosen is not None:
-                some = chosen.flatten().to(self.device)[sites]
-                sites, given = sites[some], given[some]
+                inside = chosen.flatten().to(self.device)[sites]
+                sites, given = sites[inside], given[inside]
             if len(sites) and isinstance(law, Law):
                 yield law, sites, given
 
@@ -250,46 +251,38 @@ class AutoregressiveField(nn.Module):
     def _draw(
         self,
         law: MixtureLaw | SpinLaw,
-        made: Float[Tensor, "B N"],
+        x: Float[Tensor, "B N"],
         white: Float[Tensor, "B S 2"],
         given: Int[Tensor, "S M"],
     ) -> Float[Tensor, "B S"]:
         """Values of the sites of a stage from their learned law."""
-        seen = gather(made, given) / self.scale
-        return law.draw(seen.flatten(0, 1), white.flatten(0, 1)).reshape(len(made), -1) * self.scale
+        around = gather(x, given) / self.scale
+        return law.draw(around.flatten(0, 1), white.flatten(0, 1)).reshape(len(x), -1) * self.scale
 
     def _marginal(self, action: Action) -> Callable[[Float[Tensor, "B N"]], Float[Tensor, " B"]]:
-        """log p, up to a constant and in float64, of the values of the learned stages, with 0 at all other sites.
+        """log p of the values of the learned stages, with 0 at all other sites; up to a constant, float64.
 
-        The sites of the last half of the checkerboard are integrated out: log z of their law, from a table.
+        The last half of the checkerboard is integrated out, with log z of its law from a table.
         """
         lattice = self.lattice
-        if self.exact is None:
+        if self.known_law is None:
             return lambda x: -action.energy(x.double().reshape(-1, 1, *lattice))
         given = self.get_buffer(f"given_{len(self.laws)}")
         far = 4 * FARTHEST * float(self.scale)
         if isinstance(action, Phi4) and action.c > 0:  # twice as far as the minimum of S of a uniform field
             far = max(far, 8 * math.sqrt(max(0.0, 2 * abs(action.a) - action.b) / (2 * action.c)))
-        log_z = self.exact.tabulated(far, self.device)
+        log_z = self.known_law.tabulated(far, self.device)
 
         def log_density(x: Tensor) -> Tensor:
-            rest = log_z(x.double()[:, given].sum(-1))
-            return rest.sum(1) - action.energy(x.double().reshape(-1, 1, *lattice))
+            integrated = log_z(x.double()[:, given].sum(-1))
+            return integrated.sum(1) - action.energy(x.double().reshape(-1, 1, *lattice))
 
         return log_density
 
     def _learned(self, y: Float[Tensor, "B N"]) -> Float[Tensor, "B M"]:
         """log p of the standardised values of the learned stages, in their order."""
-        return torch.cat(
-            [law.log_prob(y[:, sites].unsqueeze(-1), gather(y, given)) for law, sites, given in self._learned_visits()],
-            1,
-        )
-
-    def _turned(self, x: Tensor, random: torch.Generator) -> Tensor:
-        shift = [int(torch.randint(n, (1,), generator=random)) for n in self.lattice]
-        flips = torch.rand(3, generator=random)
-        x = x.roll(shift, (2, 3)).flip([axis for axis in (2, 3) if flips[axis - 2] < 0.5])
-        return x.transpose(2, 3) if flips[2] < 0.5 and self.lattice[0] == self.lattice[1] else x
+        visits = self._learned_visits()
+        return torch.cat([law.log_prob(y[:, sites, None], gather(y, given)) for law, sites, given in visits], 1)
 
     def _check(self, x: Tensor) -> None:
         if tuple(x.shape[1:]) != (1, *self.lattice):
@@ -302,24 +295,3 @@ class AutoregressiveField(nn.Module):
             )
         if self.values == "spins" and not bool((x.abs() == 1).all()):
             raise InputError("values other than +1 and -1 in fields of spins")
-
-    def save_pretrained(self, folder: str | Path) -> None:
-        """Write ``config.json`` and ``model.safetensors``."""
-        storage.save(Path(folder), self.configuration, {}, dict(self.state_dict()), type(self).__name__)
-
-    @classmethod
-    def from_pretrained(cls, folder: str | Path) -> "AutoregressiveField":
-        """The model of a folder that :meth:`save_pretrained` wrote."""
-        place = storage.locate(folder)
-        configuration, _ = storage.read_config(place, cls.__name__)
-        try:
-            action = configuration.pop("action")
-            known = {"Phi4": Phi4, "Ising": Ising}
-            if action is not None and action.get("name") not in known:
-                raise InputError(f"unknown action {action.get('name')!r}; known are {', '.join(known)}")
-            made = None if action is None else known[action.pop("name")](**action)
-            model = cls(tuple(configuration.pop("lattice")), action=made, **configuration)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise InputError(f"{place / storage.CONFIG} does not describe an autoregressive cascade: {error}") from None
-        storage.read_weights(place, dict(model.state_dict()))
-        return model.eval()

@@ -1,34 +1,32 @@
-"""Majority rule, backwards: fine spins drawn from learned laws given the block spins and the spins before them."""
-
-from pathlib import Path
+"""The inverse of the majority rule: fine spins from learned laws, given the block spins and the spins before them."""
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from rgdm.errors import InputError
-from rgdm.model.cascade import storage
 from rgdm.model.lattice.maximum_likelihood import maximise
 from rgdm.model.lattice.site_law import SpinLaw
 from rgdm.model.lattice.site_order import Stage, gather
-from rgdm.process.noise import NoiseField
+from rgdm.model.lattice.stored import StoredModel
+from rgdm.process.noise import NoiseField, Window
 from rgdm.scale.coarse_graining import Lattice
 from rgdm.watch import Watch
 
 PLACES = ((0, 0), (1, 1), (0, 1), (1, 0))
-"""Of the spins in a block of 2 x 2, and of the blocks of one colour: the order in which they are drawn."""
+"""Order in which the spins of a block of 2 x 2 are drawn, and the four colours of blocks."""
 
 
-class MajorityInverse(nn.Module):
-    """``p(spins | block spins)`` of blocks of 2 x 2, site by site in sixteen stages; a lift for fields of any size.
+class MajorityInverse(StoredModel):
+    """``p(spins | block spins)`` of blocks of 2 x 2, site by site in sixteen stages; for lattices of any size.
 
     Each stage is one place in the block and one of four colours of blocks, so that spins drawn together are four sites
-    apart and independent given what is around them. A spin sees the block spins and the fine spins before it within
-    ``reach`` sites. Where the blocked spins are near a fixed point of their renormalization group, one lift serves
-    level after level. That a block has the majority it was given is learned, not enforced.
+    apart; they are independent given the spins around them. A spin sees the block spins and the fine spins before it
+    within ``reach`` sites. Where the blocked spins are near a fixed point of their renormalization group, one model
+    serves level after level. The majority of a block is learned, not enforced.
 
     Args:
-        reach: how far a spin sees, in fine sites.
+        reach: distance that a spin sees, in fine sites.
         width: of the networks.
     """
 
@@ -66,14 +64,12 @@ class MajorityInverse(nn.Module):
         self._check(tuple(coarse.shape[2:]))
         if tuple(fine.shape[2:]) != tuple(2 * n for n in coarse.shape[2:]) or len(fine) != len(coarse):
             raise InputError(f"fine spins of shape {tuple(fine.shape)} do not belong to blocks {tuple(coarse.shape)}")
-        random = torch.Generator().manual_seed(seed)
-
-        place = next(self.parameters())
+        random, weights = torch.Generator().manual_seed(seed), next(self.parameters())
 
         def draw() -> tuple[Tensor, Tensor]:
             chosen = torch.randint(len(fine), (batch,), generator=random).to(fine.device)
             flips = [axis for axis in (2, 3) if torch.rand((), generator=random) < 0.5]
-            return fine[chosen].flip(flips).to(place), coarse[chosen].flip(flips).to(place)
+            return fine[chosen].flip(flips).to(weights), coarse[chosen].flip(flips).to(weights)
 
         def log_prob(x: Tensor, above: Tensor) -> Tensor:
             return self.log_prob(x, above).mean() / x[0].numel()
@@ -85,20 +81,20 @@ class MajorityInverse(nn.Module):
         whole, total = torch.cat((coarse.flatten(1), fine.flatten(1)), 1), fine.new_zeros(len(fine))
         for stage, law in zip(self._order(tuple(coarse.shape[2:]), whole.device), self.laws, strict=True):
             assert isinstance(law, SpinLaw)
-            own = whole[:, stage.sites, None]
-            total = total + law.log_prob(own, gather(whole, stage.given)).sum(1)
+            total = total + law.log_prob(whole[:, stage.sites, None], gather(whole, stage.given)).sum(1)
         return total
 
     @torch.no_grad()
     def sample(self, coarse: Float[Tensor, "B 1 K L"], seed: int = 0, level: int = 0) -> Float[Tensor, "B 1 H W"]:
-        """Fine spins, each field from noise of its own at this level; the same seed gives the same spins."""
+        """Fine spins, each field from its own noise at this level; the same seed gives the same spins."""
         lattice: Lattice = tuple(2 * n for n in coarse.shape[2:])
         self._check(tuple(coarse.shape[2:]))
-        made, noise = [], NoiseField(seed)
+        batches, noise = [], NoiseField(seed, "refine")
         size = max(1, 2**20 // (lattice[0] * lattice[1]))
         for start in range(0, len(coarse), size):
             above = coarse[start : start + size]
-            white = noise.members(range(start, start + len(above)), level, 0, 1, lattice).to(above).flatten(1)
+            members = range(start, start + len(above))
+            white = noise.of(members)(0, 1, Window.whole(level, lattice)).to(above).flatten(1)
             blocks = above[0].numel()
             whole = torch.cat((above.flatten(1), torch.zeros_like(white)), 1)
             for stage, law in zip(self._order(tuple(coarse.shape[2:]), whole.device), self.laws, strict=True):
@@ -106,38 +102,21 @@ class MajorityInverse(nn.Module):
                 given = gather(whole, stage.given)
                 drawn = law.draw(given.flatten(0, 1), white[:, stage.sites - blocks].reshape(-1, 1))
                 whole[:, stage.sites] = drawn.reshape(len(whole), -1)
-            fine = whole[:, blocks:].reshape(-1, 1, *lattice)
-            made.append(fine)
-        return torch.cat(made)
-
-    def save_pretrained(self, folder: str | Path) -> None:
-        """Write ``config.json`` and ``model.safetensors``."""
-        storage.save(Path(folder), dict(self.configuration), {}, dict(self.state_dict()), type(self).__name__)
-
-    @classmethod
-    def from_pretrained(cls, folder: str | Path) -> "MajorityInverse":
-        """The lift of a folder that :meth:`save_pretrained` wrote."""
-        place = storage.locate(folder)
-        configuration, _ = storage.read_config(place, cls.__name__)
-        try:
-            lift = cls(**configuration)
-        except (TypeError, ValueError) as error:
-            raise InputError(f"{place / storage.CONFIG} does not describe a spin lift: {error}") from None
-        storage.read_weights(place, dict(lift.state_dict()))
-        return lift.eval()
+            batches.append(whole[:, blocks:].reshape(-1, 1, *lattice))
+        return torch.cat(batches)
 
     def _order(self, lattice: Lattice, device: torch.device) -> list[Stage]:
-        """The stages for block spins on a lattice, as positions among the block spins and then the fine ones."""
+        """The stages for block spins on a lattice; positions count the block spins first, then the fine ones."""
         if (lattice, device) not in self._orders:
             block = torch.arange(lattice[0] * lattice[1]).reshape(lattice)
             fine = torch.arange(4 * block.numel()).reshape(2 * lattice[0], 2 * lattice[1]) + block.numel()
-            made = []
+            stages = []
             for (y, x), (blocks, sites) in zip(self._stages(), self.offsets, strict=True):
                 around = [block.roll((-i, -j), (0, 1))[y // 2 :: 2, x // 2 :: 2] for i, j in blocks]
                 around += [fine.roll((-i, -j), (0, 1))[y::4, x::4] for i, j in sites]
                 given = torch.stack(around, -1).flatten(0, 1)
-                made.append(Stage(fine[y::4, x::4].flatten().to(device), given.to(device)))
-            self._orders[lattice, device] = made
+                stages.append(Stage(fine[y::4, x::4].flatten().to(device), given.to(device)))
+            self._orders[lattice, device] = stages
         return self._orders[lattice, device]
 
     @staticmethod

@@ -4,13 +4,14 @@ import contextlib
 from collections.abc import Callable
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn, optim
 
 from rgdm.errors import InputError
 from rgdm.watch import Watch
 
 WARM, CHECK = 11, 50
-"""Steps before those of a CUDA device are recorded as a graph, and how often their likelihood is looked at."""
+"""On a CUDA device: steps before one is recorded as a graph, and steps between two checks of the likelihood."""
 
 
 def maximise(
@@ -21,19 +22,19 @@ def maximise(
     rate: float,
     watch: Watch | None = None,
 ) -> list[float]:
-    """Adam, the rate up for a ninth of the steps and then down to nothing; returns ``-log_prob`` of each step.
+    """Adam, with a rate that rises for a ninth of the steps and then falls to 0; returns ``-log_prob`` of each step.
 
-    The networks of single sites are so small that a CUDA device waits for the next operation most of the time; there
-    a step is recorded once and replayed, so ``log_prob`` must do the same operations on every batch, and neither look
-    at a value on the host nor bring one from there.
+    The networks of single sites are so small that a CUDA device would mostly wait for the next operation. There a step
+    is recorded once and replayed, so ``log_prob`` must do the same operations on every batch, without reading a value
+    on the host or taking one from it.
 
     Args:
-        network: its parameters are fitted.
+        network: the network whose parameters are fitted.
         draw: the next batch, tensors of the same shapes each time, on the device of the network.
         log_prob: the mean log-density of a batch, a number.
         steps: of the optimizer.
         rate: the highest learning rate.
-        watch: is told after each step; on a CUDA device, when it has been asked for.
+        watch: called after each step; on a CUDA device when it was launched, not when it is done.
     """
     device = next(network.parameters()).device
     recorded = device.type == "cuda"
@@ -44,8 +45,8 @@ def maximise(
     def check(loss: Tensor) -> None:
         if not bool(loss.isfinite().all()):
             raise InputError(
-                f"the likelihood is not finite {f'in the last {CHECK} of' if recorded else 'after'} {len(found)} "
-                f"steps; look for extreme values in what it is of, or lower the learning rate of {rate:g}"
+                f"the likelihood is not finite {f'in the last {CHECK} of' if recorded else 'after'} {len(losses)} "
+                f"steps; look for extreme values in its data, or lower the learning rate of {rate:g}"
             )
 
     def step(*batch: Tensor) -> Tensor:
@@ -58,18 +59,27 @@ def maximise(
         optimizer.step()
         return loss.detach()
 
-    found: list[Tensor] = []
+    losses: list[Tensor] = []
     with torch.cuda.device(device) if recorded else contextlib.nullcontext():
         stepped = _Recorded(step) if recorded else step
         for done in range(steps):
-            found.append(stepped(*draw()))
+            losses.append(stepped(*draw()))
             schedule.step()
             if recorded and (done % CHECK == 0 or done == steps - 1):
-                check(torch.stack(found[-CHECK:]))
+                check(torch.stack(losses[-CHECK:]))
             if watch is not None:
                 watch(done + 1, steps)
     optimizer.zero_grad()
-    return torch.stack(found).tolist()
+    return torch.stack(losses).tolist()
+
+
+def turned(x: Float[Tensor, "B 1 H W"], random: torch.Generator) -> Float[Tensor, "B 1 _ _"]:
+    """Periodic fields, all shifted, mirrored and, on square lattices, transposed alike at random."""
+    lattice = tuple(x.shape[2:])
+    shift = [int(torch.randint(n, (1,), generator=random)) for n in lattice]
+    flips = torch.rand(3, generator=random)
+    x = x.roll(shift, (2, 3)).flip([axis for axis in (2, 3) if flips[axis - 2] < 0.5])
+    return x.transpose(2, 3) if flips[2] < 0.5 and lattice[0] == lattice[1] else x
 
 
 class _Recorded:

@@ -24,7 +24,7 @@ class MixtureLaw(nn.Module):
         super().__init__()
         self.channels, self.symmetric = channels, symmetric
         self.network = perceptron(inputs, width, COMPONENTS * (1 + 2 * channels))
-        with torch.no_grad():  # means spread over the range of the values, so that wells are found
+        with torch.no_grad():  # means spread over the range of the values, to find separate wells
             last = self.network[-1]
             assert isinstance(last, nn.Linear)
             bias = last.bias.unflatten(0, (COMPONENTS, -1))
@@ -48,7 +48,7 @@ class MixtureLaw(nn.Module):
         return (weight + each).logsumexp(-1)
 
     def draw(self, given: Float[Tensor, "N M"], white: Float[Tensor, "N D"]) -> Float[Tensor, "N C"]:
-        """A value of each site from C + 1 unit noises: the first chooses the Gaussian, the others are its own."""
+        """A value of each site from C + 1 unit noises: the first chooses the Gaussian, the others are drawn from it."""
         weight, mean, deviation = self(given)
         uniform = torch.special.ndtr(white[:, :1])
         which = (uniform > weight.exp().cumsum(-1)).sum(-1).clamp(max=weight.shape[-1] - 1)
@@ -62,7 +62,7 @@ class MixtureLaw(nn.Module):
 
 
 class SpinLaw(nn.Module):
-    """The probability of a spin +1 given M values: ``logit = f(given) - f(-given)``, odd for symmetric fields."""
+    """The probability of a spin +1 given M values; for symmetric fields ``logit = f(given) - f(-given)`` is odd."""
 
     def __init__(self, inputs: int, width: int, symmetric: bool = True) -> None:
         super().__init__()
@@ -85,6 +85,6 @@ class SpinLaw(nn.Module):
 
 
 def perceptron(inputs: int, width: int, outputs: int) -> nn.Sequential:
-    """Two hidden layers; of no inputs, the constants that they make."""
+    """A network of two hidden layers; without inputs (one input of 0) its output is constant."""
     first = nn.Linear(max(inputs, 1), width)
     return nn.Sequential(first, nn.SiLU(), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, outputs))

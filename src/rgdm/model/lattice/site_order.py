@@ -10,7 +10,7 @@ from torch import Tensor
 from rgdm.errors import InputError
 
 LARGEST_CORE = 8
-"""Sites along an axis of the coarsest sublattice, which are drawn one after the other."""
+"""Most sites along an axis of the coarsest sublattice, whose sites are drawn one after the other."""
 NEAREST = ((0, 1), (1, 0), (0, -1), (-1, 0))
 
 
@@ -30,10 +30,10 @@ class Stage:
 def stages(lattice: tuple[int, int], reach: int, independent: bool) -> list[Stage]:
     """An order of the sites of a periodic lattice that goes from coarse to fine.
 
-    The sublattice of every ``2^k``-th site first, one site after the other, k as large as the sides allow; then, for
+    First the sublattice of every ``2^k``-th site, one site after the other, k as large as the sides allow; then, for
     each finer spacing, the centres of the squares and the two kinds of edges, each in four colours. A site is given
-    all sites before it within ``reach`` spacings along each axis. ``independent``: the edges of the finest spacing are
-    one stage, each given its four nearest neighbours; with nearest-neighbour bonds only, they are independent.
+    all sites before it within ``reach`` spacings along each axis. With ``independent`` the edges of the finest spacing
+    are one stage, each given its four nearest neighbours: they are independent if only nearest neighbours interact.
     """
     if len(lattice) != 2 or min(lattice) < 2 or reach < 1:
         raise InputError(f"lattice {lattice}, reach {reach}; two axes of at least 2 sites and a reach of 1 are needed")
@@ -47,7 +47,7 @@ def stages(lattice: tuple[int, int], reach: int, independent: bool) -> list[Stag
     if independent and depth == 0:
         raise InputError(f"the lattice {lattice} has no checkerboard; even sides are needed for independent last sites")
     known = torch.zeros(lattice, dtype=torch.bool)
-    made = [_stage(known, [site], 2**depth, reach) for site in _product(lattice, 2**depth)]
+    order = [_stage(known, [site], 2**depth, reach) for site in _product(lattice, 2**depth)]
     for level in reversed(range(depth)):
         spacing = 2**level
         kinds = [[(spacing, spacing)], [(0, spacing)], [(spacing, 0)]]
@@ -55,12 +55,12 @@ def stages(lattice: tuple[int, int], reach: int, independent: bool) -> list[Stag
             kinds = [kinds[0]]
         for kind in kinds:
             sites = [(y + dy, x + dx) for y, x in _product(lattice, 2 * spacing) for dy, dx in kind]
-            made += [_stage(known, some, spacing, reach) for some in _colours(sites, lattice, 2 * spacing)]
+            order += [_stage(known, colour, spacing, reach) for colour in _colours(sites, lattice, 2 * spacing)]
     if independent:
         sites = [(y, x) for y, x in _product(lattice, 1) if (y + x) % 2]
         around = [((y + dy) % lattice[0], (x + dx) % lattice[1]) for y, x in sites for dy, dx in NEAREST]
-        made.append(Stage(_flat(sites, lattice[1]), _flat(around, lattice[1]).reshape(-1, len(NEAREST))))
-    return made
+        order.append(Stage(_flat(sites, lattice[1]), _flat(around, lattice[1]).reshape(-1, len(NEAREST))))
+    return order
 
 
 def _product(lattice: tuple[int, int], spacing: int) -> list[tuple[int, int]]:
@@ -77,7 +77,7 @@ def _colours(sites: list[tuple[int, int]], lattice: tuple[int, int], spacing: in
 
 
 def _stage(known: Tensor, sites: list[tuple[int, int]], spacing: int, reach: int) -> Stage:
-    """The stage of these sites, which are known from then on."""
+    """The stage of these sites, which it marks as known."""
     lattice = known.shape
     spans = []
     for n in lattice:
@@ -97,5 +97,5 @@ def _flat(sites: list[tuple[int, int]], width: int) -> Int[Tensor, " S"]:
 
 
 def gather(y: Float[Tensor, "B N"], given: Int[Tensor, "S M"]) -> Float[Tensor, "B S K"]:
-    """What each site is given; one 0 where that is nothing."""
+    """The values that each site is given; a single 0 where there are none."""
     return y[:, given] if given.shape[1] else y.new_zeros(len(y), len(given), 1)

@@ -1,4 +1,4 @@
-"""A learned single-site conditional, and sweeps that draw every site anew from it: local structure put right."""
+"""A learned law of one site given its neighbours, and sweeps that correct local structure by it."""
 
 import torch
 from jaxtyping import Float
@@ -8,41 +8,38 @@ from rgdm.errors import InputError
 from rgdm.model.lattice.maximum_likelihood import maximise
 from rgdm.model.lattice.site_law import MixtureLaw
 from rgdm.model.lifts.flow import checkerboard
-from rgdm.process.noise import NoiseField
-from rgdm.scale.boundary import Boundary, extend
-from rgdm.scale.coarse_graining import Lattice
+from rgdm.process.noise import Noise, Window
+from rgdm.scale.boundary import Boundaries, boundary_of_each, extend
 
 WIDTH = 48
 BATCH = 8192
 TOGETHER = 2**16
-"""Sites whose law is held at a time."""
-STREAM = 1
-"""The draw of the noise of the first sweep; that of the lifts is 0."""
+"""Sites whose law is held in memory at a time."""
 
 
 class LearnedSweep(nn.Module):
     """``p(x_s | nearest neighbours)`` as a mixture of Gaussians, and Gibbs sweeps with it (Geman & Geman 1984).
 
-    Nothing is assumed but the range of the neighbourhood: for a field whose law has nearest-neighbour couplings only,
-    the conditional is that of the law itself, and a sweep, the odd sites given the even ones and then the even ones,
-    keeps the law and brings everything local into equilibrium. It does not keep coarse fields. For other fields it is
-    wrong by what lies beyond the neighbours. ``symmetric``: the neighbours count alike, whatever their direction.
+    It assumes only the range of the neighbourhood. For a field whose law has nearest-neighbour couplings only, the
+    learned conditional is that of the law, and a sweep (the odd sites given the even ones, then the even ones given the
+    odd ones) keeps the law and brings everything local into equilibrium. For other fields it is wrong by the couplings
+    beyond the neighbours. It does not keep coarse fields. ``symmetric``: all directions of the neighbours count alike.
     """
 
     mean: Tensor
     scale: Tensor
 
-    def __init__(self, channels: int, dimension: int, boundary: Boundary, symmetric: bool = True) -> None:
+    def __init__(self, channels: int, dimension: int, boundary: Boundaries, symmetric: bool = True) -> None:
         super().__init__()
         self.channels, self.dimension = channels, dimension
-        self.boundary: Boundary = boundary
+        self.boundary: Boundaries = boundary
         self.symmetric = symmetric
         self.law = MixtureLaw(2 * dimension * channels, channels, WIDTH)
         self.register_buffer("mean", torch.zeros(channels))
         self.register_buffer("scale", torch.ones(channels))
 
     def neighbours(self, x: Float[Tensor, "B C *L"]) -> Float[Tensor, "B *L M"]:
-        """What a site is given: the values around it."""
+        """The values around each site, which its law is given."""
         wide, lattice = extend(x, 1, self.boundary), tuple(x.shape[2:])
         around = []
         for axis in range(self.dimension):
@@ -50,10 +47,10 @@ class LearnedSweep(nn.Module):
                 cut = [slice(1, n + 1) for n in lattice]
                 cut[axis] = slice(shift, shift + lattice[axis])
                 around.append(wide[(..., *cut)])
-        seen = torch.stack(around, -1)
+        values = torch.stack(around, -1)
         if self.symmetric:
-            seen = seen.sort(-1).values
-        return seen.movedim(1, -2).flatten(-2)
+            values = values.sort(-1).values
+        return values.movedim(1, -2).flatten(-2)
 
     def fit(self, fields: Float[Tensor, "B C *L"], steps: int = 2000, seed: int = 0, rate: float = 1e-2) -> float:
         """Maximum likelihood on random sites of the fields; returns the mean log-likelihood of the last steps."""
@@ -80,28 +77,25 @@ class LearnedSweep(nn.Module):
         self, x: Float[Tensor, "B C *L"], odd: bool, noise: Float[Tensor, "B D *L"]
     ) -> Float[Tensor, "B C *L"]:
         """The sites of one half of the checkerboard anew, from unit noise of C + 1 bands."""
-        if self.boundary == "periodic" and any(n % 2 for n in x.shape[2:]):
+        sides = boundary_of_each(self.boundary, self.dimension)
+        if any(n % 2 and side == "periodic" for n, side in zip(x.shape[2:], sides, strict=True)):
             raise InputError(f"the periodic lattice {tuple(x.shape[2:])} has no checkerboard; even axes are needed")
         y, chosen = self._standard(x).to(self.mean), checkerboard(x, odd)[0, 0]
         given, white = self.neighbours(y)[:, chosen], noise.movedim(1, -1)[:, chosen].to(y)
         pairs = zip(given.flatten(0, 1).split(TOGETHER), white.flatten(0, 1).split(TOGETHER), strict=True)
         drawn = torch.cat([self.law.draw(*pair) for pair in pairs]).reshape(*white.shape[:2], self.channels)
-        made = x.movedim(1, -1).clone()
-        made[:, chosen] = (drawn * self.scale + self.mean).to(x)
-        return made.movedim(-1, 1)
+        y = x.movedim(1, -1).clone()
+        y[:, chosen] = (drawn * self.scale + self.mean).to(x)
+        return y.movedim(-1, 1)
 
     def sweep(self, x: Float[Tensor, "B C *L"], noise: Float[Tensor, "B D *L"]) -> Float[Tensor, "B C *L"]:
         """Both halves, the odd sites first."""
         return self.half_sweep(self.half_sweep(x, True, noise), False, noise)
 
-    def run(
-        self, x: Float[Tensor, "B C *L"], sweeps: int, noise: NoiseField, streams: list[int]
-    ) -> Float[Tensor, "B C *L"]:
-        """So many sweeps, from the noise of each field's own stream."""
-        lattice: Lattice = tuple(x.shape[2:])
+    def run(self, x: Float[Tensor, "B C *L"], sweeps: int, noise: Noise) -> Float[Tensor, "B C *L"]:
+        """The fields after so many sweeps; sweep i takes draw i of the noise."""
         for i in range(sweeps):
-            white = torch.stack([noise.window(s, 0, STREAM + i, self.channels + 1, lattice) for s in streams])
-            x = self.sweep(x, white.to(x.device))
+            x = self.sweep(x, noise(i, self.channels + 1, Window.whole(0, x.shape[2:])).to(x.device))
         return x
 
     def _standard(self, x: Tensor) -> Tensor:

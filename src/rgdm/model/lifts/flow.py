@@ -1,6 +1,5 @@
 """An exactly invertible lift: coupling layers over bands and sites, whose log-density costs one pass."""
 
-import math
 from collections.abc import Callable
 
 import torch
@@ -8,13 +7,12 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from rgdm.model.lifts.law import Example, Law
 from rgdm.model.lifts.likelihood import LogProb, Probes, normal_log_prob
-from rgdm.model.lifts.standardized import TAIL, StandardizedLift
 from rgdm.model.networks.local import Block
 from rgdm.model.networks.strips import channels_last, in_strips
 from rgdm.model.samplers.sampler import Draw, Sampler
-from rgdm.scale.boundary import Boundary
-from rgdm.scale.coarse_graining import CoarseGraining
+from rgdm.scale.boundary import Boundaries
 from rgdm.scale.convolution import Convolution
 
 BINS = 8
@@ -35,7 +33,7 @@ class Coupling(nn.Module):
         details: int,
         conditions: int,
         dimension: int,
-        boundary: Boundary,
+        boundary: Boundaries,
         width: int,
         blocks: int,
         band: int,
@@ -61,7 +59,11 @@ class Coupling(nn.Module):
 
     def _in_strips(self, part: Callable[..., Tensor], y: Tensor, condition: Tensor) -> Tensor:
         moved = checkerboard(y, self.odd).to(y).expand(len(y), -1, *y.shape[2:])
-        return in_strips(part, [y, condition, moved], 1 + 2 * len(self.blocks), self.entry.boundary)
+        return in_strips(part, [y, condition, moved], self.reach(), self.entry.boundary)
+
+    def reach(self) -> int:
+        """How many sites away the network looks."""
+        return 1 + 2 * len(self.blocks)
 
     def _forward(self, y: Tensor, condition: Tensor, moved: Tensor) -> Tensor:
         from zuko.transforms import MonotonicRQSTransform
@@ -102,7 +104,7 @@ def checkerboard(like: Float[Tensor, "B D *K"], odd: bool) -> Tensor:
 
 
 def couplings(
-    details: int, conditions: int, dimension: int, boundary: Boundary, width: int, blocks: int
+    details: int, conditions: int, dimension: int, boundary: Boundaries, width: int, blocks: int
 ) -> nn.ModuleList:
     """Two sweeps over every band on both halves of the checkerboard."""
     return nn.ModuleList(
@@ -113,79 +115,55 @@ def couplings(
     )
 
 
-class FlowLift(StandardizedLift):
-    """A normalizing flow for what amplitude and linear prediction leave: ``y = f^-1(z; coarse)``, z white.
+class Flow(Law):
+    """A normalizing flow: ``z = f^-1(white; features)``. Both ways are exact and cost one pass, whatever the sampler.
 
-    Both ways are exact: a sample costs one pass through the layers, whatever the sampler, and so does its
-    log-density.
+    It learns the correlations of z itself, so its standardizer does without the colouring.
     """
 
-    def __init__(
-        self,
-        operator: CoarseGraining,
-        channels: int,
-        dimension: int,
-        boundary: Boundary,
-        layers: nn.ModuleList,
-        level: int = 0,
-        bend: float = TAIL,
-        scattering: int = 0,
-    ) -> None:
-        super().__init__(operator, channels, dimension, boundary, level, bend, scattering)
+    def __init__(self, layers: nn.ModuleList) -> None:
+        super().__init__()
         self.layers = layers
 
     def whiten(
-        self, y: Float[Tensor, "B D *K"], condition: Float[Tensor, "B F *K"]
+        self, z: Float[Tensor, "B D *K"], condition: Float[Tensor, "B F *K"]
     ) -> tuple[Float[Tensor, "B D *K"], Float[Tensor, "B 1 *K"]]:
-        """``z = f(y)``, and ``log |det df/dy|`` as a sum over sites of what is returned."""
-        slopes = torch.zeros_like(y[:, :1])
+        """``f(z)``, and ``log |det df/dz|`` as a sum over sites of what is returned."""
+        slopes = torch.zeros_like(z[:, :1])
         for layer in self.layers:
-            y, slope = layer(y, condition)
+            z, slope = layer(z, condition)
             slopes = slopes + slope
-        return y, slopes
+        return z, slopes
 
-    def loss(
-        self,
-        fine: Float[Tensor, "B C *F"],
-        t: Float[Tensor, " B"],
-        noise: Float[Tensor, "B D *K"],
-        halo: tuple[int, ...] = (),
-    ) -> Float[Tensor, " B"]:
-        """``-log p(y | coarse)`` per degree of freedom in nats, less that of white noise; ``t`` and ``noise`` idle."""
-        y, condition, importance = self.example(fine, halo)
-        z, slopes = self.whiten(y, condition)
-        density = (z.square() - 1).sum(1, keepdim=True) / 2 - slopes
-        density = density if importance is None else importance * density
-        return density.flatten(1).mean(1) / y.shape[1]
-
-    def detail(
-        self,
-        coarse: Float[Tensor, "B C *K"],
-        noise: Float[Tensor, "B D *K"],
-        sampler: Sampler | None = None,
-        draw: Draw | None = None,
+    def sample(
+        self, noise: Float[Tensor, "B D *K"], condition: Tensor | None, sampler: Sampler | None, draw: Draw | None
     ) -> Float[Tensor, "B D *K"]:
-        weight = next(self.layers.parameters())
-        coarse = coarse.to(weight)
-        condition, y = self.condition(coarse), self.temperature * noise.to(weight)
+        z = noise
         for layer in reversed(self.layers):
             assert isinstance(layer, Coupling)
-            y = layer.inverse(y, condition)
-        return self.expand(coarse, y)
+            z = layer.inverse(z, noise[:, :0] if condition is None else condition)
+        return z
+
+    def loss(self, example: Example, t: Float[Tensor, " B"], noise: Tensor) -> Float[Tensor, " B"]:
+        """``-log p(z)`` per degree of freedom in nats, less that of white noise; ``t`` and ``noise`` are not used."""
+        white, slopes = self.whiten(example.z, example.condition)
+        density = (white.square() - 1).sum(1, keepdim=True) / 2 - slopes
+        density = density if example.importance is None else example.importance * density
+        return density.flatten(1).mean(1) / white.shape[1]
 
     @torch.no_grad()
     def log_prob(
         self,
-        fine: Float[Tensor, "B C *F"],
-        probes: Probes = None,
-        tolerance: float = 1e-5,
-        hottest: float = math.inf,
+        z: Float[Tensor, "B D *K"],
+        condition: Tensor | None,
+        temperature: float,
+        probes: Probes,
+        tolerance: float,
     ) -> LogProb:
-        """Exact, in one pass; but for the clamp to the largest detail that was measured, which is left out."""
-        self.operator.check_volume(fine.dim() - 2)
-        coarse, detail = self.operator.split(fine)
-        y, volume = self.compressed(coarse, detail)
-        weight = next(self.layers.parameters())
-        z, slopes = self.whiten(y.to(weight), self.condition(coarse.to(weight)))
-        layers = LogProb.without_error(slopes.double().flatten(1).sum(1))
-        return normal_log_prob(z, min(float(self.temperature), hottest)).plus(layers).plus(volume)
+        """Exact, in one pass."""
+        white, slopes = self.whiten(z, z[:, :0] if condition is None else condition)
+        return normal_log_prob(white, temperature).plus(LogProb.without_error(slopes.double().flatten(1).sum(1)))
+
+    def reach(self, evaluations: int) -> tuple[int, int] | None:
+        halo = sum(layer.reach() for layer in self.layers if isinstance(layer, Coupling))
+        return halo, halo

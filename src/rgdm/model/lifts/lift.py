@@ -1,120 +1,93 @@
-"""Lifts: p(detail | coarse), merged exactly. What makes the inverse renormalization group stochastic."""
+"""Lifts: p(detail | context), merged exactly. What makes the inverse renormalization group stochastic."""
 
 import abc
+import math
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from rgdm.errors import InputError
-from rgdm.model.closed_form.amplitude import CONTRACTION, LocalAmplitude
-from rgdm.model.closed_form.colouring import Colouring
-from rgdm.model.closed_form.prediction import LinearPrediction
-from rgdm.model.lifts.likelihood import LogProb, Probes, normal_log_prob
+from rgdm.model.lifts.context import Context
+from rgdm.model.lifts.likelihood import LogProb, Probes
+from rgdm.model.lifts.window import region
 from rgdm.model.samplers.sampler import Draw, Sampler
+from rgdm.process.noise import Noise, Window
 from rgdm.scale.boundary import Boundary
 from rgdm.scale.coarse_graining import CoarseGraining
 
-PREDICTION_RADIUS = 3
-COLOUR_RADIUS = 5
-
 
 class Lift(nn.Module, abc.ABC):
-    """A conditional law of the detail given the coarse field, for one coarse-graining.
+    """A conditional law of the detail given its context, for one coarse-graining: the one protocol of all lifts.
 
-    ``sample`` merges what it draws, so ``coarsen(sample(coarse, ...)) == coarse`` to round-off,
-    whatever the law. Fields are normalised and in the orthonormal convention.
+    ``sample`` merges what it draws, so ``coarsen(sample(context, ...)) == context.coarse`` to round-off, whatever the
+    law. Fields are normalised and in the orthonormal convention. Samples are differentiable in their noise and context.
     """
 
     operator: CoarseGraining
-
-    @abc.abstractmethod
-    def fit(self, fine: Float[Tensor, "B C *F"]) -> None:
-        """Measure the closed-form parts on fine fields: seconds, no gradient steps."""
+    boundaries: tuple[Boundary, ...]
+    temperature: Tensor
+    """What multiplies the noise that a sample starts from; fitted by calibration."""
 
     @abc.abstractmethod
     def detail(
-        self, coarse: Float[Tensor, "B C *K"], noise: Float[Tensor, "B D *K"], sampler: Sampler, draw: Draw | None
+        self, context: Context, noise: Float[Tensor, "B D *K"], sampler: Sampler | None = None, draw: Draw | None = None
     ) -> Float[Tensor, "B D *K"]:
         """A sample of the detail made from unit noise; a stochastic sampler takes more from ``draw``."""
 
-    @torch.no_grad()
-    def sample(
-        self,
-        coarse: Float[Tensor, "B C *K"],
-        noise: Float[Tensor, "B D *K"],
-        sampler: Sampler,
-        draw: Draw | None = None,
-    ) -> Float[Tensor, "B C *F"]:
-        """A fine field that coarsens to ``coarse``; the state keeps the dtype of ``coarse``."""
-        return self.operator.merge(coarse, self.detail(coarse, noise, sampler, draw).to(coarse))
+    @abc.abstractmethod
+    def reach(self, sampler: Sampler | None = None) -> int | None:
+        """How many coarse sites away a sample looks at its context and its noise; None: everywhere."""
 
-    def log_prob(self, fine: Float[Tensor, "B C *F"], probes: Probes = None, tolerance: float = 1e-5) -> LogProb:
-        """log p(detail | coarse) of fine fields, in nats; the split is orthonormal, so no Jacobian enters.
+    @abc.abstractmethod
+    def log_prob(
+        self,
+        fine: Float[Tensor, "B C *F"],
+        probes: Probes = None,
+        tolerance: float = 1e-5,
+        hottest: float = math.inf,
+        networks: bool = True,
+    ) -> LogProb:
+        """log p(detail | coarse) of fine fields, in nats; the split keeps volumes, so no Jacobian of it enters.
 
         Args:
             fine: the fields.
             probes: for what needs the divergence of a network: unit signs ``(P, B, D, *K)`` to estimate it with
                 (Hutchinson 1990), None to compute it.
             tolerance: of the probability flow, relative to the unit variance of its state.
+            hottest: the temperature counts as this where it is higher.
+            networks: False: of the closed-form part alone, z being white noise: the reference for the networks.
         """
-        raise InputError(f"{type(self).__name__} has no likelihood; GaussianLift, DiffusionLift and FlowLift have one")
 
+    def sample(
+        self, context: Context, noise: Noise, window: Window, sampler: Sampler | None = None
+    ) -> Float[Tensor, "B C *F"]:
+        """A fine field that coarsens to ``context.coarse``.
 
-class GaussianLift(Lift):
-    """``detail = G * coarse + a * (W * noise)``: exact for Gaussian fields, and the reference for all others.
+        ``window`` says which coarse sites the context holds: there the noise is asked for. Draw 0 is what the sample
+        starts from, draws 1, 2, ... are those of the steps of a stochastic sampler. The field keeps the precision of
+        the coarse one.
+        """
+        coarse = context.coarse
+        details = coarse.shape[1] * self.operator.bands(coarse.dim() - 2)
 
-    G is the best local linear prediction, W the root of the residual's spectrum, a the
-    local amplitude read off the coarse field (1 unless ``local_amplitude``), its exponent at most
-    ``contraction``.
-    """
+        def draw(number: int) -> Tensor:
+            return noise(number, details, window).to(coarse.device)
 
-    def __init__(
-        self,
-        operator: CoarseGraining,
-        channels: int,
-        dimension: int,
-        boundary: Boundary,
-        local_amplitude: bool = False,
-        contraction: float = CONTRACTION,
-        prediction_radius: int = PREDICTION_RADIUS,
-        colour_radius: int = COLOUR_RADIUS,
-    ) -> None:
-        super().__init__()
-        bands = operator.bands(dimension)
-        self.operator, self.channels, self.dimension, self.boundary = operator, channels, dimension, boundary
-        self.prediction = LinearPrediction(channels, channels * bands, dimension, prediction_radius, boundary)
-        self.colouring = Colouring(channels * bands, dimension, colour_radius, boundary)
-        rule = LocalAmplitude(channels, bands, dimension, boundary, contraction)
-        self.amplitude = rule if local_amplitude else None
+        detail = self.detail(context, draw(0), sampler, lambda step: draw(1 + step))
+        return self.operator.merge(coarse, detail.to(coarse))
 
-    @torch.no_grad()
-    def fit(self, fine: Float[Tensor, "B C *F"]) -> None:
-        coarse, detail = self.operator.split(fine)
-        self.prediction.fit(coarse, detail)
-        residual = detail - self.prediction(coarse)
-        if self.amplitude is not None:
-            self.amplitude.fit(coarse, residual)
-        self.colouring.fit(residual / self.spread(coarse))
+    def sample_window(
+        self, context: Context, noise: Noise, window: Window, sampler: Sampler | None = None
+    ) -> Float[Tensor, "B C *F"]:
+        """The part of ``sample`` that lies in a window of coarse sites, made from that part and its halo alone.
 
-    def spread(self, coarse: Float[Tensor, "B C *K"]) -> Tensor:
-        """The local amplitude a, or 1."""
-        return coarse.new_ones(()) if self.amplitude is None else self.amplitude(coarse)
+        ``context`` is that of the whole lattice. The halo is :meth:`reach` sites wide; at a reflecting edge of the
+        lattice it ends, across a periodic one it wraps around.
 
-    def detail(
-        self,
-        coarse: Float[Tensor, "B C *K"],
-        noise: Float[Tensor, "B D *K"],
-        sampler: Sampler | None = None,
-        draw: Draw | None = None,
-    ) -> Float[Tensor, "B D *K"]:
-        return self.prediction(coarse) + self.spread(coarse) * self.colouring.colour(noise.to(coarse))
-
-    @torch.no_grad()
-    def log_prob(self, fine: Float[Tensor, "B C *F"], probes: Probes = None, tolerance: float = 1e-5) -> LogProb:
-        self.operator.check_volume(fine.dim() - 2)
-        coarse, detail = self.operator.split(fine)
-        spread = self.spread(coarse).expand_as(detail)
-        z, volume, error = self.colouring.invert((detail - self.prediction(coarse)) / spread)
-        slopes = LogProb.without_error(-spread.double().log().flatten(1).sum(1))
-        return normal_log_prob(z).plus(slopes).plus_for_all(-volume, error)
+        Raises:
+            ValueError: if the lift looks everywhere, or if the window is not inside the lattice.
+        """
+        lattice = tuple(context.coarse.shape[2:])
+        part = region(window, self.reach(sampler), lattice, self.boundaries)
+        inner = part.cut(context, self.operator)
+        fine = self.sample(inner, part.noise(noise), part.window, sampler)
+        return part.crop(fine, self.operator)

@@ -1,69 +1,74 @@
-"""The lifts by name."""
+"""The lifts of a design."""
 
-from collections.abc import Sequence
-from typing import Literal, get_args
+from collections.abc import Callable, Sequence
+from typing import TypeVar, get_args
+
+from torch import nn
 
 from rgdm.errors import InputError
-from rgdm.model.lifts.diffusion import DiffusionLift, Objective
-from rgdm.model.lifts.flow import FlowLift, couplings
-from rgdm.model.lifts.standardized import StandardizedLift, condition_channels
+from rgdm.model.lifts.condition import Condition
+from rgdm.model.lifts.diffusion import Diffusion
+from rgdm.model.lifts.flow import Flow, couplings
+from rgdm.model.lifts.law import Law
+from rgdm.model.lifts.standardized import StandardizedLift
+from rgdm.model.lifts.standardizer import LocalStandardizer
 from rgdm.model.lifts.texture import Texture
-from rgdm.model.networks.registry import BackboneKind, make_backbone
-from rgdm.scale.boundary import Boundary
+from rgdm.model.networks.backbone import Backbone
+from rgdm.model.networks.registry import make_backbone
 from rgdm.scale.coarse_graining import CoarseGraining
+from rgdm.scale.grid import Grid
+from rgdm.settings import Design, LiftKind
 
-LiftKind = Literal["diffusion", "flow"]
+Network = TypeVar("Network", bound=nn.Module)
 
 
-def make_lifts(
-    kind: LiftKind,
-    operator: CoarseGraining,
-    channels: int,
-    dimension: int,
-    boundary: Boundary,
-    shared: bool,
-    backbones: Sequence[BackboneKind],
-    widths: Sequence[int],
-    blocks: tuple[int, int],
-    objective: Objective,
-    bend: float,
-    evaluations: int,
-    scattering: int = 0,
-) -> list[StandardizedLift]:
+def make_lifts(design: Design, grid: Grid, channels: int, operator: CoarseGraining) -> list[StandardizedLift]:
     """One untrained lift a level, the finest first, each with its backbone and width; ``shared`` ones have one network.
 
-    ``blocks`` are those of encoder and decoder; a flow has only the latter, and no objective. ``scattering``: scales of
-    the texture that networks are shown.
+    A flow has no encoder blocks and no objective, and learns the correlations itself.
     """
-    if shared and (len(set(backbones)) > 1 or len(set(widths)) > 1):
-        raise InputError(
-            f"backbones {', '.join(backbones)} of widths {', '.join(map(str, widths))}; a shared network has one of "
-            "each: train without sharing (--no-shared)"
-        )
-    if kind not in get_args(LiftKind):
-        raise InputError(f"unknown lift {kind!r}; known are {', '.join(get_args(LiftKind))}")
-    bands = operator.bands(dimension)
-    texture = Texture(scattering, dimension, boundary).count if scattering else 0
-    conditions, levels = condition_channels(channels, bands, texture), len(widths)
-    size, each = channels * bands, 1 if shared else levels
-    if kind == "flow":
-        if set(backbones) != {"conv"}:
-            other = next(kind for kind in backbones if kind != "conv")
-            raise InputError(f"the backbone {other!r} in a flow; its couplings are conv, diffusion takes any")
-        layers = [couplings(size, conditions, dimension, boundary, width, blocks[1]) for width in widths[:each]] * (
-            levels // each
-        )
-        return [
-            FlowLift(operator, channels, dimension, boundary, each, level, bend, scattering)
-            for level, each in enumerate(layers)
-        ]
-    pairs = zip(backbones[:each], widths[:each], strict=True)
-    nets = [
-        make_backbone(backbone, size, conditions, dimension, boundary, width, blocks) for backbone, width in pairs
-    ] * (levels // each)
-    return [
-        DiffusionLift(
-            operator, channels, dimension, boundary, net, None, objective, level, bend, evaluations, scattering
-        )
-        for level, net in enumerate(nets)
-    ]
+    if design.lift not in get_args(LiftKind):
+        raise InputError(f"unknown lift {design.lift!r}; known are {', '.join(get_args(LiftKind))}")
+    dimension, boundary = grid.dimension, grid.boundaries
+    size = channels * operator.bands(dimension)
+
+    def condition(level: int) -> Condition:
+        texture = Texture(design.scattering, dimension, boundary) if design.scattering else None
+        return Condition(operator, channels, dimension, level, texture)
+
+    laws = _laws(design, grid, size, condition(0).count)
+    lifts = []
+    for level, law in enumerate(laws):
+        coloured = design.lift != "flow"
+        standardizer = LocalStandardizer(operator, channels, dimension, boundary, bend=design.bend, coloured=coloured)
+        lifts.append(StandardizedLift(operator, standardizer, law, condition(level)))
+    return lifts
+
+
+def _laws(design: Design, grid: Grid, size: int, features: int) -> list[Law]:
+    """The law of each level: detail of ``size`` channels, given so many features."""
+    dimension, boundary = grid.dimension, grid.boundaries
+    if design.lift == "flow":
+        other = [kind for kind in design.backbones if kind != "conv"]
+        if other:
+            raise InputError(f"the backbone {other[0]!r} in a flow; its couplings are conv, diffusion takes any")
+
+        def layers(level: int) -> nn.ModuleList:
+            width = design.widths[level]
+            return couplings(size, features, dimension, boundary, width, design.decoder_blocks)
+
+        return [Flow(each) for each in _each_level(layers, design)]
+    blocks = design.encoder_blocks, design.decoder_blocks
+
+    def backbone(level: int) -> Backbone:
+        kind, width = design.backbones[level], design.widths[level]
+        return make_backbone(kind, size, features, dimension, boundary, width, blocks)
+
+    return [Diffusion(each, None, design.objective, design.evaluations) for each in _each_level(backbone, design)]
+
+
+def _each_level(network: Callable[[int], Network], design: Design) -> Sequence[Network]:
+    """A network for each level, or one that all of them share."""
+    if design.shared:
+        return [network(0)] * design.levels
+    return [network(level) for level in range(design.levels)]

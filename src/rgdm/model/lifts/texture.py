@@ -4,7 +4,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from rgdm.errors import InputError
-from rgdm.scale.boundary import Boundary
+from rgdm.scale.boundary import Boundaries
 from rgdm.scale.scattering.coefficients import Scattering
 
 MOST = 3
@@ -18,7 +18,7 @@ class Texture(nn.Module):
     and how much that strength varies. They are made of the whole lattice by Fourier transforms.
     """
 
-    def __init__(self, scales: int, dimension: int, boundary: Boundary) -> None:
+    def __init__(self, scales: int, dimension: int, boundary: Boundaries) -> None:
         super().__init__()
         if scales > MOST:
             raise InputError(
@@ -34,7 +34,7 @@ class Texture(nn.Module):
         return (local.clamp(min=0) + floor.to(x).reshape(1, -1, *[1] * (local.dim() - 2))).log().flatten(1, 2)
 
     @staticmethod
-    def bytes_a_site(scales: int, dimension: int, boundary: Boundary) -> int:
+    def bytes_a_site(scales: int, dimension: int, boundary: Boundaries) -> int:
         """What the coefficients take at their peak, of a site and channel, on the safe side."""
         scattering = Scattering(scales, boundary=boundary)
         torus = 1 if boundary == "periodic" else 2**dimension

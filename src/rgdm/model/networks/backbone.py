@@ -25,3 +25,7 @@ class Backbone(nn.Module, abc.ABC):
         self, x: Float[Tensor, "B C *L"], t: Float[Tensor, " B"], features: Float[Tensor, "B W *L"] | None = None
     ) -> Float[Tensor, "B C *L"]:
         """What the linear-Gaussian estimate leaves open, at unit scale."""
+
+    def reach(self) -> tuple[int, int] | None:
+        """How many sites away one pass of the encoder looks, and one of ``forward``; None: everywhere."""
+        return None

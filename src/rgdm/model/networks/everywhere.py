@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from rgdm.errors import InputError
 from rgdm.model.networks.backbone import Backbone
-from rgdm.scale.boundary import Boundary
+from rgdm.scale.boundary import Boundary, continued_index
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Size:
     channels: int
     condition_channels: int
     dimension: int
-    boundary: Boundary
+    boundaries: tuple[Boundary, ...]
     width: int
     blocks: tuple[int, int]
 
@@ -60,14 +60,14 @@ class Everywhere(Backbone):
     def __init__(self, size: Size) -> None:
         super().__init__()
         self.channels, self.condition_channels, self.dimension = size.channels, size.condition_channels, size.dimension
-        self.boundary: Boundary = size.boundary
+        self.boundaries = size.boundaries
 
     def forward(
         self, x: Float[Tensor, "B C *L"], t: Float[Tensor, " B"], features: Float[Tensor, "B W *L"] | None = None
     ) -> Float[Tensor, "B C *L"]:
         if features is None:
             features = x.new_zeros(len(x), self.condition_channels, *x.shape[2:])
-        seen, inside = continued(torch.cat([x, features], 1), self.sides(tuple(x.shape[2:])), self.boundary)
+        seen, inside = continued(torch.cat([x, features], 1), self.sides(tuple(x.shape[2:])), self.boundaries)
         return self.see(seen, t)[inside]
 
     @abc.abstractmethod
@@ -85,13 +85,12 @@ def zero(layer: Any) -> None:
     nn.init.zeros_(layer.bias)
 
 
-def continued(x: Tensor, sides: tuple[int, ...], boundary: Boundary) -> tuple[Tensor, tuple[slice, ...]]:
+def continued(x: Tensor, sides: tuple[int, ...], boundaries: tuple[Boundary, ...]) -> tuple[Tensor, tuple[slice, ...]]:
     """The field on a lattice of these sides, and where in it the given one lies."""
     inside = [slice(None), slice(None)]
-    for axis, (n, side) in enumerate(zip(x.shape[2:], sides, strict=True), start=2):
+    for axis, (n, side, boundary) in enumerate(zip(x.shape[2:], sides, boundaries, strict=True), start=2):
         before = (side - n) // 2
         inside.append(slice(before, before + n))
         if side > n:
-            place = torch.arange(-before, side - before, device=x.device) % (n if boundary == "periodic" else 2 * n)
-            x = x.index_select(axis, torch.minimum(place, 2 * n - 1 - place))
+            x = x.index_select(axis, continued_index(-before, side - before, n, boundary, x.device))
     return x, tuple(inside)

@@ -38,7 +38,8 @@ class FourierOperator(Everywhere):
         zero(self.exit.fcs[-1])
 
     def sides(self, lattice: tuple[int, ...]) -> tuple[int, ...]:
-        return lattice if self.boundary == "periodic" else tuple(2 * n for n in lattice)
+        axes = zip(lattice, self.boundaries, strict=True)
+        return tuple(n if boundary == "periodic" else 2 * n for n, boundary in axes)
 
     def see(self, x: Float[Tensor, "B S *L"], t: Float[Tensor, " B"]) -> Float[Tensor, "B C *L"]:
         with torch.autocast(x.device.type, enabled=False):  # Fourier transforms need full precision

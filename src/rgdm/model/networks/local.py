@@ -10,14 +10,14 @@ from torch import Tensor, nn
 
 from rgdm.model.networks.backbone import Backbone
 from rgdm.model.networks.strips import channels_last, in_strips
-from rgdm.scale.boundary import Boundary
+from rgdm.scale.boundary import Boundaries
 from rgdm.scale.convolution import Convolution
 
 
 class Block(nn.Module):
     """``x + scale * conv(act(conv(act(x)) * (1 + a(t)) + b(t)))``, the second convolution starting at zero."""
 
-    def __init__(self, width: int, dimension: int, boundary: Boundary, time_features: int = 0) -> None:
+    def __init__(self, width: int, dimension: int, boundary: Boundaries, time_features: int = 0) -> None:
         super().__init__()
         self.first = Convolution(width, width, dimension, boundary)
         self.second = Convolution(width, width, dimension, boundary)
@@ -48,7 +48,7 @@ class LocalConvNet(Backbone):
         channels: int,
         condition_channels: int,
         dimension: int,
-        boundary: Boundary,
+        boundary: Boundaries,
         width: int = 32,
         encoder_blocks: int = 3,
         decoder_blocks: int = 2,
@@ -56,7 +56,7 @@ class LocalConvNet(Backbone):
         super().__init__()
         self.channels, self.condition_channels = channels, condition_channels
         self.width = width
-        self.boundary: Boundary = boundary
+        self.boundaries: Boundaries = boundary
         self.time = nn.Sequential(nn.Linear(4, 32), nn.SiLU(), nn.Linear(32, 32), nn.SiLU())
         self.stem = Convolution(condition_channels, width, dimension, boundary)
         self.encoder = nn.ModuleList(Block(width, dimension, boundary) for _ in range(encoder_blocks))
@@ -66,7 +66,7 @@ class LocalConvNet(Backbone):
         nn.init.zeros_(self.exit.weight)
 
     def encode(self, condition: Float[Tensor, "B F *L"]) -> Float[Tensor, "B W *L"]:
-        return in_strips(self._encode, [condition], 1 + 2 * len(self.encoder), self.boundary)
+        return in_strips(self._encode, [condition], self.reach()[0], self.boundaries)
 
     def forward(
         self, x: Float[Tensor, "B C *L"], t: Float[Tensor, " B"], features: Float[Tensor, "B W *L"] | None = None
@@ -74,7 +74,10 @@ class LocalConvNet(Backbone):
         angle = t.to(x)[:, None] * (math.pi / 2)
         time = self.time(torch.cat([angle.cos(), angle.sin(), (2 * angle).sin(), (4 * angle).cos()], 1))
         seen = [x] if features is None else [x, features]
-        return in_strips(partial(self._decode, time), seen, 2 + 2 * len(self.decoder), self.boundary)
+        return in_strips(partial(self._decode, time), seen, self.reach()[1], self.boundaries)
+
+    def reach(self) -> tuple[int, int]:
+        return 1 + 2 * len(self.encoder), 2 + 2 * len(self.decoder)
 
     def _encode(self, condition: Tensor) -> Tensor:
         h = self.stem(channels_last(condition))

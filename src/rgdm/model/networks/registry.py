@@ -7,7 +7,7 @@
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -19,9 +19,8 @@ from rgdm.model.networks.fourier_operator import FourierOperator
 from rgdm.model.networks.local import LocalConvNet
 from rgdm.model.networks.transformer import Transformer
 from rgdm.model.networks.unet import UNet
-from rgdm.scale.boundary import Boundary, check_boundary
-
-BackboneKind = Literal["conv", "unet", "dit", "fno"]
+from rgdm.scale.boundary import Boundaries, boundary_of_each
+from rgdm.settings import BackboneKind
 
 
 def make_backbone(
@@ -29,7 +28,7 @@ def make_backbone(
     channels: int,
     condition_channels: int,
     dimension: int,
-    boundary: Boundary,
+    boundary: Boundaries,
     width: int,
     blocks: tuple[int, int],
 ) -> Backbone:
@@ -53,7 +52,7 @@ def make_backbone(
             f"the backbone {kind!r} is for {' or '.join(map(str, _dimensions(kind)))} dimensions, not {dimension}"
             + (f"; {' and '.join(fitting)} would fit" if fitting else "")
         )
-    boundary = check_boundary(boundary)
+    boundary = boundary_of_each(boundary, dimension)
     if kind == "conv":
         return LocalConvNet(channels, condition_channels, dimension, boundary, width, *blocks)
     if min(channels, width) < 1 or condition_channels < 0 or min(blocks) < 0 or sum(blocks) < 1:
@@ -65,18 +64,12 @@ def make_backbone(
     return {"unet": UNet, "dit": Transformer, "fno": FourierOperator}[kind](size)
 
 
-def reach(kind: BackboneKind, blocks: tuple[int, int]) -> int | None:
-    """How many sites away one pass of encoder or decoder looks, at most; None: everywhere."""
-    _check_kind(kind)
-    return 2 + 2 * max(blocks) if kind == "conv" else None
-
-
 def multiply_adds(backbone: Backbone, lattice: Sequence[int], condition_channels: int) -> tuple[int, int]:
     """Multiplications with an addition for one field: of ``encode``, once a level, and of each ``forward``.
 
     Counted from shapes, nothing is computed. Those of convolutions, matrix products, attention and Fourier transforms
     (half of ``5 N log2 N`` operations for N complex values, a quarter for real ones); not those of pointwise functions.
-    The lattice is seen as a whole: strips, as :func:`~rgdm.model.networks.strips.in_strips` makes them, have halos on top.
+    The lattice is seen as a whole; the strips of :func:`~rgdm.model.networks.strips.in_strips` have halos on top.
     """
     from torch._subclasses import FakeTensorMode
     from torch.utils.flop_counter import FlopCounterMode  # slow to import, and rarely needed

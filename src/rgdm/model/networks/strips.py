@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from rgdm.scale.boundary import Boundary
+from rgdm.scale.boundary import Boundaries, boundary_of_each
 
 
 def channels_last(x: Float[Tensor, "B C *L"]) -> Float[Tensor, "B C *L"]:
@@ -21,7 +21,7 @@ STRIP = 2**16
 
 
 def in_strips(
-    network: Callable[..., Tensor], fields: list[Tensor], halo: int, boundary: Boundary
+    network: Callable[..., Tensor], fields: list[Tensor], halo: int, boundary: Boundaries
 ) -> Float[Tensor, "B C *L"]:
     """``network(*fields)`` of a network that looks ``halo`` sites far, strip by strip along the longest axis.
 
@@ -30,13 +30,13 @@ def in_strips(
     """
     lattice, sites = tuple(fields[0].shape[2:]), fields[0][:, 0].numel()
     rows, axis = max(lattice), 2 + lattice.index(max(lattice))
-    height = strip_height(rows, sites, halo)
+    height, sides = strip_height(rows, sites, halo), boundary_of_each(boundary, len(lattice))
     if torch.is_grad_enabled() or height >= rows:
         return network(*fields)
     made = []
     for top in range(0, rows, height):
         first, last = top - halo, min(top + height, rows) + halo
-        if boundary == "reflect":  # at an edge the network itself goes on as it does for the whole
+        if sides[axis - 2] == "reflect":  # at an edge the network itself goes on as it does for the whole
             first, last = max(0, first), min(rows, last)
         seen = torch.arange(first, last, device=fields[0].device) % rows
         strip = network(*(x.index_select(axis, seen) for x in fields))

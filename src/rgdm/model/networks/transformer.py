@@ -63,8 +63,8 @@ class Transformer(Everywhere):
     def angles(self, tokens: tuple[int, ...], device: torch.device) -> Float[Tensor, "N H"]:
         """By what each token's pairs of channels are turned: near periods of 4, 8, 16, ... tokens on every lattice."""
         per_axis = []
-        for n in tokens:
-            period = n if self.boundary == "periodic" else 2 * n
+        for n, boundary in zip(tokens, self.boundaries, strict=True):
+            period = n if boundary == "periodic" else 2 * n
             waves = [max(1, round(period / 2 ** (2 + j))) for j in range(self.head // 4)]
             place = torch.arange(n, device=device, dtype=torch.float64)
             per_axis.append(2 * math.pi / period * place[:, None] * place.new_tensor(waves))

@@ -27,6 +27,11 @@ class UNet(Everywhere):
                 f"blocks = {blocks}, width = {width}; the backbone 'unet' has 2 or 3 resolutions (encoder blocks) of "
                 "at least one block (decoder blocks), and a width of 2 or more"
             )
+        if len(set(size.boundaries)) > 1:
+            raise InputError(
+                f"the boundaries of the axes are {', '.join(size.boundaries)}; the backbone 'unet' has one for all "
+                "axes, conv, dit and fno take any"
+            )
         self.unit = 2 ** (resolutions - 1)
         self.net = optional("diffusers.models.unets.unet_2d", "unet").UNet2DModel(
             in_channels=size.seen,
@@ -40,7 +45,7 @@ class UNet(Everywhere):
         )
         for module in self.net.modules():
             if isinstance(module, nn.Conv2d):
-                module.padding_mode = "circular" if size.boundary == "periodic" else "replicate"
+                module.padding_mode = "circular" if size.boundaries[0] == "periodic" else "replicate"
         zero(self.net.conv_out)
 
     def sides(self, lattice: tuple[int, ...]) -> tuple[int, ...]:

@@ -38,7 +38,6 @@ class FittedMultistep(Sampler):
         """Where the estimates are made, and 0."""
         return [(1 + math.cos(math.pi * k / self.steps)) / 2 for k in range(self.steps + 1)]
 
-    @torch.no_grad()
     def __call__(
         self, estimate: ConditionalMean, process: ForwardProcess, z: Float[Tensor, "B C *L"], draw: Draw | None = None
     ) -> Float[Tensor, "B C *L"]:

@@ -14,6 +14,8 @@ class BlockSpin(Orthonormal):
     ``coarse = b^(-1/2) * sum over the block`` per axis; for b = 2 this is the Haar wavelet.
     """
 
+    blockwise = True
+
     def block(self) -> Float[Tensor, "b b"]:
         """The orthonormal matrix of one block (float64), the mean in its first row."""
         return cosine(torch.eye(self.factor, dtype=torch.float64)).T.contiguous()
@@ -40,6 +42,8 @@ def _combine(weights: list[float], parts: tuple[Tensor, ...]) -> Tensor:
 
 class Decimation(Orthonormal):
     """Keep every b-th site; the detail is the sites left out. It has no fixed point: use it last."""
+
+    blockwise = True
 
     @property
     def place(self) -> float:

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from rgdm.errors import InputError
-from rgdm.scale.boundary import Boundary
+from rgdm.scale.boundary import Boundaries, Boundary, boundary_of_each
 from rgdm.scale.coarse_graining import CoarseGraining
 from rgdm.scale.convolution import local_convolution
 from rgdm.scale.operators.block import BlockSpin
@@ -25,7 +25,7 @@ Watch = Callable[[int, int], None]
 class Learned(CoarseGraining):
     """A coarse-graining with parameters, learned before the lifts by the code length of what it splits off."""
 
-    boundary: Boundary
+    boundary: Boundaries
 
     @abc.abstractmethod
     def learning_rate(self) -> float:
@@ -65,8 +65,8 @@ class Learned(CoarseGraining):
         """Random fields, or windows of them at offsets that are divisible by ``factor^levels``."""
         unit, lattice = self.factor**levels, fields.shape[2:]
         side = max(1, round(SITES ** (1 / len(lattice))) // unit) * unit
-        whole = self.boundary == "periodic"  # a window of a torus is none: its ends do not belong together
-        size = [n if whole else min(n, side) for n in lattice]
+        sides = boundary_of_each(self.boundary, len(lattice))  # the ends of a window of a torus do not belong together
+        size = [n if b == "periodic" else min(n, side) for n, b in zip(lattice, sides, strict=True)]
         count = max(1, SITES // (fields.shape[1] * math.prod(size)))
         made = []
         for i in torch.randint(len(fields), (min(max(count, 8), 256),), generator=random).tolist():
@@ -154,7 +154,7 @@ class Lifting(Learned):
         update: whether there is a U; without it, coarse fields are block means.
     """
 
-    def __init__(self, dimension: int, boundary: Boundary = "periodic", width: int = 12, update: bool = True) -> None:
+    def __init__(self, dimension: int, boundary: Boundaries = "periodic", width: int = 12, update: bool = True) -> None:
         super().__init__()
         self.factor, self.start, self.dimension = 2, BlockSpin(2), dimension
         self.boundary = boundary
@@ -203,12 +203,12 @@ class LiftingNetwork(nn.Module):
     """
 
     def __init__(
-        self, channels: int, out: int, width: int, dimension: int, boundary: Boundary, differences: bool
+        self, channels: int, out: int, width: int, dimension: int, boundary: Boundaries, differences: bool
     ) -> None:
         super().__init__()
         self.differences = differences
         size = (3,) * dimension
-        self.boundary: Boundary = boundary
+        self.boundary: Boundaries = boundary
         self.first = nn.Parameter(torch.randn(width, channels, *size) / math.sqrt(channels * 3**dimension))
         self.second = nn.Parameter(torch.zeros(out, width, *size))
 

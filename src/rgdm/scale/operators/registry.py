@@ -1,36 +1,56 @@
 """The coarse-grainings that a saved model or a command may name: a closed list."""
 
-from typing import Literal, get_args
+from typing import get_args
 
 from rgdm.errors import InputError
 from rgdm.scale.boundary import Boundary
-from rgdm.scale.coarse_graining import CoarseGraining
+from rgdm.scale.coarse_graining import CoarseGraining, Orthonormal
+from rgdm.scale.grid import Grid
 from rgdm.scale.operators.block import BlockSpin, Decimation
 from rgdm.scale.operators.learned import LearnedWavelet, Lifting
 from rgdm.scale.operators.momentum_shell import MomentumShell
+from rgdm.scale.operators.per_axis import PerAxis
 from rgdm.scale.operators.quincunx import Quincunx
 from rgdm.scale.operators.wavelets import Wavelet
+from rgdm.settings import FixedOperator, Operator
 
-FixedOperator = Literal["block-spin", "haar", "db2", "db4", "sym4", "momentum-shell", "decimation", "quincunx"]
-Operator = Literal[FixedOperator, "learned-4", "learned-8", "lifting"]
+LEARNED = ("learned-4", "learned-8", "lifting")
+"""Operators that are learned from the fields before anything is measured."""
 
 
-def make_operator(name: Operator, factor: int, boundary: Boundary, dimension: int) -> CoarseGraining:
-    """A coarse-graining from the closed registry of saved configurations."""
+def make_operator(name: Operator, grid: Grid) -> CoarseGraining:
+    """A coarse-graining from the closed registry of saved configurations, for fields on this grid.
+
+    Axes that differ in boundary or factor get an operator each (:class:`PerAxis`), one of factor 1 is left alone;
+    ``quincunx``, ``lifting`` and learned wavelets treat all axes alike.
+    """
+    if name not in (*get_args(FixedOperator), *LEARNED):
+        raise InputError(f"unknown operator {name!r}; known are {', '.join([*get_args(FixedOperator), *LEARNED])}")
+    factors, sides = set(grid.factors), set(grid.boundaries)
+    wrong = factors - {1, 2} if name not in ("block-spin", "decimation", "momentum-shell") else set()
+    if wrong:
+        raise InputError(f"the factor is {max(wrong)}; {name} has 2 (block-spin and decimation take any)")
+    if name == "quincunx" or name in LEARNED:
+        if factors != {2}:
+            raise InputError(f"the factors of the axes are {grid.factors}; {name} has 2 along each")
+        if name == "quincunx":
+            return Quincunx()
+        if name == "lifting":
+            return Lifting(grid.dimension, grid.boundaries)
+        if len(sides) > 1:
+            raise InputError(f"the boundaries are {', '.join(grid.boundaries)}; {name} has one for all axes, db4 any")
+        return LearnedWavelet(int(name.removeprefix("learned-")), grid.boundaries[0])
+    each = [None if axis.factor == 1 else _along(name, axis.factor, axis.boundary) for axis in grid.axes]
+    alike = len(factors) == 1 and (len(sides) == 1 or name in ("block-spin", "decimation"))
+    return each[0] if alike and each[0] is not None else PerAxis(each)
+
+
+def _along(name: Operator, factor: int, boundary: Boundary) -> Orthonormal:
+    """The operator of one axis, or of several that are alike."""
     if name == "block-spin":
         return BlockSpin(factor)
     if name == "decimation":
         return Decimation(factor)
     if name == "momentum-shell":
         return MomentumShell(factor, boundary)
-    if name not in get_args(Operator):
-        raise InputError(f"unknown operator {name!r}; known are {', '.join(get_args(Operator))}")
-    if factor != 2:
-        raise InputError(f"the factor is {factor}; {name} has 2 (block-spin and decimation take any)")
-    if name == "quincunx":
-        return Quincunx()
-    if name == "lifting":
-        return Lifting(dimension, boundary)
-    if name == "learned-4" or name == "learned-8":
-        return LearnedWavelet(int(name.removeprefix("learned-")), boundary)
     return Wavelet(name, boundary)

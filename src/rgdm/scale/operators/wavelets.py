@@ -109,6 +109,10 @@ class Wavelet(RotationLattice):
         self.rotations = rotation_lattice(wavelet.rec_lo)
 
     @property
+    def blockwise(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.name == "haar"
+
+    @property
     def layers(self) -> list[Rotation]:
         return self.rotations
 

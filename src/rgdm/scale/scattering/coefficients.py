@@ -9,7 +9,7 @@ from jaxtyping import Complex, Float
 from torch import Tensor, nn
 
 from rgdm.errors import InputError
-from rgdm.scale.boundary import Boundary, check_boundary
+from rgdm.scale.boundary import Boundaries, boundary_of_each
 from rgdm.scale.coarse_graining import Lattice
 from rgdm.scale.scattering.morlet import morlet_filters
 
@@ -52,7 +52,7 @@ class Scattering(nn.Module):
     Mallat 2012, Comm. Pure Appl. Math. 65, 1331; Bruna & Mallat 2013, IEEE Trans. PAMI 35, 1872.
     """
 
-    def __init__(self, scales: int, angles: int = 4, boundary: Boundary = "periodic") -> None:
+    def __init__(self, scales: int, angles: int = 4, boundary: Boundaries = "periodic") -> None:
         super().__init__()
         if scales < 1:
             raise InputError(f"{scales} scales; scattering needs at least 1")
@@ -60,7 +60,7 @@ class Scattering(nn.Module):
             raise InputError(f"{angles} angles; scattering needs at least 1")
         self.scales = scales
         self.angles = angles
-        self.boundary = check_boundary(boundary)
+        self.boundary: Boundaries = boundary
 
     def forward(self, x: Float[Tensor, "B C *L"]) -> Float[Tensor, "B C K"]:
         """Means over the sites of ``x``, ``|x * psi_1|`` and ``||x * psi_1| * psi_2|``, j2 > j1: see :meth:`names`.
@@ -216,7 +216,8 @@ class Scattering(nn.Module):
         return lattice
 
     def _torus(self, lattice: Lattice) -> Lattice:
-        return lattice if self.boundary == "periodic" else tuple(2 * n for n in lattice)
+        axes = zip(lattice, boundary_of_each(self.boundary, len(lattice)), strict=True)
+        return tuple(n if side == "periodic" else 2 * n for n, side in axes)
 
     def _cast_filters(self, torus: Lattice, x: Tensor) -> tuple[Tensor, Tensor]:
         return morlet_filters(torus, self.scales, self._directions(len(torus)), _single(x[:0]).dtype, x.device)

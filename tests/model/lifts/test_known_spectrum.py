@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from rgdm.model.closed_form.known_spectrum import FourierLift, coarse_spectrum, fit_spectrum, on_grid
+from rgdm.model.lifts.known_spectrum import FourierLift, coarse_spectrum, fit_spectrum, on_grid
 from rgdm.model.lifts.lift import GaussianLift
 from rgdm.scale.operators.block import BlockSpin, Decimation
 from rgdm.scale.operators.momentum_shell import MomentumShell

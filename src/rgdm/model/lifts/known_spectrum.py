@@ -6,12 +6,16 @@ from collections.abc import Callable
 
 import torch
 from jaxtyping import Complex, Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from rgdm.errors import InputError
 from rgdm.model.closed_form.colouring import Colouring
 from rgdm.model.closed_form.stencil import Stencil, cut
-from rgdm.model.lifts.lift import GaussianLift
+from rgdm.model.lifts.context import Context
+from rgdm.model.lifts.lift import Lift
+from rgdm.model.lifts.likelihood import LogProb, Probes, normal_log_prob
+from rgdm.model.lifts.standardized import StandardizedLift
+from rgdm.model.samplers.sampler import Draw, Sampler
 from rgdm.scale.coarse_graining import CoarseGraining, Lattice
 
 Spectrum = Callable[[Tensor], Tensor] | Tensor
@@ -67,8 +71,8 @@ def split_density(operator: CoarseGraining, spectrum: Float[Tensor, "*L"]) -> Co
     moved = torch.cat(operator.split(probe.roll((operator.factor,) * len(axes), axes)), 1)
     if not torch.allclose(moved, torch.cat(operator.split(probe), 1).roll((1,) * len(axes), axes), atol=1e-9):
         raise InputError(
-            f"{type(operator).__name__} does not commute with translations by {operator.factor} sites on a torus, so that its "
-            "modes mix; a known spectrum needs a periodic operator that does"
+            f"{type(operator).__name__} does not commute with translations by {operator.factor} sites on a torus, so "
+            "that its modes mix; a known spectrum needs a periodic operator that does"
         )
     return band_density(lambda x: torch.cat(operator.split(x), 1), spectrum, operator.factor)
 
@@ -79,23 +83,24 @@ def coarse_spectrum(operator: CoarseGraining, spectrum: Float[Tensor, "*L"]) -> 
 
 
 @torch.no_grad()
-def fit_spectrum(lift: GaussianLift, spectrum: Spectrum, lattice: Lattice) -> None:
+def fit_spectrum(lift: StandardizedLift, spectrum: Spectrum, lattice: Lattice) -> None:
     """Set the two stencils of ``lift`` to what a field of this spectrum on the periodic ``lattice`` wants.
 
     The prediction is the best one of its radius, from the exact covariances; the colouring the root of the exact
     spectrum of what it leaves, cut to its own radius. Exact if both radii reach half way around the coarse
     lattice. Where a constant has no detail (all but decimation) the prediction of a constant is held at zero.
     """
-    if lift.channels != 1 or lift.boundary != "periodic" or lift.amplitude is not None:
+    parts = lift.standardizer
+    if parts.channels != 1 or set(parts.boundaries) != {"periodic"} or parts.amplitude is not None:
         raise InputError("a known spectrum sets a periodic lift of one channel without local amplitude")
     density = split_density(lift.operator, on_grid(spectrum, lattice))
-    kernel = _prediction(density, lift.prediction.radius, _blind(lift.operator, lattice))
-    _set(lift.prediction, kernel.unsqueeze(1))
+    kernel = _prediction(density, parts.prediction.radius, _blind(lift.operator, lattice))
+    _set(parts.prediction, kernel.unsqueeze(1))
     transfer = torch.fft.fftn(kernel, dim=tuple(range(1, kernel.dim()))).movedim(0, -1)
-    _set_roots(lift.colouring, _residual(density, transfer))
+    _set_roots(parts.colouring, _residual(density, transfer))
 
 
-class FourierLift(nn.Module):
+class FourierLift(Lift):
     """The exact lift applied by FFT, ``detail = T coarse + W noise`` mode by mode, on one lattice.
 
     What :func:`fit_spectrum` gives with stencils that reach half way around, without their cost.
@@ -108,25 +113,48 @@ class FourierLift(nn.Module):
         super().__init__()
         density = split_density(operator, on_grid(spectrum, lattice))
         transfer = density[..., 1:, 0] / density[..., :1, 0]
-        self.operator = operator
+        self.operator: CoarseGraining = operator
+        self.boundaries = ("periodic",) * len(lattice)
+        self.register_buffer("temperature", torch.ones(()))
         self.register_buffer("transfer", transfer.movedim(-1, 0).conj().resolve_conj())
         self.register_buffer("root", _power(_residual(density, transfer), 0.5).conj().resolve_conj())
 
-    def detail(self, coarse: Float[Tensor, "B 1 *K"], noise: Float[Tensor, "B D *K"]) -> Float[Tensor, "B D *K"]:
-        """A sample of the detail made from unit noise."""
-        axes = tuple(range(2, coarse.dim()))
-        if tuple(coarse.shape[2:]) != tuple(self.transfer.shape[1:]):
-            raise InputError(
-                f"a coarse field of {tuple(coarse.shape[2:])} sites; this lift is that of "
-                f"{tuple(self.transfer.shape[1:])}"
-            )
-        mean = self.transfer * torch.fft.fftn(coarse.double(), dim=axes)
-        rest = torch.einsum("...ab,zb...->za...", self.root, torch.fft.fftn(noise.double(), dim=axes))
-        return torch.fft.ifftn(mean + rest, dim=axes).real.to(coarse)
+    def detail(
+        self, context: Context, noise: Float[Tensor, "B D *K"], sampler: Sampler | None = None, draw: Draw | None = None
+    ) -> Float[Tensor, "B D *K"]:
+        coarse = self._modes(context.coarse)
+        white = self._modes(self.temperature * noise)
+        detail = self.transfer * coarse + torch.einsum("...ab,zb...->za...", self.root, white)
+        return torch.fft.ifftn(detail, dim=self._axes).real.to(context.coarse)
 
-    def sample(self, coarse: Float[Tensor, "B 1 *K"], noise: Float[Tensor, "B D *K"]) -> Float[Tensor, "B 1 *F"]:
-        """A fine field that coarsens to ``coarse``."""
-        return self.operator.merge(coarse, self.detail(coarse, noise))
+    def log_prob(
+        self,
+        fine: Float[Tensor, "B C *F"],
+        probes: Probes = None,
+        tolerance: float = 1e-5,
+        hottest: float = math.inf,
+        networks: bool = True,
+    ) -> LogProb:
+        coarse, detail = self.operator.split(fine)
+        residual = (self._modes(detail) - self.transfer * self._modes(coarse)).movedim(1, -1).unsqueeze(-1)
+        white = torch.linalg.solve(self.root, residual).squeeze(-1).movedim(-1, 1)
+        volume = float(torch.linalg.slogdet(self.root).logabsdet.sum())
+        known = normal_log_prob(torch.fft.ifftn(white, dim=self._axes).real, min(float(self.temperature), hottest))
+        return known.plus_for_all(-volume, 0.0)
+
+    def reach(self, sampler: Sampler | None = None) -> int | None:
+        return None
+
+    @property
+    def _axes(self) -> tuple[int, ...]:
+        return tuple(range(2, 1 + self.transfer.dim()))
+
+    def _modes(self, x: Tensor) -> Tensor:
+        if tuple(x.shape[2:]) != tuple(self.transfer.shape[1:]):
+            raise InputError(
+                f"a coarse field of {tuple(x.shape[2:])} sites; this lift is that of {tuple(self.transfer.shape[1:])}"
+            )
+        return torch.fft.fftn(x.double(), dim=self._axes)
 
 
 def _blind(operator: CoarseGraining, lattice: Lattice) -> bool:

@@ -1,4 +1,4 @@
-"""The flow of couplings: what Hamiltonian fields have at every scale, printed, drawn and kept."""
+"""Couplings at every scale: what Hamiltonian fields have at every scale, printed, drawn and kept."""
 
 import math
 from pathlib import Path
@@ -10,6 +10,7 @@ from torch import Tensor
 from rgdm import config
 from rgdm.atomic import replacing
 from rgdm.commands.shared import check_size, load, open_model, provenance
+from rgdm.data.grids import grid_of
 from rgdm.data.layout import unwrap
 from rgdm.data.validity import check_varies
 from rgdm.data.writing import write_field
@@ -20,49 +21,47 @@ from rgdm.model.cascade.cascade import Cascade
 from rgdm.physics.hamiltonian import couplings_by_scale
 from rgdm.physics.interactions import local_interactions
 from rgdm.progress import bar
-from rgdm.scale.coarse_graining import Orthonormal
+from rgdm.scale.coarse_graining import Separable
+from rgdm.scale.grid import Grid
 from rgdm.scale.operators.registry import make_operator
 
 
-def flow(options: config.Flow) -> xr.Dataset:
+def couplings(options: config.Couplings) -> xr.Dataset:
     """Couplings and errors ``(level, interaction)`` of the fields, or of fields that a model makes."""
     if options.out is not None and options.out.exists() and not options.overwrite:
         raise InputError(f"{options.out} exists; choose another name or pass --overwrite")
-    x, periodic, dimension, model = _fields(options)
-    operator = make_operator(options.operator, options.factor, "periodic" if periodic else "reflect", dimension)
-    assert isinstance(operator, Orthonormal)  # as all are that are not learned
+    x, grid, model = _fields(options)
+    operator = make_operator(options.operator, grid)
+    assert isinstance(operator, Separable)  # as all are that are not learned
     operator.check_depth(tuple(x.shape[2:]), options.levels)
-    interactions = local_interactions(dimension, options.reach, options.power, options.odd)
-    found = couplings_by_scale(
-        x, operator, options.levels, interactions, options.eta, periodic, options.noise, options.seed
+    interactions = local_interactions(grid.dimension, options.reach, options.power, options.odd)
+    table = couplings_by_scale(
+        x, operator, options.levels, interactions, options.eta, grid.periodic, options.noise, options.seed
     )
-    same = model is not None and (options.operator, options.factor) == (
-        model.configuration["operator"],
-        model.operator.factor,
-    )
-    if model is not None and same and model.has_density:
-        found = found.assign(_own_energy(model, x, options.levels))
+    same = model is not None and options.operator == model.design.operator and grid.factors == model.grid.factors
+    if model is not None and same and model.design.has_density:
+        table = table.assign(_own_energy(model, x, options.levels))
     if options.out is not None:
         options.out.mkdir(parents=True, exist_ok=True)
-        write_field(options.out / "flow.nc", found, options.overwrite, provenance(options))
-        _draw(found, options.out / "flow.png")
-    return found
+        write_field(options.out / "couplings.nc", table, options.overwrite, provenance(options))
+        _draw(table, options.out / "couplings.png")
+    return table
 
 
-def _fields(options: config.Flow) -> tuple[Tensor, bool, int, Cascade | None]:
-    """Fields of one channel, whether they are periodic, their dimension, and the model that made them."""
+def _fields(options: config.Couplings) -> tuple[Tensor, Grid, Cascade | None]:
+    """Fields of one channel, their grid, and the model that they were sampled from."""
     first = str(options.fields[0])
     if len(options.fields) == 1 and storage.is_model(first):
         model = open_model(first, options.device)
         if model.channels != 1:
             raise InputError(f"the model in {first} has {model.channels} channels; a Hamiltonian is fitted to one")
-        unit = model.operator.factor**model.levels
-        lattice = options.lattice or (max(64 // unit, 1) * unit,) * model.dimension
+        units = [b**model.levels for b in model.grid.factors]
+        lattice = options.lattice or tuple(max(64 // unit, 1) * unit for unit in units)
         check_size(model, lattice, options.count)
-        model.check_sample(lattice, options.count)
         with bar("sampling", options.count) as show:
-            made = model.sample(lattice, options.count, options.seed, watch=show)
-        return made.cpu(), model.boundary == "periodic", model.dimension, model
+            fields = model.sample(lattice, options.count, options.seed, watch=show)
+        sides = model.grid.boundaries
+        return fields.cpu(), Grid.uniform(model.dimension, sides, options.factor, model.grid.names), model
     if options.lattice:
         raise InputError(f"--lattice {options.lattice} is for fields that a model makes; {first} is no model")
     field = load(options.fields, options.variable, options.dimension, options.fill)
@@ -72,13 +71,13 @@ def _fields(options: config.Flow) -> tuple[Tensor, bool, int, Cascade | None]:
     values, _ = unwrap(field, 1, options.dimension)
     if len(values) == 1:
         raise InputError(f"{first} holds one field; errors need at least 2, cut it into pieces")
-    return values, options.boundary == "periodic", options.dimension, None
+    return values, grid_of(field, options.boundary, options.factor), None
 
 
 def _own_energy(model: Cascade, fields: Tensor, levels: int) -> dict[str, tuple[str, list[float]]]:
     """``-log p`` a site of the fields of each level, in the model's own units, and its error; NaN below the model."""
     try:
-        x = windows(fields, model.operator.factor**model.levels, model.boundary == "periodic").to(model.mean.device)
+        x = windows(fields, model.grid, model.levels).to(model.device)
     except InputError:  # of large periodic fields it takes long
         return {}
     with bar("own energy", model.levels) as show:
@@ -90,27 +89,27 @@ def _own_energy(model: Cascade, fields: Tensor, levels: int) -> dict[str, tuple[
     return {"energy": ("level", [e for e, _ in pairs]), "energy_error": ("level", [d for _, d in pairs])}
 
 
-def flow_table(found: xr.Dataset) -> list[str]:
+def couplings_table(table: xr.Dataset) -> list[str]:
     """One line a level: each coupling with its error, and the size of the field."""
-    names = [str(name) for name in found["interaction"].values]
-    own = "energy" in found
-    titles = [*names, "field size", *(["-log p a site"] if own else [])]
+    names = [str(name) for name in table["interaction"].values]
+    has_energy = "energy" in table
+    titles = [*names, "field size", *(["-log p a site"] if has_energy else [])]
     rows = []
-    for level in range(found.sizes["level"]):
-        row = found.isel(level=level)
+    for level in range(table.sizes["level"]):
+        row = table.isel(level=level)
         cells = [_figure(float(k), float(e)) for k, e in zip(row["coupling"], row["error"], strict=True)]
         cells.append(f"{float(row['scale']):.4g}")
-        if own:
+        if has_energy:
             cells.append(_figure(float(row["energy"]), float(row["energy_error"])))
         rows.append(cells)
     width = max(12, *(len(cell) + 2 for cells in [titles, *rows] for cell in cells))
     lines = ["level  " + "".join(title.rjust(width) for title in titles)]
     lines += [f"{level:5d}  " + "".join(cell.rjust(width) for cell in cells) for level, cells in enumerate(rows)]
-    field = f"the field less {float(found['mean']):.4g}," if float(found["mean"]) else "the field"
+    field = f"the field less {float(table['mean']):.4g}," if float(table["mean"]) else "the field"
     note = (
         f"H = sum of coupling x interaction, p ~ exp(-H), of {field} over its size; errors in units of the last digit"
     )
-    more = ["-log p: of the model, of the field of each level in the model's own units"] if own else []
+    more = ["-log p: of the model, of the field of each level in the model's own units"] if has_energy else []
     return [*lines, note, *more]
 
 
@@ -122,10 +121,10 @@ def _figure(value: float, error: float) -> str:
     return f"{value:.{digits}f}({round(error * 10**digits)})"
 
 
-def _draw(found: xr.Dataset, path: Path) -> None:
+def _draw(table: xr.Dataset, path: Path) -> None:
     try:
         from rgdm import plots
     except ImportError:  # matplotlib is an extra; the table is kept all the same
         return
     with replacing(path) as temporary:
-        temporary.write_bytes(plots.figure_to_png(plots.coupling_flow(found)))
+        temporary.write_bytes(plots.figure_to_png(plots.coupling_flow(table)))

@@ -1,0 +1,73 @@
+"""How likely fields are to a cascade: the sum over its levels, for the split keeps volumes."""
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from rgdm.data.layout import unwrap
+from rgdm.errors import InputError
+from rgdm.model.lifts.likelihood import Likelihood, LogProb, TooManyDetailsError, signs
+from rgdm.watch import Watch
+
+if TYPE_CHECKING:
+    from rgdm.model.cascade.cascade import Cascade
+
+
+@torch.no_grad()
+def log_prob(
+    model: "Cascade",
+    x: Any,
+    levels: int | None = None,
+    probes: int | None = None,
+    tolerance: float = 1e-5,
+    seed: int = 0,
+    networks: bool = True,
+    watch: Watch | None = None,
+) -> Likelihood:
+    """log p of fields in the user's units.
+
+    Args:
+        model: the cascade.
+        x: fields on a lattice that is divisible by ``factor^levels``: a tensor, an array or an xarray object, as
+            :meth:`~rgdm.model.cascade.cascade.Cascade.refine` takes them.
+        levels: the density of the detail of so many levels given the coarse field, as of ``refine``; None: of the whole
+            field, as of ``sample``, where no temperature is above 1.
+        probes: random signs that estimate the divergence of the networks (diffusion lifts), with its error from 2 on;
+            None computes it, for at most 1024 details a field.
+        tolerance: of the probability flow.
+        seed: of the signs.
+        networks: False leaves them out: the likelihood of the closed-form part, to compare with.
+        watch: is told after each level.
+
+    Returns:
+        ``total``, log p of each field in the user's units; ``bits`` of each level and the base, per degree of freedom
+        of normalised fields; ``levels`` and ``base``, the parts of the sum.
+    """
+    depth = model.depth(levels)
+    x, _ = unwrap(x, model.channels, model.dimension, model.metadata.get("channels", ()))
+    x = x.to(model.device)
+    if not bool(x.isfinite().all()):
+        raise InputError(f"{int((~x.isfinite()).sum())} of {x.numel()} values are not finite; drop or fill them")
+    if probes is not None and probes < 1:
+        raise InputError(f"probes is {probes}; at least 1 is needed, or None to compute the divergence")
+    model.operator.check_depth(tuple(x.shape[2:]), depth)
+    fine, parts = model.normalise(x.double()), []
+    hottest = 1.0 if levels is None else math.inf  # as in fields that come from nothing: see Cascade.descend
+    for level in range(depth):
+        coarse, detail = model.operator.split(fine)
+        random = None if probes is None else signs(detail, probes, 1000 * seed + level)
+        try:
+            parts.append(model.lift(level).log_prob(fine, random, tolerance, hottest, networks))
+        except TooManyDetailsError as error:
+            raise InputError(f"level {level}: {error}; pass probes=2 or more, or networks=False") from None
+        fine = coarse
+        if watch:
+            watch(level + 1, depth)
+    dofs, size = model.dofs(tuple(x.shape[2:])), model.repetition.scale(model.levels)
+    base = None
+    if levels is None:
+        base = LogProb.without_error(model.base.log_prob(fine / size) - dofs[-1] * math.log(size))
+    dofs = dofs if levels is None else dofs[:depth]
+    units = -float(model.units.scale.log().mean()) * sum(dofs)
+    return Likelihood(parts, base, units, dofs)

@@ -1,0 +1,91 @@
+"""Fields out of nothing, and out of a coarse field: where randomness is keyed and units are the user's."""
+
+import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from rgdm.data.layout import unwrap
+from rgdm.errors import InputError
+from rgdm.model.cascade.geometry import check_sample, settle
+from rgdm.model.cascade.memory import TOGETHER
+from rgdm.process.noise import NoiseField
+from rgdm.scale.coarse_graining import Lattice
+from rgdm.watch import Watch
+
+if TYPE_CHECKING:
+    from rgdm.model.cascade.cascade import Cascade
+
+
+@torch.no_grad()
+def sample(
+    model: "Cascade",
+    lattice: Lattice,
+    count: int,
+    seed: int,
+    evaluations: int | None,
+    watch: Watch | None,
+    sweeps: int,
+) -> Float[Tensor, "B C *L"]:
+    """See :meth:`~rgdm.model.cascade.cascade.Cascade.sample`."""
+    check_sample(model.grid, model.levels, lattice, count)
+    model.check_texture(lattice, model.levels)
+    if sweeps < 0 or (sweeps and model.sweep is None):
+        raise InputError(f"{sweeps} sweeps; 0 or more are made, of a model that was trained with sweep=True (--sweep)")
+    fields = torch.empty(count, model.channels, *lattice, dtype=model.dtype, device=model.device)
+    for batch in batches(count, lattice):
+        x = model.generate(lattice, NoiseField(seed, "sample").of(batch), evaluations)
+        if model.sweep is not None:
+            x = model.sweep.run(x, sweeps, NoiseField(seed, "sweep").of(batch))
+        fields[batch.start : batch.stop] = model.denormalise(x)
+        if watch:
+            watch(batch.stop, count)
+    return fields
+
+
+@torch.no_grad()
+def refine(
+    model: "Cascade",
+    coarse: Any,
+    levels: int | None,
+    members: int,
+    seed: int,
+    evaluations: int | None,
+    watch: Watch | None,
+) -> Any:
+    """See :meth:`~rgdm.model.cascade.cascade.Cascade.refine`."""
+    levels = model.depth(levels)
+    if members < 1:
+        raise InputError(f"members is {members}; at least one is needed")
+    field, layout = unwrap(coarse, model.channels, model.dimension, model.metadata.get("channels", ()))
+    if not bool(field.isfinite().all()):
+        raise InputError(
+            f"{int((~field.isfinite()).sum())} of {field.numel()} values of the coarse field are not finite; "
+            "fill them first (rgdm.data.validity.check_finite with fill=True)"
+        )
+    lattice = model.operator.fine_lattice(field.shape[2:], levels)
+    model.check_texture(lattice, levels)
+    total, noise = members * len(field), NoiseField(seed, "refine")
+    fine = field.new_empty(total, model.channels, *lattice)
+    for batch in batches(total, lattice):
+        index = [number % len(field) for number in batch]
+        given = field[torch.tensor(index, device=field.device)].to(model.device)
+        streams = [i * 2**32 + number // len(field) for i, number in zip(index, batch, strict=True)]
+        x = model.descend(model.normalise(given, levels), levels, noise.of(streams), evaluations)
+        fine[batch.start : batch.stop] = settle(model.operator, model.denormalise(x), given, levels).to(fine)
+        if watch:
+            watch(batch.stop, total)
+    factors = tuple(b**levels for b in model.grid.factors)
+    return layout.wrap(
+        fine.unflatten(0, (members, len(field))), factors, model.operator.places(model.dimension, levels)
+    )
+
+
+def batches(count: int, lattice: Lattice) -> Iterator[range]:
+    """The numbers of the fields that are made at a time."""
+    size = max(1, TOGETHER // math.prod(lattice))
+    for first in range(0, count, size):
+        yield range(first, min(first + size, count))

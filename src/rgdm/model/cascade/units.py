@@ -1,0 +1,45 @@
+"""The units of the data: how user's values become the normalised fields that lifts work on."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from rgdm.errors import InputError
+
+
+class Units(nn.Module):
+    """Mean and standard deviation of every channel, in the unit of the data (float64)."""
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(channels, dtype=torch.float64))
+        self.register_buffer("scale", torch.ones(channels, dtype=torch.float64))
+
+    @torch.no_grad()
+    def fit(self, x: Float[Tensor, "B C *L"]) -> None:
+        """Measure them; ``ValueError`` if a channel is constant or not finite."""
+        pooled = x.double().movedim(1, 0).flatten(1)
+        if not bool(pooled.isfinite().all()) or not bool((pooled.amax(1) > pooled.amin(1)).all()):
+            raise InputError("a channel of the fields is constant or has values that are not finite; drop or fill it")
+        self.mean.copy_(pooled.mean(1))
+        self.scale.copy_(pooled.std(1))
+
+    def normalise(
+        self, x: Float[Tensor, "B C *L"], gain: float = 1.0, one: Tensor | float = 1.0
+    ) -> Float[Tensor, "B C *L"]:
+        """User's values to normalised ones: ``(x - mean * one) * gain / scale``.
+
+        ``gain`` is the coarse value of the constant 1 in the orthonormal convention, ``one`` its value in user's units.
+        """
+        return (x - self._shaped(self.mean, x) * one) * (gain / self._shaped(self.scale, x))
+
+    def denormalise(self, x: Float[Tensor, "B C *L"]) -> Float[Tensor, "B C *L"]:
+        """The normalised field of level 0 in the user's units."""
+        return x * self._shaped(self.scale, x) + self._shaped(self.mean, x)
+
+    @staticmethod
+    def _shaped(value: Tensor, like: Tensor) -> Tensor:
+        return value.reshape(1, -1, *[1] * (like.dim() - 2)).to(like)

@@ -1,0 +1,81 @@
+"""What the networks see of the context of a level: its features, how they are normalised, and how many they are."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from rgdm.model.closed_form.amplitude import WIDTHS, blur, blur_reach
+from rgdm.model.lifts.context import Context
+from rgdm.model.lifts.standardizer import LocalStandardizer
+from rgdm.model.lifts.texture import Texture
+from rgdm.scale.coarse_graining import CoarseGraining
+
+SMALLEST = 1e-6
+"""Least standard deviation that a feature is divided by."""
+
+
+class Condition(nn.Module):
+    """The features of a context, each of zero mean and unit size on the training fields, and the number of the level.
+
+    For each channel of the coarse field: its value; its log roughness in every window; its height above the
+    neighbourhood of every window, in units of the local amplitude; the predicted detail in the same units; and its
+    :class:`~rgdm.model.lifts.texture.Texture`, if there is one. For each companion: its coarse part and its detail.
+
+    Args:
+        operator: the coarse-graining of the level.
+        channels: of the field.
+        dimension: 1, 2 or 3.
+        level: the number by which levels that share a network are told apart.
+        texture: shown to the networks too.
+        companions: how many fields are known beside the coarse one.
+    """
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(
+        self,
+        operator: CoarseGraining,
+        channels: int,
+        dimension: int,
+        level: int = 0,
+        texture: Texture | None = None,
+        companions: int = 0,
+    ) -> None:
+        super().__init__()
+        self.operator, self.level, self.texture = operator, level, texture
+        bands = operator.bands(dimension)
+        per_channel = 1 + 2 * len(WIDTHS) + bands + (0 if texture is None else texture.count)
+        self.count = channels * per_channel + companions * (1 + bands) + 1
+        """The number of features, the level included."""
+        self.register_buffer("mean", torch.zeros(self.count - 1))
+        self.register_buffer("scale", torch.ones(self.count - 1))
+
+    @torch.no_grad()
+    def fit(self, context: Context, standardizer: LocalStandardizer) -> None:
+        """Measure mean and size of every feature."""
+        features = self._features(context, standardizer).movedim(1, 0).flatten(1)
+        self.mean.copy_(features.mean(1))
+        self.scale.copy_(features.std(1).clamp(min=SMALLEST))
+
+    def forward(self, context: Context, standardizer: LocalStandardizer) -> Float[Tensor, "B F *K"]:
+        """The normalised features of every coarse site."""
+        shape = (1, -1, *[1] * (context.coarse.dim() - 2))
+        features = (self._features(context, standardizer) - self.mean.reshape(shape)) / self.scale.reshape(shape)
+        return torch.cat([features, torch.full_like(features[:, :1], self.level)], 1)
+
+    def reach(self, standardizer: LocalStandardizer) -> int | None:
+        """How many coarse sites away a feature looks; None: everywhere, as texture does."""
+        return None if self.texture is not None else max(standardizer.reach(), blur_reach())
+
+    def _features(self, context: Context, standardizer: LocalStandardizer) -> Tensor:
+        coarse, rule = context.coarse, standardizer.amplitude
+        assert rule is not None  # what has no local amplitude has no network either
+        roughness = rule.roughness(coarse)
+        amplitude = rule.from_roughness(roughness)
+        local = amplitude.unflatten(1, (coarse.shape[1], -1))[:, :, 0]
+        above = [torch.asinh((coarse - blur(coarse, w, rule.boundaries)) / local) for w in WIDTHS]
+        predicted = torch.asinh(standardizer.prediction(coarse) / amplitude)
+        texture = [] if self.texture is None else [self.texture(coarse, rule.floor.sqrt())]
+        companions = context.companion_features(self.operator)
+        return torch.cat([coarse, roughness.flatten(1, 2), *above, predicted, *texture, companions], 1)

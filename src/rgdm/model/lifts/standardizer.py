@@ -1,0 +1,163 @@
+"""Standardizers: detail, given its context, to white unit coordinates and back, measured in seconds."""
+
+import abc
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from rgdm.errors import InputError
+from rgdm.model.closed_form.amplitude import CONTRACTION, LocalAmplitude
+from rgdm.model.closed_form.colouring import Colouring
+from rgdm.model.closed_form.prediction import LinearPrediction
+from rgdm.model.closed_form.tails import compress, expand, fit_tail, per_band
+from rgdm.model.lifts.context import Context
+from rgdm.model.lifts.likelihood import LogProb
+from rgdm.scale.boundary import Boundaries, Boundary, boundary_of_each
+from rgdm.scale.coarse_graining import CoarseGraining
+
+PREDICTION_RADIUS = 3
+"""Radius of the stencil of the linear prediction, in coarse sites."""
+COLOUR_RADIUS = 5
+"""Radius of the stencils of the colouring, in coarse sites."""
+TAIL = 0.35
+"""Largest bend of the tails by default: more gives lighter tails to learn, but sinh makes every error there a spike."""
+
+
+class Standardizer(nn.Module, abc.ABC):
+    """An invertible map of detail, given its context, to coordinates z in which it is about unit white noise."""
+
+    boundaries: tuple[Boundary, ...]
+
+    @abc.abstractmethod
+    def fit(self, context: Context, detail: Float[Tensor, "B D *K"]) -> None:
+        """Measure everything on training fields; no gradient steps."""
+
+    @abc.abstractmethod
+    def standardize(self, context: Context, detail: Float[Tensor, "B D *K"]) -> Float[Tensor, "B D *K"]:
+        """Detail to z, by local operations: what a law learns from."""
+
+    @abc.abstractmethod
+    def restore(self, context: Context, z: Float[Tensor, "B D *K"]) -> Float[Tensor, "B D *K"]:
+        """z to detail."""
+
+    @abc.abstractmethod
+    def invert(self, context: Context, detail: Float[Tensor, "B D *K"]) -> tuple[Float[Tensor, "B D *K"], LogProb]:
+        """The z that :meth:`restore` takes to ``detail``, exactly, and ``log |det dz / d detail|`` of each field."""
+
+    @abc.abstractmethod
+    def reach(self) -> int:
+        """How many coarse sites away the map looks at the context."""
+
+    @property
+    @abc.abstractmethod
+    def spread(self) -> int:
+        """How many coarse sites away :meth:`restore` looks at z."""
+
+
+class LocalStandardizer(Standardizer):
+    """``detail = G * coarse + a * sinh(s * W z) / s``.
+
+    G is the best local linear prediction. The local amplitude a, read off the coarse field, takes out the variation
+    from place to place; sinh (Johnson's S_U law) the heavy tails; W, the root of the spectrum of what is left, the
+    correlations. Without the parts that are switched off the map is the simpler for it; a standardizer of G and W alone
+    leaves Gaussian fields exactly white.
+
+    Args:
+        operator: the coarse-graining whose detail it is.
+        channels: of the field.
+        dimension: 1, 2 or 3.
+        boundary: of each axis.
+        local_amplitude: whether there is an a.
+        bend: the largest s; 0: tails are left as they are.
+        coloured: whether W is part of the map. A law that learns correlations itself does without; W is measured all
+            the same, for the likelihood of the closed form.
+        contraction: the largest exponent of the roughness in a.
+        prediction_radius, colour_radius: of the stencils, in coarse sites.
+    """
+
+    tail: Tensor
+    limit: Tensor
+
+    def __init__(
+        self,
+        operator: CoarseGraining,
+        channels: int,
+        dimension: int,
+        boundary: Boundaries,
+        local_amplitude: bool = True,
+        bend: float = TAIL,
+        coloured: bool = True,
+        contraction: float = CONTRACTION,
+        prediction_radius: int = PREDICTION_RADIUS,
+        colour_radius: int = COLOUR_RADIUS,
+    ) -> None:
+        super().__init__()
+        if not 0 <= bend < math.inf:
+            raise InputError(f"bend = {bend}; the largest bend of the tails must be finite and not negative")
+        bands = operator.bands(dimension)
+        self.channels, self.dimension, self.bend, self.coloured = channels, dimension, bend, coloured
+        self.boundaries = boundary_of_each(boundary, dimension)
+        self.prediction = LinearPrediction(channels, channels * bands, dimension, prediction_radius, boundary)
+        self.colouring = Colouring(channels * bands, dimension, colour_radius, boundary)
+        rule = LocalAmplitude(channels, bands, dimension, boundary, contraction)
+        self.amplitude = rule if local_amplitude else None
+        self.register_buffer("tail", torch.zeros(channels * bands))
+        self.register_buffer("limit", torch.full((channels * bands,), torch.inf))
+
+    @torch.no_grad()
+    def fit(self, context: Context, detail: Float[Tensor, "B D *K"]) -> None:
+        self.prediction.fit(context.coarse, detail)
+        residual = detail - self.prediction(context.coarse)
+        if self.amplitude is not None:
+            self.amplitude.fit(context.coarse, residual)
+        ratio = residual / self.size(context)
+        if self.bend > 0:
+            self.tail.copy_(torch.stack([fit_tail(band, self.bend) for band in ratio.movedim(1, 0).flatten(1)]))
+        bent = compress(ratio, self.tail)
+        if self.amplitude is not None:
+            self.limit.copy_(bent.abs().movedim(1, 0).flatten(1).amax(1))
+        self.colouring.fit(bent)
+
+    def size(self, context: Context) -> Tensor:
+        """The local amplitude a, or 1."""
+        return context.coarse.new_ones(()) if self.amplitude is None else self.amplitude(context.coarse)
+
+    def standardize(self, context: Context, detail: Float[Tensor, "B D *K"]) -> Float[Tensor, "B D *K"]:
+        bent = self._bend(context, detail)[0]
+        return self.colouring.whiten(bent) if self.coloured else bent
+
+    def restore(self, context: Context, z: Float[Tensor, "B D *K"]) -> Float[Tensor, "B D *K"]:
+        """No W z is taken larger than the largest that was measured."""
+        bent = self.colouring.colour(z) if self.coloured else z
+        limit = per_band(self.limit, bent)
+        return self.prediction(context.coarse) + self.size(context) * expand(bent.clamp(-limit, limit), self.tail)
+
+    def invert(
+        self, context: Context, detail: Float[Tensor, "B D *K"], coloured: bool | None = None
+    ) -> tuple[Float[Tensor, "B D *K"], LogProb]:
+        """But for the clamp to the largest detail that was measured, which is left out.
+
+        ``coloured``: whether W is inverted too; None: as it is part of the map.
+        """
+        bent, slope = self._bend(context, detail)
+        volume = LogProb.without_error(slope.double().flatten(1).sum(1))
+        if not (self.coloured if coloured is None else coloured):
+            return bent, volume
+        z, log_det, error = self.colouring.invert(bent)
+        return z, volume.plus_for_all(-log_det, error)
+
+    def reach(self) -> int:
+        return max(self.prediction.radius, 0 if self.amplitude is None else self.amplitude.reach())
+
+    @property
+    def spread(self) -> int:
+        return self.colouring.colour.radius if self.coloured else 0
+
+    def _bend(self, context: Context, detail: Tensor) -> tuple[Tensor, Tensor]:
+        """``asinh(s r) / s`` of the residual r in units of a, and ``log |d / d detail|`` of each."""
+        size = self.size(context)
+        ratio = (detail - self.prediction(context.coarse)) / size
+        slope = -torch.log1p((per_band(self.tail, ratio) * ratio).square()) / 2
+        return compress(ratio, self.tail), slope - size.log()

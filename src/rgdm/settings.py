@@ -1,0 +1,103 @@
+"""What a cascade is designed to be: the settings that the command line and the saved configuration share."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal, TypeVar
+
+from rgdm.errors import InputError
+
+FixedOperator = Literal["block-spin", "haar", "db2", "db4", "sym4", "momentum-shell", "decimation", "quincunx"]
+Operator = Literal[FixedOperator, "learned-4", "learned-8", "lifting"]
+BackboneKind = Literal["conv", "unet", "dit", "fno"]
+Boundary = Literal["periodic", "reflect"]
+LiftKind = Literal["diffusion", "flow"]
+Objective = Literal["velocity", "noise", "data", "energy"]
+"""What training brings down: the squared error of a denoiser in one of three quantities, or the score of samples."""
+Kind = TypeVar("Kind")
+
+
+@dataclass(frozen=True)
+class Design:
+    """All that is decided about a cascade before anything is measured; the grid and the channels come with the data."""
+
+    levels: int = 3
+    """How often the field is coarse-grained by the factor."""
+    operator: Operator = "block-spin"
+    """The coarse-graining of every level; learned-4, learned-8 (wavelets) and lifting are learned from the fields
+    first."""
+    shared: bool = True
+    """One network for all levels (fields that look alike on all scales), or one for each."""
+    backbone: tuple[BackboneKind, ...] = ("conv",)
+    """What the networks are: one for all levels, or one for each, the finest first (with --no-shared). conv is local;
+    unet, dit and fno see the whole field (pip install 'rgdm[backbones]')."""
+    width: tuple[int, ...] = (32,)
+    """Channels of the networks: one number for all levels, or one for each, the finest first (with --no-shared)."""
+    encoder_blocks: int = 3
+    """Depth of the part that reads the coarse field, evaluated once a level."""
+    decoder_blocks: int = 2
+    """Depth of the part that every sampling step evaluates."""
+    evaluations: int = 3
+    """Sampling steps a level that the model will use unless told otherwise."""
+    objective: Objective = "velocity"
+    """In which quantity the squared error is taken; or energy, the score of samples: with --evaluations 1 (or 2) a
+    model that needs no more of them, and has no likelihood."""
+    lift: LiftKind = "diffusion"
+    """Diffusion, or an invertible flow: its samples and likelihoods cost one pass, its fields are less good.
+    (--evaluations and --objective then have no effect.)"""
+    bend: float = 0.35
+    """How much heavy tails of the detail may be bent before they are learned; 0 for values that are bounded."""
+    scattering: int = 0
+    """Show the networks the texture of the coarse field too: local wavelet scattering of so many scales (2 suits the
+    terrain that ships; 0: none; 1 or 2 dimensions)."""
+    sweep: bool = False
+    """Also learn the law of a site given its neighbours: `rgdm sample --sweeps` then puts local structure right."""
+
+    def __post_init__(self) -> None:
+        if self.levels < 1:
+            raise InputError(f"levels = {self.levels}; at least one level is needed")
+        if min(self.widths) < 1:
+            raise InputError(f"width = {min(self.widths)}; a width of one at least is needed")
+        if not 0 <= self.bend < math.inf:
+            raise InputError(f"bend = {self.bend}; the largest bend of the tails must be finite and not negative")
+        if self.shared and (len(set(self.backbones)) > 1 or len(set(self.widths)) > 1):
+            raise InputError(
+                f"backbones {', '.join(self.backbones)} of widths {', '.join(map(str, self.widths))}; a shared network "
+                "has one of each: train without sharing (--no-shared)"
+            )
+
+    @property
+    def backbones(self) -> tuple[BackboneKind, ...]:
+        """The backbone of each level, the finest first."""
+        return _of_levels("backbone", self.backbone, self.levels)
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """The width of each level, the finest first."""
+        return _of_levels("width", self.width, self.levels)
+
+    @property
+    def has_density(self) -> bool:
+        """Whether there is a likelihood: not of models that are trained by the score of their samples."""
+        return self.objective != "energy" or self.lift == "flow"
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain numbers, words and lists."""
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+
+    @classmethod
+    def from_json(cls, settings: dict[str, Any]) -> "Design":
+        """The design that :meth:`to_json` describes; every setting must be there, and none besides."""
+        names = {field.name for field in fields(cls)}
+        wrong = sorted(names ^ set(settings))
+        if wrong:
+            raise InputError(f"the setting {wrong[0]!r} is {'missing' if wrong[0] in names else 'unknown'}")
+        plain: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in settings.items()}
+        return cls(**plain)
+
+
+def _of_levels(name: str, values: Sequence[Kind], levels: int) -> tuple[Kind, ...]:
+    """One for each level, the finest first."""
+    if len(values) not in (1, levels):
+        raise InputError(f"{len(values)} values of {name} for {levels} levels; give one for all, or one for each")
+    return tuple(values) * (levels if len(values) == 1 else 1)
