@@ -1,4 +1,4 @@
-"""Errors of statistics of samples: the jackknife over samples, or over blocks of them that follow each other."""
+"""Errors of statistics by the jackknife: over samples, or over blocks of consecutive samples."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -9,22 +9,27 @@ from jaxtyping import Float
 from torch import Tensor
 
 BLOCKS = 50
-"""Blocks of Markov chains."""
+"""Default number of blocks of the samples of Markov chains."""
 
 
 class Estimate(NamedTuple):
-    """A statistic and its standard error; the error is NaN where one sample alone tells nothing of it."""
+    """A statistic and its standard error, NaN where there is only one sample."""
 
     value: Tensor
     error: Tensor
 
 
 def jackknife(statistic: Callable[..., Tensor], *parts: Tensor, blocks: int | None = None) -> Estimate:
-    """``statistic`` of the means over samples of ``parts`` (each with samples first), and its error.
+    """``statistic`` of the means over samples of ``parts``, and its error.
 
-    ``error^2 = (B - 1)/B sum_b (theta_b - mean theta)^2``, theta_b computed without
-    sample b (Efron & Stein 1981, Ann. Stat. 9, 586). With ``blocks`` it is computed without each of so many blocks of
-    consecutive samples instead: those of a Markov chain remember.
+    ``error^2 = (B - 1)/B sum_b (theta_b - mean theta)^2``, theta_b computed without sample b (Efron & Stein 1981, Ann.
+    Stat. 9, 586).
+
+    Args:
+        statistic: of the means of ``parts``.
+        parts: samples, along their first axis.
+        blocks: their number, if theta_b is to be computed without block b of consecutive samples instead, as for the
+            samples of a Markov chain, which are correlated.
     """
     parts = tuple(part.double() for part in parts)
     count = parts[0].shape[0]
@@ -33,14 +38,14 @@ def jackknife(statistic: Callable[..., Tensor], *parts: Tensor, blocks: int | No
         return Estimate(value, torch.full_like(value, math.nan))
     totals, without = [part.sum(0) for part in parts], []
     for block in torch.arange(count).tensor_split(count if blocks is None else min(blocks, count)):
-        left, some = count - len(block), slice(int(block[0]), int(block[-1]) + 1)
+        left, inside = count - len(block), slice(int(block[0]), int(block[-1]) + 1)
         pairs = zip(totals, parts, strict=True)
-        without.append(statistic(*((total - part[some].sum(0)) / left for total, part in pairs)))
+        without.append(statistic(*((total - part[inside].sum(0)) / left for total, part in pairs)))
     return Estimate(value, delete_one_error(torch.stack(without)))
 
 
 def delete_one_error(without: Float[Tensor, "B *S"]) -> Float[Tensor, "*S"]:
-    """The jackknife error from the B values of a statistic that leave one sample out each."""
+    """The jackknife error from the B values of a statistic without each of B samples."""
     count = without.shape[0]
     if count < 2:
         return torch.full_like(without[0], math.nan)
@@ -50,11 +55,10 @@ def delete_one_error(without: Float[Tensor, "B *S"]) -> Float[Tensor, "*S"]:
 def delete_one_quantiles(
     values: Sequence[Float[Tensor, "_"]], q: Float[Tensor, "Q"]
 ) -> tuple[Float[Tensor, "Q"], Float[Tensor, "B Q"]]:
-    """Quantiles of the pooled values of B samples, and the B sets of them that leave one sample out each.
+    """Quantiles of the pooled values of B samples, and those without each sample; NaN where no values are left.
 
-    The smallest value that at least a share q of all values does not exceed, by
-    bisection in the sorted samples, so that nothing of the pool's size is ever sorted or
-    copied. NaN where no values are left.
+    A quantile is the smallest value that is not exceeded by a share of at least q of all values. It is found by
+    bisection in the sorted samples, so that nothing of the size of the pool is sorted or copied.
     """
     count = len(values)
     end = values[0].new_full((1,), math.inf)
@@ -71,6 +75,6 @@ def delete_one_quantiles(
         enough = (below * kept[..., None]).sum(1) >= target
         low, high = torch.where(enough, low, middle), torch.where(enough, middle, high)
     following = torch.stack([each[torch.searchsorted(each, low, right=True)] for each in values], 1)
-    found = torch.where(kept[..., None] > 0, following, math.inf).amin(1).double()
-    found = torch.where(found.isfinite(), found, math.nan)
-    return found[0], found[1:]
+    quantiles = torch.where(kept[..., None] > 0, following, math.inf).amin(1).double()
+    quantiles = torch.where(quantiles.isfinite(), quantiles, math.nan)
+    return quantiles[0], quantiles[1:]

@@ -9,8 +9,8 @@ from rgdm.physics.actions import FreeField, Ising, Phi4
 from rgdm.physics.blocking import block_spins
 from rgdm.physics.exact import ising
 from rgdm.physics.hamiltonian import EffectiveHamiltonian, couplings_by_scale
-from rgdm.physics.monte_carlo.chains import sample_ising, sample_phi4
 from rgdm.physics.interactions import Bond, Plaquette, Power, local_interactions
+from rgdm.physics.monte_carlo.chains import sample_ising, sample_phi4
 from rgdm.scale.operators.block import BlockSpin
 
 INTERACTIONS = [Power(1), Power(2), Power(6), Bond((0, 1)), Bond((1, 1)), Bond((1, 2)), Bond((0, 1), 1, 3), Plaquette()]

@@ -5,9 +5,9 @@ import torch
 
 from rgdm.physics.actions import Ising
 from rgdm.physics.blocking import block_spins
+from rgdm.physics.interactions import Bond, Plaquette, Power
 from rgdm.physics.mcrg import detail_growth, field_exponent, fixed_point_exponent, linearised_transformation, mcrg
 from rgdm.physics.monte_carlo.chains import sample_ising
-from rgdm.physics.interactions import Bond, Plaquette, Power
 from rgdm.scale.operators.block import BlockSpin
 
 

@@ -135,7 +135,7 @@ def test_a_chain_of_one_operator_and_white_noise_is_a_process(step):
         alpha, sigma = process.marginal(torch.tensor([t / len(made)]), lattice)
         mean = made.mean(x, t)
         corner = (..., *(slice(n) for n in mean.shape[2:]))
-        levels = sum(made.operator(i).operator is not None for i in range(t, len(made)))
+        levels = sum(made.step(i).operator is not None for i in range(t, len(made)))
         left = type(process.basis)(step, levels).analyze if levels else lambda y: y
         torch.testing.assert_close(left(mean), (alpha * z)[corner])
         ones = torch.ones_like(mean)

@@ -231,7 +231,7 @@ def test_the_chain_converges_to_the_flow_at_first_order(name):
         (lambda: FLOWS["exact RG"].chain(0, (8,)), "0 steps"),
         (lambda: FLOWS["heat, eta = 0"].chain(4, (8,)), "eta=None"),
         (lambda: FLOWS["matched"].chain(4, (8,)), "is not white"),
-        (lambda: FLOWS["exact RG"].rates(at(9.0), (8,)), "this flow has 0 to"),
+        (lambda: FLOWS["exact RG"].rates(at(9.0), (8,)), "this chain has 0 to"),
     ],
 )
 def test_what_has_no_such_limit_is_refused(ask, words):

@@ -59,7 +59,7 @@ def test_the_score_is_the_gradient_of_the_log_density_at_every_time(process, t, 
 def test_the_estimate_and_the_score_obey_tweedies_formula(process, t):
     law, z, time = mixture(), torch.randn(4, 2, *LATTICE), torch.full((4,), t)
     alpha, sigma = process.marginal(time, LATTICE)
-    data = law.estimate(process)(z, time)
+    data = law.conditional_mean(process)(z, time)
     torch.testing.assert_close((alpha * data - z) / sigma**2, law.at(process, t).score(z), rtol=1e-8, atol=1e-8)
 
 
@@ -79,7 +79,7 @@ def test_perturbed_samples_have_the_law_of_their_time(process):
 
 def test_without_noise_the_estimate_is_the_state_and_without_signal_the_mean():
     process, law, z = PROCESSES["trigonometric"], mixture(), torch.randn(3, 2, *LATTICE)
-    estimate = law.estimate(process)
+    estimate = law.conditional_mean(process)
     torch.testing.assert_close(estimate(z, torch.zeros(3)), z)
     mean = (law.weight.reshape(-1, 1, 1, 1) * law.mean).sum(0)
     torch.testing.assert_close(estimate(z, torch.ones(3)), mean.expand(3, -1, -1, -1))
@@ -116,5 +116,5 @@ def test_each_field_of_a_batch_has_its_own_time():
     law = GaussianMixture(torch.tensor([0.3, 0.7]), torch.randn(2, 1, 4), torch.rand(2, 1, 4) + 0.1)
     process = ForwardProcess(Site(), Trigonometric())
     z, t = torch.randn(3, 1, 4), torch.tensor([0.2, 0.5, 0.8])
-    alone = torch.cat([law.estimate(process)(z[i : i + 1], t[i : i + 1]) for i in range(3)])
-    torch.testing.assert_close(law.estimate(process)(z, t), alone)
+    alone = torch.cat([law.conditional_mean(process)(z[i : i + 1], t[i : i + 1]) for i in range(3)])
+    torch.testing.assert_close(law.conditional_mean(process)(z, t), alone)

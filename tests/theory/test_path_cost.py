@@ -421,7 +421,7 @@ def test_eased_least_action_samples_these_spectra_better_than_the_angle_does(nam
     worst = {}
     for schedule, made in schedules.items():
         process = on_line(made)
-        estimate = GaussianMixture.field(spectrum).estimate(process)
+        estimate = GaussianMixture.field(spectrum).conditional_mean(process)
         s = AdamsBashforth(12)(estimate, process, process.start(torch.ones(1, 1, 32)))
         worst[schedule] = float((s.flatten().abs() / spectrum.sqrt() - 1).abs().max())
     assert worst["least"] < 0.1 < 0.3 < min(worst["angle"], worst["clock"])
@@ -438,7 +438,7 @@ def test_eased_least_action_samples_these_spectra_better_than_the_angle_does(nam
         ),
         (
             lambda: minimal_path(OU, torch.zeros(1, 3), torch.zeros(1, 3), torch.tensor([0.0, 9.0])),
-            "this flow has 0 to",
+            "this chain has 0 to",
         ),
         (lambda: onsager_machlup(OU, torch.zeros(3, 1, 3), torch.tensor([0.1, 0.3])), "2 scale-times for a path of 3"),
         (

@@ -179,13 +179,13 @@ def test_the_score_of_data_that_are_not_gaussian_needs_the_matched_filter_only(p
     (gradient,) = torch.autograd.grad(torch.stack(joint).logsumexp(0).sum(), y)
     times = torch.full((5,), t)
     with torch.no_grad():
-        data = mixture.estimate(process.position)(process.filtered(y, times), times)
+        data = mixture.conditional_mean(process.position)(process.filtered(y, times), times)
         torch.testing.assert_close(process.score(y, data, times), gradient, rtol=1e-8, atol=1e-8)
 
 
 def test_with_unit_momenta_white_data_are_in_equilibrium_at_all_times():
     process, y, t = PROCESSES["plain"], torch.randn(3, 2, *LATTICE), at(0.1, 0.5, 0.9)
-    data = GaussianMixture.field(torch.ones(LATTICE)).estimate(process.position)(process.filtered(y, t), t)
+    data = GaussianMixture.field(torch.ones(LATTICE)).conditional_mean(process.position)(process.filtered(y, t), t)
     torch.testing.assert_close(process.excess(y, data, t), torch.zeros(3, 1, *LATTICE), rtol=0, atol=1e-12)
 
 

@@ -27,7 +27,11 @@ class Posterior:
     """The exact E[z_0 | y_t] of independent modes, which counts how often it is asked."""
 
     def __init__(self, process, variance):
-        self.process, self.known, self.calls = process, GaussianMixture.field(variance).estimate(process.position), 0
+        self.process, self.known, self.calls = (
+            process,
+            GaussianMixture.field(variance).conditional_mean(process.position),
+            0,
+        )
 
     def __call__(self, y, t):
         self.calls += 1
@@ -102,7 +106,7 @@ def test_every_mode_of_a_scale_dependent_process_comes_to_its_own_variance():
 def test_bimodal_data_are_met_with_more_steps(churn):
     """Quantiles of the sizes of many independent sites, of two points at -1 and 1 with spread 1/4."""
     law = GaussianMixture(torch.ones(2), torch.tensor([-1.0, 1.0])[:, None, None], torch.full((2, 1, 1), 1 / 16))
-    known = law.estimate(PLAIN.position)
+    known = law.conditional_mean(PLAIN.position)
 
     def estimate(y, t):
         return known(PLAIN.filtered(y, t), t)
@@ -280,7 +284,7 @@ def test_training_finds_the_two_sides_of_bimodal_sites():
         return float((estimate(PLAIN.perturb(test, t, noise), t) - test).square().mean()), kurtosis(made)
 
     net = LocalConvNet(1, 1, 1, "periodic", width=16, encoder_blocks=0, decoder_blocks=1).float()
-    denoiser, known = PhaseSpaceDenoiser(PLAIN, net), law.estimate(PLAIN.position)
+    denoiser, known = PhaseSpaceDenoiser(PLAIN, net), law.conditional_mean(PLAIN.position)
     test, noise = fields(1000), unit(1000, 2, 16)
     with torch.no_grad():
         before, white = judged(denoiser)

@@ -1,7 +1,7 @@
 """Lattice actions: ``p(field) ~ exp(-S)`` on periodic lattices of 1 to 3 dimensions."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -11,14 +11,14 @@ from torch import Tensor
 from rgdm.errors import InputError
 
 CRITICAL_BETA = 0.680605
-"""Of phi^4 at lambda = 1 in two dimensions, error 4e-6: Kaupuzs, Melnik & Rimsans, arXiv:1406.7491."""
+"""Critical beta of phi^4 at lambda = 1 in two dimensions, error 4e-6: Kaupuzs, Melnik & Rimsans, arXiv:1406.7491."""
 CRITICAL_COUPLING = math.log1p(math.sqrt(2)) / 2
-"""K_c of the square-lattice Ising model: Kramers & Wannier 1941."""
+"""Critical coupling K_c of the square-lattice Ising model: Kramers & Wannier 1941."""
 
 
 @runtime_checkable
 class Action(Protocol):
-    """Anything with an energy."""
+    """S[phi] of a lattice field, ``p ~ exp(-S)``."""
 
     def energy(self, field: Float[Tensor, "B 1 *L"]) -> Float[Tensor, " B"]:
         """S of each configuration."""
@@ -29,8 +29,8 @@ class Action(Protocol):
 class Phi4:
     """The phi^4 action.
 
-    ``S = sum_x [ -a sum_mu phi_x phi_{x+mu} + b phi_x^2 + c phi_x^4 ]``, each bond once;
-    an axis of length 2 has two bonds between the same neighbours.
+    ``S = sum_x [ -a sum_mu phi_x phi_{x+mu} + b phi_x^2 + c phi_x^4 ]``, each bond once. An axis of two sites has two
+    bonds between the same neighbours.
     """
 
     a: float
@@ -85,6 +85,11 @@ class Phi4:
         """The critical point in two dimensions at lambda = 1, beta_c = 0.680605(4)."""
         return cls.from_beta(CRITICAL_BETA, 1.0)
 
+    def check_bounded(self, dimension: int) -> None:
+        """Refuse couplings whose action may have no lower bound on a lattice of this dimension."""
+        if self.c == 0 and self.b <= dimension * abs(self.a):
+            raise InputError(f"{self} may have no lower bound; c > 0 or b > {dimension} |a| is needed")
+
     def rescaled(self, factor: float) -> "Phi4":
         """The action of phi / factor: couplings ``(a s^2, b s^2, c s^4)``, s = ``factor``."""
         return Phi4(self.a * factor**2, self.b * factor**2, self.c * factor**4)
@@ -118,11 +123,11 @@ class Ising:
 
 @dataclass(frozen=True)
 class IsingDual:
-    """A continuous field that carries Ising spins: ``S = x^T A^-1 x / 2 - sum log cosh x``.
+    """The continuous dual of Ising spins: ``S = x^T A^-1 x / 2 - sum log cosh x``.
 
     ``A = K Adj + alpha 1`` with ``alpha = 2 d K + delta``, positive for delta > 0. Given the field the spins
     are independent, ``P(s_i = +1 | x) = 1 / (1 + exp(-2 x_i))``; given the spins ``x ~ N(A s, A)`` (Hubbard 1959,
-    Phys. Rev. Lett. 3, 77; as a sampler: Zhang et al. 2012, NeurIPS 25). Its partition function follows from that of
+    Phys. Rev. Lett. 3, 77; as a sampler: Zhang et al. 2012, NeurIPS 25). The partition function follows from that of
     the spins (:func:`rgdm.physics.exact.ising.dual_log_z`).
     """
 
@@ -135,7 +140,7 @@ class IsingDual:
 
     @classmethod
     def critical(cls, delta: float = 0.1) -> "IsingDual":
-        """That of the critical square-lattice Ising model."""
+        """The dual of the critical square-lattice Ising model."""
         return cls(CRITICAL_COUPLING, delta)
 
     def alpha(self, dimension: int) -> float:
@@ -143,14 +148,12 @@ class IsingDual:
         return 2 * dimension * abs(self.coupling) + self.delta
 
     def eigenvalues(self, lattice: tuple[int, ...]) -> Float[Tensor, "*L"]:
-        """Those of A on the grid of the FFT, float64."""
+        """Eigenvalues of A on the grid of the FFT, float64."""
         return self.alpha(len(lattice)) + 2 * self.coupling * _cosines(lattice)
 
     def energy(self, field: Float[Tensor, "B 1 *L"]) -> Float[Tensor, " B"]:
         """S of each configuration."""
-        axes = tuple(range(2, field.dim()))
-        values = self.eigenvalues(tuple(field.shape[2:])).to(field)
-        solved = torch.fft.ifftn(torch.fft.fftn(field, dim=axes) / values, dim=axes).real
+        solved = diagonal(1 / self.eigenvalues(tuple(field.shape[2:])), field)
         log_cosh = field.abs() + torch.log1p(torch.exp(-2 * field.abs())) - math.log(2)
         return (field * solved / 2 - log_cosh).flatten(1).sum(1)
 
@@ -160,10 +163,8 @@ class IsingDual:
 
     def field(self, spins: Float[Tensor, "B 1 *L"], noise: Float[Tensor, "B 1 *L"]) -> Float[Tensor, "B 1 *L"]:
         """A field given the spins, from unit noise: ``A s + A^(1/2) noise``."""
-        axes = tuple(range(2, spins.dim()))
-        values = self.eigenvalues(tuple(spins.shape[2:])).to(noise)
-        mixed = values * torch.fft.fftn(spins.to(noise), dim=axes) + values.sqrt() * torch.fft.fftn(noise, dim=axes)
-        return torch.fft.ifftn(mixed, dim=axes).real
+        values = self.eigenvalues(tuple(spins.shape[2:]))
+        return diagonal(values, spins.to(noise)) + diagonal(values.sqrt(), noise)
 
 
 @dataclass(frozen=True)
@@ -188,6 +189,10 @@ class FreeField:
         """``G(k) = 1 / (khat^2 + m^2)`` on the grid of the FFT, ``khat^2 = 4 sum sin^2(k/2)``, float64."""
         return 1 / (2 * (len(lattice) - _cosines(lattice)) + self.mass2)
 
+    def field(self, noise: Float[Tensor, "B 1 *L"]) -> Float[Tensor, "B 1 *L"]:
+        """Fields of this action from unit noise."""
+        return diagonal(self.spectrum(tuple(noise.shape[2:])).sqrt(), noise)
+
     def log_z(self, lattice: tuple[int, ...]) -> float:
         """``log Z = N/2 log 2 pi + sum_k log G(k) / 2``."""
         spectrum = self.spectrum(lattice)
@@ -210,15 +215,42 @@ class FreeField:
         return weighted
 
 
+def diagonal(values: Float[Tensor, "*L"], field: Float[Tensor, "B C *L"]) -> Float[Tensor, "B C *L"]:
+    """The matrix with these eigenvalues, on the grid of the FFT, times a field."""
+    axes = tuple(range(2, field.dim()))
+    return torch.fft.ifftn(values.to(field) * torch.fft.fftn(field, dim=axes), dim=axes).real
+
+
 def neighbours_ahead(field: Float[Tensor, "B C *L"]) -> Float[Tensor, "B C *L"]:
     """``sum_mu phi_{x+mu}``."""
     return torch.stack([field.roll(-1, axis) for axis in range(2, field.dim())]).sum(0)
 
 
+def description(action: Phi4 | Ising) -> dict[str, str | float]:
+    """The name and the couplings of an action, plain JSON; :func:`described` is the inverse."""
+    return {"name": type(action).__name__, **asdict(action)}
+
+
+def described(words: dict[str, str | float]) -> Phi4 | Ising:
+    """The action of a :func:`description`."""
+    known, couplings = {"Phi4": Phi4, "Ising": Ising}, dict(words)
+    name = couplings.pop("name", None)
+    if name not in known:
+        raise InputError(f"unknown action {name!r}; known are {', '.join(known)}")
+    return known[name](**couplings)
+
+
 def check_values(action: Action, values: str | None) -> None:
-    """Refuse an action of spins for ``continuous`` values, and any other for ``spins``; None says nothing."""
+    """Refuse an action of spins for ``continuous`` values, and any other action for ``spins``; None is not checked."""
     if values is not None and isinstance(action, Ising) != (values == "spins"):
         raise InputError(f"{action} is not an action of {values} values")
+
+
+def check_finite(fields: Float[Tensor, "B C *L"]) -> None:
+    """Refuse fields with values that are not finite."""
+    bad = int((~fields.isfinite()).flatten(1).any(1).sum())
+    if bad:
+        raise InputError(f"{bad} of {len(fields)} fields have values that are not finite; leave them out")
 
 
 def _cosines(lattice: tuple[int, ...]) -> Float[Tensor, "*L"]:

@@ -9,11 +9,11 @@ from numpy.typing import ArrayLike, NDArray
 from rgdm.errors import InputError
 
 WINDOW = 1.5
-"""S of the automatic window: the assumed ratio of the exponential to the integrated time."""
+"""Parameter S of the automatic window: the assumed ratio of the exponential to the integrated time."""
 
 
 class Series(NamedTuple):
-    """What a history says of a mean."""
+    """The mean of a history with its error and autocorrelation time."""
 
     value: float
     error: float
@@ -28,8 +28,8 @@ def gamma_method(history: ArrayLike) -> Series:
     """Mean, error and integrated autocorrelation time of a history ``(T,)``, or of replicas ``(R, T)``.
 
     Wolff 2004, Comput. Phys. Commun. 156, 143 (hep-lat/0306017): the autocovariance is summed up to the window at
-    which the bias that is cut off balances the noise, corrected for the finite length; ``tau = 1/2`` for independent
-    values.
+    which the truncated bias balances the noise, and corrected for the finite length. Independent values have
+    ``tau = 1/2``.
     """
     x = np.atleast_2d(np.asarray(history, dtype=np.float64))
     length = x.shape[-1]
@@ -53,7 +53,7 @@ def gamma_method(history: ArrayLike) -> Series:
 
 
 def _autocovariance(deviation: NDArray[np.float64], most: int) -> NDArray[np.float64]:
-    """Gamma(t) for t < ``most``, over all replicas (eq. 31)."""
+    """Gamma(t) for t < ``most`` from all replicas (eq. 31)."""
     replicas, length = deviation.shape
     spectrum = np.fft.rfft(deviation, 2 * length)
     raw = np.fft.irfft(np.abs(spectrum) ** 2, 2 * length)[:, :most].sum(0)

@@ -1,4 +1,4 @@
-"""Blockings of spins, which have no complement of details: majority rule and decimation."""
+"""Blockings of spins, which have no complementary detail: majority rule and decimation."""
 
 from typing import Literal, get_args
 
@@ -19,9 +19,9 @@ def block_spins(
 ) -> Float[Tensor, "B 1 *K"]:
     """One coarse value for each block of ``factor`` sites along each axis.
 
-    ``majority`` is the sign of the sum; a tie is decided by the sign of ``ties`` (random numbers of either sign on the
-    coarse lattice) or, without them, by the first spin of the block, which is as unbiased. ``decimation`` keeps the
-    first site, ``mean`` the block mean.
+    ``majority`` is the sign of the sum. A tie is decided by the sign of ``ties`` (random numbers on the coarse lattice)
+    or, without them, by the first spin of the block, which is unbiased too. ``decimation`` keeps the first site,
+    ``mean`` is the block mean.
     """
     if rule not in get_args(Blocking):
         raise InputError(f"unknown blocking {rule!r}; known are {', '.join(get_args(Blocking))}")

@@ -13,23 +13,23 @@ from rgdm.errors import InputError
 from rgdm.physics.actions import Ising, Phi4
 
 NODES = 10
-"""Gauss-Legendre nodes of a cell of at most two standard deviations of the narrowest peak: exact to 1e-12."""
+"""Gauss-Legendre nodes of a cell; a cell is at most two standard deviations of the narrowest peak: exact to 1e-12."""
 DEPTH = 45.0
-"""How far below its maximum, in logarithm, a density of phi^4 is taken for 0."""
+"""Logarithm of the ratio of the maximum of a density of phi^4 to values that count as 0."""
 FEWEST, MOST = 16, 4096
-"""Cells of a law's range."""
+"""Least and largest number of cells in the range of a law."""
 TOGETHER = 2**18
-"""Cells that are held at a time."""
+"""Cells that are held in memory at a time."""
 TABLE = 8192
-"""Pieces of a table of log z."""
+"""Intervals of a table of log z."""
 
 
 class SiteConditional:
     """``p(phi_x | neighbours)`` of an action with nearest-neighbour bonds, ``pull`` the sum of the neighbours.
 
     Spins: ``P(s = 1) = 1 / (1 + exp(-2 K pull))``. phi^4: ``exp(a pull phi - b phi^2 - c phi^4) / z(pull)`` with z by
-    quadrature, drawn by inverting its distribution function. Sites of one half of a checkerboard are independent given
-    the other half, so this is the exact last step of any model that ends there.
+    quadrature; values are drawn by inverting the distribution function. Sites of one half of a checkerboard are
+    independent given the other half, so a model that draws that half last can draw it exactly.
     """
 
     def __init__(self, action: Phi4 | Ising) -> None:
@@ -50,7 +50,7 @@ class SiteConditional:
         return self._exponent(x, h) - self.log_partition(h)
 
     def log_partition(self, pull: Float[Tensor, "*N"]) -> Float[Tensor, "*N"]:
-        """log z: of the integral, or the sum, over the site of ``exp(-S)``, as far as S depends on it; float64."""
+        """log z, z the integral or the sum over the site of ``exp`` of minus the terms of S with this site; float64."""
         h = _finite(pull)
         if isinstance(self.action, Ising):
             h = (self.action.coupling * h).abs()
@@ -59,10 +59,10 @@ class SiteConditional:
         return torch.cat([h.new_zeros(0), *parts]).reshape(h.shape)
 
     def tabulated(self, farthest: float, device: torch.device) -> Callable[[Float[Tensor, "*N"]], Float[Tensor, "*N"]]:
-        """:meth:`log_partition` as a function that looks it up in a table of pulls, to take again and again.
+        """:meth:`log_partition` as a function that interpolates in a table of pulls, for many evaluations.
 
-        Linear in between, so at most ``(farthest / 8192)^2 / 8`` times the variance of ``a`` times the site too large,
-        and beyond ``farthest`` as the last piece of the table goes on. A pull that is NaN gives NaN.
+        Interpolation is linear, so the result is too large by at most ``(farthest / 8192)^2 / 8`` times the variance of
+        ``a`` times the site; beyond ``farthest`` the last interval is continued. A pull of NaN gives NaN.
         """
         if not 0 < farthest < math.inf:
             raise InputError(f"a table of log z up to the pull {farthest}; a positive number is needed")
@@ -76,14 +76,14 @@ class SiteConditional:
         return log_z
 
     def draw(self, uniform: Float[Tensor, "*N"], pull: Float[Tensor, "*N"]) -> Float[Tensor, "*N"]:
-        """The value at which the distribution function is ``uniform``, a number in (0, 1); float64."""
+        """The value at which the distribution function equals ``uniform``, in (0, 1); float64."""
         u, h = uniform.double(), _finite(pull)
         if isinstance(self.action, Ising):
             return torch.where(u < torch.sigmoid(2 * self.action.coupling * h), 1.0, -1.0).double()
         drawn, done = [u.new_zeros(0)], 0
         for left, width, mass, top, pulls in self._cells(h.flatten()):
-            some = u.flatten()[done : done + len(pulls)]
-            drawn.append(self._inverse(some, left, width, mass, top, pulls))
+            part = u.flatten()[done : done + len(pulls)]
+            drawn.append(self._inverse(part, left, width, mass, top, pulls))
             done += len(pulls)
         return torch.cat(drawn).reshape(h.shape)
 
@@ -93,7 +93,7 @@ class SiteConditional:
         return self.action.a * h * x - self.action.b * square - self.action.c * square.square()
 
     def _bounds(self, h: Tensor) -> tuple[Tensor, Tensor]:
-        """Where the density of each pull is more than ``exp(-DEPTH)`` of its maximum: an interval that holds that."""
+        """An interval that contains all values whose density is more than ``exp(-DEPTH)`` of its maximum."""
         assert isinstance(self.action, Phi4)
         b, c, force = self.action.b, self.action.c, (self.action.a * h).abs()
 
@@ -110,14 +110,14 @@ class SiteConditional:
         lowest = exponent(peak) - DEPTH
         high = _crossing(far, peak, lambda x: exponent(x) >= lowest)
         other = self._stationary(-far, force)
-        seen = exponent(other) >= lowest
-        start, end = torch.where(seen, -far, other), torch.where(seen, other, peak)
+        counts = exponent(other) >= lowest  # the weaker peak
+        start, end = torch.where(counts, -far, other), torch.where(counts, other, peak)
         low = _crossing(start, end, lambda x: exponent(x) >= lowest)
         mirrored = self.action.a * h < 0
         return torch.where(mirrored, -high, low), torch.where(mirrored, -low, high)
 
     def _stationary(self, x: Tensor, force: Tensor) -> Tensor:
-        """The outermost stationary point of the exponent on the side of ``x``, from farther out, by Newton's method."""
+        """The outermost stationary point of the exponent on the side of ``x``, by Newton's method from beyond it."""
         assert isinstance(self.action, Phi4)
         b, c, enough = self.action.b, self.action.c, 1e-9 * x.abs()
         for _ in range(200):
@@ -129,7 +129,7 @@ class SiteConditional:
         return x
 
     def _cells(self, pulls: Float[Tensor, " N"]) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor, Tensor]]:
-        """Left edges ``(N, K)`` and width of cells, the integrals over them relative to ``exp(top)``, and the pulls."""
+        """Left edges ``(N, K)`` and width of cells, integrals in units of ``exp(top)``, top, and pulls."""
         assert isinstance(self.action, Phi4)
         if not len(pulls):
             return
@@ -177,7 +177,7 @@ def _finite(pull: Tensor) -> Tensor:
 
 
 def _crossing(outside: Tensor, inside: Tensor, holds: Callable[[Tensor], Tensor]) -> Tensor:
-    """The last point outside, by bisection, of a condition that holds at ``inside`` and not at ``outside``."""
+    """The boundary, by bisection from outside, of a condition that holds at ``inside`` and not at ``outside``."""
     for _ in range(20):
         middle = (outside + inside) / 2
         outside, inside = torch.where(holds(middle), outside, middle), torch.where(holds(middle), middle, inside)

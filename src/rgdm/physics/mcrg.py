@@ -73,8 +73,8 @@ def mcrg(
 ) -> list[Exponents]:
     """The exponents of each of ``levels`` changes of scale, the finest first; later ones are nearer to the fixed point.
 
-    ``coarsen`` makes the next coarser field, such as :func:`~rgdm.physics.blocking.block_spins`. Samples of one Markov chain
-    stand together.
+    ``coarsen`` makes the next coarser field, such as :func:`~rgdm.physics.blocking.block_spins`. Samples of one Markov
+    chain stand together.
     """
     if levels < 1:
         raise InputError(f"levels is {levels}; at least 1 is needed")
@@ -133,8 +133,8 @@ def detail_growth(
 ) -> list[tuple[float, float]]:
     """Growth of the detail at each change of scale, with errors, from samples of two lattices of the same model.
 
-    Root mean square detail of ``large`` at level l + 1 over that of ``small`` at level l, l = 0, 1, ...: as ``large`` is
-    ``factor`` times as wide, both are on lattices of equal size, whose effect cancels. This is two-lattice matching
+    Root mean square detail of ``large`` at level l + 1 over that of ``small`` at level l, l = 0, 1, ...: ``large`` is
+    ``factor`` times as wide, so both are on lattices of equal size, whose effect cancels. This is two-lattice matching
     (Wilson 1980, in Recent Developments in Gauge Theories, Plenum, p. 363) of one interaction. Samples of one Markov
     chain stand together.
     """

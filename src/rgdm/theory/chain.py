@@ -1,4 +1,4 @@
-"""The discrete chain itself: coarse-grain, add noise, again; with its closed forms where the steps are linear."""
+"""The discrete chain: add noise, coarse-grain, again; with closed forms where the steps are linear."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -14,7 +14,7 @@ from rgdm.scale.basis import Pyramid
 from rgdm.scale.coarse_graining import CoarseGraining, Lattice, Orthonormal
 from rgdm.scale.filters import Band, Filter
 
-Draw = Callable[[int, tuple[int, ...]], Tensor]
+StepNoise = Callable[[int, tuple[int, ...]], Tensor]
 """``(step, shape) -> unit noise``."""
 Operator = CoarseGraining | Callable[[Tensor], Tensor] | None
 
@@ -22,8 +22,11 @@ Operator = CoarseGraining | Callable[[Tensor], Tensor] | None
 class NoisyMap(nn.Module):
     """One step ``x -> R(x + sqrt(beta) P eps)``.
 
-    ``operator`` R is a coarse-graining, a filter, any other map of fields (then only Monte Carlo knows the law), or
-    None for the identity between two changes of scale. ``band`` P confines the noise; None is white.
+    Args:
+        operator: R, a coarse-graining, a filter, any other map of fields (whose law is then known by simulation only),
+            or None for the identity between two changes of scale.
+        beta: variance of the noise.
+        band: P, the band of the noise; None for white noise.
     """
 
     def __init__(self, operator: Operator, beta: float, band: Band | None = None) -> None:
@@ -34,11 +37,11 @@ class NoisyMap(nn.Module):
 
     @property
     def linear(self) -> bool:
-        """Whether R is known to be linear, with R^T at hand."""
+        """Whether R is linear with a known transpose."""
         return self.operator is None or isinstance(self.operator, Orthonormal | Filter)
 
     def forward(self, x: Float[Tensor, "B C *F"], noise: Tensor | None = None) -> Tensor:
-        """The next state; without noise its mean, if R is linear."""
+        """The next state; without noise the mean of it if R is linear."""
         if noise is not None and self.beta > 0:
             x = x + self.beta**0.5 * (noise if self.band is None else self.band(noise))
         if self.operator is None:
@@ -90,7 +93,7 @@ class Chain(nn.Module):
     def check(self, lattice: Lattice) -> None:
         """Raise ``ValueError`` if a field of this lattice cannot go through all steps.
 
-        What a map that is not of this library makes of a lattice is not known: steps after it are not looked at.
+        Steps after a map that is not of this library are not checked, for the lattice that it makes is not known.
         """
         for t in range(len(self)):
             operator = self.step(t).operator
@@ -105,7 +108,7 @@ class Chain(nn.Module):
 
     # --- forward ---------------------------------------------------------------------------
 
-    def sample(self, x: Float[Tensor, "B C *L"], draw: Draw, t: int | None = None) -> list[Tensor]:
+    def sample(self, x: Float[Tensor, "B C *L"], draw: StepNoise, t: int | None = None) -> list[Tensor]:
         """The states ``[x_0, ..., x_t]`` of one run for each field of the batch."""
         self.check(tuple(x.shape[2:]))
         states = [x]
@@ -146,26 +149,26 @@ class Chain(nn.Module):
         return self._covariance(x, t) + self._heat(x, t)
 
     def monte_carlo(
-        self, x: Float[Tensor, "B C *L"], draw: Draw, count: int = 4096, t: int | None = None
+        self, x: Float[Tensor, "B C *L"], draw: StepNoise, count: int = 4096, t: int | None = None
     ) -> MonteCarlo:
         """Moments of x_t given x_0 = x by simulation: the only way for steps that are not linear."""
         if count < 4:
             raise InputError(f"count is {count}; a variance with an error needs at least 4")
         if len(x) != 1:
             raise InputError(f"a batch of {len(x)} fields; the moments are those of one, give x[:1] (and so on)")
-        made = self.sample(x.expand(count, *x.shape[1:]), draw, t)[-1].double()
-        deviation = made - made.mean(0)
+        samples = self.sample(x.expand(count, *x.shape[1:]), draw, t)[-1].double()
+        deviation = samples - samples.mean(0)
         variance = deviation.square().sum(0) / (count - 1)
         fourth = deviation.pow(4).mean(0)
         spread = ((fourth - variance.square()).clamp(min=0) / count).sqrt()
-        return MonteCarlo(made.mean(0), (variance / count).sqrt(), variance, spread)
+        return MonteCarlo(samples.mean(0), (variance / count).sqrt(), variance, spread)
 
     # --- back ------------------------------------------------------------------------------
 
     def bridge(self, x_next: Float[Tensor, "B C *K"], x_0: Float[Tensor, "B C *L"], t: int) -> Tensor:
         """The mean of ``q(x_t | x_{t+1}, x_0)``: ``A_t x_0 + C_t R^T S^+ (x_{t+1} - A_{t+1} x_0)``.
 
-        S is the covariance ``R (C_t + beta P) R^T`` of x_{t+1}; a state that no noise can make is refused.
+        S is the covariance ``R (C_t + beta P) R^T`` of x_{t+1}. A state x_{t+1} that no noise leads to is refused.
         """
         self._within(t)
         self._linear(t + 1, x_0.dim() - 2)
@@ -175,9 +178,9 @@ class Chain(nn.Module):
         return mean + self._gain(x_next - ahead, t)
 
     def sample_bridge(
-        self, x_next: Float[Tensor, "B C *K"], x_0: Float[Tensor, "B C *L"], t: int, draw: Draw
+        self, x_next: Float[Tensor, "B C *K"], x_0: Float[Tensor, "B C *L"], t: int, draw: StepNoise
     ) -> Tensor:
-        """A sample of ``q(x_t | x_{t+1}, x_0)``: a free run, moved to where it meets x_{t+1} (Matheron's rule)."""
+        """A sample of ``q(x_t | x_{t+1}, x_0)``: a free run, corrected to arrive at x_{t+1} (Matheron's rule)."""
         self._within(t)
         self._linear(t + 1, x_0.dim() - 2)
         *_, x, ahead = self.sample(x_0, draw, t + 1)
@@ -190,12 +193,12 @@ class Chain(nn.Module):
         solved = conjugate_gradients(lambda y: step(self._noisy(step.transpose(y), t)), innovation)
         return self._covariance(step.transpose(solved), t)
 
-    # --- what it is ------------------------------------------------------------------------
+    # --- the same as a process --------------------------------------------------------------
 
     def process(self) -> ForwardProcess:
-        """The ``ForwardProcess`` that this chain is, diagonal in the pyramid of its operator.
+        """This chain as a ``ForwardProcess``, diagonal in the pyramid of its operator.
 
-        For one orthonormal operator, repeated, with identity steps anywhere, and white noise.
+        It needs white noise and one orthonormal operator, repeated, with identity steps anywhere.
         """
         operators = [self.step(t).operator for t in range(len(self))]
         scales = [operator for operator in operators if operator is not None]
@@ -238,11 +241,14 @@ def _check_shape(given: Tensor, expected: Tensor, t: int) -> None:
 def conjugate_gradients(
     matrix: Callable[[Tensor], Tensor], b: Float[Tensor, "B C *K"], most: int = 500
 ) -> Float[Tensor, "B C *K"]:
-    """``x`` of least norm with ``matrix(x) = b`` where that can be met, each field of the batch on its own.
+    """``x`` of least norm with ``matrix(x) = b``, each field of the batch on its own (Hestenes & Stiefel 1952).
 
-    Hestenes & Stiefel 1952, for a symmetric matrix without negative eigenvalues, until the residual is about the
-    rounding of b's dtype: the less the matrix reaches a direction, the less exact is x in it. ``ValueError`` if after
-    ``most`` steps the residual is still a thousand times that, as where b cannot be met at all.
+    For a symmetric matrix without negative eigenvalues, until the residual is about the rounding error of b's dtype; x
+    is less exact in directions of small eigenvalues.
+
+    Raises:
+        InputError: the residual is still a thousand times the rounding error after ``most`` steps, as it is where
+            there is no solution.
     """
     if not bool(b.isfinite().all()):
         raise InputError(f"{int((~b.isfinite()).sum())} of {b.numel()} values are not finite; drop or fill them")

@@ -13,17 +13,17 @@ from rgdm.scale.filters import Filter, Gain
 from rgdm.theory.chain import Chain, NoisyMap
 
 START = 1e-7
-"""Rates are those of this t where t is smaller: at 0 the amplitude of the noise has no derivative."""
+"""Smallest t at which rates are taken: at 0 the amplitude of the noise has no derivative."""
 
 
 class ContinuousChain(nn.Module):
     """``dy = F(y, lambda) dlambda + sqrt(2 D(lambda)) dW`` in the coefficients of a process, mode by mode.
 
     Scale-time ``lambda = log(scale)`` runs from 0 to ``span = octaves * log(2)`` while t runs from 0 to 1. The
-    state is the field as an observer sees it whose unit of length grows with the scale (the dilation of an RG step):
-    its wavenumbers are ``q = k exp(lambda)``, its amplitude is rescaled, ``y = exp(-Delta lambda) z``, with
-    ``Delta = 1 - eta / 2`` for an anomalous dimension eta, so that a critical spectrum ``S(k) ~ k^(-2 + eta)``
-    is the same function of q at all scales. With ``eta=None`` nothing is rescaled and y = z.
+    state is the field in a unit of length that grows with the scale (the dilation of an RG step): its wavenumbers are
+    ``q = k exp(lambda)``, its amplitude is ``y = exp(-Delta lambda) z``, with ``Delta = 1 - eta / 2`` for an anomalous
+    dimension eta, so that a critical spectrum ``S(k) ~ k^(-2 + eta)`` is the same function of q at all scales. With
+    ``eta=None`` nothing is rescaled and y = z.
 
     ``F = -(gamma + Delta) y``, where ``gamma = -dlog(alpha)/dlambda`` and
     ``D = (dsigma^2/dlambda + 2 gamma sigma^2) / 2 exp(-2 Delta lambda)`` follow from the schedule by automatic
@@ -34,7 +34,7 @@ class ContinuousChain(nn.Module):
     def __init__(self, process: ForwardProcess, octaves: float, eta: float | None = None) -> None:
         super().__init__()
         if not 0 < octaves < math.inf:
-            raise InputError(f"octaves = {octaves}; how far the scale grows must be positive")
+            raise InputError(f"octaves = {octaves}; the scale must grow by a positive number of them")
         self.process, self.octaves, self.eta = process, octaves, eta
 
     @property
@@ -48,7 +48,7 @@ class ContinuousChain(nn.Module):
         return 0.0 if self.eta is None else 1 - self.eta / 2
 
     def comoving(self, lam: float, lattice: Lattice) -> Float[Tensor, "*L"]:
-        """q of each mode: its wavenumber in units that have grown with the scale."""
+        """q of each mode: its wavenumber per unit of length, which has grown with the scale."""
         return self.process.basis.wavenumber(lattice) * math.exp(lam)
 
     def marginal(self, lam: Float[Tensor, " B"], lattice: Lattice) -> tuple[Tensor, Tensor]:
@@ -58,8 +58,7 @@ class ContinuousChain(nn.Module):
         return size * alpha, size * sigma
 
     def rates(self, lam: Float[Tensor, " B"], lattice: Lattice) -> tuple[Tensor, Tensor]:
-        """``(gamma + Delta, D)``, each ``(B, 1, *lattice)``. A mode whose signal is gone stands still but for Delta."""
-
+        """``(gamma + Delta, D)``, each ``(B, 1, *lattice)``; gamma and D of a mode whose signal is gone are 0."""
         time = self._time(lam).clamp(min=START)
         alpha, sigma, slope, growth = self.process.rates(time, lattice)
         kept = alpha > 0
@@ -89,23 +88,24 @@ class ContinuousChain(nn.Module):
         return -2 * rate[0, 0] * spectrum + 2 * heat[0, 0]
 
     def chain(self, steps: int, lattice: Lattice) -> Chain:
-        """The chain ``x' = R(x + sqrt(beta) eps)`` of so many steps whose limit this flow is, without rescaling.
+        """The discrete chain ``x' = R(x + sqrt(beta) eps)`` whose limit for many ``steps`` this one is.
 
-        R multiplies each mode by what alpha falls by, ``beta = 2 D dlambda`` at the middle of the step. For white
-        noise: D must be the same for all modes. Its covariance converges at first order in ``1 / steps``.
+        R multiplies each mode by the factor by which alpha falls, ``beta = 2 D dlambda`` at the middle of the step. The
+        noise is white, so D must be the same for all modes, and nothing is rescaled. The covariance converges at first
+        order in ``1 / steps``.
         """
         if steps < 1:
             raise InputError(f"{steps} steps; a chain needs at least 1")
         if self.eta is not None:
-            raise InputError("a chain does not rescale; take a flow with eta=None")
-        made, width = [], self.span / steps
+            raise InputError("a discrete chain does not rescale; take a continuous one with eta=None")
+        maps, width = [], self.span / steps
         for i in range(steps):
             lam = torch.tensor([i, i + 0.5, i + 1.0], dtype=torch.float64) * width
             heat = self.diffusion(lam[1:2], lattice)
             if float((heat - heat.mean()).abs().max()) > 1e-9 * float(heat.mean()):
                 raise InputError("the noise of this process is not white, so no chain of white noise has it as limit")
-            made.append(NoisyMap(Filter(self.process.basis, self._fall(lam[0::2])), float(2 * width * heat.mean())))
-        return Chain(made)
+            maps.append(NoisyMap(Filter(self.process.basis, self._fall(lam[0::2])), float(2 * width * heat.mean())))
+        return Chain(maps)
 
     def _fall(self, lam: Tensor) -> Gain:
         """``k -> alpha(later) / alpha(earlier)``."""
@@ -121,7 +121,8 @@ class ContinuousChain(nn.Module):
         time = lam / self.span
         if not bool(((time >= 0) & (time < 1 + 1e-6)).all()):
             raise InputError(
-                f"lambda runs from {float(lam.min()):.6g} to {float(lam.max()):.6g}; this flow has 0 to {self.span:.6g}"
+                f"lambda runs from {float(lam.min()):.6g} to {float(lam.max()):.6g}; this chain has 0 to "
+                f"{self.span:.6g}"
             )
         return torch.where((time > 1) & (time < 1 + 1e-6), torch.ones_like(time), time)
 

@@ -1,4 +1,4 @@
-"""A splitting in phase space whose few steps are fitted to the exact flow of Gaussian data."""
+"""A splitting in phase space whose few steps are fitted to the probability flow of Gaussian data."""
 
 import functools
 import json
@@ -12,24 +12,25 @@ from torch import Tensor
 
 from rgdm.errors import InputError
 from rgdm.model.samplers.fitted import LOG_VARIANCE
+from rgdm.model.samplers.sampler import ConditionalMean, Draw
 from rgdm.theory.phase_space import CriticalDamping, PhaseLaw, PhaseSpaceProcess, halves
-from rgdm.theory.splitting import Draw, Estimate, SymplecticSplitting, kick, rotate
+from rgdm.theory.splitting import SymplecticSplitting, kick, rotate
 
 PLANS = Path(__file__).with_name("fitted_splitting.json")
 WITHIN = 3.0
-"""How many widths of the log variances are fitted."""
+"""Range of the log variances in the fit, in widths of their weight on either side."""
 SMALLEST = 0.05
-"""The variance below which a mean counts as that of data of this variance."""
+"""Smallest variance in whose units the error of a mean counts."""
 STRONGEST = 12.0
-"""The largest strength of a kick; that of a late tau would be unbounded, and multiply rounding errors."""
+"""Largest strength of a kick: without a bound late kicks would multiply rounding errors."""
 TAME = 1e-3
-"""What a state that is unlike those of its time costs, against what is wrong at the end."""
+"""Weight of how unlike its time a state is, relative to the error at the end."""
 
 
 class SplittingPlan(NamedTuple):
-    """A splitting, step by step: a kick of ``strength`` times the excess at tau, and then a turn back by ``angle``.
+    """A splitting, step by step: a kick of ``strength`` times the excess at tau, then a turn back by ``angle``.
 
-    The excess is taken where ``ahead`` times the kick before leads.
+    The excess is taken at the momentum that ``ahead`` times the kick before predicts.
     """
 
     tau: tuple[float, ...]
@@ -39,15 +40,13 @@ class SplittingPlan(NamedTuple):
 
 
 class FittedSplitting(SymplecticSplitting):
-    """:class:`~rgdm.theory.splitting.SymplecticSplitting` without noise, its times, kicks and turns as come nearest to
-    the exact flow of Gaussian data.
+    """A :class:`~rgdm.theory.splitting.SymplecticSplitting` without noise, of fitted times, kicks and turns.
 
-    Turns keep what is in equilibrium, whatever their angle, and kicks vanish for white data of unit variance, so
-    those stay exact; the numbers are free to serve other variances. They were fitted once for all
-    (:func:`fit_splitting`), to the deviations and means of Gaussian data over the log variances that
-    :class:`~rgdm.model.samplers.fitted.FittedMultistep` is fitted to, and come with the package for 1 to 6, 8, 10, 12 and 16 steps.
-    Where few steps are far from the regime of the order they gain most: four evaluations bring the deviation of modes
-    of variance 0.05 to 20 within 1 %, where the symmetric splitting is off by up to a factor of 2.
+    White data of unit variance stay exact, for turns of any angle keep equilibrium and kicks vanish; the numbers are
+    free to serve other variances. :func:`fit_splitting` fits them to the deviations and means of Gaussian data, over
+    the log variances that :class:`~rgdm.model.samplers.fitted.FittedMultistep` is fitted to. The package has those of
+    1 to 6, 8, 10, 12 and 16 steps. They gain most where the steps are few: four evaluations bring the deviation of
+    modes of variance 0.05 to 20 within 1 %, where the symmetric splitting is off by up to a factor of 2.
 
     For momenta of unit variance, without rates of modes.
     """
@@ -59,25 +58,29 @@ class FittedSplitting(SymplecticSplitting):
         super().__init__(steps)
         self.plan = plans[steps]
 
+    def spending(self, evaluations: int) -> "FittedSplitting":
+        return FittedSplitting(max((n for n in _plans() if n <= evaluations), default=evaluations))
+
     @torch.no_grad()
     def __call__(
-        self, estimate: Estimate, process: PhaseSpaceProcess, y: Float[Tensor, "B D *L"], draw: Draw | None = None
+        self,
+        conditional_mean: ConditionalMean,
+        process: PhaseSpaceProcess,
+        z: Float[Tensor, "B D *L"],
+        draw: Draw | None = None,
     ) -> Float[Tensor, "B D *L"]:
-        """Carry ``y`` from t = 1 to positions and momenta at t = 0.
-
-        ``estimate(y, t)`` is ``E[z_0 | y_t]``, ``(B, C, *L)`` for states of D = 2 C channels; nothing is drawn.
-        """
+        """Carry ``z``, unit positions and momenta at t = 1, to those at t = 0; nothing is drawn."""
         schedule = process.schedule
         if schedule.rate is not None or schedule.momentum != 1:
             raise InputError(
                 f"momentum = {schedule.momentum}{'' if schedule.rate is None else ' and rates of modes'}; fitted "
                 "steps need momentum = 1 and no rates, SymplecticSplitting serves all"
             )
-        before = torch.zeros_like(halves(y)[1])
+        y, before = z, torch.zeros_like(halves(z)[1])
         for tau, strength, angle, ahead in zip(*self.plan, strict=True):
             t = y.new_full(y.shape[:1], -math.expm1(-tau / schedule.pace), dtype=torch.float64)
-            seen = kick(y, ahead * before)
-            before = strength * process.excess(seen, estimate(seen, t.to(y)), t)
+            predicted = kick(y, ahead * before)
+            before = strength * process.excess(predicted, conditional_mean(predicted, t.to(y)), t)
             y = rotate(kick(y, before), torch.tensor(-angle, dtype=torch.float64))
         return y
 
@@ -90,9 +93,9 @@ def _plans() -> dict[int, SplittingPlan]:
 def fit_splitting(steps: int, iterations: int = 500) -> SplittingPlan:
     """The plan of so many steps, by L-BFGS from the symmetric splitting.
 
-    What is minimised over the variances v of Gaussian data, with a Gaussian weight in log v: the squared error of the
-    log deviation, that of the mean in units of the deviation, and little (:data:`TAME`) of how unlike its time the
-    filtered state is at each evaluation.
+    It minimises, averaged over the variances v of Gaussian data with a Gaussian weight in log v, the squared error of
+    the log deviation, plus that of the mean in units of the deviation, plus :data:`TAME` times how far the law of the
+    filtered state is from that of its time at each evaluation.
     """
     if steps < 1:
         raise InputError(f"{steps} steps; at least 1 is needed")
@@ -125,7 +128,7 @@ def fit_splitting(steps: int, iterations: int = 500) -> SplittingPlan:
 def misfit(
     tau: Float[Tensor, " n"], strength: Float[Tensor, " n"], angle: Float[Tensor, " n"], ahead: Float[Tensor, " n"]
 ) -> Float[Tensor, ""]:
-    """What :func:`fit_splitting` minimises."""
+    """The error of a plan, which :func:`fit_splitting` minimises."""
     centre, width = LOG_VARIANCE
     log_v = torch.linspace(centre - WITHIN * width, centre + WITHIN * width, 25, dtype=torch.float64)
     weight = torch.exp(-0.5 * ((log_v - centre) / width) ** 2)
@@ -136,16 +139,17 @@ def misfit(
     law = CriticalDamping().at(tau)
     for i in range(len(tau)):
         given = PhaseLaw(*(part[i] for part in law))
-        seen = p + ahead[i] * before
+        predicted = p + ahead[i] * before
         weight_z, weight_p = given.filter
         size = (given.signal * (given.signal + given.determinant)).sqrt()
-        filtered, alpha2 = (weight_z * z + weight_p * seen) / size, given.signal / (given.signal + given.determinant)
+        filtered = (weight_z * z + weight_p * predicted) / size
+        alpha2 = given.signal / (given.signal + given.determinant)
         wanted = alpha2 * v + 1 - alpha2
         off = (filtered[0].square() + filtered[1].square()).div(wanted).log() / 2
         unlike = unlike + (weight * (off.square() + (filtered[2] - alpha2.sqrt()).square() / wanted)).sum()
         marginal = given.of(v)
-        off_z, off_p = given.mean_z * datum - z, given.mean_p * datum - seen
-        before = strength[i] * (seen + (marginal.zz * off_p - marginal.zp * off_z) / marginal.determinant)
+        off_z, off_p = given.mean_z * datum - z, given.mean_p * datum - predicted
+        before = strength[i] * (predicted + (marginal.zz * off_p - marginal.zp * off_z) / marginal.determinant)
         p = p + before
         z, p = angle[i].cos() * z - angle[i].sin() * p, angle[i].cos() * p + angle[i].sin() * z
     deviation = ((z[0].square() + z[1].square()) / v).log() / 2

@@ -1,13 +1,13 @@
-"""Laws that stay known along a process: mixtures of Gaussians, one of which is a Gaussian field."""
+"""Laws that stay known along a process: mixtures of Gaussians; one component is a Gaussian field."""
 
 import math
-from collections.abc import Callable
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from rgdm.errors import InputError
+from rgdm.model.samplers.sampler import ConditionalMean
 from rgdm.process.forward import ForwardProcess
 
 
@@ -15,9 +15,9 @@ class GaussianMixture:
     """``p(z) = sum_i w_i N(z; mean_i, variance_i)``, each component diagonal in the coefficients z of a process.
 
     ``weight`` is ``(K,)``, ``mean`` and ``variance`` are ``(K, C, *lattice)``. A single component of zero mean is
-    a Gaussian field whose spectrum is ``variance``. Under a process a mixture stays one, so its
-    density, energy ``H_t = -log p_t``, score and ``E[z_0 | z_t]`` are known at all times: what
-    samplers, schedules and learned scores can be held against.
+    a Gaussian field whose spectrum is ``variance``. Under a process a mixture stays a mixture, so its density, energy
+    ``H_t = -log p_t``, score and ``E[z_0 | z_t]`` are known at all times: references for samplers, schedules and
+    learned scores.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class GaussianMixture:
         )
 
     def sample(self, noise: Float[Tensor, "B C *L"], uniform: Float[Tensor, " B"]) -> Float[Tensor, "B C *L"]:
-        """A sample from unit noise, and a uniform number to choose the component by."""
+        """A sample from unit noise and a uniform number, which chooses the component."""
         which = torch.searchsorted(self.weight.cumsum(0), uniform.to(self.weight)).clamp(max=len(self.weight) - 1)
         return self.mean[which].to(noise) + self.variance[which].sqrt().to(noise) * noise
 
@@ -67,8 +67,8 @@ class GaussianMixture:
         """The gradient of log p."""
         return self._mix(self._share(z), (self.mean.to(z) - z[:, None]) / self.variance.to(z))
 
-    def estimate(self, process: ForwardProcess) -> Callable[[Tensor, Tensor], Tensor]:
-        """``(z_t, t) -> E[z_0 | z_t]``, what a perfectly trained denoiser would say."""
+    def conditional_mean(self, process: ForwardProcess) -> ConditionalMean:
+        """``(z_t, t) -> E[z_0 | z_t]``, the output of a perfectly trained denoiser."""
 
         def posterior(z: Tensor, t: Tensor) -> Tensor:
             alpha, sigma = (a.unsqueeze(1) for a in process.marginal(t.to(z), tuple(z.shape[2:])))

@@ -1,4 +1,4 @@
-"""The second kernel in phase space: every mode has a momentum, and noise enters through that alone."""
+"""A forward process in phase space: every mode has a momentum, and noise enters through the momenta alone."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -14,7 +14,7 @@ from rgdm.scale.basis import Basis
 from rgdm.scale.coarse_graining import Lattice
 
 LATEST = 300.0
-"""The tau beyond which nothing of the data is left in any precision, while its direction still is a number."""
+"""Largest tau: of the data nothing is left there in any precision, while their direction does not underflow yet."""
 
 
 class PhaseLaw(NamedTuple):
@@ -28,29 +28,29 @@ class PhaseLaw(NamedTuple):
 
     @property
     def determinant(self) -> Tensor:
-        """Of the covariance."""
+        """Determinant of the covariance."""
         return (self.zz * self.pp - self.zp.square()).clamp(min=0)
 
     @property
     def root(self) -> tuple[Tensor, Tensor, Tensor]:
-        """The lower Cholesky factor: its entries zz, pz and pp."""
+        """Entries zz, pz and pp of the lower Cholesky factor of the covariance."""
         zz = self.zz.sqrt()
         pz = torch.where(zz > 0, self.zp / torch.where(zz > 0, zz, 1.0), 0.0)
         return zz, pz, torch.where(zz > 0, self.determinant.sqrt() / torch.where(zz > 0, zz, 1.0), self.pp.sqrt())
 
     @property
     def filter(self) -> tuple[Tensor, Tensor]:
-        """``det(Sigma) Sigma^-1 mean``: what weighs position and momentum when the datum is to be read off them."""
+        """``det(Sigma) Sigma^-1 mean``: weights of position and momentum in the matched filter of the datum."""
         return self.mean_z * self.pp - self.mean_p * self.zp, self.mean_p * self.zz - self.mean_z * self.zp
 
     @property
     def signal(self) -> Tensor:
-        """``det(Sigma) mean^T Sigma^-1 mean``; over the determinant, the ratio of signal to noise, squared."""
+        """``det(Sigma) mean^T Sigma^-1 mean``; divided by the determinant it is the squared signal-to-noise ratio."""
         weight_z, weight_p = self.filter
         return weight_z * self.mean_z + weight_p * self.mean_p
 
     def of(self, variance: Tensor | float) -> "PhaseLaw":
-        """The law of Gaussian data of zero mean and this variance, the datum integrated out."""
+        """The law for Gaussian data of zero mean and this variance, with the datum integrated out."""
         z, p = self.mean_z, self.mean_p
         zz, zp, pp = (s + variance * m for s, m in ((self.zz, z * z), (self.zp, z * p), (self.pp, p * p)))
         return PhaseLaw(torch.zeros_like(zz), torch.zeros_like(zz), zz, zp, pp)
@@ -70,8 +70,8 @@ class CriticalDamping(Schedule):
         ``Sigma_zp = (2 tau^2 + m tau (1 - tau)) exp(-x)``,
         ``Sigma_pp = P + (4 tau + m (1 - tau)^2) exp(-x)``,    m = ``momentum``,
 
-    free of cancellations. As a schedule it is what a position alone would have to be told to know as much:
-    ``alpha / sigma = sqrt(mean^T Sigma^-1 mean)``, of the matched filter, ``alpha^2 + sigma^2 = 1``.
+    free of cancellations. As a schedule it is that of the matched filter, the position that says as much of the data
+    as position and momentum do: ``alpha / sigma = sqrt(mean^T Sigma^-1 mean)``, ``alpha^2 + sigma^2 = 1``.
     """
 
     def __init__(
@@ -119,9 +119,9 @@ class CriticalDamping(Schedule):
 class PhaseSpaceProcess(nn.Module):
     """A diffusion of position and momentum, per mode of an orthonormal basis; the noise drives the momentum.
 
-    A state ``y_t = (z_t, p_t)`` is ``(B, 2 C, *lattice)``, positions first. ``position`` is the process of positions
-    alone that says as much of the data: for one datum per mode the matched filter ``mean^T Sigma^-1 y`` is
-    a sufficient statistic, so ``E[z_0 | z_t, p_t] = E[z_0 | filtered]``, whatever the law of the data is.
+    A state ``y_t = (z_t, p_t)`` is ``(B, 2 C, *lattice)``, positions first. For one datum per mode the matched filter
+    ``mean^T Sigma^-1 y`` is a sufficient statistic, so ``E[z_0 | z_t, p_t] = E[z_0 | filtered]`` for any law of the
+    data. ``position`` is the process of this filter, which has positions only.
     """
 
     def __init__(self, basis: Basis, schedule: CriticalDamping | None = None) -> None:
@@ -131,7 +131,7 @@ class PhaseSpaceProcess(nn.Module):
 
     @property
     def basis(self) -> Basis:
-        """Where modes are independent."""
+        """The basis in which modes are independent."""
         return self.position.basis
 
     def clock(self, t: Float[Tensor, " B"], lattice: Lattice) -> tuple[Tensor, Tensor]:
@@ -145,13 +145,13 @@ class PhaseSpaceProcess(nn.Module):
     def perturb(
         self, z: Float[Tensor, "B C *L"], t: Float[Tensor, " B"], noise: Float[Tensor, "B D *L"]
     ) -> Float[Tensor, "B D *L"]:
-        """A sample of ``q(y_t | z_0)`` made from two fields of unit noise, D = 2 C."""
+        """A sample of ``q(y_t | z_0)`` from two fields of unit noise, D = 2 C."""
         law = self.marginal(t, tuple(z.shape[2:]))
         (first, second), (zz, pz, pp) = halves(noise), (part.to(z) for part in law.root)
         return torch.cat([law.mean_z.to(z) * z + zz * first, law.mean_p.to(z) * z + pz * first + pp * second], 1)
 
     def start(self, noise: Float[Tensor, "B D *L"]) -> Float[Tensor, "B D *L"]:
-        """The state at t = 1 that unit ``noise`` makes: the noise itself."""
+        """The state at t = 1 from unit noise: the noise itself."""
         halves(noise)
         return noise
 

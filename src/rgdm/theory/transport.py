@@ -1,4 +1,4 @@
-"""What a schedule costs to carry Gaussian data along (Benamou & Brenier), and the schedules that cost least."""
+"""The kinetic cost of a schedule that carries Gaussian data along (Benamou & Brenier), and schedules of least cost."""
 
 import itertools
 import math
@@ -15,38 +15,40 @@ from rgdm.process.schedule import Schedule
 from rgdm.theory.continuous import START
 
 Metric = Literal["transport", "information"]
-"""Of the deviation s of a mode: ``ds^2`` (Wasserstein) or ``2 (dlog s)^2`` (Fisher, twice the Kullback-Leibler)."""
+"""Squared length of a change of the deviation s of a mode: ``ds^2`` (``transport``: Wasserstein) or ``2 (dlog s)^2``
+(``information``: Fisher, twice the Kullback-Leibler divergence)."""
 PIECES = 1024
-"""Into so many a path in t is cut where nothing else is asked for."""
+"""Default number of intervals of t."""
 STILL = 1e-6
-"""Share of the mean speed that is added to all, so that a clock takes some time for what costs nothing."""
+"""Share of the mean speed that a clock adds to every speed, so that it passes where nothing moves in some time."""
 CANCELLED = 1e-12
-"""Of the speeds of signal and noise, what is left is rounding: white data stand still."""
+"""Largest ratio of the speed of a mode to those of its signal and noise that counts as rounding: white data stand
+still."""
 
 
 class Cost(NamedTuple):
-    """What it costs to carry Gaussian data to t = 1, by intervals of t and modes."""
+    """The cost of carrying Gaussian data to t = 1, by intervals of t and modes."""
 
     energy: Float[Tensor, "N *L"]
-    """``int v^2 dt`` of each, v being the root mean square velocity of the mode in the metric."""
+    """``int v^2 dt``, v the root mean square velocity of the mode in the metric."""
     length: Float[Tensor, "N *L"]
     """``int abs(v) dt``."""
     bound: Float[Tensor, "*L"]
-    """The square of the distance between both ends of a mode: the least its energy can be."""
+    """The squared distance between both ends of a mode, the least possible energy."""
 
     @property
     def total(self) -> float:
-        """The energy of all modes."""
+        """The energy summed over modes."""
         return float(self.energy.sum())
 
     @property
     def optimum(self) -> float:
-        """The bound of all modes: for ``transport`` the squared Wasserstein distance of data and noise."""
+        """The bound summed over modes; for ``transport`` the squared Wasserstein distance of data and noise."""
         return float(self.bound.sum())
 
     @property
     def reclocked(self) -> float:
-        """The energy of the same path at constant speed, the square of its length: the least of any common clock."""
+        """The energy of the same path at constant speed, its squared length: the least of a common clock."""
         return float(self.length.flatten(1).square().sum(1).sqrt().sum().square())
 
 
@@ -58,11 +60,17 @@ def kinetic_cost(
 ) -> Cost:
     """``int E|v|^2 dt`` of the probability flow of Gaussian data of this spectrum: Benamou & Brenier 2000.
 
-    The flow of a Gaussian mode only rescales it, by its deviation ``s(t) = sqrt(alpha^2 S + sigma^2)``: it costs
-    ``int (ds/dt)^2 dt >= (s(1) - s(0))^2``, with equality at constant speed. ``times`` are so many equal intervals or
-    rising times; s is straight between them, and so the cost can only rise to that of the process as they get finer.
-    ``metric="information"`` measures s by ``sqrt(2) log s``: n steps at constant speed then have the least sum of
-    Kullback-Leibler divergences from one law to the next, about ``length^2 / 2n`` (Crooks 2007, arXiv:0706.0559).
+    The probability flow only rescales a Gaussian mode, to the deviation ``s(t) = sqrt(alpha^2 S + sigma^2)``: it costs
+    ``int (ds/dt)^2 dt >= (s(1) - s(0))^2``, with equality at constant speed.
+
+    Args:
+        process: whose flow it is.
+        spectrum: S, the variance of each mode of the data.
+        times: number of equal intervals, or rising times; s is linear between them, so the cost rises to that of the
+            process as they get finer.
+        metric: ``information`` measures s by ``sqrt(2) log s``; n steps at constant speed then have the least sum of
+            Kullback-Leibler divergences from one law to the next, about ``length^2 / 2n`` (Crooks 2007,
+            arXiv:0706.0559).
     """
     if isinstance(times, int):
         if times < 1:
@@ -86,10 +94,10 @@ def speeds(
     weight: Float[Tensor, "*L"] | None = None,
     pieces: int = 256,
 ) -> list[float]:
-    """``sqrt(sum_k weight_k v_k^2)`` at ``pieces + 1`` equal times, of which a :class:`Reclocked` makes a constant.
+    """``sqrt(sum_k weight_k v_k^2)`` at ``pieces + 1`` equal times: what a :class:`Reclocked` makes constant.
 
-    By Cauchy and Schwarz the cost of a path is least, for any clock common to its modes, at constant
-    speed, and then n equal steps share its length equally, whatever n. A ``weight`` says which modes count.
+    By Cauchy and Schwarz, of all clocks common to the modes of a path the one of constant speed costs least; n equal
+    steps then share the length equally, for any n. ``weight`` says how much each mode counts, 1 by default.
     """
     if pieces < 1:
         raise InputError(f"{pieces} pieces; a table of speeds needs at least 1")
@@ -108,10 +116,10 @@ def speeds(
 class Reclocked(Schedule):
     """Another schedule on a clock of its own, ``(alpha, sigma)(c(t), k)``, c from 0 to 1.
 
-    ``speeds`` are those of that schedule at equal times from 0 to 1 and piecewise linear in between; the clock runs
-    inversely to them, ``dc/dt ~ 1 / speed(c)``, so that the speed in t is constant. What they measure is free
-    (:func:`speeds` gives the two metrics); only their ratios count. Where nothing moves at all the clock stays finite,
-    a millionth of the mean being added.
+    ``speeds`` are those of that schedule at equal times from 0 to 1, piecewise linear in between, in any metric
+    (:func:`speeds` gives two); only their ratios count. The clock runs inversely to them, ``dc/dt ~ 1 / speed(c)``, so
+    that the speed in t is constant. A millionth of their mean (:data:`STILL`) is added, so that the clock stays finite
+    where nothing moves.
     """
 
     def __init__(self, schedule: Schedule, speeds: Sequence[float]) -> None:
@@ -133,15 +141,15 @@ class Reclocked(Schedule):
         spent = torch.cat([v[:1] * 0, ((v[:-1] + v[1:]) / 2).cumsum(0)])
         reached = t.double() * spent[-1]
         piece = (torch.searchsorted(spent, reached.detach(), right=True) - 1).clamp(0, len(v) - 2)
-        first, last, rest = v[piece], v[piece + 1], reached - spent[piece]
-        root = (first.square() + 2 * (last - first) * rest).clamp(min=torch.minimum(first, last).square())
-        c = (piece + 2 * rest / (first + root.sqrt())) / (len(v) - 1)
+        first, last, beyond = v[piece], v[piece + 1], reached - spent[piece]
+        root = (first.square() + 2 * (last - first) * beyond).clamp(min=torch.minimum(first, last).square())
+        c = (piece + 2 * beyond / (first + root.sqrt())) / (len(v) - 1)
         ends = torch.where(t >= 1, 1.0, torch.where(t <= 0, 0.0, c.clamp(0, 1)))
         return (c + (ends - c).detach()).to(t)  # the ends exactly, with the slope of the clock
 
 
 class LeastKineticCost(Schedule):
-    """Every mode straight from data to white noise: at constant speed no schedule that ends there costs less.
+    """Every mode at constant speed from data to white noise: no schedule with these ends has less kinetic cost.
 
     Given the spectrum S of Gaussian data, with ``alpha^2 + sigma^2 = 1`` and ``a = sqrt(S)``,
 
@@ -149,10 +157,11 @@ class LeastKineticCost(Schedule):
       ``alpha^2 = (1 - t) (2 + (1 - t) (a - 1)) / (a + 1)``, ``sigma^2 = t (t + (2 - t) a) / (a + 1)``;
     - ``information``: ``log s = (1 - t) log a``; ``alpha^2 = (S^(1-t) - 1) / (S - 1)``.
 
-    At constant speed noise enters as ``sigma ~ sqrt(t)``, with a slope that no sampler in angles likes: ``eased``
-    runs the same path by ``t -> sin^2(pi t / 2)``, for pi^2 / 8 of the least cost; it is ``Trigonometric`` for S = 1,
-    and the one to sample with. S is a table, a power of k between its entries and constant beyond. Noise of the
-    spectrum of the data (:class:`~rgdm.process.schedule.SpectrumMatched`) ends elsewhere, and costs nothing.
+    At constant speed noise enters as ``sigma ~ sqrt(t)``, whose slope at 0 spoils samplers that step in angles;
+    ``eased`` follows the same path by ``t -> sin^2(pi t / 2)``, at pi^2 / 8 of the least cost. It is the one to sample
+    with, and equals ``Trigonometric`` for S = 1. S is a table, a power of k between its entries and constant beyond.
+    Noise of the spectrum of the data (:class:`~rgdm.process.schedule.SpectrumMatched`) has another end, and costs
+    nothing.
     """
 
     def __init__(

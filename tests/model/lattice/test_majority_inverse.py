@@ -58,10 +58,12 @@ def test_a_saved_lift_draws_the_same_spins(tmp_path):
     lift = MajorityInverse(2, width=8)
     lift.save_pretrained(tmp_path / "lift")
     coarse = torch.randint(0, 2, (2, 1, 4, 8)) * 2.0 - 1
-    assert torch.equal(MajorityInverse.from_pretrained(tmp_path / "lift").sample(coarse, seed=3), lift.sample(coarse, seed=3))
+    assert torch.equal(
+        MajorityInverse.from_pretrained(tmp_path / "lift").sample(coarse, seed=3), lift.sample(coarse, seed=3)
+    )
     config = tmp_path / "lift" / "config.json"
     config.write_text(config.read_text().replace("reach", "range"))
-    with pytest.raises(ValueError, match="does not describe a spin lift"):
+    with pytest.raises(ValueError, match="describes no MajorityInverse"):
         MajorityInverse.from_pretrained(tmp_path / "lift")
 
 

@@ -10,6 +10,7 @@ from rgdm.model.lattice.sweep import LearnedSweep
 from rgdm.physics.actions import FreeField, Phi4
 from rgdm.physics.monte_carlo.chains import sample_phi4
 from rgdm.process.noise import NoiseField
+from small import cascade
 
 
 @pytest.fixture(scope="module")
@@ -45,10 +46,10 @@ def test_sweeps_keep_the_law_and_restore_it_at_small_scales(gaussian):
     def power(y):
         return (torch.fft.fft2(y).abs().square() / 256).mean((0, 1)) / spectrum
 
-    kept = power(sweep.run(x, 4, NoiseField(1), list(range(300))))
+    kept = power(sweep.run(x, 4, NoiseField(1).of(range(300))))
     assert float((kept - 1).abs().mean()) < 0.08
     spoiled = x + 0.3 * torch.randn(x.shape)
-    before, after = power(spoiled), power(sweep.run(spoiled, 2, NoiseField(2), list(range(300))))
+    before, after = power(spoiled), power(sweep.run(spoiled, 2, NoiseField(2).of(range(300))))
     fine = spectrum < spectrum.median()
     assert float(before[fine].mean()) > 1.3 and abs(float(after[fine].mean()) - 1) < 0.05
 
@@ -67,7 +68,7 @@ def test_two_wells_are_found():
     torch.manual_seed(0)
     sweep = LearnedSweep(1, 2, "periodic")
     sweep.fit(fields, steps=400)
-    made = sweep.run(fields, 1, NoiseField(0), list(range(400)))
+    made = sweep.run(fields, 1, NoiseField(0).of(range(400)))
     peaks = [torch.histc(v.flatten(), 60, -3, 3) / v.numel() for v in (fields, made)]
     assert float((peaks[0] - peaks[1]).abs().sum() / 2) < 0.03
     assert float(peaks[1][28:32].sum()) < 0.03 < float(peaks[1][42:44].sum())
@@ -78,13 +79,13 @@ def test_two_wells_are_found():
 def test_fields_of_several_channels_and_with_edges_are_swept(boundary, channels):
     sweep, x = LearnedSweep(channels, 1, boundary), torch.randn(3, channels, 6)
     assert sweep.neighbours(x).shape == (3, 6, 2 * channels)
-    one = sweep.run(x, 2, NoiseField(0), [4, 5, 6])
-    torch.testing.assert_close(one[1:2], sweep.run(x[1:2], 2, NoiseField(0), [5]), rtol=0, atol=1e-5)
+    one = sweep.run(x, 2, NoiseField(0).of([4, 5, 6]))
+    torch.testing.assert_close(one[1:2], sweep.run(x[1:2], 2, NoiseField(0).of([5])), rtol=0, atol=1e-5)
 
 
 def test_a_model_with_a_sweep_is_saved_and_samples_with_it(tmp_path):
     torch.manual_seed(0)
-    model = Cascade(1, 2, 2, "periodic", width=4, encoder_blocks=1, decoder_blocks=1, sweep=True)
+    model = cascade(1, 2, 2, "periodic", width=4, encoder_blocks=1, decoder_blocks=1, sweep=True)
     fields = torch.randn(20, 1, 16, 16) * 2 + 5
     model.fit(fields)
     assert model.sweep is not None
@@ -94,7 +95,7 @@ def test_a_model_with_a_sweep_is_saved_and_samples_with_it(tmp_path):
     made = again.sample((16, 16), 2, seed=1, sweeps=2)
     torch.testing.assert_close(made, model.eval().sample((16, 16), 2, seed=1, sweeps=2))
     assert not torch.equal(made, again.sample((16, 16), 2, seed=1))
-    plain = Cascade(1, 2, 2, "periodic", width=4, encoder_blocks=1, decoder_blocks=1)
+    plain = cascade(1, 2, 2, "periodic", width=4, encoder_blocks=1, decoder_blocks=1)
     with pytest.raises(ValueError, match="trained with sweep=True"):
         plain.sample((16, 16), 1, sweeps=1)
 

@@ -11,11 +11,11 @@ from rgdm.errors import InputError
 from rgdm.physics.actions import IsingDual
 
 BULK_ENERGY = -math.sqrt(2)
-"""E/N at K_c of the infinite square lattice: Onsager 1944."""
+"""Energy a site, E/N, of the infinite square lattice at K_c, in units of J: Onsager 1944."""
 
 
 class Thermodynamics(NamedTuple):
-    """Of a torus at coupling K, per site but for ``log_z``."""
+    """Thermodynamics of a torus at coupling K."""
 
     log_z: float
     energy: float
@@ -85,12 +85,12 @@ def dual_log_z(action: IsingDual, lattice: tuple[int, int]) -> float:
 
 
 def decimated_coupling(coupling: float) -> float:
-    """K of every second spin of a chain: ``K' = log(cosh 2K) / 2``."""
+    """Coupling of every second spin of a chain: ``K' = log(cosh 2K) / 2``."""
     return (abs(2 * coupling) + math.log1p(math.exp(-4 * abs(coupling))) - math.log(2)) / 2
 
 
 def migdal_kadanoff(coupling: float) -> float:
-    """K after moving bonds and decimating a square lattice by 2: ``K' = log(cosh 4K) / 2``.
+    """Coupling after moving bonds and decimating a square lattice by 2: ``K' = log(cosh 4K) / 2``.
 
     Migdal 1975; Kadanoff 1976, Ann. Phys. 100, 359.
     """

@@ -12,18 +12,18 @@ from rgdm.physics.actions import Ising, Phi4
 
 Array = NDArray[np.float64]
 LARGEST = 6000
-"""States of a row, at most, after its symmetries are used."""
+"""Most states of a row, up to its symmetries."""
 
 
 class Moments(NamedTuple):
-    """Of the magnetization of a square torus, m per site."""
+    """Moments of the magnetization m a site of a square torus."""
 
     m2: float
     m4: float
     u4: float
     """``1 - <m^4> / (3 <m^2>^2)``."""
     xi_over_length: float
-    """Second moment, along one axis."""
+    """Second-moment correlation length along one axis, over the side."""
 
 
 def ising_moments(action: Ising, side: int) -> Moments:
@@ -52,15 +52,15 @@ def _lowest_mode(transfer: Array, total: Array, side: int) -> float:
     power = [np.eye(len(total))]
     for _ in range(side):
         power.append(power[-1] @ transfer)
-    found = 0.0
+    total_mode = 0.0
     for distance in range(side):
         pair = np.einsum("ij,j,ji,i->", power[distance], total, power[side - distance], total)
-        found += side * math.cos(2 * math.pi * distance / side) * float(pair)
-    return found
+        total_mode += side * math.cos(2 * math.pi * distance / side) * float(pair)
+    return total_mode
 
 
 def ising_energy_counts(side: int) -> dict[int, int]:
-    """How many states of ``side x side`` spins have each energy ``-sum_<xy> s_x s_y``; ``side`` at most 4."""
+    """Number of states of ``side x side`` spins by energy ``-sum_<xy> s_x s_y``; ``side`` at most 4."""
     if not 2 <= side <= 4:
         raise InputError(f"{side} x {side} spins; all states are counted for 2 to 4")
     states = np.array(list(itertools.product((1, -1), repeat=side * side)), dtype=np.int8).reshape(-1, side, side)
@@ -72,8 +72,8 @@ def ising_energy_counts(side: int) -> dict[int, int]:
 def phi4_log_z(action: Phi4, side: int, nodes: int = 12) -> float:
     """``log Z`` of ``side x side`` sites by Gauss quadrature of each site, ``nodes`` points of its own weight.
 
-    A transfer matrix in the sectors of the symmetries of a row: translations, and the sign. At the critical coupling
-    12 nodes give 8 digits; ``side`` of 2 to 4 is practical.
+    The transfer matrix is split into the sectors of the symmetries of a row, translations and the sign. At the critical
+    coupling 12 nodes give 8 digits; ``side`` of 2 to 4 is practical.
     """
     points, weights = site_quadrature(action, nodes)
     states = np.array(list(itertools.product(range(nodes), repeat=side)))
@@ -81,8 +81,7 @@ def phi4_log_z(action: Phi4, side: int, nodes: int = 12) -> float:
     orbit = [np.roll(s, shift, 1) for s in (states, mirror) for shift in range(side)]
     place = nodes ** np.arange(side - 1, -1, -1)
     images = np.stack([s @ place for s in orbit])  # (group, state)
-    own = np.arange(len(states))
-    first = images.min(0) == own
+    first = images.min(0) == np.arange(len(states))
     if first.sum() > LARGEST:
         raise InputError(f"{nodes} nodes on {side} sites make {first.sum()} states; at most {LARGEST} are held")
     kept = np.flatnonzero(first)
@@ -104,8 +103,8 @@ def phi4_log_z(action: Phi4, side: int, nodes: int = 12) -> float:
         if 2 * momentum % side == 0:
             sector = sector.real
         half_way = np.linalg.matrix_power(sector, side // 2)  # Hermitian, and so the trace of a product is a sum
-        rest = half_way @ sector if side % 2 else half_way
-        total += (1 if 2 * momentum % side == 0 else 2) * float((half_way.conj() * rest).sum().real)
+        other_half = half_way @ sector if side % 2 else half_way
+        total += (1 if 2 * momentum % side == 0 else 2) * float((half_way.conj() * other_half).sum().real)
     return math.log(total) + side * shift
 
 

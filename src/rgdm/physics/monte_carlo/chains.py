@@ -10,21 +10,21 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rgdm.errors import InputError
-from rgdm.physics.actions import Ising, Phi4
+from rgdm.physics.actions import Ising, Phi4, check_finite
 from rgdm.physics.monte_carlo import kernels
+from rgdm.scale.coarse_graining import Lattice
 from rgdm.watch import Watch
 
 SWEEPS = 2
 """Heat-bath sweeps of phi^4 for each cluster update."""
-Lattice = tuple[int, ...]
 SpinUpdate = Literal["swendsen-wang", "wolff", "metropolis", "heat-bath"]
 
 
 class MarkovChains:
     """Independent Markov chains of an action on a periodic lattice, advanced together.
 
-    ``field`` is ``(chains, *lattice)``, float32 for phi^4, int8 for spins; one half of the chains starts hot, one
-    half cold. A phi^4 update is ``SWEEPS`` heat-bath sweeps and one Swendsen-Wang update of the signs (Brower &
+    ``field`` is ``(chains, *lattice)``, float32 for phi^4, int8 for spins. Every second chain starts hot, the others
+    cold. A phi^4 update is ``SWEEPS`` heat-bath sweeps and one Swendsen-Wang update of the signs (Brower &
     Tamayo 1989, Phys. Rev. Lett. 62, 1087). The state after n updates is a function of (action, lattice, chains, seed).
     """
 
@@ -66,7 +66,7 @@ class MarkovChains:
         self.flip_clusters()
 
     def sweep(self) -> None:
-        """One heat-bath sweep, even sites and then odd ones: each value anew given its neighbours."""
+        """One heat-bath sweep, even sites and then odd ones: a new value of each given its neighbours."""
         s, key = self.action, self._key()
         if isinstance(s, Ising):
             kernels.sweep_ising(self.flat, self.neighbours, self.order, s.coupling, True, key)
@@ -111,11 +111,10 @@ def sample_phi4(
 ) -> Float[Tensor, "count 1 *L"]:
     """``count`` configurations on a periodic lattice of ``size`` sites along each axis, float32.
 
-    ``chains`` independent chains make ``thermalization`` updates and then give one configuration every ``interval``
-    updates. The configurations of one chain stand together, so blocks of the result are independent.
+    Each of ``chains`` independent chains makes ``thermalization`` updates and then yields one configuration every
+    ``interval`` updates. The configurations of one chain stand together, so blocks of the result are independent.
     """
-    if action.c == 0 and action.b <= dimension * abs(action.a):
-        raise InputError(f"{action} has no lower bound; c > 0 or b > {dimension} |a| is needed")
+    action.check_bounded(dimension)
     return _sample(action, (size,) * dimension, chains, count, seed, thermalization, interval, watch)
 
 
@@ -138,17 +137,15 @@ def sample_ising(
 def rethermalize(
     action: Phi4 | Ising, fields: Float[Tensor, "B 1 *L"], sweeps: int, seed: int = 0
 ) -> Float[Tensor, "B 1 *L"]:
-    """The fields after so many heat-bath sweeps of the action: what is wrong locally is forgotten, what is large stays.
+    """The fields after so many heat-bath sweeps of the action: local structure is corrected, large scales stay.
 
-    Even sites and then odd ones, each drawn exactly from its law given the neighbours; no clusters. On sides of even
-    length the odd sites then follow, all at once, their exact law given the even ones, for only nearest neighbours
-    interact. Show what is left of a bias against the number of sweeps.
+    A sweep draws even sites and then odd ones, each from its exact law given the neighbours; there are no cluster
+    updates. On sides of even length the odd sites then have their exact joint law given the even ones, for only nearest
+    neighbours interact. Report the remaining bias as a function of the number of sweeps.
     """
     if sweeps < 0:
         raise InputError(f"{sweeps} sweeps; 0 or more can be made")
-    if not bool(fields.isfinite().all()):
-        bad = int((~fields.isfinite()).flatten(1).any(1).sum())
-        raise InputError(f"{bad} of {len(fields)} fields have values that are not finite; leave them out")
+    check_finite(fields)
     markov = MarkovChains(action, tuple(fields.shape[2:]), len(fields), seed)
     markov.field[...] = fields[:, 0].cpu().numpy()
     for _ in range(sweeps):

@@ -1,4 +1,4 @@
-"""Hybrid Monte Carlo of any differentiable action, with momenta that move all wavelengths alike if asked."""
+"""Hybrid Monte Carlo of any differentiable action, with Fourier acceleration."""
 
 import math
 
@@ -7,10 +7,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rgdm.errors import InputError
-from rgdm.physics.actions import Action, FreeField
+from rgdm.physics.actions import Action, FreeField, diagonal
 
 JITTER = 0.3
-"""Relative range of the step size."""
+"""Largest relative deviation of the step size of a trajectory."""
 
 
 class HybridMonteCarlo:
@@ -18,9 +18,9 @@ class HybridMonteCarlo:
 
     Duane, Kennedy, Pendleton & Roweth 1987, Phys. Lett. B 195, 216. With ``mass2`` M^2 the kinetic energy is
     ``p^T G p / 2`` with the free propagator ``G(k) = 1 / (khat^2 + M^2)``: Fourier acceleration, which moves all modes
-    of a nearly free field at one speed (Batrouni et al. 1985, Phys. Rev. D 32, 2736). The step size of each trajectory
-    is drawn from ``1 +- JITTER`` times the given one, for a mode that turns by just pi in every trajectory would stay
-    where it is (Mackenzie 1989, Phys. Lett. B 226, 369). ``field`` is ``(chains, 1, *L)``.
+    of a nearly free field at one speed (Batrouni et al. 1985, Phys. Rev. D 32, 2736). The step size of a trajectory is
+    drawn from ``1 +- JITTER`` times the given one: a mode that turned by pi in every trajectory would never mix
+    (Mackenzie 1989, Phys. Lett. B 226, 369). ``field`` is ``(chains, 1, *L)``.
     """
 
     def __init__(
@@ -49,9 +49,9 @@ class HybridMonteCarlo:
         return self.accepted / max(1, self.tried)
 
     def update(self) -> Float[Tensor, " B"]:
-        """One trajectory of each chain; returns ``exp(-dH)``, whose mean is 1 in equilibrium."""
+        """One trajectory of each chain; returns ``exp(-dH)``, of mean 1 in equilibrium."""
         p = torch.randn(self.field.shape, generator=self.generator, dtype=self.field.dtype).to(self.field)
-        p = p if self.kernel is None else self._apply(self.kernel.rsqrt(), p)
+        p = p if self.kernel is None else diagonal(self.kernel.rsqrt(), p)
         jitter = 1 + JITTER * (2 * float(torch.rand((), generator=self.generator)) - 1)
         x, q = self.trajectory(self.field, p, jitter * self.step_size)
         weight = torch.exp(self.energy(self.field, p) - self.energy(x, q))
@@ -64,7 +64,7 @@ class HybridMonteCarlo:
     def trajectory(
         self, x: Float[Tensor, "B 1 *L"], p: Float[Tensor, "B 1 *L"], size: float | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Leapfrog, of the step size unless another is given: reversible, volume-preserving, of second order."""
+        """Leapfrog of step size ``size`` (default: ``step_size``): reversible, volume-preserving, second order."""
         size = self.step_size if size is None else size
         p = p + size / 2 * self.force(x)
         for i in range(self.steps):
@@ -84,8 +84,4 @@ class HybridMonteCarlo:
         return self.action.energy(x).detach() + (p * self._velocity(p)).flatten(1).sum(1) / 2
 
     def _velocity(self, p: Tensor) -> Tensor:
-        return p if self.kernel is None else self._apply(self.kernel, p)
-
-    def _apply(self, kernel: Tensor, x: Tensor) -> Tensor:
-        axes = tuple(range(2, x.dim()))
-        return torch.fft.ifftn(kernel * torch.fft.fftn(x, dim=axes), dim=axes).real
+        return p if self.kernel is None else diagonal(self.kernel, p)

@@ -18,15 +18,16 @@ except ImportError:  # an extra: pip install "rgdm[lattice]"
 
 COMPILED = numba is not None
 NUMBERS = 1 << 20
-"""Random numbers that each site may use in a sweep of the heat bath of phi^4."""
+"""Most random numbers of one site in a heat-bath sweep of phi^4."""
 prange: Any = range if numba is None else numba.prange
 
 
 def _compiled(parallel: bool = False) -> Callable[[Callable[..., Any]], Any]:
     def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
         plain = inspect.unwrap(function)  # a checker of annotations may have wrapped it
-        made = None if numba is None else numba.njit(cache=True, parallel=parallel, nogil=True, error_model="numpy")
-        return plain if made is None else made(plain)
+        if numba is None:
+            return plain
+        return numba.njit(cache=True, parallel=parallel, nogil=True, error_model="numpy")(plain)
 
     return compiled
 
@@ -63,12 +64,12 @@ def _around(values, neighbours, x):
 
 @_compiled(parallel=True)
 def heat_bath_phi4(field, neighbours, order, a, b, c, key):
-    """One sweep over the sites in ``order``: each value anew given its neighbours, exactly.
+    """One sweep over the sites in ``order``: each gets a new value from its exact law given the neighbours.
 
-    The conditional is ``exp(h phi - b phi^2 - c phi^4)``, h = a times the sum of the neighbours. For any s > 0 a
-    proposal from N(h / 2s, 1 / 2s) accepted with ``exp(-c (phi^2 - v)^2)``, ``v = (s - b) / 2c``, has this law;
-    the most are accepted where v is <phi^2> of the proposal, an increasing and concave equation for s that Newton's
-    method solves from below: its root for h = 0 is known and grows with abs(h). s = b without c. NaN stays NaN.
+    That law is ``exp(h phi - b phi^2 - c phi^4)``, h = a times the sum of the neighbours. For any s > 0 a proposal from
+    N(h / 2s, 1 / 2s) accepted with ``exp(-c (phi^2 - v)^2)``, ``v = (s - b) / 2c``, has this law. Acceptance is highest
+    where v is <phi^2> of the proposal. This is an increasing and concave equation for s, which Newton's method solves
+    from below, starting at the root for h = 0; the root grows with abs(h). Without c, s = b. NaN stays NaN.
     """
     chains, sites = field.shape
     spread = math.sqrt(b * b + 4.0 * c)
@@ -84,8 +85,8 @@ def heat_bath_phi4(field, neighbours, order, a, b, c, key):
             s, v = start, 0.0
             if c > 0.0:
                 for _ in range(200):
-                    rest = (s - b) / (2.0 * c) - 0.5 / s - 0.25 * (pull / s) ** 2
-                    step = rest / (0.5 / c + 0.5 / s**2 + 0.5 * pull**2 / s**3)
+                    excess = (s - b) / (2.0 * c) - 0.5 / s - 0.25 * (pull / s) ** 2
+                    step = excess / (0.5 / c + 0.5 / s**2 + 0.5 * pull**2 / s**3)
                     s -= step
                     if abs(step) < 1e-3 * s:
                         break
@@ -102,7 +103,7 @@ def heat_bath_phi4(field, neighbours, order, a, b, c, key):
 
 @_compiled(parallel=True)
 def sweep_ising(field, neighbours, order, coupling, heat_bath, key):
-    """One sweep: each spin anew given its neighbours (heat bath), or flipped by Metropolis' rule."""
+    """One sweep: a new value of each spin given its neighbours (heat bath), or a flip by Metropolis' rule."""
     chains, sites = field.shape
     for chain in prange(chains):
         stream = _stream(key, chain)
@@ -134,10 +135,10 @@ def swendsen_wang(field, neighbours, coupling, key):
         for x in range(sites):
             parent[x] = x
         for x in range(sites):
-            own = 2.0 * coupling * float(field[chain, x])
+            pull = 2.0 * coupling * float(field[chain, x])
             for j in range(ahead):
                 y = neighbours[x, j]
-                strength = own * float(field[chain, y])
+                strength = pull * float(field[chain, y])
                 if strength > 0.0 and _uniform(stream, x * ahead + j) > math.exp(-strength):
                     p, q = _root(parent, x), _root(parent, y)
                     if p < q:
@@ -152,7 +153,7 @@ def swendsen_wang(field, neighbours, coupling, key):
 
 @_compiled(parallel=True)
 def wolff(field, neighbours, coupling, key):
-    """One cluster around a random site is flipped; returns how many sites each chain's had."""
+    """One cluster around a random site of each chain is flipped; returns the sizes of the clusters in sites."""
     chains, sites = field.shape
     sizes = np.zeros(chains, dtype=np.int64)
     for chain in prange(chains):
@@ -165,10 +166,10 @@ def wolff(field, neighbours, coupling, key):
         while size > 0:
             size -= 1
             x = stack[size]
-            own = -2.0 * coupling * float(field[chain, x])  # it is flipped already
+            pull = -2.0 * coupling * float(field[chain, x])  # the spin is flipped already
             for j in range(neighbours.shape[1]):
                 y = neighbours[x, j]
-                strength = own * float(field[chain, y])
+                strength = pull * float(field[chain, y])
                 if strength > 0.0:
                     if _uniform(stream, counter) > math.exp(-strength):
                         field[chain, y] = -field[chain, y]

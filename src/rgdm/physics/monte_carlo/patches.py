@@ -1,4 +1,4 @@
-"""Exactness where whole fields are accepted too rarely: Metropolis updates of patches that a model proposes."""
+"""Metropolis updates of patches that a model proposes, for lattices whose whole fields are accepted too rarely."""
 
 from typing import Protocol, runtime_checkable
 
@@ -7,12 +7,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rgdm.errors import InputError
-from rgdm.physics.actions import Action, check_values
+from rgdm.physics.actions import Action, check_finite, check_values
 
 
 @runtime_checkable
 class Redraws(Protocol):
-    """A model that draws some sites anew given the others, and knows with which probability."""
+    """A model that redraws chosen sites given the others, with a known probability."""
 
     def redraw(self, x: Tensor, white: Tensor, chosen: Tensor | None = None) -> Tensor:
         """The chosen sites anew, from unit noise of two bands."""
@@ -29,11 +29,10 @@ def patch_metropolis(
 ) -> tuple[Float[Tensor, "B 1 *L"], Float[Tensor, " U"]]:
     """The fields after so many Metropolis updates of one patch each, and the share of fields that took each.
 
-    A patch of ``side`` sites along each axis, at a random place, is drawn anew by the model, each site given those
-    before it in the order of the model, and accepted with ``min(1, exp(S - S') q(old) / q(new))``, q of the patch
-    alone (Hastings 1970). The action is kept exactly, and the acceptance depends on the patch, not on the size of the
-    lattice, where that of whole fields falls exponentially. Start from fields of the model, or of the target to test
-    a model.
+    The model redraws a patch of ``side`` sites along each axis, at a random place, each site given those before it in
+    the order of the model; it is accepted with ``min(1, exp(S - S') q(old) / q(new))``, q of the patch alone (Hastings
+    1970). The action is kept exactly. The acceptance depends on the size of the patch, while that of whole fields
+    falls exponentially with the size of the lattice. Start from fields of the model, or of the target to test a model.
     """
     check_values(action, getattr(model, "values", None))
     lattice = tuple(fields.shape[2:])
@@ -41,9 +40,7 @@ def patch_metropolis(
         raise InputError(
             f"{updates} updates of patches of side {side} on {lattice} sites; at least 1, of a patch that fits"
         )
-    if not bool(fields.isfinite().all()):
-        bad = int((~fields.isfinite()).flatten(1).any(1).sum())
-        raise InputError(f"{bad} of {len(fields)} fields have values that are not finite; leave them out")
+    check_finite(fields)
     random = torch.Generator().manual_seed(seed)
     x, taken = fields, []
     energy = action.energy(x.double())
@@ -55,9 +52,9 @@ def patch_metropolis(
         old = model.site_log_prob(x, chosen).flatten(1).sum(1)
         new = model.redraw(x, torch.randn(len(x), 2, *lattice, generator=random).to(x.device), chosen).to(x)
         new = torch.where(chosen.to(x.device), new, x)  # through another precision no other site may move
-        after, made = action.energy(new.double()), model.site_log_prob(new, chosen).flatten(1).sum(1)
+        after, proposed = action.energy(new.double()), model.site_log_prob(new, chosen).flatten(1).sum(1)
         bar = torch.rand(len(x), generator=random, dtype=torch.float64).log().to(x.device)
-        accepted = bar < energy - after + (old - made).to(energy)
+        accepted = bar < energy - after + (old - proposed).to(energy)
         x = torch.where(accepted.reshape(-1, *[1] * (x.dim() - 1)), new, x)
         energy = torch.where(accepted, after, energy)
         taken.append(accepted.double().mean().cpu())

@@ -1,4 +1,4 @@
-"""The partition function of an action by simulation: integrated over its coupling, from independent sites on."""
+"""The partition function of an action by simulation: integrated over the coupling, from independent sites."""
 
 import math
 
@@ -13,9 +13,9 @@ from rgdm.physics.monte_carlo.chains import MarkovChains
 from rgdm.watch import Watch
 
 CHAINS = 64
-"""Independent chains at each coupling; the error is what they differ by."""
+"""Independent chains at each coupling; the error is estimated from their differences."""
 THERMALIZATION = 80
-"""Updates before the first one that counts."""
+"""Updates that are discarded at the start of each chain."""
 
 
 def log_z_by_integration(
@@ -32,28 +32,28 @@ def log_z_by_integration(
     a = 0, where Z is a product over sites (thermodynamic integration; Gelman & Meng 1998, Stat. Sci. 13, 163), by
     Gauss-Legendre quadrature, with Monte Carlo at each node.
 
-    The error is that of the simulation. What the quadrature adds falls exponentially with the nodes, but slower the
-    larger the lattice once the coupling lies beyond a transition, where the integrand has a kink of the width
-    ``size^(-1 / nu)``, 1 / size in two dimensions: take more nodes there, until the value stays.
+    The error is that of the simulation. The error of the quadrature falls exponentially with the number of nodes. It
+    falls more slowly on large lattices if the coupling lies beyond a transition, where the integrand has a kink of
+    width ``size^(-1 / nu)``, 1 / size in two dimensions: take more nodes there, until the value does not change.
 
     Args:
-        action: with S as its ``energy`` has it, constants that conventions differ by left out.
+        action: S is its ``energy``, without the constants by which conventions differ.
         lattice: sites along each of 1 to 3 axes.
-        updates: of :class:`~rgdm.physics.monte_carlo.chains.MarkovChains` that count, each of 64 chains at each node.
+        updates: of each of the 64 chains at each node, after thermalization.
         nodes: of the quadrature.
         seed: of the chains.
-        watch: is told after each node.
+        watch: called after each node.
 
     Returns:
         ``log Z`` in nats and its standard error, float64 scalars.
 
     Raises:
-        ValueError: an action whose sites have no law, or that may have no lower bound; fewer than 2 sites along an
+        InputError: an action whose sites have no law, or that may have no lower bound; fewer than 2 sites along an
             axis, more than 3 axes; no nodes, no updates.
     """
     alone = SiteConditional(action)
-    if isinstance(action, Phi4) and action.c == 0 and action.b <= len(lattice) * abs(action.a):
-        raise InputError(f"{action} may have no lower bound; c > 0 or b > {len(lattice)} |a| is needed")
+    if isinstance(action, Phi4):
+        action.check_bounded(len(lattice))
     if nodes < 1 or updates < 1:
         raise InputError(f"{nodes} nodes of {updates} updates; at least 1 of each is needed")
     coupling = action.coupling if isinstance(action, Ising) else action.a

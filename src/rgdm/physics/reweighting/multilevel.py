@@ -17,13 +17,14 @@ from rgdm.physics.reweighting.weights import BLOCKS, Reweighting, log_weights
 
 Observable = Callable[[Float[Tensor, "B 1 *L"]], Float[Tensor, " B"]]
 BATCH = 4096
+"""Fields that are drawn at a time."""
 FEWEST = 100
-"""Fields of the weighed term."""
+"""Fewest fields of the weighted term."""
 
 
 @runtime_checkable
 class DrawsSublattices(Protocol):
-    """A model that draws every ``2^k``-th site first, then every ``2^(k-1)``-th, and knows its density."""
+    """A model of known density that draws every ``2^k``-th site first, then every ``2^(k-1)``-th, and so on."""
 
     lattice: tuple[int, int]
 
@@ -42,12 +43,12 @@ class Multilevel:
 
     Attributes:
         terms: ``<O_k>`` of the coarsest sublattice, then ``<O_l - O_(l+1)>``, at last ``<O_0 w> / <w> - <O_1>``.
-        variances: of one field in each term.
-        costs: seconds that one field of each term takes.
-        counts: fields of each term.
-        single: variance of one field if all were made and weighed in full.
+        variances: variance of one field in each term.
+        costs: seconds for one field of each term.
+        counts: number of fields of each term.
+        single: variance of one field if all fields are drawn and weighted in full.
         ess: effective sample size of the weights, a share.
-        doubts: what speaks against their errors (:attr:`~rgdm.physics.reweighting.weights.Reweighting.doubts`).
+        doubts: reasons to doubt the errors (:attr:`~rgdm.physics.reweighting.weights.Reweighting.doubts`).
     """
 
     terms: list[Estimate]
@@ -66,7 +67,7 @@ class Multilevel:
 
     @property
     def gain(self) -> float:
-        """Time that weighing full fields alone takes, over that of the best allocation, at the same error."""
+        """Time for the same error with weighted full fields alone, over that of the best allocation."""
         best = sum(math.sqrt(v * c) for v, c in zip(self.variances, self.costs, strict=True)) ** 2
         return self.single * self.costs[-1] / best if best else math.inf
 
@@ -87,7 +88,7 @@ class Multilevel:
 
     @property
     def verdict(self) -> str:
-        """One plain sentence."""
+        """One sentence: the result, and the gain or the reasons to doubt."""
         value, error = self.total
         if self.doubts:
             return "; ".join(self.doubts)
@@ -104,13 +105,13 @@ def multilevel(
     """``<O>`` of the action, exact but for its error, telescoped over the sublattices of a model.
 
     ``<O w> / <w> = <O_k> + sum_l <O_l - O_(l+1)> + (<O_0 w> / <w> - <O_1>)``, with O_l the observable of every
-    ``2^l``-th site of one and the same field of the model, in terms that are estimated independently. A telescope over
-    lattice levels in the manner of Jansen, Müller & Scheichl 2020 (arXiv:2008.03090), with weights in the place of an
-    action for every level. Run it with small counts first and take those of :meth:`Multilevel.allocation` then.
+    ``2^l``-th site of the same field of the model; the terms are estimated independently. A telescope over lattice
+    levels in the manner of Jansen, Müller & Scheichl 2020 (arXiv:2008.03090), with weights in place of an action for
+    every level. Run it with small counts first, then with those of :meth:`Multilevel.allocation`.
 
     Args:
         observable: of fields ``(B, 1, h, w)`` of any spacing, ``(B,)``; a mean over sites, or a function of one.
-        counts: fields of each term, coarsest first; their number says how many levels there are, one at least.
+        counts: fields of each term, coarsest first, at least two terms.
     """
     check_values(action, getattr(model, "values", None))
     levels, lattice = len(counts) - 1, tuple(model.lattice)
@@ -120,7 +121,7 @@ def multilevel(
             f"are divisible by {2 ** max(levels, 0)}, are needed"
         )
     random, device = torch.Generator().manual_seed(seed), model.log_prob(torch.ones(1, 1, *lattice)).device
-    terms, variances, costs, single, found = [], [], [], math.nan, None
+    terms, variances, costs, single, reweighting = [], [], [], math.nan, None
     for term, count in enumerate(counts):
         spacing, last = 2 ** (levels - term), term == levels
         began, fine, coarse, weights = time.perf_counter(), [], [], []
@@ -140,8 +141,8 @@ def multilevel(
                 f"the observable of {count} fields has the shape {tuple(o.shape)}; one value each is needed"
             )
         if last:
-            found = Reweighting(torch.cat(weights))
-            w = found.weights
+            reweighting = Reweighting(torch.cat(weights))
+            w = reweighting.weights
             terms.append(jackknife(lambda a, b, c: a / b - c, w * o, w, below, blocks=BLOCKS))
             mean = (w * o).mean()
             varied = w * (o - mean) - (below - below.mean())
@@ -151,5 +152,6 @@ def multilevel(
             terms.append(jackknife(lambda a: a, varied, blocks=BLOCKS))
         variances.append(float(varied.var()))
         costs.append((time.perf_counter() - began) / count)
-    assert found is not None
-    return Multilevel(terms, variances, costs, list(counts), single, float(found.ess.value), tuple(found.doubts))
+    assert reweighting is not None
+    ess, doubts = float(reweighting.ess.value), tuple(reweighting.doubts)
+    return Multilevel(terms, variances, costs, list(counts), single, ess, doubts)

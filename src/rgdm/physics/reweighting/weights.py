@@ -1,9 +1,9 @@
-"""Exact answers from a model whose density is known: importance weights, and a Markov chain of its proposals.
+"""Unbiased means of an action from a model of known density: importance weights, and a Markov chain of proposals.
 
-With ``w = exp(-S) / q`` of fields drawn from a model of density q, ``<w> = Z`` and ``<O> = <O w> / <w>`` for any model
-that is nowhere 0 where the target is not (Nicoli et al. 2020, arXiv:2007.07115); how good it is shows in the effective
-sample size. Fields of the target see what fields of the model cannot: a mode that the model has dropped (Nicoli et al.
-2023, arXiv:2302.14082). Ratios and logarithms of means have a bias of order 1/N besides, less than their errors.
+With ``w = exp(-S) / q`` of fields drawn from a model of density q, ``<w> = Z`` and ``<O> = <O w> / <w>`` for any q that
+is positive wherever the target is (Nicoli et al. 2020, arXiv:2007.07115); the effective sample size says how good the
+model is. Only fields of the target reveal a mode that the model has dropped (Nicoli et al. 2023, arXiv:2302.14082).
+Ratios and logarithms of means have a bias of order 1/N, less than their errors.
 """
 
 import math
@@ -19,16 +19,16 @@ from rgdm.jackknife import Estimate, delete_one_error, jackknife
 from rgdm.physics.autocorrelation import Series, gamma_method
 
 BLOCKS = 500
-"""Blocks of fields that errors are estimated from."""
+"""Blocks of fields of the jackknife."""
 LARGEST = 0.1
-"""The share of all weight in one field from which errors are not to be trusted."""
+"""Largest share of all weight in one field with which errors are trusted."""
 SIGMA = 4.0
-"""Standard errors by which log Z and ESS may differ between fields of the model and of the target."""
+"""Largest difference of log Z and ESS between fields of the model and of the target, in standard errors."""
 
 
 @dataclass(frozen=True)
 class Reweighting:
-    """Importance weights of fields drawn from a model, and if there are some, of fields of the target.
+    """Importance weights of fields drawn from a model and, where there are any, of fields of the target.
 
     Args:
         log_weights: ``-S(x) - log q(x)`` of independent fields x of the model, as :func:`log_weights` gives them.
@@ -45,7 +45,7 @@ class Reweighting:
 
     @property
     def weights(self) -> Float[Tensor, " N"]:
-        """Of the fields of the model, with mean 1, float64."""
+        """Weights of the fields of the model, of mean 1, float64."""
         values = self.log_weights.double()
         return (values - _log_mean(values)).exp()
 
@@ -66,7 +66,7 @@ class Reweighting:
 
     @property
     def target_ess(self) -> Estimate:
-        """The same share from fields of the target, ``1 / (<w>_p <1/w>_p)``: it falls where a mode was dropped."""
+        """Effective sample size from fields of the target, ``1 / (<w>_p <1/w>_p)``; small if a mode was dropped."""
         return _estimate(lambda w, inverse: (-w - inverse).exp(), self._target, -self._target)
 
     def mean(self, observable: Float[Tensor, "N *S"]) -> Estimate:
@@ -80,7 +80,7 @@ class Reweighting:
 
     @property
     def verdict(self) -> str:
-        """One plain sentence: the effective sample size, and what speaks against it."""
+        """One sentence: the effective sample size, and reasons to doubt it."""
         said = f"ESS {_percent(self.ess)} of {len(self.log_weights)} fields of the model"
         if self.target is not None:
             said += f", {_percent(self.target_ess)} judged from {len(self.target)} of the target"
@@ -91,7 +91,7 @@ class Reweighting:
 
     @property
     def doubts(self) -> list[str]:
-        """What speaks against the errors, a sentence each; empty if nothing was found."""
+        """Reasons to doubt the errors, a sentence each; empty if there are none."""
         doubts, target = [], [] if self.target is None else [self.target, -self.target]
         for whose, values in zip(("the model", "the target", "the target"), (self.log_weights, *target), strict=False):
             share = float(values.double().softmax(0).max())
@@ -126,12 +126,12 @@ def log_weights(energy: Float[Tensor, " N"], log_prob: Float[Tensor, " N"]) -> F
 
 
 def independence_metropolis(log_weights: Float[Tensor, " N"], seed: int = 0) -> Int[Tensor, " N"]:
-    """The chain that proposes one field of the model after the other and takes each with ``min(1, w' / w)``.
+    """The chain that proposes the fields of a model one after the other and accepts each with ``min(1, w' / w)``.
 
-    Returns the number of the field at which it stands after each proposal: ``values[chain]`` is the history of any
-    observable, which :func:`chain_mean` judges. It starts at the first field and tends to the target (Hastings 1970,
-    Biometrika 57, 97), leave out some beginning where few are accepted; a mode that the model has dropped is never
-    found.
+    Returns the number of the current field after each proposal: ``values[chain]`` is the history of any observable,
+    whose mean and error :func:`chain_mean` gives. The chain starts at the first field and converges to the target
+    (Hastings 1970, Biometrika 57, 97); discard its beginning where few proposals are accepted. It never reaches a mode
+    that the model has dropped.
     """
     values = log_weights.double().cpu()
     _check(values, "model")
@@ -169,7 +169,7 @@ def _check(log_weights: Tensor, whose: str) -> None:
 
 
 def _estimate(statistic: Callable[..., Tensor], *log_values: Tensor) -> Estimate:
-    """A statistic of logarithms of means of numbers that may overflow, and its jackknife error over blocks."""
+    """A statistic of the logarithms of means of numbers that may overflow, and its jackknife error over blocks."""
     means, without = [], []
     for values in log_values:
         blocks = values.double().tensor_split(min(BLOCKS, len(values)))
