@@ -20,9 +20,9 @@ from rgdm.model.cascade.repetition import Repetition
 from rgdm.model.cascade.units import Units
 from rgdm.model.closed_form.base import TranslationField
 from rgdm.model.lattice.sweep import LearnedSweep
+from rgdm.model.laws.likelihood import Likelihood
 from rgdm.model.lifts.context import Context
 from rgdm.model.lifts.lift import Lift
-from rgdm.model.lifts.likelihood import Likelihood
 from rgdm.model.lifts.registry import make_lifts
 from rgdm.model.lifts.rescaled import RescaledLift
 from rgdm.model.lifts.standardized import StandardizedLift

@@ -7,7 +7,7 @@ import torch
 
 from rgdm.data.layout import unwrap
 from rgdm.errors import InputError
-from rgdm.model.lifts.likelihood import Likelihood, LogProb, TooManyDetailsError, signs
+from rgdm.model.laws.likelihood import Likelihood, LogProb, TooManyDetailsError, signs
 from rgdm.watch import Watch
 
 if TYPE_CHECKING:

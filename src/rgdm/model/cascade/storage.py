@@ -13,8 +13,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialize
 from torch import Tensor
 
-from rgdm.atomic import replacing, write_text
 from rgdm import __version__
+from rgdm.atomic import replacing, write_text
 from rgdm.errors import InputError
 
 FORMAT = 2

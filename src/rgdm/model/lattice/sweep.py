@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from rgdm.errors import InputError
 from rgdm.model.lattice.maximum_likelihood import maximise
 from rgdm.model.lattice.site_law import MixtureLaw
-from rgdm.model.lifts.flow import checkerboard
+from rgdm.model.laws.flow import checkerboard
 from rgdm.process.noise import Noise, Window
 from rgdm.scale.boundary import Boundaries, boundary_of_each, extend
 

@@ -1,1 +1,1 @@
-"""The laws of detail given its coarse field: what is standardized, what is learned, how likely it is."""
+"""The lifts: detail given its context, standardized, drawn from a law, merged exactly."""

@@ -11,9 +11,9 @@ from torch import Tensor
 from rgdm.errors import InputError
 from rgdm.model.closed_form.colouring import Colouring
 from rgdm.model.closed_form.stencil import Stencil, cut
+from rgdm.model.laws.likelihood import LogProb, Probes, normal_log_prob
 from rgdm.model.lifts.context import Context
 from rgdm.model.lifts.lift import Lift
-from rgdm.model.lifts.likelihood import LogProb, Probes, normal_log_prob
 from rgdm.model.lifts.standardized import StandardizedLift
 from rgdm.model.samplers.sampler import Draw, Sampler
 from rgdm.scale.coarse_graining import CoarseGraining, Lattice

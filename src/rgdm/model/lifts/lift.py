@@ -6,8 +6,8 @@ import math
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from rgdm.model.laws.likelihood import LogProb, Probes
 from rgdm.model.lifts.context import Context
-from rgdm.model.lifts.likelihood import LogProb, Probes
 from rgdm.model.lifts.window import region
 from rgdm.model.samplers.sampler import Draw, Sampler
 from rgdm.process.noise import Noise, Window

@@ -6,10 +6,10 @@ from typing import TypeVar, get_args
 from torch import nn
 
 from rgdm.errors import InputError
+from rgdm.model.laws.diffusion import Diffusion
+from rgdm.model.laws.flow import Flow, couplings
+from rgdm.model.laws.law import Law
 from rgdm.model.lifts.condition import Condition
-from rgdm.model.lifts.diffusion import Diffusion
-from rgdm.model.lifts.flow import Flow, couplings
-from rgdm.model.lifts.law import Law
 from rgdm.model.lifts.standardized import StandardizedLift
 from rgdm.model.lifts.standardizer import LocalStandardizer
 from rgdm.model.lifts.texture import Texture

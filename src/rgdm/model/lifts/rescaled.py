@@ -7,9 +7,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from rgdm.model.laws.likelihood import LogProb, Probes
 from rgdm.model.lifts.context import Context
 from rgdm.model.lifts.lift import Lift
-from rgdm.model.lifts.likelihood import LogProb, Probes
 from rgdm.model.samplers.sampler import Draw, Sampler
 
 

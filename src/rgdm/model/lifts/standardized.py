@@ -7,11 +7,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rgdm.model.closed_form.amplitude import CONTRACTION
+from rgdm.model.laws.law import Example, Law, WhiteNoise
+from rgdm.model.laws.likelihood import LogProb, Probes, normal_log_prob
 from rgdm.model.lifts.condition import Condition
 from rgdm.model.lifts.context import Context
-from rgdm.model.lifts.law import Example, Law, WhiteNoise
 from rgdm.model.lifts.lift import Lift
-from rgdm.model.lifts.likelihood import LogProb, Probes, normal_log_prob
 from rgdm.model.lifts.standardizer import COLOUR_RADIUS, PREDICTION_RADIUS, LocalStandardizer
 from rgdm.model.samplers.sampler import Draw, Sampler
 from rgdm.scale.boundary import Boundaries

@@ -12,8 +12,8 @@ from rgdm.model.closed_form.amplitude import CONTRACTION, LocalAmplitude
 from rgdm.model.closed_form.colouring import Colouring
 from rgdm.model.closed_form.prediction import LinearPrediction
 from rgdm.model.closed_form.tails import compress, expand, fit_tail, per_band
+from rgdm.model.laws.likelihood import LogProb
 from rgdm.model.lifts.context import Context
-from rgdm.model.lifts.likelihood import LogProb
 from rgdm.scale.boundary import Boundaries, Boundary, boundary_of_each
 from rgdm.scale.coarse_graining import CoarseGraining
 

@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from rgdm.model.lifts.law import Example, Law
-from rgdm.model.lifts.likelihood import LogProb, Probes, normal_log_prob
+from rgdm.model.laws.law import Example, Law
+from rgdm.model.laws.likelihood import LogProb, Probes, normal_log_prob
 from rgdm.model.networks.local import Block
 from rgdm.model.networks.strips import channels_last, in_strips
 from rgdm.model.samplers.sampler import Draw, Sampler

@@ -7,10 +7,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rgdm.errors import InputError
-from rgdm.model.lifts.denoiser import Denoiser, Regression
-from rgdm.model.lifts.law import Example, Law
-from rgdm.model.lifts.likelihood import LogProb, Probes, probability_flow_log_prob
-from rgdm.model.lifts.sample_score import sample_score
+from rgdm.model.laws.denoiser import Denoiser, Regression
+from rgdm.model.laws.law import Example, Law
+from rgdm.model.laws.likelihood import LogProb, Probes, probability_flow_log_prob
+from rgdm.model.laws.sample_score import sample_score
 from rgdm.model.networks.backbone import Backbone
 from rgdm.model.samplers.reverse import AdamsBashforth
 from rgdm.model.samplers.sampler import Draw, Sampler
@@ -25,7 +25,7 @@ class Diffusion(Law):
 
     With the objective ``energy`` the network is trained through its own sampler of ``evaluations`` steps: two samples
     of the detail are drawn, and their energy score against the truth is brought down
-    (:func:`~rgdm.model.lifts.sample_score.sample_score`; Shen & Meinshausen 2024, arXiv:2307.00835: engression). Such a
+    (:func:`~rgdm.model.laws.sample_score.sample_score`; Shen & Meinshausen 2024, arXiv:2307.00835: engression). Such a
     law needs one evaluation or two, is a sampler of that many evaluations only, and has no density.
 
     Args:

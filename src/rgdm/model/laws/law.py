@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from rgdm.model.lifts.likelihood import LogProb, Probes, normal_log_prob
+from rgdm.model.laws.likelihood import LogProb, Probes, normal_log_prob
 from rgdm.model.samplers.sampler import Draw, Sampler
 
 
