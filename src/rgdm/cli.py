@@ -18,7 +18,7 @@ COMMANDS = {
     "refine": config.Refine,
     "evaluate": config.Evaluate,
     "couplings": config.Couplings,
-    "lattice": config.Lattice,
+    "lattice": config.Simulation,
     "report": config.Report,
     "demo": config.Demo,
 }
@@ -75,7 +75,7 @@ def run(options: Any) -> None:
         case config.Couplings():
             for line in commands.couplings_table(commands.couplings(options)):
                 print(line)
-        case config.Lattice():
+        case config.Simulation():
             for line in commands.lattice_table(commands.lattice(options)):
                 print(line)
             print(f"The fields are in {options.out}")

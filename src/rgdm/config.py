@@ -182,7 +182,7 @@ class Couplings:
 
 
 @dataclass(frozen=True)
-class Lattice:
+class Simulation:
     """Simulate lattice fields of a known action, measure them with errors, and write them as data to train on."""
 
     action: Annotated[Literal["phi4", "ising", "ising-dual", "free"], tyro.conf.Positional]

@@ -14,7 +14,7 @@ Boundary = Literal["periodic", "reflect"]
 LiftKind = Literal["diffusion", "flow"]
 Objective = Literal["velocity", "noise", "data", "energy"]
 """What training brings down: the squared error of a denoiser in one of three quantities, or the score of samples."""
-Kind = TypeVar("Kind")
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ class Design:
         return cls(**plain)
 
 
-def _of_levels(name: str, values: Sequence[Kind], levels: int) -> tuple[Kind, ...]:
+def _of_levels(name: str, values: Sequence[Value], levels: int) -> tuple[Value, ...]:
     """One for each level, the finest first."""
     if len(values) not in (1, levels):
         raise InputError(f"{len(values)} values of {name} for {levels} levels; give one for all, or one for each")

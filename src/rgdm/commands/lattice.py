@@ -20,7 +20,7 @@ from rgdm.physics.observables import as_dataset, observables
 from rgdm.progress import bar
 
 
-def lattice(options: config.Lattice) -> xr.Dataset:
+def lattice(options: config.Simulation) -> xr.Dataset:
     """Simulate and write fields; returns their observables with errors, and ``tau`` of the magnetisation squared."""
     check_output(options.out, options.overwrite)
     check_seed(options.seed)
@@ -67,7 +67,7 @@ _TITLES = {
 }
 
 
-def _action(options: config.Lattice) -> Phi4 | Ising | IsingDual | FreeField:
+def _action(options: config.Simulation) -> Phi4 | Ising | IsingDual | FreeField:
     """The action that was asked for; critical where no coupling is given, in two dimensions."""
     if options.action == "free":
         return FreeField(options.mass2)
@@ -84,7 +84,7 @@ def _action(options: config.Lattice) -> Phi4 | Ising | IsingDual | FreeField:
     return Ising(coupling) if options.action == "ising" else IsingDual(coupling, options.delta)
 
 
-def _fields(action: Phi4 | Ising | IsingDual | FreeField, options: config.Lattice, show) -> Tensor:
+def _fields(action: Phi4 | Ising | IsingDual | FreeField, options: config.Simulation, show) -> Tensor:
     random = torch.Generator().manual_seed(options.seed)
     shape = (options.count, 1, *(options.size,) * options.dimension)
     if isinstance(action, FreeField):
@@ -98,7 +98,7 @@ def _fields(action: Phi4 | Ising | IsingDual | FreeField, options: config.Lattic
     return action.field(spins, torch.randn(shape, generator=random)).float()
 
 
-def _memory(fields: Tensor, options: config.Lattice) -> tuple[float, float]:
+def _memory(fields: Tensor, options: config.Simulation) -> tuple[float, float]:
     """Autocorrelation time of m^2 along the chains; NaN where they are too short to tell."""
     if options.action == "free":
         return 0.5, 0.0

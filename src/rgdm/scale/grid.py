@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 from rgdm.errors import InputError
 from rgdm.scale.boundary import Boundaries, Boundary, boundary_of_each, check_boundary
 
-Kind = Literal["space", "time"]
+AxisKind = Literal["space", "time"]
 
 
 @dataclass(frozen=True)
@@ -24,13 +24,13 @@ class Axis:
     name: str
     boundary: Boundary = "reflect"
     factor: int = 2
-    kind: Kind = "space"
+    kind: AxisKind = "space"
 
     def __post_init__(self) -> None:
         check_boundary(self.boundary)
         if self.factor < 1:
             raise InputError(f"the factor of axis {self.name} is {self.factor}; it must be at least 1")
-        if self.kind not in get_args(Kind):
+        if self.kind not in get_args(AxisKind):
             raise InputError(f"axis {self.name} is of kind {self.kind!r}; known are space and time")
 
 

@@ -15,7 +15,7 @@ from rgdm.model.cascade import storage
 from rgdm.model.cascade.density import log_prob
 from rgdm.model.cascade.generation import refine, sample
 from rgdm.model.cascade.geometry import constant, trajectory
-from rgdm.model.cascade.memory import estimate
+from rgdm.model.cascade.memory import memory_bytes
 from rgdm.model.cascade.repetition import Repetition
 from rgdm.model.cascade.units import Units
 from rgdm.model.closed_form.base import TranslationField
@@ -293,7 +293,7 @@ class Cascade(nn.Module):
 
     def memory(self, lattice: Lattice, fields: int) -> int:
         """Estimate of the bytes that making ``fields`` fields of this lattice takes at its peak, on the safe side."""
-        return estimate(self, lattice, fields)
+        return memory_bytes(self, lattice, fields)
 
     def _sampler(self, evaluations: int | None) -> Sampler:
         return self.sampler if evaluations is None else self.sampler.spending(evaluations)

@@ -17,7 +17,7 @@ SITE_BYTES: dict[BackboneKind, int] = {"conv": 30, "unet": 160, "dit": 80, "fno"
 """Bytes of one evaluation at its peak, for each site and unit of width, on the safe side."""
 
 
-def estimate(model: "Cascade", lattice: Lattice, fields: int) -> int:
+def memory_bytes(model: "Cascade", lattice: Lattice, fields: int) -> int:
     """The bytes that making ``fields`` fields of this lattice takes at its peak, on the safe side.
 
     Measured: beside the result, in double precision at most, the finest lift holds 11 to 12 fine fields for each

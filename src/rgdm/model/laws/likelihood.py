@@ -96,7 +96,7 @@ def signs(like: Float[Tensor, "B D *K"], count: int, seed: int = 0) -> Float[Ten
 
 @torch.no_grad()
 def probability_flow_log_prob(
-    estimate: ConditionalMean,
+    conditional_mean: ConditionalMean,
     process: ForwardProcess,
     z: Float[Tensor, "B D *K"],
     temperature: float = 1.0,
@@ -142,7 +142,7 @@ def probability_flow_log_prob(
         alpha, sigma, alpha_rate, sigma_rate = rates
         radius, t = torch.hypot(alpha, sigma), t.expand(len(u))
         turn = (alpha * sigma_rate - sigma * alpha_rate) / radius.square()  # dtheta / dt
-        data = estimate(radius * u, t)
+        data = conditional_mean(radius * u, t)
         return turn * separate(process, radius * u, data, t).velocity
 
     def both(root: Tensor, u: Tensor, _: Tensor) -> tuple[Tensor, Tensor]:

@@ -39,11 +39,15 @@ class FittedMultistep(Sampler):
         return [(1 + math.cos(math.pi * k / self.steps)) / 2 for k in range(self.steps + 1)]
 
     def __call__(
-        self, estimate: ConditionalMean, process: ForwardProcess, z: Float[Tensor, "B C *L"], draw: Draw | None = None
+        self,
+        conditional_mean: ConditionalMean,
+        process: ForwardProcess,
+        z: Float[Tensor, "B C *L"],
+        draw: Draw | None = None,
     ) -> Float[Tensor, "B C *L"]:
         known: list[Tensor] = []
         for t, (state, *weights) in zip(self.times, self._plan(process, tuple(z.shape[2:]), z.device), strict=False):
-            known = [estimate(z, torch.full(z.shape[:1], t, dtype=z.dtype, device=z.device)), *known][:MEMORY]
+            known = [conditional_mean(z, torch.full(z.shape[:1], t, dtype=z.dtype, device=z.device)), *known][:MEMORY]
             z = state.to(z) * z
             for weight, data in zip(weights, known, strict=True):
                 z = z + weight.to(z) * data

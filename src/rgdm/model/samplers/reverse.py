@@ -76,5 +76,5 @@ def heun(at: ReverseStep, slope: Callable[[Separated], Tensor], noise: Tensor | 
     guess = turn(at, slope(at.now)) + noise
     if float(at.s[0]) == 0:
         return guess
-    there = separate(at.process, guess, at.estimate(guess, at.s), at.s)
+    there = separate(at.process, guess, at.conditional_mean(guess, at.s), at.s)
     return turn(at, (slope(at.now) + slope(there)) / 2) + noise

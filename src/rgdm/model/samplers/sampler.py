@@ -38,7 +38,7 @@ class ReverseStep(NamedTuple):
     """What a sampler knows when it goes from t to s < t."""
 
     process: ForwardProcess
-    estimate: ConditionalMean
+    conditional_mean: ConditionalMean
     z: Tensor
     t: Tensor
     s: Tensor
@@ -75,7 +75,11 @@ class Sampler(abc.ABC):
 
     @abc.abstractmethod
     def __call__(
-        self, estimate: ConditionalMean, process: ForwardProcess, z: Float[Tensor, "B C *L"], draw: Draw | None = None
+        self,
+        conditional_mean: ConditionalMean,
+        process: ForwardProcess,
+        z: Float[Tensor, "B C *L"],
+        draw: Draw | None = None,
     ) -> Float[Tensor, "B C *L"]:
         """Carry ``z`` from t = 1 to t = 0. ``draw`` supplies the noise of stochastic samplers."""
 
@@ -84,14 +88,18 @@ class EqualSteps(Sampler):
     """Integrates the reverse process in ``steps`` equal steps of t."""
 
     def __call__(
-        self, estimate: ConditionalMean, process: ForwardProcess, z: Float[Tensor, "B C *L"], draw: Draw | None = None
+        self,
+        conditional_mean: ConditionalMean,
+        process: ForwardProcess,
+        z: Float[Tensor, "B C *L"],
+        draw: Draw | None = None,
     ) -> Float[Tensor, "B C *L"]:
         before: Separated | None = None
         for i in range(self.steps):
             t = torch.full(z.shape[:1], 1 - i / self.steps, dtype=z.dtype, device=z.device)
             s = torch.full_like(t, 1 - (i + 1) / self.steps)
-            now = separate(process, z, estimate(z, t), t)
-            z = self.step(ReverseStep(process, estimate, z, t, s, now, before, i, draw))
+            now = separate(process, z, conditional_mean(z, t), t)
+            z = self.step(ReverseStep(process, conditional_mean, z, t, s, now, before, i, draw))
             before = now
         return z
 

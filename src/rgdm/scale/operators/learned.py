@@ -2,7 +2,6 @@
 
 import abc
 import math
-from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -15,11 +14,11 @@ from rgdm.scale.coarse_graining import CoarseGraining
 from rgdm.scale.convolution import local_convolution
 from rgdm.scale.operators.block import BlockSpin
 from rgdm.scale.operators.wavelets import Rotation, RotationLattice, Wavelet
+from rgdm.watch import Watch
 
 SITES = 2**15
 """About so many sites are looked at in a step of learning."""
 SMALLEST = 1e-12
-Watch = Callable[[int, int], None]
 
 
 class Learned(CoarseGraining):
