@@ -27,9 +27,9 @@ def test_help_and_parsing_import_nothing_heavy():
 
 
 def test_a_model_costs_no_more_than_what_it_needs():
-    found = modules_after("import rgdm; rgdm.Cascade")
-    assert "torch" in found
-    assert not found & {"accelerate", "matplotlib", "huggingface_hub", "tyro", "diffusers"}
+    loaded = modules_after("import rgdm; rgdm.Cascade")
+    assert "torch" in loaded
+    assert not loaded & {"accelerate", "matplotlib", "huggingface_hub", "tyro", "diffusers"}
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["demo", "--help"]])
@@ -57,10 +57,10 @@ def test_the_package_offers_what_it_names():
 
 
 def test_no_module_names_a_path_of_its_makers():
-    found = [
+    lines = [
         f"{path.relative_to(ROOT)}: {line}"
         for path in (ROOT / "src").rglob("*.py")
         for line in path.read_text().splitlines()
         if re.search(r"/(tmp|work|home|root)/\w", line)
     ]
-    assert not found
+    assert not lines

@@ -41,7 +41,7 @@ def test_arrays_come_back_with_members_in_front_and_a_refined_lattice(kind, shap
     coarse = torch.randn(shape, dtype=torch.float64)
     x, layout = unwrap(coarse if kind == "tensor" else coarse.numpy(), channels, dimension)
     assert x.shape == inside and x.dtype == torch.float64
-    out = layout.wrap(repeat(x, 3, factor), factor)
+    out = layout.wrap(repeat(x, 3, factor), (factor,) * dimension)
     assert isinstance(out, torch.Tensor if kind == "tensor" else np.ndarray)
     lead = len(shape) - dimension
     assert tuple(out.shape) == (3, *shape[:lead], *(factor * n for n in shape[lead:]))
@@ -63,7 +63,7 @@ def test_the_type_of_numbers_is_kept_and_integers_become_float32(dtype, expected
     for coarse in (values, torch.from_numpy(values), xr.DataArray(values, dims=("y", "x"))):
         x, layout = unwrap(coarse, 1, 2)
         assert x.dtype == getattr(torch, expected)
-        assert str(layout.wrap(repeat(x, 1, 2), 2).dtype).removeprefix("torch.") == expected
+        assert str(layout.wrap(repeat(x, 1, 2), (2, 2)).dtype).removeprefix("torch.") == expected
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_a_data_array_keeps_names_order_and_attributes(factor):
     coarse = coarse_map()
     x, layout = unwrap(coarse, 1, 2)
     assert x.shape == (3, 1, 4, 6)
-    fine = layout.wrap(repeat(x, 2, factor), factor)
+    fine = layout.wrap(repeat(x, 2, factor), (factor, factor))
     assert isinstance(fine, xr.DataArray)
     assert fine.dims == ("member", "lat", "lon", "time") and fine.name == "t2m" and fine.attrs == {"units": "K"}
     mean = fine.isel(member=1).coarsen(lat=factor, lon=factor).mean()
@@ -123,7 +123,7 @@ def test_a_data_array_keeps_names_order_and_attributes(factor):
 def test_a_refinement_by_one_keeps_every_coordinate():
     coarse = coarse_map()
     x, layout = unwrap(coarse, 1, 2)
-    xr.testing.assert_identical(layout.wrap(x[None], 1).isel(member=0, drop=True), coarse)
+    xr.testing.assert_identical(layout.wrap(x[None], (1, 1)).isel(member=0, drop=True), coarse)
 
 
 def test_channels_of_a_data_array_are_found_by_name():
@@ -131,7 +131,7 @@ def test_channels_of_a_data_array_are_found_by_name():
     x, layout = unwrap(coarse, 3, 2)
     assert x.shape == (1, 3, 4, 6)
     np.testing.assert_array_equal(x[0], coarse.transpose("channel", "lat", "lon"))
-    fine = layout.wrap(repeat(x, 2, 2), 2)
+    fine = layout.wrap(repeat(x, 2, 2), (2, 2))
     assert fine.dims == ("member", *coarse.dims) and list(fine.channel.values) == ["a", "b", "c"]
 
 
@@ -147,24 +147,24 @@ def test_too_few_axes_are_refused():
 
 def test_an_ensemble_can_be_refined_again():
     x, layout = unwrap(coarse_map(), 1, 2)
-    ensemble = layout.wrap(repeat(x, 2, 2), 2)
+    ensemble = layout.wrap(repeat(x, 2, 2), (2, 2))
     again, layout = unwrap(ensemble, 1, 2)
     assert again.shape == (6, 1, 8, 12)
-    assert layout.wrap(repeat(again, 3, 1), 1).dims == ("refinement", *ensemble.dims)
+    assert layout.wrap(repeat(again, 3, 1), (1, 1)).dims == ("refinement", *ensemble.dims)
 
 
 def test_dates_and_names_along_a_refined_axis_are_left_out():
     dates = np.array(["2020-01-01", "2020-01-02"], dtype="datetime64[ns]")
     coarse = xr.DataArray(np.zeros((2, 3)), dims=("t", "x"), coords={"t": dates, "x": ["a", "b", "c"]})
     x, layout = unwrap(coarse, 1, 2)
-    assert set(layout.wrap(repeat(x, 1, 2), 2).coords) == {"member"}
+    assert set(layout.wrap(repeat(x, 1, 2), (2, 2)).coords) == {"member"}
 
 
 def test_variables_of_a_dataset_are_channels():
     coarse = xr.Dataset({"a": coarse_map(), "b": coarse_map().astype(np.float64) + 1}, attrs={"title": "two"})
     x, layout = unwrap(coarse, 2, 2)
     assert x.shape == (3, 2, 4, 6) and x.dtype == torch.float64
-    fine = layout.wrap(repeat(x, 2, 2), 2)
+    fine = layout.wrap(repeat(x, 2, 2), (2, 2))
     assert isinstance(fine, xr.Dataset) and fine.attrs == {"title": "two"}
     assert fine.a.dtype == np.float32 and fine.b.dtype == np.float64 and fine.b.attrs == {"units": "K"}
     mean = fine.isel(member=0, drop=True).coarsen(lat=2, lon=2).mean()
@@ -175,7 +175,7 @@ def test_variables_of_a_dataset_take_the_order_of_the_names_of_the_channels():
     coarse = xr.Dataset({"a": coarse_map(), "b": coarse_map() + 1})
     x, layout = unwrap(coarse, 2, 2, ["b", "a"])
     np.testing.assert_array_equal(x[:, 0], coarse.b.transpose("time", "lat", "lon"))
-    xr.testing.assert_identical(layout.wrap(x[None], 1).isel(member=0, drop=True)[["a", "b"]], coarse)
+    xr.testing.assert_identical(layout.wrap(x[None], (1, 1)).isel(member=0, drop=True)[["a", "b"]], coarse)
 
 
 def test_a_dataset_with_another_number_of_variables_is_refused():
@@ -230,4 +230,4 @@ def test_names_that_do_not_fit_the_generated_fields_are_refused():
 def test_a_tensor_comes_back_on_its_device():
     coarse = torch.zeros(4, 4, device="cuda")
     x, layout = unwrap(coarse, 1, 2)
-    assert layout.wrap(repeat(x, 2, 2).cpu(), 2).device == coarse.device
+    assert layout.wrap(repeat(x, 2, 2).cpu(), (2, 2)).device == coarse.device

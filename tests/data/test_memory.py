@@ -23,8 +23,8 @@ def test_a_control_group_that_is_used_up_leaves_nothing(tmp_path):
 
 @pytest.mark.parametrize("limit", ["max", str(2**60)])
 def test_without_a_tight_limit_the_machine_decides(limit, tmp_path):
-    found = free_memory(control_group(tmp_path, limit, 0, 0))
-    assert found == pytest.approx(psutil.virtual_memory().available, rel=0.2)
+    free = free_memory(control_group(tmp_path, limit, 0, 0))
+    assert free == pytest.approx(psutil.virtual_memory().available, rel=0.2)
 
 
 def test_without_control_groups_the_machine_decides(tmp_path):

@@ -26,8 +26,8 @@ def test_known_places_have_the_right_height():
     held_out, train = terrain("held-out"), terrain("train")
 
     def height(tiles, latitude: float, longitude: float) -> float:
-        found = (tiles.south <= latitude) & (latitude < tiles.south + 20)
-        tile = tiles[found & (tiles.west <= longitude) & (longitude < tiles.west + 20)][0, 0]
+        inside = (tiles.south <= latitude) & (latitude < tiles.south + 20)
+        tile = tiles[inside & (tiles.west <= longitude) & (longitude < tiles.west + 20)][0, 0]
         south, west = float(tile.south), float(tile.west)
         return float(tile[round((latitude - south) * 12), round((longitude - west) * 12)])
 

@@ -45,17 +45,17 @@ def test_what_is_written_is_read_again_with_coordinates_and_attributes(suffix, d
 def test_numpy_files_keep_the_values(suffix, dtype, tmp_path):
     field = example(dtype=dtype)
     write_field(tmp_path / f"a{suffix}", field)
-    found = read_field([tmp_path / f"a{suffix}"])
-    np.testing.assert_array_equal(found.values, field.values)
-    assert found.dtype == dtype
+    stored = read_field([tmp_path / f"a{suffix}"])
+    np.testing.assert_array_equal(stored.values, field.values)
+    assert stored.dtype == dtype
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
 def test_members_become_samples_when_an_ensemble_is_read(suffix, tmp_path):
     ensemble = xr.concat([example(("u",)), example(("u",)) + 1], "member")
     write_field(tmp_path / f"a{suffix}", ensemble)
-    found = read_field([tmp_path / f"a{suffix}"])
-    np.testing.assert_array_equal(found.values, ensemble.values.reshape(6, 1, 4, 5))
+    stored = read_field([tmp_path / f"a{suffix}"])
+    np.testing.assert_array_equal(stored.values, ensemble.values.reshape(6, 1, 4, 5))
 
 
 @pytest.mark.parametrize("suffix", [".zarr", ".nc"])
@@ -74,8 +74,8 @@ def test_a_dataset_keeps_its_variables(suffix, tmp_path):
     values = np.random.default_rng(0).random((4, 5))
     data = xr.Dataset({"file": (("y", "x"), values), "q": (("y", "x"), values + 1)}, attrs={"title": "two"})
     write_field(tmp_path / f"a{suffix}", data)
-    found = read_field([tmp_path / f"a{suffix}"], "q,file")
-    np.testing.assert_array_equal(found.values, np.stack([values + 1, values])[None])
+    stored = read_field([tmp_path / f"a{suffix}"], "q,file")
+    np.testing.assert_array_equal(stored.values, np.stack([values + 1, values])[None])
 
 
 def test_a_dataset_does_not_fit_a_single_array(tmp_path):

@@ -51,10 +51,10 @@ def test_two_sets_of_one_law_are_near_within_their_errors(law, lattice, scatteri
 @pytest.mark.parametrize("lattice, scattering", [((128,), Scattering(4)), ((32, 32), Scattering(3, 2))])
 def test_random_phases_are_found_in_cliffs_and_not_in_gaussian_fields(lattice, scattering):
     truth, bumps = cliffs(40, *lattice), gaussian(40, *lattice)
-    found = scattering_distance(surrogate(cliffs(40, *lattice)), truth, scattering)
-    assert found.significance[2] > 6 and found.rms.value[2] > 6 * found.rms.error[2]
+    planted = scattering_distance(surrogate(cliffs(40, *lattice)), truth, scattering)
+    assert planted.significance[2] > 6 and planted.rms.value[2] > 6 * planted.rms.error[2]
     clean = scattering_distance(surrogate(gaussian(40, *lattice)), bumps, scattering)
-    assert (clean.significance < 2.5).all() and clean.rms.value[2] < found.rms.value[2] / 3
+    assert (clean.significance < 2.5).all() and clean.rms.value[2] < planted.rms.value[2] / 3
 
 
 def test_the_noise_is_the_rms_that_sets_of_one_law_show_on_average():
@@ -111,10 +111,10 @@ def test_channels_are_judged_apart():
 @pytest.mark.parametrize("boundary", ["periodic", "reflect"])
 def test_the_loss_falls_by_orders_of_magnitude(statistics, start, boundary):
     target, scattering = cliffs(4, 16, 16), Scattering(2, 2, boundary)
-    made = maximum_entropy(target, scattering, 1, steps=30, statistics=statistics, start=start)
-    assert made.fields.shape == (1, 1, 16, 16) and made.losses.shape == (1, 31)
-    assert made.losses[0, -1] < made.losses[0, 0] / 200
-    assert (made.losses.diff() <= 0).all()
+    result = maximum_entropy(target, scattering, 1, steps=30, statistics=statistics, start=start)
+    assert result.fields.shape == (1, 1, 16, 16) and result.losses.shape == (1, 31)
+    assert result.losses[0, -1] < result.losses[0, 0] / 200
+    assert (result.losses.diff() <= 0).all()
 
 
 @pytest.mark.parametrize("statistics", ["scattering", "covariances"])
@@ -122,17 +122,17 @@ def test_fields_have_the_mean_statistics_of_the_target_and_the_start_has_not(sta
     target, scattering = 7 + 3 * cliffs(6, 128), Scattering(4)
     measure = scattering if statistics == "scattering" else scattering.covariances
     goal, spread = measure(target).mean(0), measure(target).std(0)
-    made = maximum_entropy(target, scattering, 2, steps=60, statistics=statistics)
+    result = maximum_entropy(target, scattering, 2, steps=60, statistics=statistics)
     start = maximum_entropy(target, scattering, 2, steps=1, statistics=statistics)
-    assert ((measure(made.fields) - goal) / spread).abs().max() < 0.2
+    assert ((measure(result.fields) - goal) / spread).abs().max() < 0.2
     assert ((measure(start.fields) - goal) / spread).square().mean().sqrt() > 0.7
 
 
 def test_fields_are_nearer_to_the_truth_than_gaussian_ones():
     truth, scattering = cliffs(30, 32, 32), Scattering(3, 2)
-    made = maximum_entropy(truth, scattering, 4, steps=25).fields
+    fields = maximum_entropy(truth, scattering, 4, steps=25).fields
     gauss = scattering_distance(surrogate(truth), truth, scattering).rms.value
-    assert scattering_distance(made, truth, scattering).rms.value[2] < gauss[2] / 3
+    assert scattering_distance(fields, truth, scattering).rms.value[2] < gauss[2] / 3
 
 
 def test_the_start_has_the_power_of_the_target_in_each_band_and_white_noise_has_not():
@@ -140,8 +140,8 @@ def test_the_start_has_the_power_of_the_target_in_each_band_and_white_noise_has_
     chosen = [i for i, moment in enumerate(scattering.covariance_names(1)) if moment.kind in ("low", "C00")]
 
     def ratio(start):
-        made = maximum_entropy(target, scattering, 40, steps=1, start=start, lattice=(320,)).fields
-        return scattering.covariances(made).mean(0)[0, chosen] / scattering.covariances(target).mean(0)[0, chosen]
+        fields = maximum_entropy(target, scattering, 40, steps=1, start=start, lattice=(320,)).fields
+        return scattering.covariances(fields).mean(0)[0, chosen] / scattering.covariances(target).mean(0)[0, chosen]
 
     assert ((ratio("spectrum") - 1).abs() < 0.35).all()
     assert ratio("white").max() > 2
@@ -158,31 +158,31 @@ def test_one_seed_gives_one_field_whatever_the_count():
 
 def test_another_lattice_has_the_same_statistics():
     target, scattering = cliffs(4, 16, 24), Scattering(2, 2)
-    made = maximum_entropy(target, scattering, 1, lattice=(40, 20), steps=30)
-    assert made.fields.shape == (1, 1, 40, 20)
-    assert made.losses[0, -1] < made.losses[0, 0] / 100
+    result = maximum_entropy(target, scattering, 1, lattice=(40, 20), steps=30)
+    assert result.fields.shape == (1, 1, 40, 20)
+    assert result.losses[0, -1] < result.losses[0, 0] / 100
 
 
 def test_channels_keep_their_own_units():
     target = torch.cat([cliffs(8, 64), 100 + 9 * gaussian(8, 64)], 1)
-    made = maximum_entropy(target, Scattering(3), 2, steps=40).fields
-    for value, goal in ((made.mean((0, 2)), target.mean((0, 2))), (made.std((0, 2)), target.std((0, 2)))):
+    fields = maximum_entropy(target, Scattering(3), 2, steps=40).fields
+    for value, goal in ((fields.mean((0, 2)), target.mean((0, 2))), (fields.std((0, 2)), target.std((0, 2)))):
         assert torch.allclose(value, goal, rtol=0.15, atol=0.15)
 
 
 def test_precision_is_that_of_the_target_and_the_caller_keeps_it_unchanged():
     target = cliffs(3, 32).float()
     kept = target.clone()
-    made = maximum_entropy(target, Scattering(2), 1, steps=20)
-    assert made.fields.dtype == torch.float32 and made.losses.dtype == torch.float64
-    assert not made.fields.requires_grad and torch.equal(target, kept)
-    assert made.losses[0, -1] < made.losses[0, 0] / 100
+    result = maximum_entropy(target, Scattering(2), 1, steps=20)
+    assert result.fields.dtype == torch.float32 and result.losses.dtype == torch.float64
+    assert not result.fields.requires_grad and torch.equal(target, kept)
+    assert result.losses[0, -1] < result.losses[0, 0] / 100
 
 
 def test_progress_counts_every_step_of_every_field():
-    seen: list[tuple[int, int]] = []
-    maximum_entropy(cliffs(2, 16), Scattering(1), 2, steps=3, watch=lambda done, total: seen.append((done, total)))
-    assert seen == [(i, 6) for i in range(1, 7)]
+    calls: list[tuple[int, int]] = []
+    maximum_entropy(cliffs(2, 16), Scattering(1), 2, steps=3, watch=lambda done, total: calls.append((done, total)))
+    assert calls == [(i, 6) for i in range(1, 7)]
 
 
 # --- bad input ---------------------------------------------------------------------------------
