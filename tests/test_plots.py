@@ -103,5 +103,5 @@ def test_curves_bear_missing_errors_and_gaps():
 
 def test_drawing_changes_no_global_style():
     before = dict(mpl.rcParams)
-    plots.figure_to_png(plots.trajectory([rough(1, 8, 8)]))
+    opened(plots.trajectory([rough(1, 8, 8)]))
     assert dict(mpl.rcParams) == before

@@ -1,3 +1,4 @@
+import functools
 import importlib
 import json
 import re
@@ -9,11 +10,20 @@ import torch
 import xarray as xr
 
 import rgdm
+from rgdm import plots
 from rgdm.evaluate import bicubic, judge, save_evaluation
 from rgdm.evaluate.baselines import block_mean
 from rgdm.report import gather, write_report
 from rgdm.report.table import number
 from rgdm.scale.operators.block import BlockSpin
+
+
+@pytest.fixture(scope="module", autouse=True)
+def coarse_pictures():
+    """Pictures of few pixels, which are drawn quickly."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plots, "figure_to_png", functools.partial(plots.figure_to_png, dpi=40))
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +48,14 @@ def run(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="module")
+def report(run, tmp_path_factory):
+    """The report on the run, alone in a folder."""
+    out = tmp_path_factory.mktemp("report") / "report.html"
+    write_report(out, [run])
+    return out
+
+
 class Outline(HTMLParser):
     """Tags that open and close, pictures, headings and links of a page."""
 
@@ -55,21 +73,19 @@ class Outline(HTMLParser):
         assert self.open.pop() == tag
 
 
-def test_the_report_is_one_file_that_asks_for_nothing_else(run, tmp_path):
-    write_report(tmp_path / "report.html", [run])
-    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+def test_the_report_is_one_file_that_asks_for_nothing_else(report):
+    page = report.read_text(encoding="utf-8")
     outline = Outline()
     outline.feed(page)
     assert outline.open == []
     assert len(outline.alts) == 7 and all(outline.alts)
     assert all(source.startswith("data:") for source in outline.sources)
     assert "@import" not in page and "url(" not in page
-    assert [p.name for p in tmp_path.iterdir()] == ["report.html"]
+    assert [p.name for p in report.parent.iterdir()] == ["report.html"]
 
 
-def test_the_report_shows_every_number_and_escapes_names(run, tmp_path):
-    write_report(tmp_path / "report.html", [run])
-    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+def test_the_report_shows_every_number_and_escapes_names(report, run):
+    page = report.read_text(encoding="utf-8")
     assert "<b>height" not in page and "height &lt;b&gt;" in page
     scores = json.loads((run / "evaluation" / "scores.json").read_text())
     for name in ("crps", "crps_over_bicubic", "energy_score", "spread_skill"):

@@ -123,13 +123,13 @@ def test_flatness_is_the_median_of_the_absolute_differences_of_neighbours():
 
 @pytest.mark.parametrize("lattice", [(16,), (8, 12), (4, 8, 4)])
 def test_consistency_error_sees_rounding_only_and_finds_a_planted_one(lattice):
-    step = BlockSpin(2)
+    operator = BlockSpin(2)
     coarse = torch.randn(2, 1, *(n // 4 for n in lattice), dtype=torch.float64)
     members = block_constant(coarse, 4).repeat(3, *[1] * coarse.dim())
-    assert consistency_error(members, coarse, step, 2) < 1e-14
-    assert 1e-9 < consistency_error(members.float(), coarse, step, 2) < 1e-6
+    assert consistency_error(members, coarse, operator, 2) < 1e-14
+    assert 1e-9 < consistency_error(members.float(), coarse, operator, 2) < 1e-6
     members[2, 1, 0, ...] += 0.3
-    assert consistency_error(members, coarse, step, 2) == pytest.approx(0.3 / float(coarse.std(correction=0)))
+    assert consistency_error(members, coarse, operator, 2) == pytest.approx(0.3 / float(coarse.std(correction=0)))
 
 
 def test_consistency_error_does_not_hide_nan():
@@ -139,9 +139,9 @@ def test_consistency_error_does_not_hide_nan():
 
 
 def test_consistency_error_uses_the_gain_of_the_step():
-    x, step = torch.randn(1, 1, 32, dtype=torch.float64), Wavelet("db2")
-    coarse = step.coarsen(step.coarsen(x)) / 2
-    assert consistency_error(x[None], coarse, step, 2) < 1e-14
+    x, operator = torch.randn(1, 1, 32, dtype=torch.float64), Wavelet("db2")
+    coarse = operator.coarsen(operator.coarsen(x)) / 2
+    assert consistency_error(x[None], coarse, operator, 2) < 1e-14
 
 
 def test_flatness_of_a_ramp_is_its_slope_and_below_chooses_sites():

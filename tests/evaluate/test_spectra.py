@@ -55,21 +55,21 @@ def test_the_spectrum_of_white_noise_is_its_variance(boundary):
 
 
 def test_kurtosis_of_gaussian_noise_is_three_and_of_sparse_noise_is_not():
-    step = BlockSpin(2)
-    gaussian = detail_kurtosis(torch.randn(40, 1, 32, 32), step, 3)
+    operator = BlockSpin(2)
+    gaussian = detail_kurtosis(torch.randn(40, 1, 32, 32), operator, 3)
     assert ((gaussian.value - 3).abs() < 4 * gaussian.error).all()
     sparse = torch.randn(40, 1, 32, 32) * (torch.rand(40, 1, 32, 32) < 0.1)
-    heavy = detail_kurtosis(sparse, step, 3)
+    heavy = detail_kurtosis(sparse, operator, 3)
     assert heavy.value[0] - 10 * heavy.error[0] > 3
     assert heavy.value[0] > heavy.value[1] > heavy.value[2]
 
 
 def test_kurtosis_is_pooled_over_bands_and_sites():
-    field, step = torch.randn(4, 2, 8, 8, dtype=torch.float64), BlockSpin(2)
-    coarse, finest = step.split(field)
-    _, second = step.split(coarse)
+    field, operator = torch.randn(4, 2, 8, 8, dtype=torch.float64), BlockSpin(2)
+    coarse, finest = operator.split(field)
+    _, second = operator.split(coarse)
     expected = [float((d**4).mean() / (d**2).mean() ** 2) for d in (finest, second)]
-    assert detail_kurtosis(field, step, 2).value.tolist() == pytest.approx(expected)
+    assert detail_kurtosis(field, operator, 2).value.tolist() == pytest.approx(expected)
 
 
 def test_the_kurtosis_of_the_truth_against_itself_has_ratio_one_and_no_error():

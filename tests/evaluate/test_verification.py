@@ -18,7 +18,7 @@ from rgdm.evaluate.baselines import block_mean
 from rgdm.evaluate.glossary import explain
 from rgdm.scale.operators.block import BlockSpin
 
-STEP = BlockSpin(2)
+OPERATOR = BlockSpin(2)
 
 
 def example(samples=4, lattice=(16, 16), members=5):
@@ -33,7 +33,7 @@ def example(samples=4, lattice=(16, 16), members=5):
 
 def verdict(truth, ensemble, coarse, **options):
     baseline = {"bicubic": bicubic(coarse, 4), "ensemble_like": ensemble.flip(0)}
-    return judge(truth, ensemble, coarse, STEP, 2, "reflect", baseline, **options)
+    return judge(truth, ensemble, coarse, OPERATOR, 2, "reflect", baseline, **options)
 
 
 def test_every_figure_is_json_with_an_error_and_an_explanation():
@@ -82,7 +82,7 @@ def test_one_sample_has_values_but_no_errors():
 
 def test_a_flat_truth_gives_no_flatness_ratio_instead_of_infinity():
     _, ensemble, coarse = example()
-    scores = judge(block_constant(coarse, 4), ensemble, coarse, STEP, 2, "reflect")
+    scores = judge(block_constant(coarse, 4), ensemble, coarse, OPERATOR, 2, "reflect")
     assert scores["flatness_ratio"]["value"] is None
     assert scores["flatness_ratio"]["truth"] == 0
 
@@ -97,8 +97,8 @@ def test_judging_works_in_one_and_three_dimensions():
 def test_an_evaluation_is_read_back_as_it_was_saved(tmp_path):
     truth, ensemble, coarse = example(samples=6, members=10)
     scores = verdict(truth, ensemble, coarse)
-    flow = [block_mean(ensemble[0, :1], 4), ensemble[0, :1]]
-    save_evaluation(tmp_path / "e", scores, truth, coarse, bicubic(coarse, 4), ensemble, flow, {"units": "m"})
+    trajectory = [block_mean(ensemble[0, :1], 4), ensemble[0, :1]]
+    save_evaluation(tmp_path / "e", scores, truth, coarse, bicubic(coarse, 4), ensemble, trajectory, {"units": "m"})
     stored = load_evaluation(tmp_path / "e")
     assert stored.scores == scores and stored.attrs == {"units": "m"}
     assert stored.members.shape == (8, 4, 1, 16, 16)
