@@ -52,7 +52,7 @@ def lattice_table(found: xr.Dataset) -> list[str]:
 
 
 BYTES = 80
-"""Of memory for each site of all fields: measured, 64 at most in two dimensions."""
+"""Bytes of memory for each site of all fields; measured: at most 64 in two dimensions."""
 _NAMES = {"phi4": "phi", "ising": "spin", "ising-dual": "phi", "free": "phi"}
 _TITLES = {
     "m": "magnetisation m a site",

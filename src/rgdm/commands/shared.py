@@ -48,12 +48,12 @@ def note(model: Cascade, field: xr.DataArray | None = None) -> None:
         print("rgdm: note: the training of this model was not finished (rgdm train ... --resume)", file=sys.stderr)
     if field is None or field.name is None:
         return
-    for what, own, theirs in (
+    for what, trained, given in (
         ("variable", ", ".join(channel_names(model)), ", ".join(str(name) for name in field["channel"].values)),
         ("unit", model.metadata.get("attrs", {}).get("units"), field.attrs.get("units")),
     ):
-        if own and theirs and own != theirs:
-            print(f"rgdm: note: the {what} is {theirs}; the model was trained on {own}", file=sys.stderr)
+        if trained and given and trained != given:
+            print(f"rgdm: note: the {what} is {given}; the model was trained on {trained}", file=sys.stderr)
 
 
 def check_size(model: Cascade, lattice: Lattice, fields: int) -> None:

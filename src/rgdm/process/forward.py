@@ -11,7 +11,7 @@ from rgdm.scale.basis import Basis
 from rgdm.scale.coarse_graining import Lattice
 
 CHECKED = 2**16
-"""Modes of a lattice beyond which a schedule is looked at at fewer times before its first use."""
+"""Number of modes above which a schedule is checked at fewer times before its first use."""
 
 
 class ForwardProcess(nn.Module):

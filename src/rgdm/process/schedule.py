@@ -29,13 +29,13 @@ def check_order(schedule: Schedule, k: Float[Tensor, "*L"], times: int = 33) -> 
     before: tuple[Tensor, Tensor] | None = None
     for i in range(times):  # one after the other, for lattices may be large
         t = torch.full((1,), i / (times - 1), dtype=torch.float64)
-        made = schedule(t, k.double())
-        if any(tuple(a.shape) != (1, 1, *k.shape) for a in made):
+        amplitudes = schedule(t, k.double())
+        if any(tuple(a.shape) != (1, 1, *k.shape) for a in amplitudes):
             raise InputError(
-                f"{type(schedule).__name__} gives amplitudes of shape {tuple(made[0].shape)} and "
-                f"{tuple(made[1].shape)} for one time and k of shape {tuple(k.shape)}; (batch, 1, *lattice) is needed"
+                f"{type(schedule).__name__} gives amplitudes of shape {tuple(amplitudes[0].shape)} and "
+                f"{tuple(amplitudes[1].shape)} for one time and k of shape {tuple(k.shape)}; (batch, 1, *lattice) is needed"
             )
-        alpha, sigma = (a.flatten() for a in made)
+        alpha, sigma = (a.flatten() for a in amplitudes)
         if not bool((alpha >= 0).all() and (sigma >= 0).all() and (alpha + sigma).isfinite().all()):
             raise InputError(
                 f"{type(schedule).__name__} has amplitudes that are negative or not finite; both must be 0 or more"

@@ -13,9 +13,9 @@ from rgdm.scale.operators.momentum_shell import MomentumShell
 PATCH = {1: 512, 2: 30, 3: 16}
 """Coarse sites along an axis of a patch, by dimension."""
 MOST = 512
-"""Patches of a batch, at most: cutting thousands of tiny ones would cost more than learning from them."""
+"""Most patches of a batch: to cut thousands of tiny ones would cost more than to learn from them."""
 HALO = 21
-"""Coarse sites by which a patch is wider, for what measures its surroundings; at most, between edges."""
+"""Width of the halo of a patch, in coarse sites, for features that look around; between edges the most it can be."""
 
 
 class Batches:

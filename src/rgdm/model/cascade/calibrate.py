@@ -15,7 +15,7 @@ from rgdm.scale.grid import Grid
 from rgdm.watch import Watch
 
 MOST_FIELDS = 4096
-"""Most fields that are looked at: of small ones so many say enough, and each has noise of its own to be made."""
+"""Most fields that temperatures are fitted on: so many small ones say enough, and the noise of each takes time."""
 
 
 @torch.no_grad()
@@ -30,12 +30,11 @@ def calibrate(
 ) -> list[float]:
     """Set each lift's temperature so that spread equals error on *training* fields, from the coarsest level down.
 
-    A lift learns on true coarse fields; run freely it sees its own, and an ensemble can
-    come out too narrow or too wide, which teacher forcing cannot see. At each level the spread/skill
-    ratio of the field refined so far is brought to 1 by a few secant steps in the
-    logarithm of the temperature. Free runs begin at most ``depth`` levels up, as those of ``refine``
-    mostly do; the levels above, there to generate from nothing, are fitted on true coarse fields.
-    At most about ``sites`` sites of each level are looked at, of at most ``MOST_FIELDS`` whole fields.
+    A lift learns on true coarse fields. In a free run it is given refined ones, and an ensemble can come out too narrow
+    or too wide, which training cannot show. At each level a few secant steps in the logarithm of the temperature bring
+    the spread/skill ratio of the field refined so far to 1. Free runs begin at most ``depth`` levels up, as those of
+    ``refine`` mostly do; the levels above, there to generate from nothing, are fitted on true coarse fields. Of each
+    level about ``sites`` sites are used at most, of at most ``MOST_FIELDS`` whole fields.
     Returns the temperatures, finest level first.
     """
     factors, condition = model.grid.factors, model.own_lift(0).condition

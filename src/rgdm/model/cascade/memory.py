@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rgdm.model.cascade.cascade import Cascade
 
 TOGETHER = 2**18
-"""Sites of small fields that are made together."""
+"""Sites that are made at a time: as many small fields as have so many sites together."""
 SITE_BYTES: dict[BackboneKind, int] = {"conv": 30, "unet": 160, "dit": 80, "fno": 280}
 """Bytes of one evaluation at its peak, for each site and unit of width, on the safe side."""
 

@@ -16,7 +16,7 @@ BINS_PER_OCTAVE = 2
 OCTAVES = 12
 QUANTILES = 257
 WINDOW = 4096
-"""Most sites of a field with edges whose density is computed."""
+"""Most sites of a field with edges whose density is computed, for that takes a matrix of sites x sites."""
 
 
 class TranslationField(nn.Module):

@@ -11,11 +11,11 @@ from rgdm.model.closed_form.stencil import Stencil, cut
 from rgdm.scale.boundary import Boundaries
 
 COVARIANCE_SITES = 2**20
-"""Larger fields are cut into blocks to measure their covariance, so that memory does not grow with them."""
+"""Most sites of a block: larger fields are cut into blocks to measure their covariance, which saves memory."""
 DENSE = 4096
-"""Largest matrix between edges that is solved, and its determinant taken, as such."""
+"""Largest matrix (details of a field with edges) that is solved, and whose determinant is taken, directly."""
 PROBED = 2**17
-"""Beyond that it is estimated with random signs, about so many in all: of large lattices few fields suffice."""
+"""Random signs, in all, that estimate the determinant of a larger matrix: large lattices need few fields of them."""
 
 
 class Colouring(nn.Module):

@@ -11,7 +11,7 @@ from rgdm.model.closed_form.stencil import Stencil
 from rgdm.scale.boundary import extend
 
 PATCH_VALUES = 2**25
-"""Neighbours' values that least squares holds at a time."""
+"""Values of neighbours that least squares holds in memory at a time."""
 
 
 class LinearPrediction(Stencil):
@@ -31,8 +31,8 @@ class LinearPrediction(Stencil):
             for top in range(0, rows, height):
                 patches = self._patches(wide.narrow(2, top, min(height, rows - top) + 2 * self.radius))
                 gram = gram + patches.T @ patches
-                seen = d.narrow(2, top, min(height, rows - top))
-                cross = cross + patches.T @ seen.double().movedim(1, -1).flatten(0, -2)
+                there = d.narrow(2, top, min(height, rows - top))
+                cross = cross + patches.T @ there.double().movedim(1, -1).flatten(0, -2)
         taps = gram.shape[0]
         penalty = ridge * gram.diagonal().mean() * torch.eye(taps, dtype=torch.float64, device=gram.device)
         solution = torch.linalg.lstsq(gram + penalty, cross).solution

@@ -69,19 +69,19 @@ class Coupling(nn.Module):
         from zuko.transforms import MonotonicRQSTransform
 
         shift, scale, knots = self._map(y, condition, moved)
-        own = y[:, self.band : self.band + 1]
-        there, slope = MonotonicRQSTransform(*knots, bound=BOUND).call_and_ladj((own - shift) * torch.exp(-scale))
-        there, slope = torch.where(moved > 0, there, own), torch.where(moved > 0, slope - scale, 0.0)
+        band = y[:, self.band : self.band + 1]
+        there, slope = MonotonicRQSTransform(*knots, bound=BOUND).call_and_ladj((band - shift) * torch.exp(-scale))
+        there, slope = torch.where(moved > 0, there, band), torch.where(moved > 0, slope - scale, 0.0)
         return torch.cat([self._put(y, there), slope], 1)
 
     def _inverse(self, z: Tensor, condition: Tensor, moved: Tensor) -> Tensor:
         from zuko.transforms import MonotonicRQSTransform
 
         shift, scale, knots = self._map(z, condition, moved)
-        own = z[:, self.band : self.band + 1]
+        band = z[:, self.band : self.band + 1]
         # `inv` makes a cycle of references, which keeps all the tensors of a spline until it is collected
-        back = MonotonicRQSTransform(*knots, bound=BOUND)._inverse(own)
-        return self._put(z, torch.where(moved > 0, back * torch.exp(scale) + shift, own))
+        back = MonotonicRQSTransform(*knots, bound=BOUND)._inverse(band)
+        return self._put(z, torch.where(moved > 0, back * torch.exp(scale) + shift, band))
 
     def _map(self, y: Tensor, condition: Tensor, moved: Tensor) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
         """The shift, log scale and knots of the map of what moves, from all that does not."""
@@ -93,8 +93,8 @@ class Coupling(nn.Module):
         shift, scale, knots = out[:, :1], 3 * torch.tanh(out[:, 1:2] / 3), out[:, 2:].unsqueeze(1).movedim(2, -1)
         return shift, scale, knots.split((BINS, BINS, BINS - 1), -1)
 
-    def _put(self, y: Tensor, own: Tensor) -> Tensor:
-        return torch.cat([y[:, : self.band], own, y[:, self.band + 1 :]], 1)
+    def _put(self, y: Tensor, band: Tensor) -> Tensor:
+        return torch.cat([y[:, : self.band], band, y[:, self.band + 1 :]], 1)
 
 
 def checkerboard(like: Float[Tensor, "B D *K"], odd: bool) -> Tensor:

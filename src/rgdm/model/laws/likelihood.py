@@ -17,13 +17,13 @@ from rgdm.process.forward import ForwardProcess
 Probes = Float[Tensor, "P B D *K"] | None
 """Random signs that estimate a trace, or None to compute it."""
 SIGNAL = 0.01
-"""alpha over sigma at t = 1, at most: what is left of the data is then nothing to their density."""
+"""Largest alpha / sigma at t = 1 at which the signal that is left does not matter to the density."""
 FIRST = 1e-6
-"""Of the root of t, in which the flow is integrated: sigma often begins like that root."""
+"""Where the integration over the root of t begins; in the root, for sigma often begins like it."""
 EXACT = 1024
-"""Most degrees of freedom of a field whose trace is computed."""
+"""Most degrees of freedom of a field whose trace is computed instead of estimated."""
 TOGETHER = 2**16
-"""Values of the derivatives that are computed at a time for it."""
+"""Values of derivatives that are computed at a time for a trace."""
 
 
 class TooManyDetailsError(InputError):

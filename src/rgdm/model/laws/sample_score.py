@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 SMOOTH = 1e-6
-"""Added to squared distances, whose root has no slope at 0."""
+"""Added to squared distances: their root would have no slope at 0."""
 
 
 def sample_score(

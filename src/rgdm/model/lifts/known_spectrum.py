@@ -21,7 +21,7 @@ from rgdm.scale.coarse_graining import CoarseGraining, Lattice
 Spectrum = Callable[[Tensor], Tensor] | Tensor
 """``|k| -> S``, or S on the grid of the FFT; ``S(k) = E|FFT x|^2 / sites``."""
 FLOOR = 1e-13
-"""Eigenvalues of a residual's spectrum are held above so much of their mean: rounding, no law."""
+"""Least eigenvalue of the spectrum of a residual, over the mean of all: smaller ones are rounding errors."""
 
 
 def on_grid(spectrum: Spectrum, lattice: Lattice) -> Float[Tensor, "*L"]:
@@ -29,19 +29,19 @@ def on_grid(spectrum: Spectrum, lattice: Lattice) -> Float[Tensor, "*L"]:
     if not isinstance(spectrum, Tensor):
         axes = [2 * math.pi * torch.fft.fftfreq(n, dtype=torch.float64) for n in lattice]
         spectrum = spectrum(torch.stack(torch.meshgrid(*axes, indexing="ij")).square().sum(0).sqrt())
-    found = spectrum.double()
-    if tuple(found.shape) != lattice:
-        raise InputError(f"a spectrum on the grid {tuple(found.shape)} for the lattice {lattice}; they must be alike")
-    bad = ~((found > 0) & found.isfinite())
+    density = spectrum.double()
+    if tuple(density.shape) != lattice:
+        raise InputError(f"a spectrum on the grid {tuple(density.shape)} for the lattice {lattice}; they must be alike")
+    bad = ~((density > 0) & density.isfinite())
     if bool(bad.any()):
         mode = tuple(bad.nonzero()[0].tolist())
         raise InputError(
-            f"the spectrum has the value {float(found[mode])} at mode {mode}; it must be positive and finite"
+            f"the spectrum has the value {float(density[mode])} at mode {mode}; it must be positive and finite"
         )
-    axes = tuple(range(found.dim()))
-    if not torch.allclose(found.flip(axes).roll((1,) * len(axes), axes), found, rtol=1e-9, atol=0):
+    axes = tuple(range(density.dim()))
+    if not torch.allclose(density.flip(axes).roll((1,) * len(axes), axes), density, rtol=1e-9, atol=0):
         raise InputError("S(-k) differs from S(k); the spectrum of a real field is even")
-    return found
+    return density
 
 
 def band_density(

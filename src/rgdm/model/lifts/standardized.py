@@ -18,7 +18,7 @@ from rgdm.scale.boundary import Boundaries
 from rgdm.scale.coarse_graining import CoarseGraining
 
 MARGIN = 6
-"""Sites along a cut edge that the loss leaves out: the network reaches farther, but hardly."""
+"""Width of the strip along a cut edge that the loss leaves out, in coarse sites: networks hardly look farther."""
 
 
 class StandardizedLift(Lift):

@@ -4,11 +4,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from rgdm.errors import InputError
-from rgdm.scale.boundary import Boundaries
+from rgdm.scale.boundary import Boundaries, boundary_of_each
 from rgdm.scale.scattering.coefficients import Scattering
 
 MOST = 3
-"""Scales, at most: the coefficients of 3 look about 20 sites far."""
+"""Most scales: coefficients of 3 scales look about 20 sites away, as far as the halo of a patch."""
 
 
 class Texture(nn.Module):
@@ -26,16 +26,16 @@ class Texture(nn.Module):
             )
         self.scattering = Scattering(scales, boundary=boundary)
         self.count = len(self.scattering.names(dimension)) - 1
-        """Numbers a site and channel of the field."""
+        """Numbers for each site and channel of the field."""
 
     def forward(self, x: Float[Tensor, "B C *K"], floor: Float[Tensor, " C"]) -> Float[Tensor, "B G *K"]:
-        """``floor`` is what a coefficient is not told apart from nothing below."""
+        """The features; ``floor``, one a channel, is the size below which a coefficient counts as nothing."""
         local = self.scattering.local(x)[:, :, 1:].to(x)
         return (local.clamp(min=0) + floor.to(x).reshape(1, -1, *[1] * (local.dim() - 2))).log().flatten(1, 2)
 
     @staticmethod
     def bytes_a_site(scales: int, dimension: int, boundary: Boundaries) -> int:
-        """What the coefficients take at their peak, of a site and channel, on the safe side."""
+        """Bytes that the coefficients take at their peak for each site and channel, on the safe side."""
         scattering = Scattering(scales, boundary=boundary)
-        torus = 1 if boundary == "periodic" else 2**dimension
+        torus = 2 ** boundary_of_each(boundary, dimension).count("reflect")
         return 8 * len(scattering.names(dimension)) + 28 * torus * scales * scattering.angles

@@ -26,7 +26,7 @@ class Size:
     blocks: tuple[int, int]
 
     @property
-    def seen(self) -> int:
+    def inputs(self) -> int:
         """Channels of state and condition."""
         return self.channels + self.condition_channels
 
@@ -67,8 +67,8 @@ class Everywhere(Backbone):
     ) -> Float[Tensor, "B C *L"]:
         if features is None:
             features = x.new_zeros(len(x), self.condition_channels, *x.shape[2:])
-        seen, inside = continued(torch.cat([x, features], 1), self.sides(tuple(x.shape[2:])), self.boundaries)
-        return self.see(seen, t)[inside]
+        wide, inside = continued(torch.cat([x, features], 1), self.sides(tuple(x.shape[2:])), self.boundaries)
+        return self.see(wide, t)[inside]
 
     @abc.abstractmethod
     def sides(self, lattice: tuple[int, ...]) -> tuple[int, ...]:

@@ -26,7 +26,7 @@ class FourierOperator(Everywhere):
         width, dimension, blocks = size.width, size.dimension, size.blocks
         whole = optional("neuralop.models", "fno").FNO(
             n_modes=(2,) * dimension,
-            in_channels=size.seen + 5,
+            in_channels=size.inputs + 5,
             out_channels=size.channels,
             hidden_channels=width,
             n_layers=sum(blocks),

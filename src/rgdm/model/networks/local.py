@@ -73,8 +73,8 @@ class LocalConvNet(Backbone):
     ) -> Float[Tensor, "B C *L"]:
         angle = t.to(x)[:, None] * (math.pi / 2)
         time = self.time(torch.cat([angle.cos(), angle.sin(), (2 * angle).sin(), (4 * angle).cos()], 1))
-        seen = [x] if features is None else [x, features]
-        return in_strips(partial(self._decode, time), seen, self.reach()[1], self.boundaries)
+        inputs = [x] if features is None else [x, features]
+        return in_strips(partial(self._decode, time), inputs, self.reach()[1], self.boundaries)
 
     def reach(self) -> tuple[int, int]:
         return 1 + 2 * len(self.encoder), 2 + 2 * len(self.decoder)

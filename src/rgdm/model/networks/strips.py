@@ -17,7 +17,7 @@ def channels_last(x: Float[Tensor, "B C *L"]) -> Float[Tensor, "B C *L"]:
 
 
 STRIP = 2**16
-"""Outside training a network sees at most about so many sites at a time."""
+"""Sites that a network is shown at a time outside training, about."""
 
 
 def in_strips(
@@ -33,15 +33,15 @@ def in_strips(
     height, sides = strip_height(rows, sites, halo), boundary_of_each(boundary, len(lattice))
     if torch.is_grad_enabled() or height >= rows:
         return network(*fields)
-    made = []
+    strips = []
     for top in range(0, rows, height):
         first, last = top - halo, min(top + height, rows) + halo
         if sides[axis - 2] == "reflect":  # at an edge the network itself goes on as it does for the whole
             first, last = max(0, first), min(rows, last)
-        seen = torch.arange(first, last, device=fields[0].device) % rows
-        strip = network(*(x.index_select(axis, seen) for x in fields))
-        made.append(strip.narrow(axis, top - first, min(height, rows - top)))
-    return torch.cat(made, axis)
+        window = torch.arange(first, last, device=fields[0].device) % rows
+        strip = network(*(x.index_select(axis, window) for x in fields))
+        strips.append(strip.narrow(axis, top - first, min(height, rows - top)))
+    return torch.cat(strips, axis)
 
 
 def strip_height(rows: int, sites: int, halo: int) -> int:

@@ -40,7 +40,7 @@ class Transformer(Everywhere):
         self.net = optional("diffusers.models.transformers.pixart_transformer_2d", "dit").PixArtTransformer2DModel(
             num_attention_heads=width // self.head,
             attention_head_dim=self.head,
-            in_channels=size.seen,
+            in_channels=size.inputs,
             out_channels=size.channels,
             num_layers=sum(blocks),
             cross_attention_dim=None,

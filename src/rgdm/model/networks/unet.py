@@ -34,7 +34,7 @@ class UNet(Everywhere):
             )
         self.unit = 2 ** (resolutions - 1)
         self.net = optional("diffusers.models.unets.unet_2d", "unet").UNet2DModel(
-            in_channels=size.seen,
+            in_channels=size.inputs,
             out_channels=size.channels,
             block_out_channels=(width, 2 * width, 2 * width)[:resolutions],
             layers_per_block=depth,

@@ -11,12 +11,12 @@ from rgdm.process.forward import ForwardProcess
 from rgdm.scale.coarse_graining import Lattice
 
 LOG_VARIANCE = (-0.5, 1.3)
-"""Mean and width of the log variances that count: 0.05 to 8 within two widths."""
+"""Mean and width of the Gaussian weight over log variances: 0.05 to 8 lie within two widths."""
 MEMORY = 3
-"""How many estimates a step combines."""
+"""Number of conditional means that a step combines."""
 RIDGE = 1e-6
 MODES = 2**14
-"""So many modes are fitted at a time."""
+"""Modes that are fitted at a time."""
 
 
 class FittedMultistep(Sampler):
@@ -89,7 +89,7 @@ def _fit(angles: Tensor) -> list[Tensor]:
     alpha, sigma = angles.cos(), angles.sin()
     size = (alpha[0].square() * v + sigma[0].square()).sqrt()  # (v, mode): deviation of the state
     deviations: list[Tensor] = []
-    found = []
+    plan = []
     for i in range(len(angles) - 1):
         a, s = alpha[i], sigma[i]
         deviations = [a * v / (a.square() * v + s.square()) * size, *deviations][:MEMORY]
@@ -104,8 +104,8 @@ def _fit(angles: Tensor) -> list[Tensor]:
             rows = (weight * parts[:, moving] / exact[:, moving, None]).movedim(0, 1)
             c[moving] = _constrained(rows, weight.flatten(), a[moving], s[moving], alpha[i + 1][moving], behind)
         size = (parts * c).sum(2)
-        found.append(c.T)
-    return found
+        plan.append(c.T)
+    return plan
 
 
 def _constrained(rows: Tensor, target: Tensor, a: Tensor, s: Tensor, ahead: Tensor, behind: list[Tensor]) -> Tensor:

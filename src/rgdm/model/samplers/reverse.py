@@ -9,7 +9,7 @@ from rgdm.errors import InputError
 from rgdm.model.samplers.sampler import EqualSteps, ReverseStep, Separated, _angle, separate, turn
 
 LONGEST = 2.0
-"""A mode that has hardly moved in the step before is extrapolated no farther than twice that step would say."""
+"""Largest ratio of a step to the one before it in the extrapolation, for modes that had hardly moved."""
 
 
 class Ancestral(EqualSteps):

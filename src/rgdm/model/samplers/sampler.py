@@ -17,7 +17,7 @@ ConditionalMean = Callable[[Tensor, Tensor], Tensor]
 Draw = Callable[[int], Tensor]
 """``step -> unit noise`` of the state's shape."""
 NOISELESS = 1e-5
-"""Below this angle a state is its data: dividing by sigma would make a rounding error of the estimate noise."""
+"""Smallest angle at which a state has noise; below it, division by sigma would turn rounding errors into noise."""
 
 
 class Separated(NamedTuple):
@@ -69,9 +69,9 @@ class Sampler(abc.ABC):
 
     def spending(self, evaluations: int) -> "Sampler":
         """The same sampler with as many evaluations, or the next number below that it can make."""
-        made = copy.copy(self)
-        Sampler.__init__(made, self.steps * evaluations // self.evaluations)
-        return made
+        sampler = copy.copy(self)
+        Sampler.__init__(sampler, self.steps * evaluations // self.evaluations)
+        return sampler
 
     @abc.abstractmethod
     def __call__(

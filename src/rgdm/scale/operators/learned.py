@@ -17,7 +17,7 @@ from rgdm.scale.operators.wavelets import Rotation, RotationLattice, Wavelet
 from rgdm.watch import Watch
 
 SITES = 2**15
-"""About so many sites are looked at in a step of learning."""
+"""Sites that one step of learning uses, about."""
 SMALLEST = 1e-12
 
 
@@ -44,7 +44,7 @@ class Learned(CoarseGraining):
         random = torch.Generator().manual_seed(seed)
         optimizer = torch.optim.Adam(parameters, self.learning_rate(), betas=(0.9, 0.99))
         pace = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.learning_rate(), total_steps=steps, pct_start=0.1)
-        found = []
+        lengths = []
         for step in range(steps):
             loss = code_length(self, self._some(fields, levels, random), levels)
             if not bool(loss.isfinite()):
@@ -53,12 +53,12 @@ class Learned(CoarseGraining):
             loss.backward()
             optimizer.step()
             pace.step()
-            found.append(float(loss.detach()))
+            lengths.append(float(loss.detach()))
             if watch is not None:
                 watch(step + 1, steps)
         for parameter in parameters:
             parameter.requires_grad_(False)  # what is measured with the split would no longer belong to it
-        return found
+        return lengths
 
     def _some(self, fields: Tensor, levels: int, random: torch.Generator) -> Tensor:
         """Random fields, or windows of them at offsets that are divisible by ``factor^levels``."""
@@ -67,13 +67,13 @@ class Learned(CoarseGraining):
         sides = boundary_of_each(self.boundary, len(lattice))  # the ends of a window of a torus do not belong together
         size = [n if b == "periodic" else min(n, side) for n, b in zip(lattice, sides, strict=True)]
         count = max(1, SITES // (fields.shape[1] * math.prod(size)))
-        made = []
+        windows = []
         for i in torch.randint(len(fields), (min(max(count, 8), 256),), generator=random).tolist():
             x = fields[i]
             for axis, (n, s) in enumerate(zip(lattice, size, strict=True), start=1):
                 x = x.narrow(axis, unit * int(torch.randint((n - s) // unit + 1, (1,), generator=random)), s)
-            made.append(x)
-        return torch.stack(made)
+            windows.append(x)
+        return torch.stack(windows)
 
 
 def code_length(operator: CoarseGraining, x: Float[Tensor, "B C *L"], levels: int) -> Float[Tensor, ""]:

@@ -118,41 +118,41 @@ class Scattering(nn.Module):
         inside = _crop(modulus, lattice)
         power = inside.square().mean(axes)
         scale = power.clamp_min(torch.finfo(x.dtype).tiny).sqrt()
-        found = [mean.flatten(2), low, power, inside.mean(axes) / scale]
+        coefficients = [mean.flatten(2), low, power, inside.mean(axes) / scale]
         envelope = torch.fft.fftn(modulus, dim=axes, norm="forward")
         by_scale = scale.unflatten(2, psi.shape[:2])
         for j in range(self.scales):
             finer = (j + 1) * psi.shape[1]
             unit = scale[:, :, :finer, None] * by_scale[:, :, None, j]
             covariance = _band_covariance(spectrum, envelope[:, :, :finer], psi[j], lattice)
-            found.append((covariance / unit[..., None]).flatten(2))
+            coefficients.append((covariance / unit[..., None]).flatten(2))
         for j in range(1, self.scales):
             same, b, c = self._envelope_pairs(j, psi.shape[1])
             covariance = _band_covariance(envelope[:, :, same], envelope[:, :, same], psi[j], lattice)[..., 0]
-            found.append((covariance / scale[:, :, same, None].square()).flatten(2))
+            coefficients.append((covariance / scale[:, :, same, None].square()).flatten(2))
             if b:
                 unit = scale[:, :, b] * scale[:, :, c]
                 covariance = _band_covariance(envelope[:, :, c], envelope[:, :, b], psi[j], lattice)
-                found.append((covariance / unit[..., None, None]).flatten(2))
-        return torch.cat(found, 2)
+                coefficients.append((covariance / unit[..., None, None]).flatten(2))
+        return torch.cat(coefficients, 2)
 
     def covariance_names(self, dimension: int) -> list[Moment]:
         """What each number of :meth:`covariances` is."""
         bands = self._bands(dimension)
         directions = len(bands) // self.scales
         parts: tuple[Literal["real"], Literal["imaginary"]] = "real", "imaginary"
-        found = [Moment("mean"), Moment("low"), *(Moment("C00", bands=(a,)) for a in bands)]
-        found += [Moment("S1", bands=(a,)) for a in bands]
+        moments = [Moment("mean"), Moment("low"), *(Moment("C00", bands=(a,)) for a in bands)]
+        moments += [Moment("S1", bands=(a,)) for a in bands]
         for j in range(self.scales):
             pairs = [(b, (j, direction)) for b in bands if b[0] <= j for direction in range(directions)]
-            found += [Moment("C01", part, pair) for pair in pairs for part in parts]
+            moments += [Moment("C01", part, pair) for pair in pairs for part in parts]
         for j in range(1, self.scales):
             same, first, second = self._envelope_pairs(j, directions)
             a = [(j, direction) for direction in range(directions)]
-            found += [Moment("C11", "real", (bands[b], bands[b], each)) for b in same for each in a]
+            moments += [Moment("C11", "real", (bands[b], bands[b], each)) for b in same for each in a]
             pairs = zip(first, second, strict=True)
-            found += [Moment("C11", part, (bands[b], bands[c], each)) for b, c in pairs for each in a for part in parts]
-        return found
+            moments += [Moment("C11", part, (bands[b], bands[c], each)) for b, c in pairs for each in a for part in parts]
+        return moments
 
     def filters(self, lattice: Lattice) -> tuple[Float[Tensor, "J A *L"], Float[Tensor, "*L"]]:
         """The transforms of ``psi_jl`` and ``phi_J`` on a periodic lattice, real, float64, in the order of the FFT."""
