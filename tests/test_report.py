@@ -39,7 +39,8 @@ def run(tmp_path_factory):
         folder / "evaluation", scores, truth, coarse, baseline["bicubic"], ensemble, [coarse[:1], truth[:1]], notes
     )
     (folder / "model").mkdir()
-    config = {"format": 1, "configuration": {"width": 4, "crop": [8, 8]}, "metadata": {"axes": ["latitude", "x"]}}
+    grid = [{"name": "latitude"}, {"name": "x"}]
+    config = {"format": 2, "configuration": {"width": 4, "crop": [8, 8], "grid": grid}, "metadata": {}}
     (folder / "model" / "config.json").write_text(json.dumps(config))
     lines = [{"step": 50 * i, "seconds": i, "loss": 1 / (1 + i), "level_losses": {"0": 1}} for i in range(5)]
     (folder / "model" / "history.jsonl").write_text("\n".join(map(json.dumps, lines)) + '\n{"step": 250, "sec')
@@ -151,9 +152,10 @@ def touch(path):
 
 def test_a_bad_line_in_the_middle_of_a_history_is_named(tmp_path):
     (tmp_path / "config.json").write_text("{}")
-    (tmp_path / "history.jsonl").write_text('nonsense\n{"step": 1, "seconds": 1, "loss": 1}\n')
-    with pytest.raises(ValueError, match="line 1 of"):
-        gather([tmp_path])
+    for line in (b"nonsense", b"\xff\xfe"):
+        (tmp_path / "history.jsonl").write_bytes(line + b'\n{"step": 1, "seconds": 1, "loss": 1}\n')
+        with pytest.raises(ValueError, match="line 1 of"):
+            gather([tmp_path])
 
 
 def test_a_report_in_a_missing_folder_or_on_a_folder_is_refused(run, tmp_path):

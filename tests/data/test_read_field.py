@@ -64,6 +64,12 @@ def test_several_named_variables_become_channels_in_that_order(stored, weather):
     assert field.attrs == {"units": "m/s"}
 
 
+def test_variables_on_different_axes_are_no_channels(weather, tmp_path):
+    data = weather.assign(v10=weather.v10.rename(lat="y", lon="x").drop_vars(["y", "x"]))
+    with pytest.raises(ValueError, match=r"u10 .*lat.* v10 .*'y': 4.*channels must have one shape"):
+        read_field([store(data, tmp_path / "two.nc")], "u10,v10")
+
+
 def test_the_only_variable_with_enough_axes_needs_no_name(weather, tmp_path):
     data = weather.drop_vars("v10").assign(lat_bnds=(("lat", "nv"), np.zeros((4, 2))))
     data.lat.attrs["bounds"] = "lat_bnds"

@@ -48,8 +48,8 @@ def _read(path: Path, wanted: list[str], dimension: int) -> xr.DataArray:
         parts = [_as_samples(array, name, dimension, path) for name, array in zip(names, arrays, strict=True)]
     finally:
         source.close()
-    if len({part.shape[0] for part in parts}) > 1 or len({part.shape[2:] for part in parts}) > 1:
-        shapes = ", ".join(f"{name} {array.shape}" for name, array in zip(names, arrays, strict=True))
+    if len({(part.shape[0], part.dims, part.shape[2:]) for part in parts}) > 1:
+        shapes = ", ".join(f"{name} {dict(array.sizes)}" for name, array in zip(names, arrays, strict=True))
         raise InputError(f"the variables of {path} have the shapes {shapes}; channels must have one shape")
     if len(parts) == 1:
         return parts[0]

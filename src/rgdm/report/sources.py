@@ -43,7 +43,8 @@ class Material:
     def attrs(self) -> dict[str, Any]:
         """What is known of the field: name, units, axes, crop and look; the evaluation takes precedence."""
         notes = (self.config or {}).get("metadata") or {}
-        known = {**notes.get("attrs", {}), "axes": notes.get("axes"), "crop": find(self.config or {}, "crop")}
+        axes = [axis["name"] for axis in find(self.config or {}, "grid") or []]
+        known = {**notes.get("attrs", {}), "axes": axes, "crop": find(self.config or {}, "crop")}
         known["name"] = next(iter(notes.get("channels") or []), None)
         for each in (*(s.attrs for s in self.samples), self.evaluation.attrs if self.evaluation else {}):
             known.update(each)
@@ -103,7 +104,7 @@ def read_history(path: Path) -> list[dict[str, Any]]:
     """The training records; a last line that a killed run left unfinished is passed over."""
     if not path.is_file():
         return []
-    lines = path.read_text(encoding="utf-8").splitlines()
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     records = []
     for number, line in enumerate(lines, start=1):
         try:

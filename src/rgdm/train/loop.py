@@ -223,7 +223,7 @@ class Trainer:
             self.step, self.seconds = int(notes["step"]), float(notes["seconds"])
             self.recent = [(int(k), float(v)) for k, v in notes["recent"]]
             self.records = [r for r in lines if r["step"] <= self.step]
-        except (OSError, KeyError, TypeError, json.JSONDecodeError):
+        except (OSError, KeyError, TypeError, ValueError):
             raise InputError(f"the checkpoint in {self.folder} is damaged; train anew with --overwrite") from None
         for name, now in self.settings.items():
             if then.get(name) != now:
