@@ -48,7 +48,7 @@ def run(options: config.Demo, folder: Path, settings: config.Train, budget: Budg
     commands.check_size(model, lattice, 1)
     with bar("sampling", 1) as show:
         values = model.sample(lattice, 1, options.seed, watch=show)
-    generated = from_samples(values, commands.axis_names(model), commands.channel_names(model), train.attrs)
+    generated = from_samples(values, list(model.grid.names), commands.channel_names(model), train.attrs)
     write_field(folder / "samples.zarr", generated, overwrite=True, attrs=commands.provenance(options))
 
     truth, _ = unwrap(held_out, model.channels, model.dimension)

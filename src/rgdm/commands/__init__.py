@@ -5,11 +5,10 @@ from rgdm.commands.evaluation import evaluate, summary, verify
 from rgdm.commands.generation import refine, sample
 from rgdm.commands.lattice import lattice, lattice_table
 from rgdm.commands.reporting import report
-from rgdm.commands.shared import axis_names, channel_names, check_seed, check_size, open_model, provenance
+from rgdm.commands.shared import channel_names, check_seed, check_size, open_model, provenance
 from rgdm.commands.training import fit, train
 
 __all__ = [
-    "axis_names",
     "channel_names",
     "check_seed",
     "check_size",

@@ -4,7 +4,6 @@ import xarray as xr
 
 from rgdm import config
 from rgdm.commands.shared import (
-    axis_names,
     channel_names,
     check_channels,
     check_size,
@@ -28,7 +27,7 @@ def sample(options: config.Sample) -> xr.DataArray:
     with bar("sampling", options.count) as show:
         values = model.sample(options.lattice, options.count, options.seed, options.evaluations, show, options.sweeps)
     attrs = model.metadata.get("attrs", {}) | provenance(options)
-    result = from_samples(values, axis_names(model), channel_names(model), attrs)
+    result = from_samples(values, list(model.grid.names), channel_names(model), attrs)
     write_field(options.out, result, options.overwrite, provenance(options))
     note(model)
     return result

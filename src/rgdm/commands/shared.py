@@ -73,14 +73,8 @@ def describe(field: xr.DataArray) -> dict[str, Any]:
     return {
         "name": str(field.name or ""),
         "channels": [str(name) for name in field["channel"].values],
-        "axes": [str(name) for name in field.dims[2:]],
         "attrs": {str(k): v for k, v in attrs.items()},
     }
-
-
-def axis_names(model: Cascade) -> list[str]:
-    """The lattice axes by name."""
-    return model.metadata.get("axes") or ["z", "y", "x"][3 - model.dimension :]
 
 
 def channel_names(model: Cascade) -> list[str]:

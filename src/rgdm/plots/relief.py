@@ -135,9 +135,7 @@ def _knots(x: Picture, kind: Kind) -> tuple[Knots, Knots]:
     if kind == "relief" or not low < 0 < high:
         half = kind == "terrain"
         return _equalised(x, low, high, *((0.0, 0.499) if half and high <= 0 else (0.501 if half else 0.0, 1.0)))
-    high = float(
-        np.quantile(x[x >= 0], 0.99)
-    )  # of land alone: else a few islands would be all snow
+    high = float(np.quantile(x[x >= 0], 0.99))  # of land alone: else a few islands would be all snow
     sea = _equalised(x[x < 0], low, 0.0, 0.0, 0.499)
     land = _equalised(x[x >= 0], 1e-6 * high, high, 0.501, 1.0)
     return sea[0] + land[0], sea[1] + land[1]

@@ -5,7 +5,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from rgdm.errors import InputError
-from rgdm.model.lifts.denoiser import Denoiser
+from rgdm.model.laws.denoiser import Denoiser
 from rgdm.model.networks.backbone import Backbone
 from rgdm.model.samplers.sampler import ConditionalMean, Draw, Sampler
 from rgdm.theory.phase_space import PhaseLaw, PhaseSpaceProcess, halves, propagator
@@ -15,7 +15,7 @@ class PhaseSpaceDenoiser(nn.Module):
     """``E[z_0 | z_t, p_t]``, and so the score: a denoiser of positions, applied to the matched filter of the state.
 
     ``process.filtered`` is a sufficient statistic of the datum of a mode, so the network has as many channels as the
-    field, not twice as many. What is trained is ``denoiser``, a :class:`~rgdm.model.lifts.denoiser.Denoiser` of
+    field, not twice as many. What is trained is ``denoiser``, a :class:`~rgdm.model.laws.denoiser.Denoiser` of
     positions, which samplers of positions can use as well, on ``process.position``. With a zero network the estimate
     is exact for white Gaussian data.
     """

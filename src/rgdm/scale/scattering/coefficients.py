@@ -150,8 +150,8 @@ class Scattering(nn.Module):
             same, first, second = self._envelope_pairs(j, directions)
             a = [(j, direction) for direction in range(directions)]
             moments += [Moment("C11", "real", (bands[b], bands[b], each)) for b in same for each in a]
-            pairs = zip(first, second, strict=True)
-            moments += [Moment("C11", part, (bands[b], bands[c], each)) for b, c in pairs for each in a for part in parts]
+            pairs = [(bands[b], bands[c]) for b, c in zip(first, second, strict=True)]
+            moments += [Moment("C11", part, (*pair, each)) for pair in pairs for each in a for part in parts]
         return moments
 
     def filters(self, lattice: Lattice) -> tuple[Float[Tensor, "J A *L"], Float[Tensor, "*L"]]:
