@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from rgdm.model.lifts.lift import GaussianLift
+from rgdm.model.lifts.standardized import gaussian_lift
 from rgdm.process.forward import ForwardProcess
 from rgdm.process.schedule import Trigonometric
 from rgdm.scale.basis import Cosine, Fourier, Pyramid
@@ -14,7 +14,7 @@ from rgdm.scale.operators.block import BlockSpin, Decimation
 from rgdm.scale.operators.momentum_shell import MomentumShell
 from rgdm.scale.operators.wavelets import Wavelet
 from rgdm.theory.chain import Chain, NoisyMap, conjugate_gradients
-from rgdm.theory.deterministic_lift import DeterministicLift
+from rgdm.theory.deterministic_inverse import DeterministicInverse
 from rgdm.theory.effective_energy import EffectiveEnergy
 
 pytestmark = pytest.mark.usefixtures("float64")
@@ -222,9 +222,9 @@ class Doubled(BlockSpin):
         lambda step, x: Chain([NoisyMap(step, 0.1)]).covariance(x[..., :4]),
         lambda step, x: Chain([NoisyMap(step, 0.1)]).process().perturb(x, torch.rand(1), x),
         lambda step, x: EffectiveEnergy(lambda x: x.square().flatten(1).sum(1), NoisyMap(step, 0.0))(x[..., :1]),
-        lambda step, x: DeterministicLift(step, 1, 1, "periodic").fit(x),
+        lambda step, x: DeterministicInverse(step, 1, 1, "periodic").fit(x),
         lambda step, x: ForwardProcess(Pyramid(step, 1), Trigonometric()).perturb(x, torch.rand(1), x),
-        lambda step, x: GaussianLift(step, 1, 1, "periodic").log_prob(x),
+        lambda step, x: gaussian_lift(step, 1, 1, "periodic").log_prob(x),
     ],
     ids=["mean", "covariance", "process", "energy", "deterministic", "pyramid", "likelihood"],
 )

@@ -5,11 +5,12 @@ import math
 import pytest
 import torch
 
-from rgdm.model.lifts.lift import GaussianLift
+from rgdm.model.lifts.context import Context
+from rgdm.model.lifts.standardized import gaussian_lift
 from rgdm.scale.operators.block import BlockSpin
 from rgdm.scale.operators.momentum_shell import MomentumShell
 from rgdm.scale.operators.wavelets import Wavelet
-from rgdm.theory.deterministic_lift import DeterministicLift
+from rgdm.theory.deterministic_inverse import DeterministicInverse
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -47,14 +48,14 @@ def exact(step, beta: float) -> torch.Tensor:
 @pytest.mark.parametrize("beta", [0.0, 0.5])
 @pytest.mark.parametrize("step", STEPS, ids=str)
 def test_what_is_left_of_each_band_is_the_variance_of_a_conditional_mean(step, beta):
-    lift = DeterministicLift(step, 1, 1, "periodic", beta=beta, radius=4)  # all of the coarse ring
+    lift = DeterministicInverse(step, 1, 1, "periodic", beta=beta, radius=4)  # all of the coarse ring
     lift.fit(fields())
     torch.testing.assert_close(lift.kept(fields()), exact(step, beta), rtol=0.02, atol=0.01)
     assert float(lift.kept(fields())[1]) < 0.6  # of the detail most is lost
 
 
 def test_the_noise_it_was_made_for_counts():
-    lift = DeterministicLift(BlockSpin(2), 1, 1, "periodic", beta=0.5, radius=4)
+    lift = DeterministicInverse(BlockSpin(2), 1, 1, "periodic", beta=0.5, radius=4)
     lift.fit(fields())
     lift.beta = 2.0
     assert float((lift.kept(fields()) - exact(BlockSpin(2), 2.0)).abs().max()) > 0.1
@@ -64,7 +65,7 @@ def test_the_adjoint_leaves_no_detail_and_both_keep_a_coarse_field_without_noise
     x, step = fields(64), BlockSpin(2)
     coarse = step.coarsen(x)
     for upsampling in ("adjoint", "linear"):
-        lift = DeterministicLift(step, 1, 1, "periodic", upsampling)
+        lift = DeterministicInverse(step, 1, 1, "periodic", upsampling)
         lift.fit(x)
         torch.testing.assert_close(step.coarsen(lift.sample(coarse)), coarse)
         assert (float(lift.kept(x)[1]) < 1e-20) == (upsampling == "adjoint")
@@ -72,25 +73,20 @@ def test_the_adjoint_leaves_no_detail_and_both_keep_a_coarse_field_without_noise
 
 def test_a_stochastic_lift_restores_what_the_mean_loses():
     x = fields()
-    lift = GaussianLift(BlockSpin(2), 1, 1, "periodic", prediction_radius=4, colour_radius=4)
+    lift = gaussian_lift(BlockSpin(2), 1, 1, "periodic", prediction_radius=4, colour_radius=4)
     lift.fit(x)
     coarse, detail = BlockSpin(2).split(x)
-    ratio = lift.detail(coarse, torch.randn_like(detail)).var() / detail.var()
+    ratio = lift.detail(Context(coarse), torch.randn_like(detail)).var() / detail.var()
     assert float(ratio) == pytest.approx(1, abs=0.02)
 
 
 @pytest.mark.parametrize("beta", [-1.0, math.inf, math.nan])
 def test_a_variance_that_is_none_is_named(beta):
     with pytest.raises(ValueError, match=f"beta is {beta}"):
-        DeterministicLift(BlockSpin(2), 1, 1, "periodic", beta=beta)
+        DeterministicInverse(BlockSpin(2), 1, 1, "periodic", beta=beta)
 
 
 @pytest.mark.usefixtures("unchecked")
 def test_an_unknown_upsampling_is_named():
     with pytest.raises(ValueError, match="unknown upsampling 'cubic'; known are adjoint, linear"):
-        DeterministicLift(BlockSpin(2), 1, 1, "periodic", "cubic")
-
-
-def test_it_has_no_likelihood():
-    with pytest.raises(ValueError, match="DeterministicLift has no likelihood"):
-        DeterministicLift(BlockSpin(2), 1, 1, "periodic").log_prob(fields(2))
+        DeterministicInverse(BlockSpin(2), 1, 1, "periodic", "cubic")
