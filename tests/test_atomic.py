@@ -117,8 +117,8 @@ def test_every_file_is_on_the_disk_before_it_takes_its_place(tmp_path, monkeypat
 @pytest.mark.parametrize(
     ("error", "needs", "sentence"),
     [
-        (OSError(errno.ENOSPC, "full"), 0, "the disk is full: .*a cannot be written, 3.0 MiB are free"),
-        (OSError(errno.EDQUOT, "quota"), 2**31, "the disk is full: .*a needs about 2.00 GiB, 3.0 MiB are free"),
+        (OSError(errno.ENOSPC, "full"), 0, "the disk is full: .*a cannot be written, 3 MiB are free"),
+        (OSError(errno.EDQUOT, "quota"), 2**31, "the disk is full: .*a needs about 2.00 GiB, 3 MiB are free"),
         (RuntimeError("errno = 28, 'No space left on device'"), 0, "the disk is full"),  # as HDF5 says it
         (PermissionError(errno.EACCES, "Permission denied"), 0, "cannot write .*a: Permission denied"),
     ],

@@ -99,4 +99,4 @@ def _full(path: Path, needs: int) -> str:
 
 
 def _amount(size: int) -> str:
-    return f"{size / 2**30:.2f} GiB" if size >= 2**27 else f"{size / 2**20:.1f} MiB"
+    return f"{size / 2**30:.2f} GiB" if size >= 2**27 else f"{size / 2**20:.3g} MiB"
