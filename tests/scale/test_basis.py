@@ -9,8 +9,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rgdm.scale.basis import Cosine, Fourier, Pyramid, Site, pack, unpack
-from rgdm.scale.boundary import extend
+from rgdm.scale.basis import Cosine, Fourier, Harmonics, Pyramid, Site, harmonics, pack, unpack
+from rgdm.scale.boundary import boundary_of_each, extend
 from rgdm.scale.operators.block import BlockSpin
 from rgdm.scale.operators.momentum_shell import MomentumShell
 from rgdm.scale.operators.wavelets import Wavelet
@@ -21,6 +21,8 @@ BASES = {
     "Site": Site(),
     "Fourier": Fourier(),
     "Cosine": Cosine(),
+    "Harmonics(reflect, periodic)": Harmonics(("reflect", "periodic")),
+    "Harmonics(periodic, reflect, periodic)": Harmonics(("periodic", "reflect", "periodic")),
     "Pyramid(BlockSpin(2), 1)": Pyramid(BlockSpin(2), 1),
     "Pyramid(BlockSpin(2), 2)": Pyramid(BlockSpin(2), 2),
     "Pyramid(BlockSpin(3), 1)": Pyramid(BlockSpin(3), 1),
@@ -33,8 +35,9 @@ every_basis = pytest.mark.parametrize("basis", BASES.values(), ids=BASES)
 @st.composite
 def fields(draw, basis):
     """A field of 1 to 3 axes that the basis can analyse; odd lattices for those that take them."""
-    unit = basis.step.factor**basis.levels if isinstance(basis, Pyramid) else 1
-    blocks = draw(st.lists(st.integers(1, 3 if unit > 1 else 7), min_size=1, max_size=3))
+    unit = basis.operator.factor**basis.levels if isinstance(basis, Pyramid) else 1
+    least, most = (len(basis.boundaries),) * 2 if isinstance(basis, Harmonics) else (1, 3)
+    blocks = draw(st.lists(st.integers(1, 3 if unit > 1 else 7), min_size=least, max_size=most))
     generator = torch.Generator().manual_seed(draw(st.integers(0, 99)))
     return torch.randn(2, draw(st.integers(1, 2)), *(unit * n for n in blocks), generator=generator)
 
@@ -58,6 +61,8 @@ def test_scalar_products_are_kept(basis, data):
 @every_basis
 @pytest.mark.parametrize("lattice", [(12,), (12, 36), (12, 12, 24)])
 def test_there_is_one_wavenumber_for_each_coefficient(basis, lattice):
+    if isinstance(basis, Harmonics) and len(basis.boundaries) != len(lattice):
+        return
     k = basis.wavenumber(lattice)
     assert k.shape == lattice
     assert k.dtype == torch.float64
@@ -95,16 +100,33 @@ def laplacian(x, boundary):
 
 
 @pytest.mark.parametrize(
-    ("basis", "boundary"), [(Fourier(), "periodic"), (Cosine(), "reflect")], ids=["Fourier", "Cosine"]
+    ("lattice", "boundary"),
+    [(lattice, side) for lattice in ((7,), (8,), (6, 5), (4, 3, 4)) for side in ("periodic", "reflect")]
+    + [
+        ((6, 5), ("periodic", "reflect")),
+        ((3, 4), ("reflect", "periodic")),
+        ((3, 4, 2), ("reflect",) * 2 + ("periodic",)),
+    ],
 )
-@pytest.mark.parametrize("lattice", [(7,), (8,), (6, 5), (4, 3, 4)])
-def test_the_laplacian_is_diagonal_with_eigenvalues_of_the_wavenumbers(basis, boundary, lattice):
-    n = math.prod(lattice)
+def test_the_laplacian_is_diagonal_with_eigenvalues_of_the_wavenumbers(lattice, boundary):
+    n, basis = math.prod(lattice), harmonics(boundary, len(lattice))
     modes = basis.synthesize(torch.eye(n).reshape(n, 1, *lattice))
     matrix = basis.analyze(laplacian(modes, boundary)).reshape(n, n)
-    axes = torch.meshgrid(*(basis.wavenumber((m,)) for m in lattice), indexing="ij")
+    sides = boundary_of_each(boundary, len(lattice))
+    waves = (harmonics(side, 1).wavenumber((m,)) for m, side in zip(lattice, sides, strict=True))
+    axes = torch.meshgrid(*waves, indexing="ij")
     expected = sum(4 * torch.sin(k / 2) ** 2 for k in axes)
     torch.testing.assert_close(matrix, torch.diag(expected.flatten()), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(("side", "basis"), [("periodic", Fourier()), ("reflect", Cosine())])
+def test_harmonics_are_fourier_or_cosine_modes_where_all_axes_are_alike(side, basis):
+    x = torch.randn(2, 1, 6, 5)
+    by_axis = Harmonics((side, side))
+    assert torch.equal(by_axis.analyze(x), basis.analyze(x))
+    assert torch.equal(by_axis.synthesize(x), basis.synthesize(x))
+    assert torch.equal(by_axis.wavenumber((6, 5)), basis.wavenumber((6, 5)))
+    assert type(harmonics(side, 2)) is type(basis) and isinstance(harmonics(("periodic", "reflect"), 2), Harmonics)
 
 
 @pytest.mark.parametrize("basis", [Fourier(), Cosine()], ids=["Fourier", "Cosine"])

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rgdm.scale.boundary import check_boundary, extend
+from rgdm.scale.boundary import boundary_of_each, check_boundary, continued_index, extend
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -20,6 +20,33 @@ def test_a_field_continues_as_numpy_pads_it_at_any_width(boundary, lattice, widt
     x = torch.randn(2, 1, *lattice)
     expected = np.pad(x.numpy(), [(0, 0), (0, 0)] + [(width, width)] * len(lattice), mode=MODES[boundary])
     assert np.array_equal(extend(x, width, boundary).numpy(), expected)
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 5), st.sampled_from(sorted(MODES))), min_size=1, max_size=3), st.integers(0, 13)
+)
+def test_each_axis_continues_by_its_own_boundary(axes, width):
+    lattice, boundaries = zip(*axes, strict=True)
+    x = torch.randn(2, 1, *lattice)
+    expected = x.numpy()
+    for axis, boundary in enumerate(boundaries, start=2):
+        widths = [(width, width) if i == axis else (0, 0) for i in range(x.dim())]
+        expected = np.pad(expected, widths, mode=MODES[boundary])
+    assert np.array_equal(extend(x, width, boundaries).numpy(), expected)
+
+
+@pytest.mark.parametrize("boundary", MODES)
+@pytest.mark.parametrize("n", [1, 2, 5])
+def test_a_site_of_the_continued_line_is_the_site_of_the_lattice_that_padding_repeats_there(boundary, n):
+    expected = np.pad(np.arange(n), (3 * n + 1, 2 * n), mode=MODES[boundary])
+    assert continued_index(-3 * n - 1, 3 * n, n, boundary, torch.device("cpu")).tolist() == expected.tolist()
+
+
+def test_boundaries_of_another_number_than_the_axes_are_refused():
+    with pytest.raises(
+        ValueError, match=r"2 boundaries \(periodic, reflect\) for 3 axes; give one for all, or one each"
+    ):
+        boundary_of_each(("periodic", "reflect"), 3)
 
 
 def test_the_two_boundaries_differ():
@@ -38,11 +65,14 @@ def test_the_suite_checks_annotations_at_every_call():
         extend(torch.zeros(1, 1, 3, dtype=torch.int64), 1, "periodic")
 
 
-@pytest.mark.parametrize("lattice", [(5,), (3, 4), (2, 3, 2)])
-def test_the_gradient_of_periodic_continuation_is_its_transpose_to_every_order(lattice):
-    x = torch.randn(2, 1, *lattice, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(lambda x: extend(x, 2, "periodic"), x, check_forward_ad=True)
-    assert torch.autograd.gradgradcheck(lambda x: extend(x, 2, "periodic"), x)
+@pytest.mark.parametrize(
+    ("lattice", "boundary"),
+    [((5,), "periodic"), ((3, 4), "periodic"), ((2, 3, 2), "periodic"), ((3, 4), ("reflect", "periodic"))],
+)
+def test_the_gradient_of_periodic_continuation_is_its_transpose_to_every_order(lattice, boundary):
+    x = torch.randn(1, 1, *lattice, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda x: extend(x, 2, boundary), x, check_forward_ad=True)
+    assert torch.autograd.gradgradcheck(lambda x: extend(x, 2, boundary), x)
 
 
 def test_periodic_continuation_can_be_mapped_and_differentiated_forward():

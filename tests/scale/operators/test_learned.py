@@ -10,6 +10,7 @@ from rgdm.scale.coarse_graining import CoarseGraining
 from rgdm.scale.operators.block import BlockSpin
 from rgdm.scale.operators.learned import LearnedWavelet, Lifting, code_length, sparsity
 from rgdm.scale.operators.wavelets import Wavelet
+from small import cascade
 
 
 def ramps(count, side, seed=0):
@@ -118,7 +119,7 @@ def test_code_length_is_the_entropy_of_gaussian_and_laplace_detail():
 @pytest.mark.parametrize("operator", ["learned-4", "lifting"])
 def test_a_cascade_learns_its_operator_saves_it_and_has_a_density(operator, tmp_path):
     torch.manual_seed(0)
-    model = Cascade(1, 2, 2, "periodic", operator=operator, width=4, encoder_blocks=1, decoder_blocks=1)
+    model = cascade(1, 2, 2, "periodic", operator=operator, width=4, encoder_blocks=1, decoder_blocks=1)
     before = {name: p.clone() for name, p in model.operator.named_parameters()}
     fields = ramps(32, 16)
     model.fit(fields)
@@ -129,10 +130,10 @@ def test_a_cascade_learns_its_operator_saves_it_and_has_a_density(operator, tmp_
     assert torch.equal(made, model.sample((16, 16), 2, seed=1))
     found = again.log_prob(fields[:4], networks=False)
     assert bool(found.total.value.isfinite().all())
-    coarse = again.flow(fields[:2])[-1]
+    coarse = again.trajectory(fields[:2])[-1]
     fine = again.refine(coarse, members=2, seed=0)
     for member in fine:
-        torch.testing.assert_close(again.flow(member)[-1], coarse, atol=1e-4, rtol=0)
+        torch.testing.assert_close(again.trajectory(member)[-1], coarse, atol=1e-4, rtol=0)
 
 
 class Stretched(CoarseGraining):
@@ -159,6 +160,6 @@ def test_bad_input():
     with pytest.raises(ValueError, match="these lifting steps have 2"):
         Lifting(2).split(torch.ones(1, 1, 8))
     with pytest.raises(ValueError, match="lifting has 2"):
-        Cascade(operator="lifting", factor=4)
+        cascade(operator="lifting", factor=4)
     with pytest.raises(ValueError, match="not finite"):
         LearnedWavelet(4).learn(torch.full((2, 1, 8, 8), torch.nan), 1, steps=2)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rgdm.scale.basis import Cosine
-from rgdm.scale.coarse_graining import Orthonormal, check_lattice_depth
+from rgdm.scale.coarse_graining import Orthonormal
 from rgdm.scale.operators.block import BlockSpin, Decimation
 from rgdm.scale.operators.learned import LearnedWavelet
 from rgdm.scale.operators.momentum_shell import MomentumShell
@@ -231,11 +231,11 @@ def test_an_unknown_boundary_is_refused(kind):
 
 
 def test_the_depth_of_a_lattice_is_checked_with_the_largest_that_fits():
-    check_lattice_depth(BlockSpin(2), (24, 16), 3)
+    BlockSpin(2).check_depth((24, 16), 3)
     with pytest.raises(
         ValueError, match=r"fits 2 levels of factor 2, not 3; use 2 levels, or a lattice such as \(8, 16\)"
     ):
-        check_lattice_depth(BlockSpin(2), (12, 16), 3)
+        BlockSpin(2).check_depth((12, 16), 3)
 
 
 def test_a_subclass_needs_only_its_matrix():

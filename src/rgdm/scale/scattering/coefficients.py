@@ -9,7 +9,7 @@ from jaxtyping import Complex, Float
 from torch import Tensor, nn
 
 from rgdm.errors import InputError
-from rgdm.scale.boundary import Boundaries, boundary_of_each
+from rgdm.scale.boundary import Boundaries, boundary_of_each, check_boundary
 from rgdm.scale.coarse_graining import Lattice
 from rgdm.scale.scattering.morlet import morlet_filters
 
@@ -58,6 +58,8 @@ class Scattering(nn.Module):
             raise InputError(f"{scales} scales; scattering needs at least 1")
         if angles < 1:
             raise InputError(f"{angles} angles; scattering needs at least 1")
+        for side in (boundary,) if isinstance(boundary, str) else boundary:
+            check_boundary(side)
         self.scales = scales
         self.angles = angles
         self.boundary: Boundaries = boundary

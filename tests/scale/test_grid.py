@@ -1,0 +1,56 @@
+"""Grids: one rule for all axes or one for each, kept as JSON, and refused in one sentence."""
+
+import json
+
+import pytest
+
+from rgdm.scale.grid import Axis, Grid
+
+pytestmark = pytest.mark.usefixtures("unchecked")
+
+
+def test_one_boundary_and_factor_serve_all_axes_and_the_last_axes_have_the_usual_names():
+    assert Grid.uniform(3, "periodic", 4).axes == tuple(Axis(name, "periodic", 4) for name in "zyx")
+    assert Grid.uniform().axes == (Axis("y"), Axis("x"))
+    assert Grid.uniform(1).names == ("x",)
+
+
+def test_each_axis_can_have_its_own_boundary_factor_and_name():
+    grid = Grid.uniform(3, ["reflect", "periodic", "reflect"], [1, 2, 3], ["time", "lon", "lat"])
+    assert grid.names == ("time", "lon", "lat") and grid.dimension == 3
+    assert grid.boundaries == ("reflect", "periodic", "reflect") and grid.factors == (1, 2, 3)
+
+
+def test_a_list_of_one_serves_all_axes():
+    assert Grid.uniform(2, ["periodic"], [3]) == Grid.uniform(2, "periodic", 3)
+
+
+def test_a_field_is_a_torus_if_every_axis_is_periodic():
+    assert Grid.uniform(2, "periodic").periodic
+    assert not Grid.uniform(2, ["periodic", "reflect"]).periodic
+
+
+def test_a_grid_is_the_same_after_json():
+    grid = Grid((Axis("time", "reflect", 1, "time"), Axis("lat"), Axis("lon", "periodic", 3)))
+    assert Grid.from_json(json.loads(json.dumps(grid.to_json()))) == grid
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: Axis("x", "open"), "boundary is 'open'; it must be 'periodic' or 'reflect'"),
+        (lambda: Axis("x", factor=0), "the factor of axis x is 0; it must be at least 1"),
+        (lambda: Axis("x", kind="colour"), "axis x is of kind 'colour'; known are space and time"),
+        (lambda: Grid(()), "a grid of 0 axes; 1, 2 or 3 are needed"),
+        (lambda: Grid.uniform(4), "dimension = 4; 1, 2 or 3 are supported"),
+        (lambda: Grid.uniform(2, factor=1), "every axis has factor 1, so that nothing is coarse-grained; one factor"),
+        (lambda: Grid((Axis("x"), Axis("x"))), "the axes are named x, x; every axis needs a name of its own"),
+        (lambda: Grid.uniform(3, ["periodic", "reflect"]), "2 boundaries .periodic, reflect. for 3 axes; give one"),
+        (lambda: Grid.uniform(2, "reflect", [2, 2, 2]), "3 factors for 2 axes; give one for all axes, or one for each"),
+        (lambda: Grid.uniform(2, names=["lat"]), "1 names .lat. for 2 axes; give one for each"),
+        (lambda: Grid.uniform(2, ["periodic", "open"]), "boundary is 'open'"),
+    ],
+)
+def test_a_grid_that_makes_no_sense_is_refused(make, words):
+    with pytest.raises(ValueError, match=words):
+        make()
