@@ -1,6 +1,6 @@
 """Figures for papers and reports, each a function that returns a matplotlib ``Figure`` (needs ``rgdm[report]``)."""
 
-from rgdm.plots.curves import coupling_flow, kurtosis_levels, rank_histogram, spectra, training_curve
+from rgdm.plots.curves import couplings, kurtosis_levels, rank_histogram, spectra, training_curve
 from rgdm.plots.pictures import generated, refinement, trajectory
 from rgdm.plots.relief import Kind, Look, hillshade
 from rgdm.plots.style import figure_to_png
@@ -8,7 +8,7 @@ from rgdm.plots.style import figure_to_png
 __all__ = [
     "Kind",
     "Look",
-    "coupling_flow",
+    "couplings",
     "figure_to_png",
     "generated",
     "hillshade",

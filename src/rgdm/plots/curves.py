@@ -118,14 +118,14 @@ def kurtosis_levels(scores: Scores) -> Figure:
     return figure
 
 
-def coupling_flow(flow: xr.Dataset) -> Figure:
+def couplings(table: xr.Dataset) -> Figure:
     """Couplings against the level with their errors, one panel for each interaction."""
-    names = [str(name) for name in flow["interaction"].values]
+    names = [str(name) for name in table["interaction"].values]
     with paper():
         figure = Figure(figsize=(PAGE, 1.0 + 1.5 * -(-len(names) // 3)), layout="constrained")
         panels = figure.subplots(-(-len(names) // 3), 3, squeeze=False, sharex=True).flatten()
         for axes, name in zip(panels, names, strict=False):
-            one = flow.sel(interaction=name)
+            one = table.sel(interaction=name)
             axes.axhline(0, color=FAINT, lw=0.7, zorder=0)
             axes.errorbar(one["level"], one["coupling"], one["error"], fmt="o-", ms=3.5, lw=1.1, color=MODEL)
             axes.set_title(name, pad=3)
