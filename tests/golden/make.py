@@ -1,4 +1,4 @@
-"""Make the golden model again, after a change of the format that is meant: ``python tests/golden/make.py``."""
+"""Make the golden model again, after a change of its format: ``PYTHONPATH=tests python tests/golden/make.py``."""
 
 import json
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 
 from rgdm import Cascade
+from small import cascade
 
 FOLDER = Path(__file__).parent
 LATTICE = (8, 12)
@@ -15,7 +16,7 @@ def make() -> Cascade:
     """A tiny cascade whose every part does something."""
     torch.manual_seed(0)
     x = torch.randn(4, 2, 16, 24).cumsum(2) / 4
-    model = Cascade(channels=2, levels=2, width=3, encoder_blocks=1, decoder_blocks=1, evaluations=2)
+    model = cascade(channels=2, levels=2, width=3, encoder_blocks=1, decoder_blocks=1, evaluations=2)
     model.fit(x)
     for weight in model.parameters():
         torch.nn.init.normal_(weight, std=0.1)

@@ -5,7 +5,9 @@ import torch
 
 from rgdm.model.cascade.calibrate import _windows, calibrate
 from rgdm.model.cascade.cascade import Cascade
+from rgdm.scale.grid import Grid
 from rgdm.scale.operators.block import BlockSpin
+from small import cascade
 
 LEVELS = 3
 
@@ -17,11 +19,11 @@ def white(count: int = 96) -> torch.Tensor:
 
 def too_narrow(by: float, level: int) -> Cascade:
     """A cascade that is right for white noise but for the detail of one level, too small by a factor."""
-    model = Cascade(levels=LEVELS, boundary="periodic", width=4, encoder_blocks=1, decoder_blocks=1)
+    model = cascade(levels=LEVELS, boundary="periodic", width=4, encoder_blocks=1, decoder_blocks=1)
     model.fit(white())
     lift = model.lift(level)
-    lift.tail.zero_()
-    lift.gaussian.colouring.colour.kernel.div_(by)
+    lift.standardizer.tail.zero_()
+    lift.standardizer.colouring.colour.kernel.div_(by)
     return model
 
 
@@ -38,7 +40,7 @@ def test_the_finest_level_is_looked_at_through_windows_that_belong_together(boun
     truth = torch.randn(5, 2, 24, 32)
     step = BlockSpin(2)
     members = step.coarsen(truth).repeat_interleave(3, 0)
-    coarse, fine = _windows(members, truth, 3, 2, 1500, boundary == "periodic")
+    coarse, fine = _windows(members, truth, 3, Grid.uniform(2, boundary), 1500)
     assert 750 < fine[:, 0].numel() <= (3840 if boundary == "reflect" else 1536)
     torch.testing.assert_close(coarse, step.coarsen(fine).repeat_interleave(3, 0))
 
@@ -46,7 +48,7 @@ def test_the_finest_level_is_looked_at_through_windows_that_belong_together(boun
 def test_free_runs_begin_as_many_levels_up_as_depth_says(monkeypatch):
     begun: list[tuple[int, bool]] = []
 
-    def refined(model, level, coarse, white, log_temperature):
+    def refined(model, level, coarse, log_temperature):
         true = any(torch.equal(c, t) for c in coarse[:1] for t in path[level + 1])
         begun.append((level, true))
         model.lift(level).temperature.fill_(1.0)

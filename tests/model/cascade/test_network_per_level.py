@@ -5,21 +5,26 @@ import torch
 
 from rgdm.model.cascade.cascade import Cascade
 from rgdm.train.batches import HALO, PATCH, Batches
+from small import cascade
 
 
 def mixed(**settings):
     torch.manual_seed(0)
     made = {"levels": 3, "boundary": "periodic", "shared": False, "encoder_blocks": 2, "decoder_blocks": 1}
-    return Cascade(backbone=["conv", "unet", "fno"], width=[4, 8, 6], **{**made, **settings})
+    return cascade(backbone=["conv", "unet", "fno"], width=[4, 8, 6], **{**made, **settings})
 
 
 def test_each_level_has_its_own_and_a_step_reaches_it():
     pytest.importorskip("diffusers")
     pytest.importorskip("neuralop")
     model = mixed()
-    kinds = [type(model.own_lift(level).denoiser.backbone).__name__ for level in range(3)]
+    kinds = [type(model.own_lift(level).law.denoiser.backbone).__name__ for level in range(3)]
     assert kinds == ["LocalConvNet", "UNet", "FourierOperator"]
-    assert model.own_lift(0).denoiser.backbone.width == 4 and [model.reach(i) for i in range(3)] == [6, None, None]
+    assert model.own_lift(0).law.denoiser.backbone.width == 4 and [model.own_lift(i).law.halo for i in range(3)] == [
+        5,
+        None,
+        None,
+    ]
     fields = torch.randn(6, 1, 16, 16).cumsum(3)
     model.fit(fields)
     for level in range(3):
@@ -55,7 +60,7 @@ def test_networks_that_look_everywhere_train_on_whole_fields():
     side = 4 * (PATCH[2] + 2 * HALO + 8)
     fields = torch.randn(2, 1, side, side)
     for backbone, whole in (("conv", False), ("fno", True)):
-        model = Cascade(levels=1, boundary="periodic", backbone=backbone, width=4)
+        model = cascade(levels=1, boundary="periodic", backbone=backbone, width=4)
         _, fine, _, noise, halo = Batches(model, fields, 0)(0)
         assert (fine.shape[2:] == fields.shape[2:]) == whole and any(halo) != whole
         assert whole == (noise.shape[-1] == side // 2)
@@ -64,14 +69,14 @@ def test_networks_that_look_everywhere_train_on_whole_fields():
 @pytest.mark.usefixtures("unchecked")
 def test_what_does_not_fit_is_refused():
     with pytest.raises(ValueError, match="2 values of width for 3 levels"):
-        Cascade(width=[8, 16], shared=False)
+        cascade(levels=3, width=[8, 16], shared=False)
     with pytest.raises(ValueError, match="widths 8, 16, 32; a shared network has one"):
-        Cascade(width=[8, 16, 32])
+        cascade(levels=3, width=[8, 16, 32])
     with pytest.raises(ValueError, match="width = 0"):
-        Cascade(width=0)
+        cascade(width=0)
     with pytest.raises(ValueError, match="in a flow"):
-        Cascade(lift="flow", backbone="fno")
+        cascade(lift="flow", backbone="fno")
     with pytest.raises(ValueError, match="'mlp'"):
-        Cascade(backbone="mlp")
+        cascade(backbone="mlp")
     with pytest.raises(ValueError, match="dimensions, not 3"):
-        Cascade(backbone="unet", dimension=3)
+        cascade(backbone="unet", dimension=3)

@@ -12,12 +12,13 @@ from safetensors import safe_open
 
 from rgdm.model.cascade import storage
 from rgdm.model.cascade.cascade import Cascade
+from small import cascade
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 
 
 def tiny(**options) -> Cascade:
-    model = Cascade(width=3, encoder_blocks=1, decoder_blocks=1, levels=2, **options)
+    model = cascade(width=3, encoder_blocks=1, decoder_blocks=1, levels=2, **options)
     model.fit(torch.randn(4, model.channels, 16, 16))
     for weight in model.parameters():
         torch.nn.init.normal_(weight, std=0.1)
@@ -56,7 +57,7 @@ def test_a_shared_network_is_stored_once(tmp_path):
     assert networks("one") == {"0"}
     assert networks("two") == {"0", "1"}
     loaded = Cascade.from_pretrained(tmp_path / "one")
-    assert loaded.lift(0).denoiser.backbone is loaded.lift(1).denoiser.backbone
+    assert loaded.lift(0).law.denoiser.backbone is loaded.lift(1).law.denoiser.backbone
 
 
 def test_saving_again_writes_the_same_bytes_and_leaves_nothing_beside_them(folder):
@@ -137,9 +138,23 @@ def test_a_truncated_file_is_refused(folder, name, keep):
     refused(folder, "damaged")
 
 
-def test_a_newer_format_is_refused(folder):
-    edited(folder, format=storage.FORMAT + 1)
-    refused(folder, f"format {storage.FORMAT + 1}, newer than {storage.FORMAT}.* update rgdm")
+@pytest.mark.parametrize(
+    ("version", "writer", "words"),
+    [
+        (storage.FORMAT + 1, {"rgdm": "9.1"}, f"by rgdm 9.1 in format {storage.FORMAT + 1}; .*: update rgdm"),
+        (
+            1,
+            {"rgdm": "0.0.9"},
+            r"by rgdm 0.0.9 in format 1; .*: train it again \(rgdm train .*or load it with",
+        ),
+        (1, {}, "by an early rgdm in format 1; .*: train it again"),
+    ],
+)
+def test_a_model_of_another_format_says_which_version_wrote_it_and_what_to_do(folder, version, writer, words):
+    content = json.loads((folder / storage.CONFIG).read_text())
+    del content["rgdm"]
+    (folder / storage.CONFIG).write_text(json.dumps({**content, **writer, "format": version}))
+    refused(folder, f"was written {words}")
 
 
 def test_another_class_is_refused(folder):
@@ -147,18 +162,37 @@ def test_another_class_is_refused(folder):
     refused(folder, "holds a 'os.system'")
 
 
+def redesigned(folder, **design) -> None:
+    configuration = json.loads((folder / storage.CONFIG).read_text())["configuration"]
+    edited(folder, configuration={**configuration, "design": {**configuration["design"], **design}})
+
+
 @pytest.mark.parametrize(
-    "configuration", [{"dept": 3}, {"levels": 0}, {"width": "wide"}, {"width": -2}, {"operator": "eval"}]
+    ("design", "words"),
+    [
+        ({"dept": 3}, "'dept' is unknown"),
+        ({"levels": 0}, "levels = 0"),
+        ({"width": "wide"}, ""),
+        ({"width": [-2]}, "width = -2"),
+        ({"operator": "eval"}, "unknown operator 'eval'"),
+    ],
 )
-def test_a_configuration_that_describes_no_cascade_is_refused(folder, configuration, unchecked):
+def test_a_configuration_that_describes_no_cascade_is_refused(folder, design, words, unchecked):
+    redesigned(folder, **design)
+    refused(folder, f"does not describe a cascade: .*{words}")
+
+
+@pytest.mark.parametrize("part", ["design", "grid", "channels", "repetition"])
+def test_a_configuration_without_one_of_its_parts_is_refused(folder, part):
+    configuration = json.loads((folder / storage.CONFIG).read_text())["configuration"]
+    del configuration[part]
     edited(folder, configuration=configuration)
-    refused(folder, "does not describe a cascade")
+    refused(folder, f"does not describe a cascade: .*{part}")
 
 
-@pytest.mark.parametrize("configuration", [{"width": 5}, {"levels": 3}])
-def test_weights_that_do_not_fit_the_configuration_are_refused(folder, configuration):
-    content = json.loads((folder / storage.CONFIG).read_text())
-    edited(folder, configuration={**content["configuration"], **configuration})
+@pytest.mark.parametrize("design", [{"width": [5]}, {"levels": 3}])
+def test_weights_that_do_not_fit_the_configuration_are_refused(folder, design):
+    redesigned(folder, **design)
     refused(folder, "does not fit its configuration")
 
 
@@ -189,7 +223,7 @@ def test_what_is_not_there_is_refused_with_the_models_that_are(tmp_path, monkeyp
 
 def test_a_model_is_a_folder_with_its_configuration_or_a_shipped_name_that_no_file_has(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    Cascade(1, 1, 1, width=2, encoder_blocks=1, decoder_blocks=1).save_pretrained("mine")
+    cascade(1, 1, 1, width=2, encoder_blocks=1, decoder_blocks=1).save_pretrained("mine")
     assert storage.is_model("mine") and storage.is_model("terrain") and not storage.is_model("nothing")
     (tmp_path / "terrain").mkdir()
     assert not storage.is_model("terrain")

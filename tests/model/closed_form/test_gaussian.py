@@ -6,7 +6,8 @@ import torch
 from rgdm.model.closed_form.colouring import Colouring
 from rgdm.model.closed_form.prediction import LinearPrediction
 from rgdm.model.closed_form.stencil import Stencil
-from rgdm.model.lifts.lift import GaussianLift
+from rgdm.model.lifts.context import Context
+from rgdm.model.lifts.standardized import gaussian_lift
 from rgdm.scale.operators.block import BlockSpin
 from rgdm.scale.operators.momentum_shell import MomentumShell
 from rgdm.scale.operators.wavelets import Wavelet
@@ -170,13 +171,13 @@ def test_an_unknown_boundary_is_refused():
 
 def law_of_the_lift(step, radius, samples, truth):
     """The exact covariance of a fine field lifted from exact coarse ones: the lift is linear in (coarse, noise)."""
-    lift = GaussianLift(step, 1, 2, "periodic", prediction_radius=radius, colour_radius=radius)
+    lift = gaussian_lift(step, 1, 2, "periodic", prediction_radius=radius, colour_radius=radius)
     lift.fit(samples)
     half = tuple(n // 2 for n in LATTICE)
     coarsen = matrix_of(step.coarsen, 1, LATTICE)
 
     def lifted(coarse, noise):
-        return step.merge(coarse, lift.detail(coarse, noise))
+        return step.merge(coarse, lift.detail(Context(coarse), noise))
 
     from_coarse = matrix_of(lambda c: lifted(c, torch.zeros(len(c), 3, *half)), 1, half)
     from_noise = matrix_of(lambda e: lifted(torch.zeros(len(e), 1, *half), e), 3, half)
@@ -199,29 +200,31 @@ def test_a_gaussian_lift_fitted_on_another_spectrum_is_found_out():
 
 
 def test_a_gaussian_lift_never_contradicts_the_coarse_field():
-    lift = GaussianLift(BlockSpin(2), 1, 2, "periodic")
+    lift = gaussian_lift(BlockSpin(2), 1, 2, "periodic")
     lift.fit(stationary(free_field_spectrum(LATTICE), 20))
     coarse, noise = torch.randn(2, 1, 8, 8), torch.randn(2, 3, 8, 8)
-    fine = BlockSpin(2).merge(coarse, lift.detail(coarse, noise))
+    fine = BlockSpin(2).merge(coarse, lift.detail(Context(coarse), noise))
     torch.testing.assert_close(BlockSpin(2).coarsen(fine), coarse, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("boundary", ["periodic", "reflect"])
 def test_large_fields_are_measured_piece_by_piece_with_the_same_result(boundary, monkeypatch):
     x = torch.randn(32, 1, 128, 128).cumsum(2) / 4
-    whole, pieces = (GaussianLift(BlockSpin(2), 1, 2, boundary) for _ in range(2))
+    whole, pieces = (gaussian_lift(BlockSpin(2), 1, 2, boundary) for _ in range(2))
     whole.fit(x)
     monkeypatch.setattr("rgdm.model.closed_form.prediction.PATCH_VALUES", 1)
     monkeypatch.setattr("rgdm.model.closed_form.colouring.COVARIANCE_SITES", 2100)
     pieces.fit(x)
-    torch.testing.assert_close(pieces.prediction.kernel, whole.prediction.kernel, rtol=1e-4, atol=1e-5)
-    change = (pieces.colouring.whiten.kernel - whole.colouring.whiten.kernel).abs().max()
-    assert 0 < change < 0.1 * whole.colouring.whiten.kernel.abs().max()
+    torch.testing.assert_close(
+        pieces.standardizer.prediction.kernel, whole.standardizer.prediction.kernel, rtol=1e-4, atol=1e-5
+    )
+    change = (pieces.standardizer.colouring.whiten.kernel - whole.standardizer.colouring.whiten.kernel).abs().max()
+    assert 0 < change < 0.1 * whole.standardizer.colouring.whiten.kernel.abs().max()
 
 
 def test_little_data_have_no_say_in_the_spectrum():
     """Few sites and many shifts: an inverse root of chance would blow other fields up."""
-    lift = GaussianLift(BlockSpin(2), 1, 2, "reflect")
+    lift = gaussian_lift(BlockSpin(2), 1, 2, "reflect")
     lift.fit(torch.randn(2, 1, 30, 30))
     coarse, detail = lift.operator.split(torch.randn(64, 1, 30, 30))
-    assert lift.colouring.whiten(detail - lift.prediction(coarse)).var() < 3
+    assert lift.standardizer.colouring.whiten(detail - lift.standardizer.prediction(coarse)).var() < 3

@@ -5,12 +5,14 @@ import math
 import pytest
 import torch
 
+from rgdm.model.lifts.context import Context
 from rgdm.model.lifts.known_spectrum import FourierLift, coarse_spectrum, fit_spectrum, on_grid
-from rgdm.model.lifts.lift import GaussianLift
+from rgdm.model.lifts.standardized import gaussian_lift
 from rgdm.scale.operators.block import BlockSpin, Decimation
 from rgdm.scale.operators.momentum_shell import MomentumShell
 from rgdm.scale.operators.quincunx import Quincunx
 from rgdm.scale.operators.wavelets import Wavelet
+from small import lifted
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -56,7 +58,7 @@ def dense(step, lattice, given=spectrum):
 
 
 def lift_of(step, lattice, radius, given=spectrum):
-    made = GaussianLift(step, 1, len(lattice), "periodic", prediction_radius=radius, colour_radius=radius).double()
+    made = gaussian_lift(step, 1, len(lattice), "periodic", prediction_radius=radius, colour_radius=radius).double()
     fit_spectrum(made, given, lattice)
     return made
 
@@ -66,8 +68,8 @@ def law(lift, step, lattice):
     coarse = tuple(n // step.factor for n in lattice)
     bands = step.bands(len(lattice))
     zero = torch.zeros(math.prod(coarse) * bands, 1, *coarse)
-    gain = matrix(lambda c: lift.detail(c, c.new_zeros(len(c), bands, *coarse)), (1, *coarse))
-    root = matrix(lambda noise: lift.detail(zero, noise), (bands, *coarse))
+    gain = matrix(lambda c: lift.detail(Context(c), c.new_zeros(len(c), bands, *coarse)), (1, *coarse))
+    root = matrix(lambda noise: lift.detail(Context(zero), noise), (bands, *coarse))
     return gain, root @ root.T
 
 
@@ -90,7 +92,7 @@ def test_the_lift_by_fft_is_exact_and_keeps_the_coarse_field(step, lattice):
     torch.testing.assert_close(found[1], rest, rtol=0, atol=1e-10)
     coarse = torch.randn(2, 1, *(n // step.factor for n in lattice))
     noise = torch.randn(2, step.bands(len(lattice)), *coarse.shape[2:])
-    torch.testing.assert_close(step.coarsen(made.sample(coarse, noise)), coarse)
+    torch.testing.assert_close(step.coarsen(lifted(made, coarse, noise)), coarse)
 
 
 @every_case
@@ -123,39 +125,39 @@ def test_a_prediction_is_the_best_of_its_radius(radius):
         missed = law(made, step, lattice)[0] - gain
         return float((missed @ coarse @ missed.T).trace())
 
-    best, kernel = left(), made.prediction.kernel.clone()
+    best, kernel = left(), made.standardizer.prediction.kernel.clone()
     assert abs(float(kernel.sum())) < 1e-12
     for _ in range(5):
         change = torch.randn_like(kernel)
-        made.prediction.kernel.copy_(kernel + 1e-3 * (change - change.mean()))
+        made.standardizer.prediction.kernel.copy_(kernel + 1e-3 * (change - change.mean()))
         assert left() > best
 
 
 def test_the_prediction_of_a_decimated_field_knows_its_level():
     """A constant has detail where sites are dropped: their neighbours' mean, about."""
     made = lift_of(Decimation(2), (32,), 3)
-    assert abs(float(made.prediction.kernel.sum()) - 1) < 0.2
+    assert abs(float(made.standardizer.prediction.kernel.sum()) - 1) < 0.2
 
 
 def test_it_is_the_limit_of_a_fit_to_samples():
     lattice, step = (32, 32), Wavelet("db2")
     power = on_grid(spectrum, lattice)
     fields = torch.fft.ifftn(torch.fft.fftn(torch.randn(1600, 1, *lattice), dim=(2, 3)) * power.sqrt(), dim=(2, 3)).real
-    fitted = GaussianLift(step, 1, 2, "periodic").double()
+    fitted = gaussian_lift(step, 1, 2, "periodic").double()
     fitted.fit(fields)
-    exact = GaussianLift(step, 1, 2, "periodic").double()
+    exact = gaussian_lift(step, 1, 2, "periodic").double()
     fit_spectrum(exact, power, lattice)
     for a, b in (
-        (fitted.prediction, exact.prediction),
-        (fitted.colouring.colour, exact.colouring.colour),
-        (fitted.colouring.whiten, exact.colouring.whiten),
+        (fitted.standardizer.prediction, exact.standardizer.prediction),
+        (fitted.standardizer.colouring.colour, exact.standardizer.colouring.colour),
+        (fitted.standardizer.colouring.whiten, exact.standardizer.colouring.whiten),
     ):
         assert float((a.kernel - b.kernel).norm() / b.kernel.norm()) < 0.07
 
 
 def test_colour_and_whiten_are_inverse():
     made, noise = lift_of(BlockSpin(2), (8, 8), 2), torch.randn(3, 3, 4, 4)
-    torch.testing.assert_close(made.colouring.whiten(made.colouring.colour(noise)), noise)
+    torch.testing.assert_close(made.standardizer.colouring.whiten(made.standardizer.colouring.colour(noise)), noise)
 
 
 @pytest.mark.parametrize(
@@ -185,17 +187,17 @@ def test_an_operator_that_mixes_modes_has_no_lift_of_a_spectrum():
 
 def test_the_lift_by_fft_keeps_the_dtype_knows_its_lattice_and_moves_like_a_module():
     lift = FourierLift(BlockSpin(2), spectrum, (8,))
-    assert lift.sample(torch.randn(1, 1, 4).float(), torch.randn(1, 1, 4).float()).dtype == torch.float32
-    assert set(lift.state_dict()) == {"transfer", "root"}
+    assert lifted(lift, torch.randn(1, 1, 4).float(), torch.randn(1, 1, 4).float()).dtype == torch.float32
+    assert set(lift.state_dict()) == {"transfer", "root", "temperature"}
     with pytest.raises(ValueError, match=r"coarse field of \(8,\) sites; this lift is that of \(4,\)"):
-        lift.sample(torch.randn(1, 1, 8), torch.randn(1, 1, 8))
+        lifted(lift, torch.randn(1, 1, 8), torch.randn(1, 1, 8))
 
 
 def test_a_lift_with_edges_or_a_local_amplitude_is_refused():
     for made in (
-        GaussianLift(BlockSpin(2), 1, 1, "reflect"),
-        GaussianLift(BlockSpin(2), 2, 1, "periodic"),
-        GaussianLift(BlockSpin(2), 1, 1, "periodic", local_amplitude=True),
+        gaussian_lift(BlockSpin(2), 1, 1, "reflect"),
+        gaussian_lift(BlockSpin(2), 2, 1, "periodic"),
+        gaussian_lift(BlockSpin(2), 1, 1, "periodic", local_amplitude=True),
     ):
         with pytest.raises(ValueError, match="one channel without local amplitude"):
             fit_spectrum(made, spectrum, (8,))

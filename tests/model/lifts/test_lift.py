@@ -3,14 +3,14 @@
 import pytest
 import torch
 
-from rgdm.model.lifts.diffusion import DiffusionLift
-from rgdm.model.lifts.lift import GaussianLift
-from rgdm.model.lifts.standardized import condition_channels
+from rgdm.model.lifts.context import Context
+from rgdm.model.lifts.standardized import StandardizedLift, gaussian_lift
 from rgdm.model.networks.local import LocalConvNet
 from rgdm.model.samplers.reverse import AdamsBashforth
 from rgdm.scale.operators.block import BlockSpin
 from rgdm.scale.operators.momentum_shell import MomentumShell
 from rgdm.scale.operators.wavelets import Wavelet
+from small import conditions, diffusion_lift
 
 STEPS = [BlockSpin(2), BlockSpin(3), Wavelet("db2", "periodic"), MomentumShell(2, "periodic")]
 
@@ -25,17 +25,16 @@ def rough(count: int, channels: int, lattice: tuple[int, ...]) -> torch.Tensor:
     return g**3 / 4
 
 
-def lift(x: torch.Tensor, step, boundary="periodic", objective="velocity", width: int = 8) -> DiffusionLift:
+def lift(x: torch.Tensor, step, boundary="periodic", objective="velocity", width: int = 8) -> StandardizedLift:
     dimension, channels = x.dim() - 2, x.shape[1]
     bands = step.bands(dimension)
-    conditions = condition_channels(channels, bands)
-    backbone = LocalConvNet(channels * bands, conditions, dimension, boundary, width, 1, 1)
-    made = DiffusionLift(step, channels, dimension, boundary, backbone, objective=objective)
+    backbone = LocalConvNet(channels * bands, conditions(channels, bands), dimension, boundary, width, 1, 1)
+    made = diffusion_lift(step, channels, dimension, boundary, backbone, objective=objective)
     made.fit(x)
     return made
 
 
-def trained(steps: int, power: int = 3) -> tuple[DiffusionLift, list[float]]:
+def trained(steps: int, power: int = 3) -> tuple[StandardizedLift, list[float]]:
     """A lift trained on fields x = g^power, and its loss on a held-out batch before and after."""
     torch.manual_seed(1)
     data = torch.randn(176, 1, 32, 32) ** power
@@ -61,17 +60,17 @@ def trained(steps: int, power: int = 3) -> tuple[DiffusionLift, list[float]]:
 def test_standardize_and_restore_are_inverse_where_colouring_is_trivial(step):
     x = rough(8, 2, (24, 36))
     model = lift(x, step)
-    fresh = GaussianLift(step, 2, 2, "periodic").colouring  # white: W = 1
-    model.gaussian.colouring = fresh
+    fresh = gaussian_lift(step, 2, 2, "periodic").standardizer.colouring  # white: W = 1
+    model.standardizer.colouring = fresh
     coarse, detail = step.split(x)
-    z = model.standardize(coarse, detail)
-    torch.testing.assert_close(model.restore(coarse, z), detail, rtol=1e-4, atol=1e-4)
+    z = model.standardizer.standardize(Context(coarse), detail)
+    torch.testing.assert_close(model.standardizer.restore(Context(coarse), z), detail, rtol=1e-4, atol=1e-4)
 
 
 def test_the_denoisers_coordinates_are_white_and_of_unit_size():
     x = rough(64, 1, (32, 32))
     model = lift(x, BlockSpin(2))
-    z = model.standardize(*BlockSpin(2).split(x)).double()
+    z = model.standardizer.standardize(*Context.of(x, BlockSpin(2))).double()
     assert (z.mean((0, 2, 3)).abs() < 0.05).all()
     assert ((z.std((0, 2, 3)) - 1).abs() < 0.15).all()
     neighbours = torch.stack([(z * z.roll(1, axis)).mean((0, 2, 3)) for axis in (2, 3)])
@@ -95,12 +94,12 @@ def test_an_untrained_network_gives_the_velocity_that_is_exact_for_white_noise()
     x = rough(8, 1, (16, 16))
     model = lift(x, BlockSpin(2))
     coarse, _ = BlockSpin(2).split(x)
-    features = model.denoiser.backbone.encode(model.condition(coarse))
+    features = model.law.denoiser.backbone.encode(model.features(Context(coarse)))
     z, t = torch.randn(8, 3, 8, 8), torch.linspace(0.05, 0.95, 8)
-    assert torch.equal(model.denoiser.backbone(z, t, features), torch.zeros_like(z))
-    one, ten = (model.detail(coarse, z, AdamsBashforth(n)) for n in (1, 10))
+    assert torch.equal(model.law.denoiser.backbone(z, t, features), torch.zeros_like(z))
+    one, ten = (model.detail(Context(coarse), z, AdamsBashforth(n)) for n in (1, 10))
     torch.testing.assert_close(one, ten, rtol=1e-4, atol=1e-4)
-    torch.testing.assert_close(one, model.restore(coarse, z), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(one, model.standardizer.restore(Context(coarse), z), rtol=1e-4, atol=1e-4)
 
 
 def test_temperature_widens_the_detail_about_its_prediction():
@@ -108,11 +107,11 @@ def test_temperature_widens_the_detail_about_its_prediction():
     model = lift(x, BlockSpin(2))
     coarse, _ = BlockSpin(2).split(x)
     z = torch.randn(8, 3, 8, 8)
-    cold = model.detail(coarse, torch.zeros_like(z), AdamsBashforth(1))
-    torch.testing.assert_close(cold, model.gaussian.prediction(coarse), rtol=1e-4, atol=1e-5)
-    usual = (model.detail(coarse, z, AdamsBashforth(1)) - cold).square().mean()
+    cold = model.detail(Context(coarse), torch.zeros_like(z), AdamsBashforth(1))
+    torch.testing.assert_close(cold, model.standardizer.prediction(coarse), rtol=1e-4, atol=1e-5)
+    usual = (model.detail(Context(coarse), z, AdamsBashforth(1)) - cold).square().mean()
     model.temperature.fill_(1.3)
-    hot = (model.detail(coarse, z, AdamsBashforth(1)) - cold).square().mean()
+    hot = (model.detail(Context(coarse), z, AdamsBashforth(1)) - cold).square().mean()
     assert hot > 1.2 * usual
 
 

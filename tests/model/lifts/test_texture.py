@@ -5,8 +5,10 @@ import torch
 
 from rgdm.model.cascade.calibrate import calibrate
 from rgdm.model.cascade.cascade import Cascade
+from rgdm.model.lifts.context import Context
 from rgdm.model.lifts.texture import Texture
 from rgdm.train.batches import HALO, PATCH, Batches
+from small import cascade
 
 
 @pytest.fixture(scope="module")
@@ -17,7 +19,7 @@ def fields():
 
 def made(**settings):
     torch.manual_seed(0)
-    return Cascade(**{"levels": 2, "width": 8, "encoder_blocks": 1, "decoder_blocks": 1, "scattering": 2, **settings})
+    return cascade(**{"levels": 2, "width": 8, "encoder_blocks": 1, "decoder_blocks": 1, "scattering": 2, **settings})
 
 
 def test_it_says_in_which_direction_a_field_varies():
@@ -38,9 +40,9 @@ def test_a_patch_shows_what_the_whole_field_does(boundary, scales, bound):
     x = x - x.mean((2, 3), keepdim=True)
     model.fit(x)
     lift, size = model.own_lift(0), 2 * (PATCH[2] + 2 * HALO)
-    whole = lift.condition(model.operator.coarsen(model.normalise(x)))
-    patch = lift.example(model.normalise(x)[..., 16 : 16 + size, 16 : 16 + size], (HALO, HALO))[1]
-    texture, inside = slice(-1 - lift.texture.count, -1), slice(8 + HALO, 8 + HALO + PATCH[2])
+    whole = lift.features(Context(model.operator.coarsen(model.normalise(x))))
+    patch = lift.example(model.normalise(x)[..., 16 : 16 + size, 16 : 16 + size], (HALO, HALO)).condition
+    texture, inside = slice(-1 - lift.condition.texture.count, -1), slice(8 + HALO, 8 + HALO + PATCH[2])
     error = (patch - whole[..., inside, inside])[:, texture]
     assert error.square().mean().sqrt() < bound  # in units of its standard deviation
     cut = Batches(model, x, 0)(0)
@@ -59,9 +61,9 @@ def test_only_the_network_sees_it(fields):
     for model in (plain, shown):
         model.fit(fields)
     assert torch.equal(plain.sample((64, 64), 2, seed=3), shown.sample((64, 64), 2, seed=3))  # networks return 0 yet
-    extra = shown.own_lift(0).condition_mean.numel() - plain.own_lift(0).condition_mean.numel()
+    extra = shown.own_lift(0).condition.mean.numel() - plain.own_lift(0).condition.mean.numel()
     assert extra == 2 * 4 + 4 * 4
-    condition = shown.own_lift(0).condition(shown.step.coarsen(shown.normalise(fields)))
+    condition = shown.own_lift(0).features(Context(shown.operator.coarsen(shown.normalise(fields))))
     assert torch.allclose(condition[:, :-1].mean((0, 2, 3)), torch.zeros(condition.shape[1] - 1), atol=1e-4)
 
 

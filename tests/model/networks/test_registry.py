@@ -8,16 +8,15 @@ import sys
 import pytest
 import torch
 
-from rgdm.model.lifts.diffusion import DiffusionLift
-from rgdm.model.lifts.standardized import condition_channels
 from rgdm.model.networks import everywhere
 from rgdm.model.networks.backbone import Backbone
 from rgdm.model.networks.fourier_operator import SpectralConvolution
-from rgdm.model.networks.registry import make_backbone, multiply_adds, reach
+from rgdm.model.networks.registry import make_backbone, multiply_adds
 from rgdm.model.networks.transformer import PATCH
 from rgdm.model.samplers.reverse import AdamsBashforth
 from rgdm.process.derivative import along
 from rgdm.scale.operators.block import BlockSpin
+from small import conditions, diffusion_lift, lifted
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -84,11 +83,11 @@ def test_a_lift_with_any_of_them_begins_as_the_gaussian_one(kind):
     fields = []
     for each in ("conv", kind):
         untrained(each)
-        net = make_backbone(each, 3, condition_channels(1, 3), 2, "periodic", 8, (3, 2))
-        lift = DiffusionLift(BlockSpin(2), 1, 2, "periodic", net)
+        net = make_backbone(each, 3, conditions(1, 3), 2, "periodic", 8, (3, 2))
+        lift = diffusion_lift(BlockSpin(2), 1, 2, "periodic", net)
         lift.fit(fine)
         with torch.no_grad():
-            fields.append(lift.sample(fine, torch.ones(2, 3, 16, 16), AdamsBashforth(3)))
+            fields.append(lifted(lift, fine, torch.ones(2, 3, 16, 16), AdamsBashforth(3)))
     torch.testing.assert_close(fields[0], fields[1], rtol=0, atol=0)
 
 
@@ -237,8 +236,8 @@ def test_the_work_grows_with_the_sites_and_of_attention_with_their_square(kind):
 
 
 def test_only_the_local_network_has_a_reach():
-    assert [reach(kind, (3, 2)) for kind in KINDS] == [8, None, None, None]
-    assert reach("conv", (1, 4)) == 10
+    assert [untrained(kind).reach() for kind in KINDS] == [(7, 6), None, None, None]
+    assert make_backbone("conv", 3, 2, 2, "reflect", 8, (1, 4)).reach() == (3, 10)
 
 
 # --- refusals ----------------------------------------------------------------------------------
@@ -261,8 +260,6 @@ def test_what_does_not_fit_is_refused(changed, words, unchecked):
     given = {"kind": "conv", "dimension": 2, "boundary": "periodic", "width": 8, "blocks": (3, 2), **changed}
     with pytest.raises(ValueError, match=words):
         make_backbone(channels=1, condition_channels=2, **given)
-    with pytest.raises(ValueError, match="known are conv"):
-        reach("mamba", (1, 1))
 
 
 @pytest.mark.parametrize(("kind", "package"), [("unet", "diffusers"), ("dit", "diffusers"), ("fno", "neuraloperator")])
@@ -284,5 +281,6 @@ def test_a_missing_package_is_named_with_the_extra_that_has_it(kind, package, mo
 
 
 def test_their_packages_are_imported_when_one_is_made_and_not_before():
-    code = "import sys, rgdm.model.networks.registry; sys.exit(bool({'diffusers', 'neuralop', 'triton'} & set(sys.modules)))"
+    packages = {"diffusers", "neuralop", "triton"}
+    code = f"import sys, rgdm.model.networks.registry; sys.exit(bool({packages} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

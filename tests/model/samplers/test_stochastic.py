@@ -24,7 +24,7 @@ def responses(sampler, process=PLAIN, variance=VARIANCES):
     """What one unit of the start (row 0) and of each step's noise (the others) becomes, ``(steps + 1, *lattice)``."""
     inputs = sampler.steps + 1
     unit = torch.eye(inputs).reshape(inputs, inputs, 1, *[1] * variance.dim()) * torch.ones_like(variance)
-    estimate = GaussianMixture.field(variance).estimate(process)
+    estimate = GaussianMixture.field(variance).conditional_mean(process)
     return sampler(estimate, process, unit[0], lambda i: unit[i + 1])[:, 0]
 
 
@@ -73,7 +73,7 @@ def test_noise_of_any_strength_keeps_the_law_of_a_staggered_process(sampler, chu
 
 
 def test_without_churn_they_are_the_probability_flow():
-    estimate, z = GaussianMixture.field(VARIANCES).estimate(PLAIN), torch.randn(2, 1, 5)
+    estimate, z = GaussianMixture.field(VARIANCES).conditional_mean(PLAIN), torch.randn(2, 1, 5)
     torch.testing.assert_close(StochasticHeun(6, 0.0)(estimate, PLAIN, z), Heun(6)(estimate, PLAIN, z))
 
 
@@ -85,7 +85,7 @@ def test_a_mixture_gets_its_weights_and_the_wrong_estimate_does_not():
     count = 20_000
     for given, agrees in ((law, True), (wrong, False)):
         z = StochasticHeun(40)(
-            given.estimate(PLAIN), PLAIN, torch.randn(count, 1, 1), lambda i: torch.randn(count, 1, 1)
+            given.conditional_mean(PLAIN), PLAIN, torch.randn(count, 1, 1), lambda i: torch.randn(count, 1, 1)
         )
         share = float((z < -0.25).double().mean())
         assert (abs(share - 0.3) < 4 * math.sqrt(0.21 / count) + 0.003) == agrees

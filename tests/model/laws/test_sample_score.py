@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from rgdm.model.cascade.cascade import Cascade
-from rgdm.model.lifts.sample_score import sample_score
+from rgdm.model.laws.sample_score import sample_score
 from rgdm.train.batches import Batches
+from small import cascade
 
 
 def white(count, seed, channels=2, side=6):
@@ -53,11 +53,11 @@ def wells(count, side, seed=0):
 def test_one_evaluation_learns_two_wells():
     torch.manual_seed(0)
     settings = {"levels": 1, "boundary": "periodic", "width": 16, "encoder_blocks": 1, "decoder_blocks": 1, "bend": 0.0}
-    model = Cascade(1, 1, objective="energy", evaluations=1, **settings)
+    model = cascade(1, 1, objective="energy", evaluations=1, **settings)
     fields = wells(256, 64)
     model.fit(fields)
     batches = Batches(model, model.normalise(fields), 0, sites=2048)
-    coarse = model.flow(fields)[-1]
+    coarse = model.trajectory(fields)[-1]
 
     def kurtosis(x):
         return float(x.pow(4).mean() / x.square().mean().square())
@@ -76,7 +76,7 @@ def test_one_evaluation_learns_two_wells():
 
 @pytest.mark.usefixtures("unchecked")
 def test_it_makes_no_other_number_of_evaluations_and_has_no_likelihood():
-    model = Cascade(levels=1, objective="energy", evaluations=2, width=4, boundary="periodic")
+    model = cascade(levels=1, objective="energy", evaluations=2, width=4, boundary="periodic")
     model.fit(torch.randn(8, 1, 8, 8))
     assert model.sample((8, 8)).shape == (1, 1, 8, 8)
     with pytest.raises(
@@ -86,4 +86,4 @@ def test_it_makes_no_other_number_of_evaluations_and_has_no_likelihood():
     with pytest.raises(ValueError, match="no likelihood"):
         model.log_prob(torch.randn(2, 1, 8, 8))
     with pytest.raises(ValueError, match="unknown objective 'score'"):
-        Cascade(objective="score")  # pyright: ignore[reportArgumentType]
+        cascade(objective="score")  # pyright: ignore[reportArgumentType]

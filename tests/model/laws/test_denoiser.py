@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from rgdm.model.lifts.denoiser import Denoiser
+from rgdm.model.laws.denoiser import Denoiser
 from rgdm.model.networks.backbone import Backbone
 from rgdm.process.forward import ForwardProcess
 from rgdm.process.schedule import NoisyStep, Staggered, Trigonometric, VariancePreserving

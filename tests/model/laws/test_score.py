@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 
-from rgdm.model.lifts.denoiser import Denoiser
+from rgdm.model.laws.denoiser import Denoiser
 from rgdm.model.networks.backbone import Backbone
 from rgdm.process.forward import ForwardProcess
 from rgdm.process.schedule import (
@@ -57,7 +57,7 @@ class Oracle(Backbone):
         alpha, sigma = self.process.marginal(t, LATTICE)
         radius = torch.hypot(alpha, sigma)
         z = radius * self.process.basis.analyze(x)
-        data = self.law.estimate(self.process)(z, t)
+        data = self.law.conditional_mean(self.process)(z, t)
         return self.process.basis.synthesize((alpha * (z - alpha * data) / sigma - sigma * data) / radius)
 
 
@@ -82,7 +82,7 @@ def test_the_means_of_data_noise_and_velocity_say_the_same_score(process, name):
     law, t = laws()[name], 0.45
     z, time = torch.randn(5, 1, *LATTICE), torch.full((5,), t)
     alpha, sigma = process.marginal(time, LATTICE)
-    data = law.estimate(process)(z, time)
+    data = law.conditional_mean(process)(z, time)
     noise, radius = (z - alpha * data) / sigma, torch.hypot(alpha, sigma)
     velocity = (alpha * noise - sigma * data) / radius
     exact = by_differentiation(law, process, z, t)

@@ -1,0 +1,85 @@
+"""Small models for the tests, from one flat list of settings."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+
+from rgdm.model.cascade.cascade import Cascade
+from rgdm.model.laws.diffusion import Diffusion
+from rgdm.model.laws.flow import Flow
+from rgdm.model.laws.law import Law
+from rgdm.model.lifts.condition import Condition
+from rgdm.model.lifts.context import Context
+from rgdm.model.lifts.lift import Lift
+from rgdm.model.lifts.standardized import StandardizedLift
+from rgdm.model.lifts.standardizer import LocalStandardizer
+from rgdm.model.networks.backbone import Backbone
+from rgdm.process.noise import GivenNoise, Window
+from rgdm.scale.boundary import boundary_of_each
+from rgdm.scale.coarse_graining import CoarseGraining
+from rgdm.scale.grid import Grid
+from rgdm.settings import Design
+
+
+def cascade(
+    channels: int = 1,
+    dimension: int = 2,
+    levels: int = 2,
+    boundary: str | Sequence[str] = "reflect",
+    operator: str = "block-spin",
+    factor: int | Sequence[int] = 2,
+    **design: Any,
+) -> Cascade:
+    """A cascade with tiny networks unless told otherwise."""
+    settings: dict[str, Any] = {"width": 4, "encoder_blocks": 1, "decoder_blocks": 1, **design}
+    for name in ("width", "backbone"):
+        value = settings.get(name)
+        if value is not None and not isinstance(value, tuple):
+            settings[name] = tuple(value) if isinstance(value, list) else (value,)
+    grid = Grid.uniform(dimension, boundary if isinstance(boundary, str) else list(boundary), factor)
+    return Cascade(Design(levels=levels, operator=operator, **settings), grid, channels)  # pyright: ignore
+
+
+def lift_of(
+    law: Law,
+    operator: CoarseGraining,
+    channels: int,
+    dimension: int,
+    boundary: str | Sequence[str],
+    conditioned: bool = True,
+) -> StandardizedLift:
+    """The standardizer that suits a law, and the condition that it is told."""
+    sides = boundary_of_each(boundary if isinstance(boundary, str) else list(boundary), dimension)
+    standardizer = LocalStandardizer(operator, channels, dimension, sides, coloured=not isinstance(law, Flow))
+    condition = Condition(operator, channels, dimension) if conditioned else None
+    return StandardizedLift(operator, standardizer, law, condition)
+
+
+def diffusion_lift(
+    operator: CoarseGraining,
+    channels: int,
+    dimension: int,
+    boundary: str | Sequence[str],
+    backbone: Backbone,
+    **options: Any,
+) -> StandardizedLift:
+    """A lift with a diffusion law."""
+    return lift_of(Diffusion(backbone, **options), operator, channels, dimension, boundary)
+
+
+def conditions(channels: int, bands: int) -> int:
+    """How many features a condition has: of every channel 1 + 2 * 3 + bands, and the level."""
+    return channels * (7 + bands) + 1
+
+
+def lifted(lift: Lift, coarse: torch.Tensor, noise: torch.Tensor, *sampler: Any) -> torch.Tensor:
+    """A fine field from the noise of one level, given as a tensor."""
+    window = Window.whole(0, coarse.shape[2:])
+    return lift.sample(Context(coarse), GivenNoise({(0, 0): noise}), window, *sampler)
+
+
+def log_volume(function: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor) -> float:
+    """log |det| of the Jacobian of a map of fields, by automatic differentiation."""
+    matrix = torch.autograd.functional.jacobian(lambda v: function(v.reshape(x.shape)).flatten(), x.flatten())
+    return float(torch.linalg.slogdet(matrix).logabsdet)  # pyright: ignore
