@@ -20,7 +20,6 @@ from rgdm.model.cascade.repetition import Repetition
 from rgdm.model.cascade.units import Units
 from rgdm.model.closed_form.base import TranslationField
 from rgdm.model.lattice.sweep import LearnedSweep
-from rgdm.model.laws.likelihood import Likelihood
 from rgdm.model.lifts.context import Context
 from rgdm.model.lifts.lift import Lift
 from rgdm.model.lifts.registry import make_lifts
@@ -155,54 +154,9 @@ class Cascade(nn.Module):
         """The training loss of one lift on normalised fields of its level, one value a sample."""
         return self.own_lift(level).loss(fine, t, noise, halo)
 
-    def log_prob(
-        self,
-        x: Any,
-        levels: int | None = None,
-        probes: int | None = None,
-        tolerance: float = 1e-5,
-        seed: int = 0,
-        networks: bool = True,
-        watch: Watch | None = None,
-    ) -> Likelihood:
-        """log p of fields in the user's units: :func:`~rgdm.model.cascade.density.log_prob`."""
-        return log_prob(self, x, levels, probes, tolerance, seed, networks, watch)
-
     # --- coarse to fine --------------------------------------------------------------------
 
-    def sample(
-        self,
-        lattice: Lattice,
-        count: int = 1,
-        seed: int = 0,
-        evaluations: int | None = None,
-        watch: Watch | None = None,
-        sweeps: int = 0,
-    ) -> Float[Tensor, "B C *L"]:
-        """New fields of any lattice that is divisible by b^levels, ``(count, channels, *lattice)``, in user's units.
-
-        The same seed gives the same fields, whatever ``count``. ``sweeps`` of the learned single-site conditional
-        follow, where the model has one.
-        """
-        return sample(self, lattice, count, seed, evaluations, watch, sweeps)
-
-    def refine(
-        self,
-        coarse: Any,
-        levels: int | None = None,
-        members: int = 1,
-        seed: int = 0,
-        evaluations: int | None = None,
-        watch: Watch | None = None,
-    ) -> Any:
-        """An ensemble of fine fields, each of which coarse-grains to exactly the given field.
-
-        With block spins and Haar wavelets that are its block means, with decimation the kept sites; longer wavelets
-        and momentum shells keep a mean over a wider window, in the same units. ``coarse`` may be a tensor or array
-        ``(*L)``, ``(C, *L)`` or ``(B, C, *L)``, or an xarray object; the same kind comes back with a leading
-        ``member`` axis, lattice axes b^levels times longer, and coordinates refined.
-        """
-        return refine(self, coarse, levels, members, seed, evaluations, watch)
+    sample, refine, log_prob = sample, refine, log_prob  # methods that stand in files of their own
 
     def generate(self, lattice: Lattice, noise: Noise, evaluations: int | None = None) -> Float[Tensor, "B C *L"]:
         """Normalised fields as a differentiable function of their noise: the base field, then every lift.
@@ -243,12 +197,12 @@ class Cascade(nn.Module):
     def enlarged(self, times: int, growth: float | Iterable[float], level: int = 2) -> "Cascade":
         """The same cascade with the lift of one level repeated: fields ``factor^times`` times as wide.
 
-        An inverse renormalization group near its fixed point, where all levels have the same law but for the size of
-        the field, which grows by ``growth = factor^((2 - eta) / 2) = factor^(y_h - d/2)`` a level;
-        :func:`~rgdm.physics.mcrg.field_exponent` measures y_h on the training fields. The levels nearest to the
-        lattice spacing are not yet there: repeat the third, of ``level`` 2, or a coarser one, and where the growth
-        still changes give it from one level to the next, the first from ``level``; the last value serves all that
-        follow. For fields that are scale-free up to their own size, on a periodic lattice.
+        Near the fixed point of an inverse renormalization group all levels have the same law but for the size of the
+        field, which grows by ``growth = factor^((2 - eta) / 2) = factor^(y_h - d/2)`` a level;
+        :func:`~rgdm.physics.mcrg.field_exponent` measures y_h on the training fields. The levels nearest to the lattice
+        spacing are not yet there: repeat the third, of ``level`` 2, or a coarser one. Where the growth still changes,
+        give it from one level to the next, the first from ``level``; the last value serves all that follow. For fields
+        that are scale-free up to their own size, on a periodic lattice.
         """
         if self.repetition.times:
             raise InputError("this cascade is enlarged already; enlarge the one that it was enlarged from")
@@ -309,12 +263,9 @@ class Cascade(nn.Module):
     def configuration(self) -> dict[str, Any]:
         """What makes an equal untrained model, as JSON holds it."""
         level, times, growth = self.repetition
-        return {
-            "design": self.design.to_json(),
-            "grid": self.grid.to_json(),
-            "channels": self.channels,
-            "repetition": [level, times, *growth] if times else None,
-        }
+        repetition = [level, times, *growth] if times else None
+        parts = {"design": self.design.to_json(), "grid": self.grid.to_json()}
+        return {**parts, "channels": self.channels, "repetition": repetition}
 
     def save_pretrained(self, path: str | Path) -> None:
         """Write ``config.json`` and ``model.safetensors`` into a folder, each atomically."""

@@ -24,13 +24,17 @@ if TYPE_CHECKING:
 def sample(
     model: "Cascade",
     lattice: Lattice,
-    count: int,
-    seed: int,
-    evaluations: int | None,
-    watch: Watch | None,
-    sweeps: int,
+    count: int = 1,
+    seed: int = 0,
+    evaluations: int | None = None,
+    watch: Watch | None = None,
+    sweeps: int = 0,
 ) -> Float[Tensor, "B C *L"]:
-    """See :meth:`~rgdm.model.cascade.cascade.Cascade.sample`."""
+    """New fields of any lattice that is divisible by b^levels, ``(count, channels, *lattice)``, in user's units.
+
+    The same seed gives the same fields, whatever ``count``. ``sweeps`` of the learned single-site conditional
+    follow, where the model has one.
+    """
     check_sample(model.grid, model.levels, lattice, count)
     model.check_texture(lattice, model.levels)
     if sweeps < 0 or (sweeps and model.sweep is None):
@@ -50,13 +54,19 @@ def sample(
 def refine(
     model: "Cascade",
     coarse: Any,
-    levels: int | None,
-    members: int,
-    seed: int,
-    evaluations: int | None,
-    watch: Watch | None,
+    levels: int | None = None,
+    members: int = 1,
+    seed: int = 0,
+    evaluations: int | None = None,
+    watch: Watch | None = None,
 ) -> Any:
-    """See :meth:`~rgdm.model.cascade.cascade.Cascade.refine`."""
+    """An ensemble of fine fields, each of which coarse-grains to exactly the given field.
+
+    With block spins and Haar wavelets that are its block means, with decimation the kept sites; longer wavelets
+    and momentum shells keep a mean over a wider window, in the same units. ``coarse`` may be a tensor or array
+    ``(*L)``, ``(C, *L)`` or ``(B, C, *L)``, or an xarray object; the same kind comes back with a leading
+    ``member`` axis, lattice axes b^levels times longer, and coordinates refined.
+    """
     levels = model.depth(levels)
     if members < 1:
         raise InputError(f"members is {members}; at least one is needed")
