@@ -51,7 +51,7 @@ class Figure:
     def target(self) -> str:
         """The bounds in words."""
         if self.low is not None and self.high is not None:
-            return f"{self.low:.4g} .. {self.high:.4g}"
+            return f"± {self.high:.3g}" if self.low == -self.high else f"{self.low:.4g} .. {self.high:.4g}"
         return f">= {self.low:.4g}" if self.low is not None else f"<= {self.high:.4g}" if self.high is not None else ""
 
 
@@ -70,7 +70,7 @@ class Row:
     @property
     def verdict(self) -> Verdict:
         """The stated one, or that of the worst figure."""
-        return self.stated or min((f.verdict for f in self.figures.values()), key=VERDICTS.index, default="")
+        return self.stated or worst(figure.verdict for figure in self.figures.values())
 
 
 @dataclass(frozen=True)
@@ -89,6 +89,10 @@ class Run:
     def machine(self) -> Literal["CPU", "GPU"]:
         """Figures of a CPU do not replace those of a GPU."""
         return "CPU" if "CPU" in self.device else "GPU"
+
+
+def worst(verdicts: Iterable[Verdict]) -> Verdict:
+    return VERDICTS[min(map(VERDICTS.index, verdicts), default=-1)]
 
 
 def number(value: float | None, error: float | None = None) -> str:
@@ -139,7 +143,7 @@ def merged(rows: Iterable[Row]) -> dict[tuple[str, str], Row]:
         if first:
             words = {key: "; ".join(dict.fromkeys(filter(None, (getattr(first, key), getattr(row, key)))))
                      for key in ("target", "text")}  # fmt: skip
-            stated = min(filter(None, (first.stated, row.stated)), key=VERDICTS.index, default="")
+            stated = worst((first.stated, row.stated))
             row = replace(row, figures={**first.figures, **row.figures}, stated=stated, **words)
         together[row.table, row.what] = row
     return together

@@ -70,7 +70,7 @@ def cells(row: Row, columns: Sequence[str]) -> list[str]:
 
 def verdict(row: Row) -> list[str]:
     bounds = dict.fromkeys(figure.target for figure in row.figures.values() if figure.target)
-    target = row.target if 0 < len(row.target) <= 30 else "; ".join(bounds)
+    target = row.target if 0 < len(row.target) <= 36 else "; ".join(bounds)
     return [target, "**missed**" if row.verdict == "missed" else row.verdict]
 
 
@@ -153,7 +153,7 @@ def drifted(texts: Mapping[Path, str]) -> list[Path]:
 
 
 def main(arguments: Sequence[str]) -> None:
-    parser = argparse.ArgumentParser("python -m benchmarks render", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser("python -m benchmarks render", description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing; exit code 1 if a page has drifted")
     check, texts = parser.parse_args(arguments).check, pages()
     for path in drifted(texts):

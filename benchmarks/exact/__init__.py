@@ -1,1 +1,1 @@
-"""What can be known exactly of Gaussian fields: the parts of ``theory.py``."""
+"""What can be known exactly of Gaussian fields, and how schedules and samplers that follow from it do on data."""

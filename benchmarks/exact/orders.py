@@ -1,24 +1,20 @@
 """Orders of convergence."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
-from record import Row
 from torch import Tensor
 
-from exact.modes import made_variance
-from rgdm.model.samplers.reverse import Ancestral, Ddim, Heun, TrigonometricFlow
+from benchmarks.exact.modes import made_variance
+from benchmarks.record import Figure, Row
+from rgdm.model.samplers.reverse import AdamsBashforth, Ancestral, Ddim, Heun
 from rgdm.model.samplers.sampler import Sampler
 from rgdm.model.samplers.stochastic import EulerMaruyama, StochasticHeun
 from rgdm.process.forward import ForwardProcess
-from rgdm.process.schedule import (
-    ExactRG,
-    Trigonometric,
-    VariancePreserving,
-)
+from rgdm.process.schedule import ExactRG, Trigonometric, VariancePreserving
 from rgdm.scale.basis import Fourier, Site
-from rgdm.theory.continuous import ScaleFlow
+from rgdm.theory.continuous import ContinuousChain
 from rgdm.theory.mixtures import GaussianMixture
 
 VARIANCES = [0.2, 0.35, 0.5, 0.7, 1.5, 2.5, 4.0]
@@ -27,7 +23,7 @@ STEPS = (1024, 2048, 4096)
 ORDERS: list[tuple[str, Callable[[int], Sampler], int]] = [
     ("Ddim", Ddim, 1),
     ("Heun", Heun, 2),
-    ("TrigonometricFlow", TrigonometricFlow, 2),
+    ("AdamsBashforth", AdamsBashforth, 2),
     ("Ancestral, weak", Ancestral, 1),
     ("EulerMaruyama, weak", EulerMaruyama, 1),
     ("StochasticHeun, weak", StochasticHeun, 2),
@@ -49,7 +45,7 @@ def responses(sampler: Sampler) -> Tensor:
     """What one unit of the start (row 0) and of each step's noise (the others) becomes, ``(steps + 1, variances)``."""
     inputs = sampler.steps + 1
     unit = torch.eye(inputs, dtype=torch.float64).reshape(inputs, inputs, 1, 1) * torch.ones_like(variances())
-    estimate = GaussianMixture.field(variances()).estimate(PLAIN)
+    estimate = GaussianMixture.field(variances()).conditional_mean(PLAIN)
     return sampler(estimate, PLAIN, unit[0], lambda i: unit[i + 1])[:, 0]
 
 
@@ -81,7 +77,7 @@ def chain_orders(steps: tuple[int, ...]) -> Tensor:
         (Fourier(), ExactRG(0.5, 0.3), span),
         (Site(), VariancePreserving(), 1.0),
     ):
-        flow = ScaleFlow(ForwardProcess(basis, schedule), octaves)
+        flow = ContinuousChain(ForwardProcess(basis, schedule), octaves)
         _, sigma = flow.marginal(torch.full((1,), flow.span, dtype=torch.float64), lattice)
         ones = basis.synthesize(torch.ones(1, 1, *lattice, dtype=torch.float64))
         made = [basis.analyze(flow.chain(n, lattice).covariance(ones)) for n in steps]
@@ -90,7 +86,7 @@ def chain_orders(steps: tuple[int, ...]) -> Tensor:
     return torch.cat(found)
 
 
-def order_rows(quick: bool) -> list[Row]:
+def order_rows(quick: bool) -> Iterator[Row]:
     steps = tuple(n // 8 for n in STEPS) if quick else STEPS
     measured = {}
     for name, make, theory in ORDERS:
@@ -98,9 +94,8 @@ def order_rows(quick: bool) -> list[Row]:
         measured[name] = orders(errors, steps), theory
     for name, make in (("EulerMaruyama, strong", EulerMaruyama), ("StochasticHeun, strong", StochasticHeun)):
         measured[name] = strong_orders(make, 1024 if quick else 4096), 1
-    measured["chain to ScaleFlow"] = chain_orders(steps), 1
-    rows = []
+    measured["chain to ContinuousChain"] = chain_orders(steps), 1
     for name, (found, theory) in measured.items():
-        said = f"{float(found.min()):.3f} .. {float(found.max()):.3f}"
-        rows.append(Row(f"order, {name}", f"{theory} +- 0.1", said, float((found - theory).abs().max()) <= 0.1))
-    return rows
+        ends = {"lowest": float(found.min()), "highest": float(found.max())}
+        figures = {end: Figure(value, low=theory - 0.1, high=theory + 0.1) for end, value in ends.items()}
+        yield Row("order of convergence", name, figures, f"{theory} +- 0.1")

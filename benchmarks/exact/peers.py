@@ -2,26 +2,20 @@
 
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import torch
-from record import Row
 from torch import Tensor
 
-from exact.field import Modes, distinct, worst
-from exact.modes import made_variance
-from rgdm.model.samplers.fitted import FittedFlow
-from rgdm.model.samplers.reverse import Ancestral, Ddim, Heun, TrigonometricFlow
+from benchmarks.exact.field import Modes, distinct, worst
+from benchmarks.exact.modes import made_variance
+from benchmarks.record import Figure, Row
+from rgdm.model.samplers.fitted import FittedMultistep
+from rgdm.model.samplers.reverse import AdamsBashforth, Ancestral, Ddim, Heun
 from rgdm.model.samplers.sampler import Sampler
 from rgdm.process.forward import ForwardProcess
-from rgdm.process.schedule import (
-    Schedule,
-    SpectrumMatched,
-    Staggered,
-    Trigonometric,
-    VariancePreserving,
-)
+from rgdm.process.schedule import Schedule, SpectrumMatched, Staggered, Trigonometric, VariancePreserving
 
 LIMIT = 0.05
 """Of the worst mode, for the count of evaluations."""
@@ -89,7 +83,7 @@ def whitened_peer() -> Peer:
     """The field whitened with its true spectrum, then plain diffusion."""
     one = torch.ones(1, dtype=torch.float64)
     process = ForwardProcess(Modes(one), Trigonometric())
-    return Peer(lambda n, _: worst(made_variance(TrigonometricFlow(n), process, one), one), lambda n: n)
+    return Peer(lambda n, _: worst(made_variance(AdamsBashforth(n), process, one), one), lambda n: n)
 
 
 def linear(side: int, s: Tensor) -> Schedule:
@@ -110,7 +104,7 @@ def staggered(width: float) -> Callable[[int, Tensor], Schedule]:
 
 def peers() -> dict[str, dict[str, Peer]]:
     """Each with its variants, of which the best counts."""
-    flow = TrigonometricFlow
+    flow = AdamsBashforth
     return {
         "EDM, Heun": {f"sigma_max {f} x the largest deviation": edm_peer(f) for f in (5, 7, 10, 20, 40)},
         "EDM, Heun, sigma_max = 80 as published": {"": edm_peer()},
@@ -118,12 +112,12 @@ def peers() -> dict[str, dict[str, Peer]]:
         "DDPM, linear beta, ancestral": {"": peer(Ancestral, linear)},
         "DDPM, linear beta, DDIM": {"": peer(Ddim, linear)},
         "trigonometric, Heun": {"": peer(Heun, trigonometric)},
-        "trigonometric, TrigonometricFlow": {"": peer(flow, trigonometric)},
-        "trigonometric, FittedFlow": {"": peer(FittedFlow, trigonometric)},
+        "trigonometric, AdamsBashforth": {"": peer(flow, trigonometric)},
+        "trigonometric, FittedMultistep": {"": peer(FittedMultistep, trigonometric)},
         "spectrum-matched noise, DDIM": {"": peer(Ddim, matched)},
-        "spectrum-matched noise, TrigonometricFlow": {"": peer(flow, matched)},
-        "staggered, TrigonometricFlow": {f"width {w:g}": peer(flow, staggered(w)) for w in (2.0, 4.0, 8.0)},
-        "whitened with the true spectrum, TrigonometricFlow": {"": whitened_peer()},
+        "spectrum-matched noise, AdamsBashforth": {"": peer(flow, matched)},
+        "staggered, AdamsBashforth": {f"width {w:g}": peer(flow, staggered(w)) for w in (2.0, 4.0, 8.0)},
+        "whitened with the true spectrum, AdamsBashforth": {"": whitened_peer()},
     }
 
 
@@ -143,17 +137,13 @@ def fewest(made: Peer, side: int) -> int | None:
     return made.evaluations(high)
 
 
-def peer_rows(sides: list[int], found: dict) -> list[Row]:
-    rows = []
+def peer_rows(sides: list[int]) -> Iterator[Row]:
     for name, variants in peers().items():
-        counts: dict[int, tuple[float, str]] = {}
+        figures, chosen = {}, []
         for side in sides:
             tried = [(fewest(made, side) or math.inf, variant) for variant, made in variants.items()]
-            counts[side] = min(tried, key=lambda pair: pair[0])
-        found[name] = {side: count for side, (count, _) in counts.items() if math.isfinite(count)}
-        cells = [f"> {MOST}" if count == math.inf else f"{count}" for count, _ in counts.values()]
-        chosen = list(dict.fromkeys(variant for _, variant in counts.values() if variant))
-        best = f" (best of {len(variants)}: {'; '.join(chosen)})" if chosen else ""
-        said = f"{', '.join(cells)} at L = {', '.join(map(str, sides))}{best}"
-        rows.append(Row(f"evaluations until the worst mode is within {LIMIT:.0%}: {name}", "", said))
-    return rows
+            count, variant = min(tried, key=lambda pair: pair[0])
+            figures[f"L = {side}"] = Figure(min(count, MOST), beyond=count > MOST)
+            chosen += [variant] if variant else []
+        best = f"best of {len(variants)}: {'; '.join(dict.fromkeys(chosen))}" if chosen else ""
+        yield Row("evaluations until the worst mode is within 5 %", name, figures, text=best)

@@ -1,24 +1,24 @@
 """Schedule x basis: also in the coefficients of pyramids, which are correlated, exactly."""
 
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from matplotlib.figure import Figure
-from record import Row
 from torch import Tensor
 
-from exact.cascade import COARSEST
-from exact.field import power, real_spectrum, spectrum
-from exact.modes import made_variance
-from rgdm.model.closed_form.known_spectrum import band_density
-from rgdm.model.samplers.reverse import Ancestral, TrigonometricFlow
+from benchmarks.exact.cascade import COARSEST
+from benchmarks.exact.field import power, real_spectrum, spectrum
+from benchmarks.exact.modes import made_variance
+from benchmarks.record import Figure, Row
+from benchmarks.shared.drawing import drawn
+from rgdm.model.lifts.known_spectrum import band_density
+from rgdm.model.samplers.reverse import AdamsBashforth, Ancestral
 from rgdm.model.samplers.sampler import Sampler
 from rgdm.model.samplers.stochastic import StochasticHeun
-from rgdm.plots import figure_to_png
-from rgdm.plots.style import BASELINES, GREY, INK, LEVELS, MODEL, PAGE, paper
+from rgdm.plots.style import BASELINES, GREY, INK, LEVELS, MODEL, PAGE
 from rgdm.process.forward import ForwardProcess
 from rgdm.process.schedule import (
     ExactRG,
@@ -72,8 +72,10 @@ class PyramidField:
     each band is divided by its deviation.
     """
 
-    def __init__(self, step: Orthonormal, schedule: Schedule, exact_start: bool = False, unit: bool = False) -> None:
-        self.process = ForwardProcess(Pyramid(step, LEVELS_DOWN), schedule)
+    def __init__(
+        self, operator: Orthonormal, schedule: Schedule, exact_start: bool = False, unit: bool = False
+    ) -> None:
+        self.process = ForwardProcess(Pyramid(operator, LEVELS_DOWN), schedule)
         self.exact_start = exact_start
         self.lattice = (SIDE, SIDE)
         sites = torch.arange(SIDE**2, dtype=torch.float64).reshape(1, 1, *self.lattice)
@@ -156,49 +158,42 @@ def interpolated(k: Tensor) -> Tensor:
     return power(frequencies, SIDE) / power(torch.stack(torch.meshgrid(n, n, indexing="ij")), SIDE).mean()
 
 
-def ablation(counts: tuple[int, ...]) -> dict[str, list[Errors]]:
-    """For each basis and schedule the errors after so many evaluations of ``TrigonometricFlow``."""
-    found = {}
-    for basis in ("any", "Fourier"):
-        for name, schedule in schedules(basis).items():
-            found[f"{basis}, {name}"] = [fourier_errors(TrigonometricFlow(n), schedule, name == EXACT) for n in counts]
-    for basis, (step, unit) in PYRAMIDS.items():
-        for name, schedule in schedules(basis).items():
-            field = PyramidField(step, schedule, name == EXACT, unit)
-            found[f"{basis}, {name}"] = [field.errors(TrigonometricFlow(n)) for n in counts]
-    return found
-
-
 def fourier_errors(sampler: Sampler, schedule: Schedule, exact: bool) -> Errors:
     s = real_spectrum(SIDE)
     return Errors.of(made_variance(sampler, ForwardProcess(Fourier(), schedule), s, exact), s)
 
 
-def ablation_rows(found: dict[str, list[Errors]], counts: tuple[int, ...]) -> list[Row]:
-    rows, last = [], counts[-1]
-    for name, errors in found.items():
-        said = ", ".join(f"{e.worst:.1e}" for e in errors) + "; " + ", ".join(f"{e.log:.1e}" for e in errors)
-        basis, schedule = name.split(", ")
-        if basis in ("any", "Fourier"):
-            made = schedules(basis)[schedule]
-            noisy = {
-                "StochasticHeun": fourier_errors(StochasticHeun(1).spending(last), made, schedule == EXACT),
-                "Ancestral": fourier_errors(Ancestral(last), made, schedule == EXACT),
-            }
-            said += f" (worst at {last}: {', '.join(f'{k} {e.worst:.1e}' for k, e in noisy.items())})"
-        what = f"L = {SIDE}, worst mode; rms log variance after {', '.join(map(str, counts))}: {name}"
-        rows.append(Row(what, "", said))
-    return rows
+def ablation_rows(counts: tuple[int, ...], path: Path) -> Iterator[Row]:
+    """For each basis and schedule the errors after so many evaluations of ``AdamsBashforth``; noisy samplers after all.
+
+    ``rms``: root mean square of the log of the variances' ratio. And a figure of all.
+    """
+    found: dict[str, list[Errors]] = {}
+    for basis in ("any", "Fourier", *PYRAMIDS):
+        for name, schedule in schedules(basis).items():
+            exact, noisy = name == EXACT, {}
+            if basis in PYRAMIDS:
+                operator, unit = PYRAMIDS[basis]
+                field = PyramidField(operator, schedule, exact, unit)
+                errors = [field.errors(AdamsBashforth(n)) for n in counts]
+            else:
+                errors = [fourier_errors(AdamsBashforth(n), schedule, exact) for n in counts]
+                for sampler in (StochasticHeun(1).spending(counts[-1]), Ancestral(counts[-1])):
+                    noisy[type(sampler).__name__] = Figure(fourier_errors(sampler, schedule, exact).worst)
+            found[f"{basis}, {name}"] = errors
+            figures = {str(n): Figure(e.worst) for n, e in zip(counts, errors, strict=True)}
+            figures |= {f"rms {n}": Figure(e.log) for n, e in zip(counts, errors, strict=True)}
+            yield Row(f"error of the worst mode after n evaluations, L = {SIDE}", f"{basis}, {name}", figures | noisy)
+    draw(path, found, counts)
 
 
-def draw_ablation(path: Path, found: dict[str, list[Errors]], counts: tuple[int, ...]) -> None:
+def draw(path: Path, found: dict[str, list[Errors]], counts: tuple[int, ...]) -> None:
     """Error of the worst mode against evaluations, one panel for each basis; the cascade as a star."""
     bases = ["Fourier", *(basis for basis in PYRAMIDS if basis != "pyramid of block spins")]
     colours = [INK, GREY, *BASELINES, *LEVELS[1:4]]
     names = list(dict.fromkeys(name.split(", ")[1] for name in found))
     floor, levels, handles = 1e-5, round(math.log2(SIDE / COARSEST)), {}
-    with paper():
-        figure = Figure(figsize=(PAGE, 2.4))
+    with drawn(path, PAGE, 2.4) as figure:
         for panel, title in zip(figure.subplots(1, 4, sharey=True), bases, strict=True):
             for name, errors in found.items():
                 basis, schedule = name.split(", ")
@@ -212,4 +207,3 @@ def draw_ablation(path: Path, found: dict[str, list[Errors]], counts: tuple[int,
             panel.minorticks_off()
         figure.axes[0].set_ylabel("error of the worst mode")
         figure.legend(handles.values(), handles.keys(), loc="upper center", bbox_to_anchor=(0.5, -0.06), ncols=5)
-    path.write_bytes(figure_to_png(figure))

@@ -1,23 +1,17 @@
-"""The single-stage peer: a conditional U-Net diffusion that does x8 at once (EDM: Karras et al. 2022, 2206.00364).
-
-The network is diffusers' ``UNet2DModel``. It denoises the residual of the truth against the consistent
-bicubic field, in units of one global standard deviation (``scale="global"``) or of the local
-amplitude that the coarse field predicts (``scale="local"``, the same rule that the cascade uses), given the
-interpolated coarse field. Trained on 64 x 64 crops for a wall-clock time, sampled on whole tiles with Heun's method.
-"""
+"""The single-stage peer: a conditional U-Net diffusion that does x8 at once (EDM: Karras et al. 2022, 2206.00364)."""
 
 import itertools
 import math
-import time
-from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from diffusers.models.unets.unet_2d import UNet2DModel
-from peers import FACTOR, consistent
 from torch import Tensor
 
+from benchmarks.peers.gaussian import FACTOR, consistent
+from benchmarks.shared.training import descend
 from rgdm.evaluate import bicubic, block_constant
 from rgdm.evaluate.baselines import block_mean
 from rgdm.model.closed_form.amplitude import LocalAmplitude, blur
@@ -35,55 +29,45 @@ class Problem(NamedTuple):
     condition: Tensor
 
 
-class SuperResolution:
-    """``fine = bicubic(coarse) + unit * z``, z from the diffusion model given the coarse field."""
+def network(inputs: int, channels: tuple[int, ...], layers: int = 1) -> UNet2DModel:
+    """diffusers' U-Net without attention."""
+    down, up = ("DownBlock2D",) * len(channels), ("UpBlock2D",) * len(channels)
+    return UNet2DModel(
+        in_channels=inputs,
+        out_channels=1,
+        block_out_channels=channels,
+        layers_per_block=layers,
+        down_block_types=down,
+        up_block_types=up,
+        norm_num_groups=8,
+        add_attention=False,
+    )
 
-    def __init__(
-        self,
-        train: Tensor,
-        scale: Scale,
-        device: str = "cpu",
-        seed: int = 0,
-        channels: tuple[int, ...] = (32, 64, 96),
-        layers: int = 1,
-        steps: int = 10,
-    ) -> None:
-        torch.manual_seed(seed)
-        self.scale, self.device, self.steps, self.seed = scale, device, steps, seed
-        self.mean, self.spread = train.mean(), train.std()
-        coarse = block_mean(train, FACTOR)
-        residual = train - bicubic(coarse, FACTOR)
-        self.amplitude = LocalAmplitude(1, FACTOR**2, 2, "reflect")
-        self.amplitude.fit(coarse, F.pixel_unshuffle(residual, FACTOR))
-        self.size = torch.ones(())
-        self.size = (residual / self.problem(coarse).unit).std()
-        problem = self.problem(coarse)
-        self.target, self.condition = residual / problem.unit, problem.condition
-        self.network = UNet2DModel(
-            in_channels=1 + problem.condition.shape[1],
-            out_channels=1,
-            block_out_channels=channels,
-            layers_per_block=layers,
-            down_block_types=("DownBlock2D",) * len(channels),
-            up_block_types=("UpBlock2D",) * len(channels),
-            norm_num_groups=8,
-            add_attention=False,
-        ).to(device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-        self.average = [p.detach().clone() for p in self.network.parameters()]
-        self.precision = torch.bfloat16 if choose_precision("auto", device) == "bf16" else torch.float32
+
+@dataclass
+class SuperResolution:
+    """``fine = bicubic(coarse) + unit * z``, z from a diffusion given the interpolated coarse field.
+
+    The network denoises z, the residual in units of one global standard deviation (``scale="global"``) or of the local
+    amplitude that the coarse field predicts (``"local"``, the same rule that the cascade uses). Trained for ``seconds``
+    on 64 x 64 crops, sampled on whole tiles with Heun's method.
+    """
+
+    scale: Scale
+    seconds: float
+    device: str = "cpu"
+    seed: int = 0
+    channels: tuple[int, ...] = (32, 64, 96)
+    steps: int = 10
 
     @property
-    def label(self) -> str:
+    def name(self) -> str:
         return f"U-Net, {self.scale} scale"
 
     @property
     def evaluations(self) -> int:
         """Network calls a member: Heun's, two a step but the last."""
         return 2 * self.steps - 1
-
-    @property
-    def parameters(self) -> int:
-        return sum(p.numel() for p in self.network.parameters())
 
     @torch.no_grad()
     def problem(self, coarse: Tensor) -> Problem:
@@ -100,34 +84,29 @@ class SuperResolution:
         local = [torch.asinh(each / log_unit.exp()) for each in (*above, smooth - block_constant(coarse, FACTOR))]
         return Problem(smooth, unit, torch.cat([value, log_unit - math.log(100.0), *local], 1))
 
-    # --- training --------------------------------------------------------------------------
-
-    def train(self, seconds: float, watch: Callable[[float, float], None] | None = None, batch: int = 8) -> int:
-        """EDM training for a wall-clock time: AdamW, warm-up and cosine decay, averaged weights. Steps done."""
+    def fit(self, fields: Tensor) -> None:
+        """EDM training for a wall-clock time."""
+        torch.manual_seed(self.seed)
+        self.mean, self.spread, self.size = fields.mean(), fields.std(), torch.ones(())
+        coarse = block_mean(fields, FACTOR)
+        residual = fields - bicubic(coarse, FACTOR)
+        self.amplitude = LocalAmplitude(1, FACTOR**2, 2, "reflect")
+        self.amplitude.fit(coarse, F.pixel_unshuffle(residual, FACTOR))
+        self.size = (residual / self.problem(coarse).unit).std()
+        problem = self.problem(coarse)
+        self.target, self.condition = residual / problem.unit, problem.condition
+        net = network(1 + problem.condition.shape[1], self.channels)
+        self.network = torch.nn.Module.to(net, memory_format=torch.channels_last).to(self.device)
+        self.precision = torch.bfloat16 if choose_precision("auto", self.device) == "bf16" else torch.float32
         generator = torch.Generator().manual_seed(self.seed)
-        weights = list(self.network.parameters())
-        optimizer = torch.optim.AdamW(weights, lr=1e-3, betas=(0.9, 0.99), fused=True)
         self.network.train()
-        began, step = time.monotonic(), 0
-        while (spent := (time.monotonic() - began) / seconds) < 1:
-            rate = 1e-3 * min(1.0, (step + 1) / 50) * (0.5 * (1 + math.cos(math.pi * spent)) + 1e-3)
-            for group in optimizer.param_groups:
-                group["lr"] = rate
-            loss = self._loss(*self._crops(batch, generator), generator)
-            optimizer.zero_grad()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(weights, 1.0)
-            optimizer.step()
-            step += 1
-            with torch.no_grad():
-                torch._foreach_lerp_(self.average, weights, 1 - min(0.999, (1 + step) / (10 + step)))
-            if watch:
-                watch(min(1.0, spent), float(loss.detach()))
-        with torch.no_grad():
-            for weight, mean in zip(weights, self.average, strict=True):
-                weight.copy_(mean)
+        self.trained = descend(
+            self.network.parameters(),
+            lambda _: self._loss(*self._crops(8, generator), generator),
+            self.seconds,
+            self.name,
+        )
         self.network.eval()
-        return step
 
     def _crops(self, batch: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Random crops of target and condition, mirrored and transposed at random as the cascade's are."""
@@ -164,13 +143,8 @@ class SuperResolution:
             out = self.network(inputs, noise_level).sample
         return x / total**2 + sigma / total * out.float()
 
-    # --- sampling --------------------------------------------------------------------------
-
-    def __call__(self, coarse: Tensor, members: int, seed: int) -> Tensor:
-        return torch.stack([consistent(raw, coarse) for raw in self.raw(coarse, members, seed)])
-
     @torch.no_grad()
-    def raw(self, coarse: Tensor, members: int, seed: int) -> Tensor:
+    def refine(self, coarse: Tensor, members: int, seed: int) -> Tensor:
         """The ensemble as the network makes it; its block means are only nearly right."""
         generator = torch.Generator().manual_seed(seed)
         tiles = []
@@ -197,3 +171,24 @@ class SuperResolution:
                 guess = x + (following - sigma) * (slope + there) / 2
             x = guess
         return x
+
+
+@dataclass
+class Shifted:
+    """The same ensemble, shifted to the block means that were given."""
+
+    model: SuperResolution
+
+    @property
+    def name(self) -> str:
+        return f"{self.model.name}, block means corrected"
+
+    @property
+    def evaluations(self) -> int:
+        return self.model.evaluations
+
+    def fit(self, fields: Tensor) -> None:
+        """Nothing: the model is fitted."""
+
+    def refine(self, coarse: Tensor, members: int, seed: int) -> Tensor:
+        return torch.stack([consistent(fine, coarse) for fine in self.model.refine(coarse, members, seed)])

@@ -1,15 +1,15 @@
-"""The figure of the terrain benchmark: held-out tiles, what each method makes of them, and the spread."""
+"""The figure of the terrain study: held-out tiles, what each method makes of them, and the spread."""
 
 from pathlib import Path
 
 import numpy as np
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import PowerNorm
-from matplotlib.figure import Figure
 from torch import Tensor
 
-from rgdm.plots import Look, figure_to_png
-from rgdm.plots.style import PAGE, bare, paper
+from benchmarks.shared.drawing import drawn
+from rgdm.plots import Look
+from rgdm.plots.style import PAGE, bare
 
 
 def draw(path: Path, panels: dict[str, Tensor], coarse: Tensor, spread: Tensor, rows: int = 3) -> None:
@@ -24,8 +24,7 @@ def draw(path: Path, panels: dict[str, Tensor], coarse: Tensor, spread: Tensor, 
     gap, columns = 0.03, len(fields) + 1
     side = (PAGE - gap * (columns - 1)) / columns
     height = len(chosen) * (side + gap) - gap
-    with paper():
-        figure = Figure(figsize=(PAGE, height))
+    with drawn(path, PAGE, height) as figure:
         for row in range(len(chosen)):
             bottom = height - (row + 1) * side - row * gap
             for column in range(columns):
@@ -38,6 +37,5 @@ def draw(path: Path, panels: dict[str, Tensor], coarse: Tensor, spread: Tensor, 
                     axes.imshow(colours.to_rgba(deviation[row])[..., :3], origin="lower")
                     continue
                 field = fields[column][row][:, ::-1]  # north up, so that the light comes from the north-west
-                picture = look.picture(field, fields[0].shape[-1] / field.shape[-1])
-                axes.imshow(picture, interpolation="nearest" if field.shape[-1] < 160 else "antialiased")
-    path.write_bytes(figure_to_png(figure))
+                shown = look.picture(field, fields[0].shape[-1] / field.shape[-1])
+                axes.imshow(shown, interpolation="nearest" if field.shape[-1] < 160 else "antialiased")

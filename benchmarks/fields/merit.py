@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,14 +12,12 @@ from rgdm.evaluate import (
     SpreadSkill,
     energy_score,
     fair_crps,
-    jackknife,
     kurtosis_ratio,
     octave_ratio,
     rank_histogram,
     spread_skill,
 )
 from rgdm.evaluate.baselines import block_mean
-from rgdm.evaluate.verification import plain
 from rgdm.jackknife import delete_one_error, delete_one_quantiles
 from rgdm.scale.operators.block import BlockSpin
 
@@ -83,9 +80,8 @@ class Merit:
     @cached_property
     def land_spread(self) -> SpreadSkill:
         """Only of tiles that have land."""
-        some = self.land_share > 0
-        mask = self.land[some]
-        return spread_skill(self.ensemble[:, some] * mask, self.truth[some] * mask)
+        dry = self.land_share > 0
+        return spread_skill(self.ensemble[:, dry] * self.land[dry], self.truth[dry] * self.land[dry])
 
     @cached_property
     def ranks(self) -> RankHistogram:
@@ -98,17 +94,18 @@ class Merit:
 
     @cached_property
     def kurtosis(self) -> tuple[Estimate, Estimate, Estimate]:
-        """Of the detail of each level, finest first: own, truth's, and their ratio."""
+        """Of the detail of each level, finest first: its own, the truth's, and their ratio."""
         return kurtosis_ratio(self.ensemble, self.truth, BlockSpin(2), LEVELS)
 
     @cached_property
-    def flat(self) -> tuple[Tensor, Tensor, Estimate]:
-        """Median slope (m per site) over the true ocean floor: own, truth's, and their ratio."""
+    def slopes(self) -> tuple[Tensor, Tensor, Estimate]:
+        """Median slope (m per site) over the true ocean floor: its own, the truth's, and their ratio."""
         deep = (self.truth < OCEAN_FLOOR)[:, 0, :-1, :-1]
         true = [slope(y)[0][d] for y, d in zip(self.truth, deep, strict=True)]
-        own = [slope(e)[:, d].flatten() for e, d in zip(self.ensemble[:, :, 0].transpose(0, 1), deep, strict=True)]
+        members = self.ensemble[:, :, 0].transpose(0, 1)
+        ours = [slope(e)[:, d].flatten() for e, d in zip(members, deep, strict=True)]
         half = torch.full((1,), 0.5, dtype=torch.float64)
-        (true_median, true_without), (median, without) = (delete_one_quantiles(each, half) for each in (true, own))
+        (true_median, true_without), (median, without) = (delete_one_quantiles(each, half) for each in (true, ours))
         error = delete_one_error((without / true_without)[:, 0])
         return median[0], true_median[0], Estimate((median / true_median)[0], error)
 
@@ -120,34 +117,9 @@ class Merit:
         error = torch.stack([(block_mean(x.double(), factor) - coarse).abs().flatten(1).amax(1) for x in self.ensemble])
         return float((error / coarse.flatten(1).std(1)).max())
 
-    def summary(self) -> dict[str, Any]:
-        """Everything, as JSON holds it."""
-        found: dict[str, Any] = {
-            "crps": _figure(jackknife(lambda mean: mean, self.crps)) | {"per_tile": self.crps},
-            "crps_land": _figure(jackknife(torch.div, self.land_crps, self.land_share)),
-            "energy_score": _figure(jackknife(lambda mean: mean, self.energy)),
-            "octave_ratio": _figure(self.octaves),
-            "detail_kurtosis": {"value": self.kurtosis[0].value, "truth": self.kurtosis[1].value}
-            | {"ratio": self.kurtosis[2].value, "ratio_error": self.kurtosis[2].error},
-            "ocean_slope": {"value": self.flat[0], "truth": self.flat[1]}
-            | {"ratio": self.flat[2].value, "ratio_error": self.flat[2].error},
-            "consistency": self.consistency,
-            "evaluations": self.evaluations,
-        }
-        if self.probabilistic:
-            found["spread_skill"] = {"value": self.spread.pooled, "error": self.spread.error}
-            if bool((self.land_share > 0).any()):
-                found["spread_skill_land"] = {"value": self.land_spread.pooled, "error": self.land_spread.error}
-            found["rank_histogram"] = {"value": self.ranks.relative, "error": self.ranks.error}
-        return plain(found)
-
 
 def slope(x: Tensor) -> Tensor:
     """``|gradient|`` per site by forward differences, one site shorter along both axes."""
     down = x[..., 1:, :-1] - x[..., :-1, :-1]
     right = x[..., :-1, 1:] - x[..., :-1, :-1]
     return torch.hypot(down, right)
-
-
-def _figure(estimate: Estimate) -> dict[str, Tensor]:
-    return {"value": estimate.value, "error": estimate.error}

@@ -1,0 +1,236 @@
+"""Schedule x basis on data that must be learned: which errs least, after how many evaluations?
+
+    python -m benchmarks ablation --record
+
+Critical phi^4 on 32 x 32 periodic sites and terrain in crops of 32 x 32 sites. Every process of the table carries the
+whole field, with the same U-Net (``peers.whole_field``: diffusers' ``UNet2DModel``, convolutions that wrap or
+reflect), the same loss and the same training time; the cascade of lifts has that time too. All are sampled with
+``AdamsBashforth``. Two errors: the root mean square of the log power of each octave over that of held-out data, for all
+scales; and what is local, the bias of S / N of phi^4 (against a long Monte Carlo run) or the log of the kurtosis of the
+finest Haar detail of terrain over that of held-out data. ``data`` are the errors of as many held-out fields. An
+evaluation is one of the whole lattice; n a level of a cascade cost 4 n / 3. The second cascade is the first one with
+its temperatures fitted for each number of evaluations (on training fields, ``rgdm.model.cascade.calibrate``), as
+``rgdm train`` does.
+"""
+
+import argparse
+import json
+import math
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from benchmarks.peers.whole_field import WholeField
+from benchmarks.record import Figure, Row
+from benchmarks.shared.drawing import drawn
+from benchmarks.shared.lattice import CRITICAL
+from benchmarks.shared.training import phi4, tensor, uncalibrated
+from benchmarks.study import study
+from rgdm.data import reference
+from rgdm.evaluate.detail import detail_kurtosis
+from rgdm.evaluate.spectra import octave_power
+from rgdm.model.cascade.calibrate import calibrate
+from rgdm.model.cascade.cascade import Cascade
+from rgdm.model.samplers.reverse import AdamsBashforth
+from rgdm.plots.style import BASELINES, GREY, INK, LEVELS, MODEL, PAGE
+from rgdm.process.forward import ForwardProcess
+from rgdm.process.schedule import (
+    ExactRG,
+    HeatDissipation,
+    Schedule,
+    SpectrumMatched,
+    Staggered,
+    Trigonometric,
+    VariancePreserving,
+)
+from rgdm.scale.basis import Basis, Cosine, Fourier, Pyramid, Site
+from rgdm.scale.boundary import Boundary
+from rgdm.scale.operators.block import BlockSpin
+
+SIDE, OCTAVES, PYRAMID = 32, 5, 3
+ACTION_PER_SITE = -0.55495
+"""Of a long Monte Carlo run."""
+CASCADE, FITTED = "cascade of lifts", "cascade, temperatures fitted"
+SETS = (8192, 2048)
+"""Training and held-out fields."""
+
+
+class Data(NamedTuple):
+    """Fields of unit variance and zero mean, ``(B, 1, 32, 32)``."""
+
+    name: str
+    boundary: Boundary
+    train: Tensor
+    held_out: Tensor
+    local: Callable[[Tensor], float]
+    """The second error of generated fields."""
+
+    def power(self, fields: Tensor) -> Tensor:
+        return octave_power(fields, self.boundary)[1].mean(0)
+
+    def errors(self, fields: Tensor) -> tuple[float, float]:
+        """Both errors; ``nan`` of fields that are not finite."""
+        if not bool(fields.isfinite().all()):
+            return math.nan, math.nan
+        ratio = self.power(fields) / self.power(self.held_out)
+        return float(ratio.log().square().mean().sqrt()), self.local(fields)
+
+
+def lattice_data(seed: int) -> Data:
+    fields = [tensor(phi4(count, SIDE, seed + i)) for i, count in enumerate(SETS)]
+    scale = float(fields[0].std())
+
+    def local(made: Tensor) -> float:
+        return float(CRITICAL.energy(scale * made.double()).mean()) / SIDE**2 - ACTION_PER_SITE
+
+    return Data("phi4", "periodic", fields[0] / scale, fields[1] / scale, local)
+
+
+def terrain_data(seed: int) -> Data:
+    generator = torch.Generator().manual_seed(seed)
+    parts = [tensor(reference.terrain(part)) for part in ("train", "held-out")]
+    mean, scale = parts[0].mean(), parts[0].std()
+    train, held_out = ((crops(p, n, generator) - mean) / scale for p, n in zip(parts, SETS, strict=True))
+
+    def kurtosis(fields: Tensor) -> float:
+        return float(detail_kurtosis(fields, BlockSpin(2), 1).value.log())
+
+    truth = kurtosis(held_out)
+    return Data("terrain", "reflect", train, held_out, lambda made: kurtosis(made) - truth)
+
+
+def crops(tiles: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    """Random crops, mirrored and transposed at random."""
+    tile = torch.randint(len(tiles), (count,), generator=generator)
+    corner = torch.randint(tiles.shape[-1] - SIDE + 1, (count, 2), generator=generator)
+    turned = torch.randint(2, (count, 3), generator=generator).bool()
+    made = []
+    for n, (y, x), (*mirrored, across) in zip(tile, corner.tolist(), turned.tolist(), strict=True):
+        crop = tiles[n, :, y : y + SIDE, x : x + SIDE].flip([axis for axis, yes in enumerate(mirrored, 1) if yes])
+        made.append(crop.transpose(1, 2) if across else crop)
+    return torch.stack(made)
+
+
+def processes(data: Data) -> dict[str, ForwardProcess]:
+    """Each by ``basis, schedule``; without wavenumbers a schedule is the same in all bases."""
+    waves: Basis = Fourier() if data.boundary == "periodic" else Cosine()
+    pyramid = Pyramid(BlockSpin(2), PYRAMID)
+    chosen: dict[str, tuple[Basis, Schedule]] = {
+        "any, Trigonometric": (Site(), Trigonometric()),
+        "any, VariancePreserving": (Site(), VariancePreserving()),
+        "waves, SpectrumMatched": (waves, SpectrumMatched(measured(data, waves))),
+        "waves, Staggered 2": (waves, Staggered(2.0, OCTAVES)),
+        "waves, HeatDissipation": (waves, HeatDissipation(4.0)),
+        "waves, ExactRG": (waves, ExactRG(0.03, 0.1)),
+        "pyramid, Staggered 2": (pyramid, Staggered(2.0, PYRAMID + 1)),
+    }
+    return {name: ForwardProcess(*parts) for name, parts in chosen.items()}
+
+
+def measured(data: Data, waves: Basis) -> Callable[[Tensor], Tensor]:
+    """A power law through the spectrum of the training data, level at the constant mode."""
+    k = waves.wavenumber((SIDE, SIDE))
+    power = waves.analyze(data.train[:2048].double()).square().mean((0, 1))
+    inside = k > 0
+    design = torch.stack([torch.ones_like(k[inside]), k[inside].log()], 1)
+    offset, slope = torch.linalg.lstsq(design, power[inside].log()[:, None]).solution.flatten().tolist()
+    lowest = float(k[inside].min())
+    return lambda k: torch.exp(offset + slope * k.clamp(min=lowest).log())
+
+
+class Curve(NamedTuple):
+    """Both errors for each number of evaluations."""
+
+    steps: int
+    spectral: list[float]
+    local: list[float]
+
+
+def curve(data: Data, name: str, options: argparse.Namespace) -> Curve:
+    """Train and sample; a cascade goes down to 4 x 4 sites between edges, to one on a torus."""
+    seed, count, counts, folder = (
+        options.seed,
+        options.samples,
+        options.evaluations,
+        options.out / f"cascade-{data.name}",
+    )
+    if name in (CASCADE, FITTED):
+        if name == CASCADE:
+            levels = 5 if data.boundary == "periodic" else 3
+            steps = uncalibrated(data.train, folder, options, levels, data.boundary)
+        else:
+            steps = 0
+        model = Cascade.from_pretrained(folder).to(options.device)
+        made = [cascade_fields(model, data, n, count, seed, name == FITTED) for n in counts]
+    else:
+        peer = WholeField(processes(data)[name], data.boundary, options.seconds, options.device, seed)
+        peer.fit(data.train)
+        made, steps = [], peer.trained
+        for peer.evaluations in counts:
+            made.append(peer.sample(SIDE, count, seed))
+    return Curve(steps, *(list(errors) for errors in zip(*(data.errors(fields) for fields in made), strict=True)))
+
+
+def cascade_fields(model: Cascade, data: Data, evaluations: int, count: int, seed: int, fitted: bool) -> Tensor:
+    model.sampler = AdamsBashforth(evaluations)
+    if fitted:
+        calibrate(model, data.train, sites=250_000)
+    return model.sample((SIDE, SIDE), count, seed).cpu()
+
+
+def draw(path: Path, found: dict[str, dict[str, Curve]], counts: list[int], floors: list[tuple[float, float]]) -> None:
+    """Both errors of both data against evaluations; dashed those of the data."""
+    names = list(next(iter(found.values())))
+    colours = dict(zip(names, [LEVELS[1], MODEL, INK, GREY, *BASELINES, LEVELS[2]], strict=False))
+    with drawn(path, PAGE, 2.3) as figure:
+        panels = iter(figure.subplots(1, 4))
+        for (data, curves), floor in zip(found.items(), floors, strict=True):
+            for part, (scale, level) in enumerate(zip(("all scales", "local"), floor, strict=True)):
+                axes = next(panels)
+                for name, made in curves.items():
+                    values = [abs(e) for e in (made.local if part else made.spectral)]
+                    cost, wide = ([4 * n / 3 for n in counts], 1.6) if name in (CASCADE, FITTED) else (counts, 1.0)
+                    axes.loglog(cost, values, "o-", ms=2.5, color=colours[name], label=name, lw=wide)
+                axes.axhline(abs(level), color=GREY, lw=0.8, ls=(0, (2, 2)))
+                axes.set(xlabel="evaluations", title=f"{data}: {scale}")
+                axes.minorticks_off()
+        first = figure.axes[0]
+        first.set_ylabel("error")
+        figure.legend(*first.get_legend_handles_labels(), loc="upper center", bbox_to_anchor=(0.5, -0.06), ncols=5)
+        figure.subplots_adjust(wspace=0.45)
+
+
+def measure(options: argparse.Namespace) -> Iterator[Row]:
+    """Everything, one after the other; what a former run has finished is read."""
+    found, floors = {}, []
+    for data in (lattice_data(options.seed), terrain_data(options.seed)):
+        stored = options.out / f"{data.name}.json"
+        curves = {k: Curve(*v) for k, v in json.loads(stored.read_text()).items()} if stored.is_file() else {}
+        titles = [f"{kind} error after n evaluations, {data.name}" for kind in ("spectral", "local")]
+        floors.append(data.errors(data.held_out[: options.samples]))
+        for title, floor in zip(titles, floors[-1], strict=True):
+            yield Row(title, "data", {"data": Figure(floor)})
+        for name in (CASCADE, FITTED, *processes(data)):
+            if name not in curves:
+                curves[name] = curve(data, name, options)
+                stored.write_text(json.dumps(curves))
+            steps, *both = curves[name]
+            for title, errors in zip(titles, both, strict=True):
+                figures = {str(n): Figure(e) for n, e in zip(options.evaluations, errors, strict=True)}
+                yield Row(title, name, figures | ({"steps": Figure(steps)} if steps else {}))
+        found[data.name] = curves
+    draw(options.out / "ablation.png", found, options.evaluations, floors)
+
+
+def main(arguments: Sequence[str]) -> None:
+    study(
+        __doc__,
+        measure,
+        arguments,
+        seconds=(180.0, "of training, each"),
+        samples=(256, "generated fields"),
+        evaluations=((1, 2, 4, 8, 16, 32), ""),
+    )

@@ -1,0 +1,1 @@
+"""Fields of the Earth: refining, generating, what networks and coarse-grainings are worth."""

@@ -1,0 +1,1 @@
+"""Lattice fields with a known action: observables, exponents, likelihoods."""
