@@ -30,16 +30,20 @@ def test_of_a_gaussian_action():
 
 def test_redrawing_half_a_lattice_keeps_the_law():
     action = Phi4.critical()
-    fields = sample_phi4(action, 8, 200, 1600, seed=0).double()
+    fields = sample_phi4(action, 8, 200, 800, seed=0).double()
     odd = torch.arange(8)[:, None].add(torch.arange(8)) % 2 == 1
     pull = sum(fields.roll(shift, axis) for axis in (2, 3) for shift in (-1, 1))
-    uniform = torch.rand(fields.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    drawn = torch.where(odd, SiteConditional(action).draw(uniform, pull), fields)
-    moved = (action.energy(drawn) - action.energy(fields)) / 64
-    assert abs(float(moved.mean())) < 4 * float(moved.std()) / math.sqrt(len(moved))
-    wrong = torch.where(odd, SiteConditional(Phi4(0.6, -1.0, 1.0)).draw(uniform, pull), fields)
-    moved = (action.energy(wrong) - action.energy(fields)) / 64
-    assert abs(float(moved.mean())) > 6 * float(moved.std()) / math.sqrt(len(moved))
+    uniform = torch.rand(800, 32, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+
+    def moved(law: SiteConditional) -> float:
+        """Change of the mean energy, in standard errors."""
+        drawn = fields.clone()
+        drawn[:, 0, odd] = law.draw(uniform, pull[:, 0, odd])
+        change = action.energy(drawn) - action.energy(fields)
+        return abs(float(change.mean() / change.std())) * math.sqrt(len(change))
+
+    assert moved(SiteConditional(action)) < 4
+    assert moved(SiteConditional(Phi4(0.6, -1.0, 1.0))) > 6
 
 
 def test_spins():
@@ -57,7 +61,7 @@ def test_normalised_and_drawn_by_inversion(action, pulls):
     for pull in torch.tensor(pulls, dtype=torch.float64):
         drawn = law.draw(uniform, pull.expand(len(uniform)))
         reach = float(drawn[-1] - drawn[0])
-        x = torch.linspace(float(drawn[0]) - 0.2 * reach, float(drawn[-1]) + 0.2 * reach, 200_001, dtype=torch.float64)
+        x = torch.linspace(float(drawn[0]) - 0.2 * reach, float(drawn[-1]) + 0.2 * reach, 50_001, dtype=torch.float64)
         log_z = law._exponent(drawn, pull) - law.log_prob(drawn, pull.expand(len(drawn)))
         density = (law._exponent(x, pull) - log_z[3]).exp()
         spacing = float(x[1] - x[0])

@@ -93,15 +93,16 @@ def test_mean_and_covariance_are_those_of_the_dense_recursion(step, lattice, ban
 @every_case
 def test_a_simulated_chain_has_the_moments_of_the_closed_form(step, lattice, band):
     made, x = chain(step, band), 3 * torch.randn(1, 1, *lattice)
-    samples = made.sample(x.expand(20_000, 1, *lattice), normal)
+    count = 8000
+    samples = made.sample(x.expand(count, 1, *lattice), normal)
     for t, (mean, covariance, _) in enumerate(dense(made, lattice)[0][1:], start=1):
         s = samples[t].flatten(1)
         deviation = covariance.diagonal().sqrt()
-        assert float(((s.mean(0) - mean @ x.flatten()) / (deviation / 20_000**0.5)).abs().max()) < 4.5
-        measured = (s - s.mean(0)).T @ (s - s.mean(0)) / 20_000
-        error = ((covariance.square() + deviation[:, None] ** 2 * deviation**2) / 20_000).sqrt()
+        assert float(((s.mean(0) - mean @ x.flatten()) / (deviation / count**0.5)).abs().max()) < 4.5
+        measured = (s - s.mean(0)).T @ (s - s.mean(0)) / count
+        error = ((covariance.square() + deviation[:, None] ** 2 * deviation**2) / count).sqrt()
         assert float(((measured - covariance) / error).abs().max()) < 5
-        wrong = ((s.var(0) / (1.1 * deviation**2) - 1) / (2 / 20_000) ** 0.5).abs().max()
+        wrong = ((s.var(0) / (1.1 * deviation**2) - 1) / (2 / count) ** 0.5).abs().max()
         assert float(wrong) > 4.5  # a beta that is wrong by a tenth is found out
 
 
@@ -118,12 +119,12 @@ def test_the_bridge_is_gaussian_conditioning(step, lattice, band, t):
     expected = before + (ahead.flatten(1) - before @ r.T) @ gain.T
     torch.testing.assert_close(made.bridge(ahead, x, t).flatten(1), expected, rtol=1e-8, atol=1e-8)
 
-    count = 20_000
+    count = 4000
     samples = made.sample_bridge(ahead[:1].expand(count, *ahead.shape[1:]), x[:1].expand(count, 1, *lattice), t, normal)
     left = (covariance - gain @ r @ covariance).diagonal().clamp(min=0).sqrt()
     error = (samples.flatten(1).mean(0) - expected[0]).abs()
     assert bool((error < 4.5 * left / count**0.5 + 1e-8).all())
-    torch.testing.assert_close(samples.flatten(1).std(0), left, rtol=0.03, atol=1e-8)
+    torch.testing.assert_close(samples.flatten(1).std(0), left, rtol=0.06, atol=1e-8)
 
 
 @pytest.mark.parametrize("step", [BlockSpin(2), MomentumShell(2), Wavelet("db2")], ids=str)

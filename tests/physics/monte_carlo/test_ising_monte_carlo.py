@@ -55,15 +55,16 @@ def test_any_dimension_and_shape(lattice, coupling):
 
 def test_a_chain_is_the_same_whatever_the_number_of_chains_beside_it_and_of_threads():
     numba = pytest.importorskip("numba")
-    before = numba.get_num_threads()
-    found = []
-    for threads in (1, before):
+    before, most = numba.get_num_threads(), numba.config.NUMBA_NUM_THREADS
+    fields = []
+    for threads in (1, most):
         numba.set_num_threads(threads)
         markov = MarkovChains(Ising.critical(), (8, 8), 6, 5)
         for _ in range(5):
             markov.update()
-        found.append(markov.field.copy())
-    assert np.array_equal(*found)
+        fields.append(markov.field.copy())
+    numba.set_num_threads(before)
+    assert np.array_equal(*fields)
 
 
 def test_the_plain_kernels_do_what_the_compiled_ones_do(monkeypatch):
