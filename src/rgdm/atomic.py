@@ -27,8 +27,9 @@ def replacing(path: Path, needs: int = 0) -> Iterator[Path]:
     """
     token = secrets.token_hex(4)
     temporary, previous = (path.with_name(f".{path.name}.{token}.{end}") for end in ("part", "old"))
-    new_folders = [folder for folder in path.parents if not folder.exists()]
+    new_folders: list[Path] = []
     try:
+        new_folders += [folder for folder in path.parents if not folder.exists()]
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         _flush(temporary)
