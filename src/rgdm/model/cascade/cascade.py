@@ -46,8 +46,8 @@ class Cascade(nn.Module):
     coarse fields are block means.
 
     Args:
-        design: what is decided before anything is measured: levels, operator, networks, objective.
-        grid: the axes of the fields: names, boundaries, factors; by default two reflecting axes of factor 2.
+        design: levels, operator, networks, objective: what is decided before anything is measured.
+        grid: names, boundaries, factors of the axes; by default two reflecting axes of factor 2.
         channels: components of the field.
         repetition: of one of the lifts, as :meth:`enlarged` makes it.
     """
@@ -70,8 +70,7 @@ class Cascade(nn.Module):
         self.units = Units(channels)
         self.lifts = nn.ModuleList(make_lifts(self.design, self.grid, channels, self.operator))
         self.base = TranslationField(channels, self.grid.boundaries)
-        sweep = self.design.sweep
-        self.sweep = LearnedSweep(channels, self.dimension, self.grid.boundaries) if sweep else None
+        self.sweep = LearnedSweep(channels, self.dimension, self.grid.boundaries) if self.design.sweep else None
         self.metadata: dict[str, Any] = {}
         """Names, units and figures that travel with the model; JSON only."""
 
@@ -82,17 +81,17 @@ class Cascade(nn.Module):
 
     @property
     def levels(self) -> int:
-        """How many levels the field is lifted through."""
+        """How many levels there are between the base and the finest field."""
         return len(self.lifts) + self.repetition.times
 
     @property
     def dtype(self) -> torch.dtype:
-        """The precision of the networks."""
+        """Of the networks."""
         return next(self.parameters()).dtype
 
     @property
     def device(self) -> torch.device:
-        """Where the model computes."""
+        """Of the networks and the units."""
         return self.units.mean.device
 
     def own_lift(self, level: int) -> StandardizedLift:
@@ -209,8 +208,8 @@ class Cascade(nn.Module):
         if not 0 <= level < self.levels or times < 1:
             raise InputError(f"level = {level}, times = {times}; a level of 0 to {self.levels - 1}, once or more")
         growths = tuple(growth) if isinstance(growth, Iterable) else (growth,)
-        larger = Cascade(self.design, self.grid, self.channels, Repetition(level, times, growths))
-        larger = larger.to(self.device, self.dtype)
+        repetition = Repetition(level, times, growths)
+        larger = Cascade(self.design, self.grid, self.channels, repetition).to(self.device, self.dtype)
         tensors = dict(self.state())
         for name, tensor in larger.state():
             tensor.data = tensors[name].data  # one set of weights for both
