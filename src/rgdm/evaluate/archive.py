@@ -70,7 +70,7 @@ def save_evaluation(
 
 
 def load_evaluation(folder: Path) -> Evaluation:
-    """Read an evaluation folder; ``ValueError`` if it is incomplete or damaged."""
+    """Read an evaluation folder; ``InputError`` if it is incomplete or damaged."""
     scores_path, fields_path = folder / SCORES, folder / FIELDS
     for path in (scores_path, fields_path):
         if not path.is_file():
