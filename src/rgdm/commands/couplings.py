@@ -18,6 +18,7 @@ from rgdm.errors import InputError
 from rgdm.evaluate.likelihood import PROBES, TOLERANCE, windows
 from rgdm.model.cascade import storage
 from rgdm.model.cascade.cascade import Cascade
+from rgdm.model.cascade.geometry import check_sample
 from rgdm.physics.hamiltonian import couplings_by_scale
 from rgdm.physics.interactions import local_interactions
 from rgdm.progress import bar
@@ -58,6 +59,7 @@ def _fields(options: config.Couplings) -> tuple[Tensor, Grid, Cascade | None]:
         units = [b**model.levels for b in model.grid.factors]
         lattice = options.lattice or tuple(max(64 // unit, 1) * unit for unit in units)
         check_size(model, lattice, options.count)
+        check_sample(model.grid, model.levels, lattice, options.count)
         with bar("sampling", options.count) as show:
             fields = model.sample(lattice, options.count, options.seed, watch=show)
         sides = model.grid.boundaries

@@ -16,6 +16,7 @@ from rgdm.data.fields import with_own_axes
 from rgdm.data.layout import from_samples
 from rgdm.data.writing import check_output, write_field
 from rgdm.errors import InputError
+from rgdm.model.cascade.geometry import check_sample
 from rgdm.progress import bar
 
 
@@ -24,6 +25,7 @@ def sample(options: config.Sample) -> xr.DataArray:
     check_output(options.out, options.overwrite)
     model = open_model(options.model, options.device)
     check_size(model, options.lattice, options.count)
+    check_sample(model.grid, model.levels, options.lattice, options.count)
     with bar("sampling", options.count) as show:
         values = model.sample(options.lattice, options.count, options.seed, options.evaluations, show, options.sweeps)
     attrs = model.metadata.get("attrs", {}) | provenance(options)

@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from rgdm.jackknife import Estimate, jackknife
-from rgdm.scale.basis import bin_of, harmonics
+from rgdm.scale.basis import Harmonics, bin_of
 from rgdm.scale.boundary import Boundaries
 
 
@@ -21,7 +21,7 @@ def octave_power(
     sample. Modes are cosines on a ``reflect`` lattice and Fourier modes on a ``periodic`` one.
     """
     lattice = tuple(field.shape[2:])
-    k = harmonics(boundary, len(lattice)).wavenumber(lattice).flatten()
+    k = Harmonics(boundary).wavenumber(lattice).flatten()
     octave = _bin(k.clamp(max=math.pi), math.pi, per_octave=1)
     count = int(octave.max()) + 1
     edges = 0.5 ** torch.arange(1, count + 2, dtype=torch.float64)
@@ -46,7 +46,7 @@ def radial_spectrum(
     noise of unit variance.
     """
     lattice = tuple(field.shape[2:])
-    k = harmonics(boundary, len(lattice)).wavenumber(lattice).flatten()
+    k = Harmonics(boundary).wavenumber(lattice).flatten()
     ring = _bin(k, math.pi * math.sqrt(len(lattice)), per_octave)
     count = int(ring.max()) + 1
     inside = ring >= 0
@@ -64,7 +64,7 @@ def _bin(k: Float[Tensor, "n"], top: float, per_octave: int) -> Int[Tensor, "n"]
 
 def _binned_power(field: Tensor, boundary: Boundaries, index: Tensor, count: int) -> Float[Tensor, "B bins"]:
     """Sum of squared coefficients in each bin, mean over channels, of each sample (float64)."""
-    basis, inside = harmonics(boundary, field.dim() - 2), (index >= 0).to(field.device)
+    basis, inside = Harmonics(boundary), (index >= 0).to(field.device)
     index = index.to(field.device)[inside]
     power = []
     for sample in field:

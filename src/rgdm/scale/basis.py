@@ -43,63 +43,48 @@ class Site(Basis):
         return torch.full(lattice, math.pi, dtype=torch.float64)
 
 
-class Fourier(Basis):
-    """Real Fourier modes of a periodic lattice, in the order c_0, c_1, s_1, ... along each axis."""
-
-    def analyze(self, x: Float[Tensor, "B C *L"]) -> Float[Tensor, "B C *L"]:
-        return _along_each_axis(fourier, x)
-
-    def synthesize(self, z: Float[Tensor, "B C *L"]) -> Float[Tensor, "B C *L"]:
-        return _along_each_axis(inverse_fourier, z)
-
-    def wavenumber(self, lattice: Lattice) -> Float[Tensor, "*L"]:
-        return _norm([2 * math.pi * fourier_frequency(n).double() / n for n in lattice])
-
-
-class Cosine(Basis):
-    """Cosine modes (DCT-II) of a lattice with reflecting edges."""
-
-    def analyze(self, x: Float[Tensor, "B C *L"]) -> Float[Tensor, "B C *L"]:
-        return _along_each_axis(cosine, x)
-
-    def synthesize(self, z: Float[Tensor, "B C *L"]) -> Float[Tensor, "B C *L"]:
-        return _along_each_axis(inverse_cosine, z)
-
-    def wavenumber(self, lattice: Lattice) -> Float[Tensor, "*L"]:
-        return _norm([math.pi * torch.arange(n, dtype=torch.float64) / n for n in lattice])
-
-
 class Harmonics(Basis):
-    """Fourier modes along the periodic axes and cosine modes along the reflecting ones."""
+    """Fourier modes (c_0, c_1, s_1, ...) along the periodic axes and cosine modes along the reflecting ones.
 
-    def __init__(self, boundaries: tuple[Boundary, ...]) -> None:
+    Args:
+        boundary: one for all axes, or one for each.
+    """
+
+    def __init__(self, boundary: Boundaries) -> None:
         super().__init__()
-        self.boundaries = boundaries
+        self.boundary = boundary
 
     def analyze(self, x: Float[Tensor, "B C *L"]) -> Float[Tensor, "B C *L"]:
-        return self._along([fourier if side == "periodic" else cosine for side in self.boundaries], x)
+        return self._along_each_axis({"periodic": fourier, "reflect": cosine}, x)
 
     def synthesize(self, z: Float[Tensor, "B C *L"]) -> Float[Tensor, "B C *L"]:
-        return self._along([inverse_fourier if side == "periodic" else inverse_cosine for side in self.boundaries], z)
+        return self._along_each_axis({"periodic": inverse_fourier, "reflect": inverse_cosine}, z)
 
     def wavenumber(self, lattice: Lattice) -> Float[Tensor, "*L"]:
-        axes = zip(lattice, self.boundaries, strict=True)
-        bases = {"periodic": Fourier(), "reflect": Cosine()}
-        return _norm([bases[side].wavenumber((n,)) for n, side in axes])
+        axes = []
+        for n, side in zip(lattice, boundary_of_each(self.boundary, len(lattice)), strict=True):
+            mode = 2 * fourier_frequency(n) if side == "periodic" else torch.arange(n)
+            axes.append(math.pi * mode.double() / n)
+        return torch.stack(torch.meshgrid(*axes, indexing="ij")).square().sum(0).sqrt()
 
-    @staticmethod
-    def _along(transforms: list[Callable[[Tensor], Tensor]], x: Tensor) -> Tensor:
-        for axis, transform in enumerate(transforms, start=2):
-            x = transform(x.movedim(axis, -1)).movedim(-1, axis)
+    def _along_each_axis(self, transforms: dict[Boundary, Callable[[Tensor], Tensor]], x: Tensor) -> Tensor:
+        for axis, side in enumerate(boundary_of_each(self.boundary, x.dim() - 2), start=2):
+            x = transforms[side](x.movedim(axis, -1)).movedim(-1, axis)
         return x
 
 
-def harmonics(boundary: Boundaries, dimension: int) -> Basis:
-    """The modes that suit the boundary: Fourier on a torus, cosine between edges, or each along its own axis."""
-    sides = boundary_of_each(boundary, dimension)
-    if len(set(sides)) > 1:
-        return Harmonics(sides)
-    return Fourier() if sides[0] == "periodic" else Cosine()
+class Fourier(Harmonics):
+    """Real Fourier modes of a torus."""
+
+    def __init__(self) -> None:
+        super().__init__("periodic")
+
+
+class Cosine(Harmonics):
+    """Cosine modes (DCT-II) of a lattice with reflecting edges."""
+
+    def __init__(self) -> None:
+        super().__init__("reflect")
 
 
 class Pyramid(Basis):
@@ -167,14 +152,3 @@ def unpack(z: Tensor, factor: int) -> tuple[Tensor, Tensor]:
 def bin_of(k: Float[Tensor, "*K"], top: float, per_octave: int) -> Int[Tensor, "*K"]:
     """The bin n of each |k|, with m = ``per_octave`` bins an octave: ``top 2^(-(n + 1)/m) < |k| <= top 2^(-n/m)``."""
     return torch.floor(per_octave * torch.log2(top / k) + 1e-5).long()  # rounding does not move what is on an edge
-
-
-def _along_each_axis(transform: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    for axis in range(2, x.dim()):
-        x = transform(x.movedim(axis, -1)).movedim(-1, axis)
-    return x
-
-
-def _norm(axes: list[Tensor]) -> Tensor:
-    grids = torch.meshgrid(*(k.double() for k in axes), indexing="ij")
-    return torch.stack(grids).square().sum(0).sqrt()

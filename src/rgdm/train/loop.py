@@ -93,14 +93,14 @@ class Trainer:
         self.accelerator = Accelerator(mixed_precision=precision, cpu=on_cpu, kwargs_handlers=[unused])
         self.settings = {
             **model.design.to_json(),
-            "grid": model.grid.to_json(),
-            "channels": model.channels,
             "seed": seed,
             "learning_rate": learning_rate,
             "mirror": mirror,
             "precision": precision,
             "processes": self.accelerator.num_processes,
             "data": fingerprint(fields),
+            "grid": model.grid.to_json(),
+            "channels": model.channels,
             "batches": Batches.VERSION,
         }
         self.model = model.to(self.accelerator.device)

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from rgdm.errors import InputError
-from rgdm.scale.basis import Fourier, bin_of, harmonics
+from rgdm.scale.basis import Fourier, Harmonics, bin_of
 from rgdm.scale.boundary import Boundaries, boundary_of_each
 from rgdm.scale.coarse_graining import Lattice
 
@@ -142,7 +142,7 @@ class TranslationField(nn.Module):
         Of fields about their common mean. A single one says nothing of the zero mode.
         """
         x = x - x.movedim(1, 0).flatten(1).mean(1).reshape(1, -1, *[1] * (x.dim() - 2))
-        basis = harmonics(self.boundary, x.dim() - 2)
+        basis = Harmonics(self.boundary)
         k = basis.wavenumber(tuple(x.shape[2:]))
         where = _bin(k).flatten().to(x.device)
         square = basis.analyze(x).square().mean(0).flatten(1)
