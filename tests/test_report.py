@@ -40,7 +40,7 @@ def run(tmp_path_factory):
     )
     (folder / "model").mkdir()
     grid = [{"name": "latitude"}, {"name": "x"}]
-    config = {"format": 2, "configuration": {"width": 4, "crop": [8, 8], "grid": grid}, "metadata": {}}
+    config = {"format": 2, "configuration": {"width": 4, "grid": grid}, "metadata": {"training": {"lattice": [8, 8]}}}
     (folder / "model" / "config.json").write_text(json.dumps(config))
     lines = [{"step": 50 * i, "seconds": i, "loss": 1 / (1 + i), "level_losses": {"0": 1}} for i in range(5)]
     (folder / "model" / "history.jsonl").write_text("\n".join(map(json.dumps, lines)) + '\n{"step": 250, "sec')

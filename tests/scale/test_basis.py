@@ -61,7 +61,7 @@ def test_scalar_products_are_kept(basis, data):
 @every_basis
 @pytest.mark.parametrize("lattice", [(12,), (12, 36), (12, 12, 24)])
 def test_there_is_one_wavenumber_for_each_coefficient(basis, lattice):
-    if isinstance(basis, Harmonics) and len(basis.boundaries) != len(lattice):
+    if isinstance(getattr(basis, "boundary", None), tuple) and len(basis.boundary) != len(lattice):
         return
     k = basis.wavenumber(lattice)
     assert k.shape == lattice

@@ -44,7 +44,7 @@ class Material:
         """What is known of the field: name, units, axes, crop and look; the evaluation takes precedence."""
         notes = (self.config or {}).get("metadata") or {}
         axes = [axis["name"] for axis in find(self.config or {}, "grid") or []]
-        known = {**notes.get("attrs", {}), "axes": axes, "crop": find(self.config or {}, "crop")}
+        known = {**notes.get("attrs", {}), "axes": axes, "crop": (notes.get("training") or {}).get("lattice")}
         known["name"] = next(iter(notes.get("channels") or []), None)
         for each in (*(s.attrs for s in self.samples), self.evaluation.attrs if self.evaluation else {}):
             known.update(each)
