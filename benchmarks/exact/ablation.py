@@ -25,7 +25,7 @@ from torch import Tensor
 
 from benchmarks.peers.whole_field import WholeField
 from benchmarks.record import Figure, Row
-from benchmarks.shared.drawing import drawn
+from benchmarks.shared.drawing import convergence
 from benchmarks.shared.lattice import CRITICAL
 from benchmarks.shared.training import phi4, tensor, uncalibrated
 from benchmarks.study import study
@@ -35,7 +35,7 @@ from rgdm.evaluate.spectra import octave_power
 from rgdm.model.cascade.calibrate import calibrate
 from rgdm.model.cascade.cascade import Cascade
 from rgdm.model.samplers.reverse import AdamsBashforth
-from rgdm.plots.style import BASELINES, GREY, INK, LEVELS, MODEL, PAGE
+from rgdm.plots.style import PAGE
 from rgdm.process.forward import ForwardProcess
 from rgdm.process.schedule import (
     ExactRG,
@@ -183,24 +183,15 @@ def cascade_fields(model: Cascade, data: Data, evaluations: int, count: int, see
 
 def draw(path: Path, found: dict[str, dict[str, Curve]], counts: list[int], floors: list[tuple[float, float]]) -> None:
     """Both errors of both data against evaluations; dashed those of the data."""
-    names = list(next(iter(found.values())))
-    colours = dict(zip(names, [LEVELS[1], MODEL, INK, GREY, *BASELINES, LEVELS[2]], strict=False))
-    with drawn(path, PAGE, 2.3) as figure:
-        panels = iter(figure.subplots(1, 4))
-        for (data, curves), floor in zip(found.items(), floors, strict=True):
-            for part, (scale, level) in enumerate(zip(("all scales", "local"), floor, strict=True)):
-                axes = next(panels)
-                for name, made in curves.items():
-                    values = [abs(e) for e in (made.local if part else made.spectral)]
-                    cost, wide = ([4 * n / 3 for n in counts], 1.6) if name in (CASCADE, FITTED) else (counts, 1.0)
-                    axes.loglog(cost, values, "o-", ms=2.5, color=colours[name], label=name, lw=wide)
-                axes.axhline(abs(level), color=GREY, lw=0.8, ls=(0, (2, 2)))
-                axes.set(xlabel="evaluations", title=f"{data}: {scale}")
-                axes.minorticks_off()
-        first = figure.axes[0]
-        first.set_ylabel("error")
-        figure.legend(*first.get_legend_handles_labels(), loc="upper center", bbox_to_anchor=(0.5, -0.06), ncols=5)
-        figure.subplots_adjust(wspace=0.45)
+    panels: dict[str, dict[str, tuple[list[float], list[float]]]] = {}
+    for data, curves in found.items():
+        for part, scale in enumerate(("all scales", "local")):
+            lines = panels[f"{data}: {scale}"] = {}
+            for name, made in curves.items():
+                errors = [abs(e) for e in (made.local if part else made.spectral)]
+                lines[name] = [n * (4 / 3 if "cascade" in name else 1) for n in counts], errors
+    levels = [abs(level) for floor in floors for level in floor]
+    convergence(path, (PAGE, 2.3), panels, ("evaluations", "error"), levels)
 
 
 def measure(options: argparse.Namespace) -> Iterator[Row]:

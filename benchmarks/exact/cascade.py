@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from benchmarks.exact.field import spectrum, worst
+from benchmarks.peers.gaussian import GaussianLift, known_lift
 from benchmarks.record import Figure, Row
-from benchmarks.shared.gaussian import GaussianLift, known_lift
 from rgdm.model.lifts.known_spectrum import coarse_spectrum
 from rgdm.model.lifts.standardizer import COLOUR_RADIUS, PREDICTION_RADIUS
 from rgdm.model.samplers.reverse import AdamsBashforth

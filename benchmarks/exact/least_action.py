@@ -24,15 +24,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from benchmarks.exact.field import Modes
-from benchmarks.exact.modes import made_variance
+from benchmarks.exact.field import Modes, made_variance
 from benchmarks.exact.path import path_row
 from benchmarks.record import Figure, Row
-from benchmarks.shared.drawing import drawn
+from benchmarks.shared.drawing import convergence, drawn
 from benchmarks.study import study
 from rgdm.model.samplers.reverse import AdamsBashforth, Ddim, Heun
 from rgdm.model.samplers.sampler import Sampler
-from rgdm.plots.style import BASELINES, COLUMN, GREY, INK, MODEL, PAGE
+from rgdm.plots.style import COLUMN, PAGE
 from rgdm.process.forward import ForwardProcess
 from rgdm.process.schedule import (
     ExactRG,
@@ -181,21 +180,6 @@ def draw_density(path: Path, field: Field, shown: dict[str, Schedule]) -> None:
         bar.outline.set_linewidth(0.4)
 
 
-def draw_errors(path: Path, field: Field, shown: dict[str, Schedule]) -> None:
-    """Error of the worst octave against evaluations of AdamsBashforth."""
-    counts = (2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
-    with drawn(path, COLUMN, 2.3) as figure:
-        axes = figure.subplots()
-        for (name, schedule), colour in zip(shown.items(), (GREY, *BASELINES[:3], MODEL, INK), strict=False):
-            errors = [field.error(AdamsBashforth(n), schedule, False) for n in counts]
-            axes.loglog(counts, errors, "o-", ms=2.5, lw=1.2, color=colour, label=name)
-        axes.axhline(LIMIT, color=INK, lw=0.5, ls=":")
-        axes.set(xlabel="evaluations", ylabel="error of the worst octave's deviation", ylim=(5e-4, 1.2))
-        axes.set_xticks(counts[::2], [str(n) for n in counts[::2]])
-        axes.minorticks_off()
-        axes.legend(loc="center left", bbox_to_anchor=(1.02, 0.5))
-
-
 def draw(out: Path) -> None:
     field = Field(SPECTRA["k^-2"])
     made = schedules(field)
@@ -207,15 +191,12 @@ def draw(out: Path) -> None:
         "LeastKineticCost, transport": "least cost",
     }
     draw_density(out / "action.png", field, {title: made[name] for name, title in titles.items()})
-    names = (
-        "Trigonometric, clock",
-        "Trigonometric",
-        "VariancePreserving",
-        "SpectrumMatched",
-        "LeastKineticCost, transport, eased",
-        "LeastKineticCost, information, eased",
-    )
-    draw_errors(out / "errors.png", field, {name: made[name] for name in names})
+    counts = (2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
+    shown = ("Trigonometric, clock", "Trigonometric", "VariancePreserving", "SpectrumMatched")
+    shown += ("LeastKineticCost, transport, eased", "LeastKineticCost, information, eased")
+    lines = {name: (counts, [field.error(AdamsBashforth(n), made[name], False) for n in counts]) for name in shown}
+    labels = "evaluations of AdamsBashforth", "error of the worst octave's deviation"
+    convergence(out / "errors.png", (COLUMN, 2.3), {"": lines}, labels, (LIMIT,), ylim=(5e-4, 1.2))
 
 
 def measure(options: argparse.Namespace) -> Iterator[Row]:

@@ -8,8 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from benchmarks.exact.field import Modes, distinct, worst
-from benchmarks.exact.modes import made_variance
+from benchmarks.exact.field import Modes, distinct, made_variance, worst
 from benchmarks.record import Figure, Row
 from rgdm.model.samplers.fitted import FittedMultistep
 from rgdm.model.samplers.reverse import AdamsBashforth, Ancestral, Ddim, Heun

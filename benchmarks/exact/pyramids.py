@@ -1,7 +1,7 @@
 """Schedule x basis: also in the coefficients of pyramids, which are correlated, exactly."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,15 +10,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from benchmarks.exact.cascade import COARSEST
-from benchmarks.exact.field import power, real_spectrum, spectrum
-from benchmarks.exact.modes import made_variance
+from benchmarks.exact.field import made_variance, power, real_spectrum, spectrum
 from benchmarks.record import Figure, Row
-from benchmarks.shared.drawing import drawn
+from benchmarks.shared.drawing import convergence
 from rgdm.model.lifts.known_spectrum import band_density
 from rgdm.model.samplers.reverse import AdamsBashforth, Ancestral
 from rgdm.model.samplers.sampler import Sampler
 from rgdm.model.samplers.stochastic import StochasticHeun
-from rgdm.plots.style import BASELINES, GREY, INK, LEVELS, MODEL, PAGE
+from rgdm.plots.style import PAGE
 from rgdm.process.forward import ForwardProcess
 from rgdm.process.schedule import (
     ExactRG,
@@ -188,22 +187,11 @@ def ablation_rows(counts: tuple[int, ...], path: Path) -> Iterator[Row]:
 
 
 def draw(path: Path, found: dict[str, list[Errors]], counts: tuple[int, ...]) -> None:
-    """Error of the worst mode against evaluations, one panel for each basis; the cascade as a star."""
-    bases = ["Fourier", *(basis for basis in PYRAMIDS if basis != "pyramid of block spins")]
-    colours = [INK, GREY, *BASELINES, *LEVELS[1:4]]
-    names = list(dict.fromkeys(name.split(", ")[1] for name in found))
-    floor, levels, handles = 1e-5, round(math.log2(SIDE / COARSEST)), {}
-    with drawn(path, PAGE, 2.4) as figure:
-        for panel, title in zip(figure.subplots(1, 4, sharey=True), bases, strict=True):
-            for name, errors in found.items():
-                basis, schedule = name.split(", ")
-                if basis == title or (basis == "any" and not title.startswith("unit")):
-                    values = [max(e.worst, floor) for e in errors]
-                    (handles[schedule],) = panel.loglog(counts, values, color=colours[names.index(schedule)])
-            (star,) = panel.loglog([levels], [floor], "*", ms=9, color=MODEL, clip_on=False, zorder=5)
-            handles["cascade of exact lifts (1e-14)"] = star
-            panel.set(title=title, xlabel="evaluations", ylim=(floor, 100))
-            panel.set_xticks(counts, [str(n) for n in counts])
-            panel.minorticks_off()
-        figure.axes[0].set_ylabel("error of the worst mode")
-        figure.legend(handles.values(), handles.keys(), loc="upper center", bbox_to_anchor=(0.5, -0.06), ncols=5)
+    """Error of the worst mode against evaluations, one panel for each basis, with the cascade."""
+    floor, bases = 1e-5, ["Fourier", *(basis for basis in PYRAMIDS if basis != "pyramid of block spins")]
+    panels: dict[str, dict[str, tuple[Sequence[float], Sequence[float]]]] = {}
+    for title in bases:
+        chosen = {name: errors for name, errors in found.items() if name.split(", ")[0] in (title, "any")}
+        lines = {name.split(", ")[1]: (counts, [max(e.worst, floor) for e in each]) for name, each in chosen.items()}
+        panels[title] = {**lines, "cascade of exact lifts (1e-14)": ([math.log2(SIDE / COARSEST)], [floor])}
+    convergence(path, (PAGE, 2.4), panels, ("evaluations", "error of the worst mode"), ylim=(floor, 100))

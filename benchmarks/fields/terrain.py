@@ -11,11 +11,12 @@ are jackknife errors over tiles, of ratios paired ones. ``--out`` receives ``til
 """
 
 import argparse
-import csv
+import copy
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from scipy.stats import chi2
 from torch import Tensor
@@ -54,7 +55,7 @@ def cascade(options: argparse.Namespace, tiles: Tensor) -> tuple[Cascade, float]
 
 def unets(options: argparse.Namespace, tiles: Tensor, seconds: float) -> list[Refiner]:
     """Single-stage models, each trained for the whole time that the cascade took, as they come out and shifted."""
-    from benchmarks.peers.unet import Shifted, SuperResolution
+    from benchmarks.peers.unet import SuperResolution
 
     variants: list[Refiner] = []
     for scale in ("global", "local") if options.unet_scale == "both" else (options.unet_scale,):
@@ -64,7 +65,9 @@ def unets(options: argparse.Namespace, tiles: Tensor, seconds: float) -> list[Re
         # CPU seconds well below threads x wall-clock: another job took the cores, and the comparison is not fair.
         busy = f"{time.process_time() - began:.0f} CPU s of {torch.get_num_threads()} threads x {seconds:.0f} s"
         print(f"{model.name}: {sum(p.numel() for p in model.network.parameters())} parameters, {busy}")
-        variants += [model, Shifted(model)]
+        shifted = copy.copy(model)
+        shifted.shifted = True
+        variants += [model, shifted]
     return variants
 
 
@@ -209,14 +212,11 @@ def mirrored(coarse: Tensor, side: int) -> Tensor:
 
 
 def write(path: Path, found: Methods) -> None:
-    """The CRPS of each method, one line a tile."""
-    share = found[OURS].land_share
-    with path.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["tile", "land share", *found, *(f"{key}, land" for key in found)])
-        for b in range(len(share)):
-            land = [f"{float(m.land_crps[b] / share[b]):.3f}" if share[b] > 0 else "" for m in found.values()]
-            writer.writerow([b, f"{float(share[b]):.3f}", *(f"{float(m.crps[b]):.3f}" for m in found.values()), *land])
+    """Share of land, CRPS of each method, and what land contributes to it, one line a tile."""
+    columns = [found[OURS].land_share, *(m.crps for m in found.values()), *(m.land_crps for m in found.values())]
+    names = ["land share", *found, *(f"{key}, of land" for key in found)]
+    header = ",".join(f'"{name}"' for name in names)
+    np.savetxt(path, torch.stack(columns, 1).numpy(), "%.3f", ",", header=header, comments="")
 
 
 def draw(path: Path, found: Methods) -> None:

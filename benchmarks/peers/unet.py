@@ -59,10 +59,12 @@ class SuperResolution:
     seed: int = 0
     channels: tuple[int, ...] = (32, 64, 96)
     steps: int = 10
+    shifted: bool = False
+    """To the block means that were given; as the network makes it an ensemble's are only nearly right."""
 
     @property
     def name(self) -> str:
-        return f"U-Net, {self.scale} scale"
+        return f"U-Net, {self.scale} scale, {'block means corrected' if self.shifted else 'raw'}"
 
     @property
     def evaluations(self) -> int:
@@ -145,7 +147,6 @@ class SuperResolution:
 
     @torch.no_grad()
     def refine(self, coarse: Tensor, members: int, seed: int) -> Tensor:
-        """The ensemble as the network makes it; its block means are only nearly right."""
         generator = torch.Generator().manual_seed(seed)
         tiles = []
         for tile in coarse:
@@ -153,7 +154,8 @@ class SuperResolution:
             condition = problem.condition.to(self.device).expand(members, -1, -1, -1)
             noise = torch.randn(members, 1, *problem.smooth.shape[2:], generator=generator).to(self.device)
             tiles.append(problem.smooth + problem.unit * self._heun(noise, condition).cpu())
-        return torch.stack(tiles, 1)
+        ensemble = torch.stack(tiles, 1)
+        return torch.stack([consistent(fine, coarse) for fine in ensemble]) if self.shifted else ensemble
 
     def _heun(
         self, noise: Tensor, condition: Tensor, low: float = 0.01, high: float = 20.0, rho: float = 7.0
@@ -171,24 +173,3 @@ class SuperResolution:
                 guess = x + (following - sigma) * (slope + there) / 2
             x = guess
         return x
-
-
-@dataclass
-class Shifted:
-    """The same ensemble, shifted to the block means that were given."""
-
-    model: SuperResolution
-
-    @property
-    def name(self) -> str:
-        return f"{self.model.name}, block means corrected"
-
-    @property
-    def evaluations(self) -> int:
-        return self.model.evaluations
-
-    def fit(self, fields: Tensor) -> None:
-        """Nothing: the model is fitted."""
-
-    def refine(self, coarse: Tensor, members: int, seed: int) -> Tensor:
-        return torch.stack([consistent(fine, coarse) for fine in self.model.refine(coarse, members, seed)])

@@ -20,6 +20,7 @@ import itertools
 import math
 from collections.abc import Iterator, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -75,13 +76,10 @@ def susceptibility(model: Cascade, side: int, growth: Sequence[float], count: in
 
 def eta(chi: dict[int, Figure]) -> Pair:
     """From ``chi ~ L^(2 - eta)``, weighted least squares in logarithms."""
-    x = torch.tensor([math.log(side) for side in chi], dtype=torch.float64)
     pairs = [(f.value or 0.0, f.error or 1.0) for f in chi.values()]
-    y = torch.tensor([math.log(value) for value, _ in pairs], dtype=torch.float64)
-    w = torch.tensor([(value / error) ** 2 for value, error in pairs], dtype=torch.float64)
-    x0 = (w * x).sum() / w.sum()
-    slope = (w * (x - x0) * y).sum() / (w * (x - x0) ** 2).sum()
-    return 2 - float(slope), float((w * (x - x0) ** 2).sum() ** -0.5)
+    x, y, w = np.log([*chi]), np.log([v for v, _ in pairs]), [v / e for v, e in pairs]
+    line, covariance = np.polyfit(x, y, 1, w=w, cov="unscaled")
+    return 2 - line[0], covariance[0, 0] ** 0.5
 
 
 def speed(model: Cascade, evaluations: int, growth: Sequence[float]) -> Iterator[Row]:

@@ -26,10 +26,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from benchmarks.peers.gaussian import known_lift
 from benchmarks.peers.monte_carlo import MonteCarlo
 from benchmarks.record import Figure, Row
 from benchmarks.shared.estimates import Pair, difference, figure, sigmas
-from benchmarks.shared.gaussian import known_lift
 from benchmarks.study import study
 from rgdm import progress
 from rgdm.model.lattice.autoregressive import AutoregressiveField

@@ -9,7 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from rgdm.plots import figure_to_png
-from rgdm.plots.style import paper
+from rgdm.plots.style import BASELINES, GREY, INK, LEVELS, MODEL, paper
+
+CYCLE = (*BASELINES, INK, GREY, *LEVELS)
 
 
 @contextmanager
@@ -29,3 +31,30 @@ def curves(
         values, errors = zip(*((float(v), float(e)) for v, e in pairs), strict=True)
         style = {"fmt": "o-", "ms": 3, "lw": 1, "color": colour, "label": name} | how
         axes.errorbar(x, values, errors, **style)
+
+
+def convergence(
+    path: Path,
+    size: tuple[float, float],
+    panels: Mapping[str, Mapping[str, tuple[Sequence[float], Sequence[float]]]],
+    labels: tuple[str, str],
+    levels: Sequence[float] = (),
+    **how: Any,
+) -> None:
+    """Errors against numbers, both logarithmic: lines by name, one colour each in all panels, a cascade's in blue.
+
+    ``levels``: what is dashed in each panel.
+    """
+    names = list(dict.fromkeys(name for lines in panels.values() for name in lines))
+    colours = {name: MODEL if "cascade" in name else CYCLE[i % len(CYCLE)] for i, name in enumerate(names)}
+    with drawn(path, *size) as figure:
+        handles: dict[str, Any] = {}
+        every = zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True)
+        for i, (axes, (title, lines)) in enumerate(every):
+            for name, (x, y) in lines.items():
+                (handles[name],) = axes.loglog(x, y, "o-", ms=2.5, lw=1, color=colours[name])
+            for level in levels[i : i + 1]:
+                axes.axhline(level, color=GREY, lw=0.8, ls=(0, (2, 2)))
+            axes.set(xlabel=labels[0], ylabel="" if i else labels[1], title=title, **how)
+        figure.subplots_adjust(wspace=0.4)
+        figure.legend(handles.values(), handles.keys(), loc="upper center", bbox_to_anchor=(0.5, -0.06), ncols=3)
