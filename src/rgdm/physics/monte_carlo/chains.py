@@ -1,6 +1,7 @@
 """Monte Carlo sampling of lattice actions: local sweeps and cluster updates, many chains at once."""
 
 import math
+from collections.abc import Callable
 from typing import Literal, get_args
 
 import numpy as np
@@ -69,24 +70,30 @@ class MarkovChains:
         """One heat-bath sweep, even sites and then odd ones: a new value of each given its neighbours."""
         s, key = self.action, self._key()
         if isinstance(s, Ising):
-            kernels.sweep_ising(self.flat, self.neighbours, self.order, s.coupling, True, key)
+            self._run(kernels.sweep_ising, self.order, s.coupling, True, key)
         else:
-            kernels.heat_bath_phi4(self.flat, self.neighbours, self.order, s.a, s.b, s.c, key)
+            self._run(kernels.heat_bath_phi4, self.order, s.a, s.b, s.c, key)
 
     def flip_clusters(self) -> None:
         """One Swendsen-Wang update of the signs."""
         coupling = self.action.coupling if isinstance(self.action, Ising) else self.action.a
-        kernels.swendsen_wang(self.flat, self.neighbours, coupling, self._key())
+        self._run(kernels.swendsen_wang, coupling, self._key())
 
     def _update_spins(self, action: Ising) -> None:
         if self.kind == "swendsen-wang":
             self.flip_clusters()
         elif self.kind == "wolff":
-            kernels.wolff(self.flat, self.neighbours, action.coupling, self._key())
+            self._run(kernels.wolff, action.coupling, self._key())
         elif self.kind == "heat-bath":
             self.sweep()
         else:
-            kernels.sweep_ising(self.flat, self.neighbours, self.order, action.coupling, False, self._key())
+            self._run(kernels.sweep_ising, self.order, action.coupling, False, self._key())
+
+    def _run(self, kernel: Callable[..., object], *settings: object) -> None:
+        """Call a kernel. Numba sets the number of threads of OpenMP, which is also that of torch: it is restored."""
+        threads = torch.get_num_threads()
+        kernel(self.flat, self.neighbours, *settings)
+        torch.set_num_threads(threads)
 
     def _key(self) -> np.uint64:
         return self.random.integers(0, 2**64, dtype=np.uint64)
