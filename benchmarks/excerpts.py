@@ -20,6 +20,18 @@ class Excerpt:
     """The row in bold."""
 
 
+def named(*names: str) -> dict[str, str]:
+    """Shown as they are called."""
+    return dict(zip(names, names, strict=True))
+
+
+OVER_UNET = {"CRPS over the U-Net's": "CRPS over U-Net", "energy score over it": "energy over U-Net"}
+PUPILS = {
+    f"{shown}, {where}": f"{name}, 1{suffix}"
+    for where, suffix in (("two cores", ""), ("one H100", ", GPU"))
+    for shown, name in (("`energy`", "energy score"), ("distilled", "distilled"))
+}
+TEXTURE = named("loss 0", "loss 1", "loss 2", "CRPS", "steps", "steps without")
 EXCERPTS = {
     "terrain": Excerpt(
         "terrain",
@@ -38,5 +50,60 @@ EXCERPTS = {
             "rgdm, 0.1 million parameters, 3 x 3 evaluations": "rgdm",
         },
         bold="rgdm",
+    ),
+    "operators-terrain": Excerpt("learned", "operators, terrain", "operator", named("bits", "sparsity", "code length")),
+    "hierarchy-width": Excerpt(
+        "hierarchy",
+        "narrower cascades against the U-Net",
+        "cascade, 9 evaluations in all",
+        {"k multiply-adds a site": "k multiply-adds a site", "times fewer": "times fewer"} | OVER_UNET,
+    ),
+    "hierarchy-tiles": Excerpt(
+        "hierarchy",
+        "trained on fewer tiles",
+        "trained on",
+        OVER_UNET | {"CRPS over that with 22 tiles": "CRPS over all tiles"},
+    ),
+    "evaluations-terrain": Excerpt(
+        "learned", "evaluations a level, against 8, terrain", "terrain", named("CRPS", "energy", "times faster"), PUPILS
+    ),
+    "evaluations-phi4": Excerpt(
+        "learned",
+        "evaluations a level, against 8, phi4",
+        "critical φ⁴",
+        named("CRPS", "energy", "times faster") | {"bias of the action of a site": "S/N"},
+        PUPILS | {"denoiser, 8, two cores": "denoiser, 8", "denoiser, 8, one H100": "denoiser, 8, GPU"},
+    ),
+    "backbones": Excerpt(
+        "backbones",
+        "backbones, terrain",
+        "backbone",
+        {"loss, finest level": "loss 0", "middle": "loss 1", "coarsest": "loss 2", "CRPS over `conv`": "CRPS"}
+        | {"steps in the time": "steps", "s a megapixel": "s/megapixel"},
+    ),
+    "texture-phi4": Excerpt("scattering", "shown scattering, over that without, phi4", "critical φ⁴", TEXTURE),
+    "texture-terrain": Excerpt("scattering", "shown scattering, over that without, terrain", "terrain", TEXTURE),
+    "makers-terrain": Excerpt(
+        "scattering",
+        "peers, terrain, scattering distance in sigma",
+        "fields",
+        {"distance, order 0": "order 0", "order 1": "order 1", "order 2": "order 2", "power": "power"},
+        {
+            "training tiles, as a reference": "the true fields given one each",
+            "cascade, 90 s": "cascade",
+            "maximum entropy, mean statistics": "maximum entropy, mean statistics",
+            "maximum entropy, those of one tile each": "maximum entropy, statistics of one field each",
+        },
+    ),
+    "gaussian-modes": Excerpt(
+        "phase_space",
+        "Gaussian modes, worst error after n evaluations",
+        "evaluations",
+        {
+            "`FittedSplitting`": "fitted splitting",
+            "`FittedMultistep`": "FittedMultistep",
+            "`SymplecticSplitting`": "splitting",
+        },
+        named("2", "4", "8", "16"),
     ),
 }

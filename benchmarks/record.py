@@ -96,11 +96,13 @@ def worst(verdicts: Iterable[Verdict]) -> Verdict:
 
 
 def number(value: float | None, error: float | None = None) -> str:
-    """``0.651(12)``: the error to two digits; without an error four digits of the value."""
+    """``0.651(12)``: the error to two digits; without an error four digits."""
     if value is None or not math.isfinite(value):
         return ""
     if not error or not math.isfinite(error):
-        return f"{value:.0f}" if value == round(value) and abs(value) < 1e9 else f"{value:.4g}"
+        if value == round(value) and abs(value) < 1e9:
+            return f"{value:.0f}"
+        return f"{value:.4f}".rstrip("0").rstrip(".") if 0.1 <= abs(value) < 10 else f"{value:.4g}"
     digits = max(0, 1 - math.floor(math.log10(error)))
     if digits > 8:
         return f"{value:.3g} ± {error:.1g}"
