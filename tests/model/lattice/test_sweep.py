@@ -21,7 +21,7 @@ def gaussian():
     noise = torch.randn(300, 1, *lattice)
     x = torch.fft.ifft2(field.spectrum(lattice).sqrt() * torch.fft.fft2(noise)).real.float()
     sweep = LearnedSweep(1, 2, "periodic")
-    sweep.fit(x, steps=400)
+    sweep.fit(x, steps=250)
     return field, x, sweep
 
 
@@ -67,7 +67,7 @@ def test_two_wells_are_found():
     fields = sample_phi4(Phi4(0.1, -3.0, 1.0), 8, 100, 400, seed=1, thermalization=30, interval=3)
     torch.manual_seed(0)
     sweep = LearnedSweep(1, 2, "periodic")
-    sweep.fit(fields, steps=400)
+    sweep.fit(fields, steps=250)
     made = sweep.run(fields, 1, NoiseField(0).of(range(400)))
     peaks = [torch.histc(v.flatten(), 60, -3, 3) / v.numel() for v in (fields, made)]
     assert float((peaks[0] - peaks[1]).abs().sum() / 2) < 0.03
