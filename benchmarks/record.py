@@ -29,7 +29,6 @@ class Figure:
     error: float | None = None
     low: float | None = None
     high: float | None = None
-    unit: str = ""
     beyond: bool = False
 
     @property
@@ -44,8 +43,7 @@ class Figure:
 
     def __str__(self) -> str:
         """``0.651(12)``: the error in units of the last digit."""
-        unit = f" {self.unit}" if self.unit else ""
-        return ("> " if self.beyond else "") + number(self.value, self.error) + unit
+        return ("> " if self.beyond else "") + number(self.value, self.error)
 
     @property
     def target(self) -> str:

@@ -26,7 +26,7 @@ INTRO = """# Results
 Written by `python -m benchmarks render` from the runs in [`results`](results): the latest figures of each study, misses
 first. `0.651(12)` is a value and its standard error in units of the last digits. A figure is *met* if value ± one
 error lies within its target, *missed* if value ± two errors lies outside, *undecided* otherwise; a row is as good as
-its worst figure, and a missed figure is bold. GPU: an NVIDIA H100; all others: two CPU cores. What was asked, and of
+its worst figure, and a missed figure is bold. Rows of a GPU say so, all others are of CPU cores. What was asked, and of
 which data, is said in the header of each study; its folder holds every run, with command, commit and device.
 """
 MARKED = re.compile(r"(<!-- results:([\w-]+) -->\n).*?(<!-- /results -->)", re.DOTALL)
@@ -91,7 +91,8 @@ def study(name: str, rows: Sequence[Row], results: Path) -> str:
         left -= len(those)
     runs = len(list((results / name).glob("*.json")))
     more = f" {-left} rows more are there." if left < 0 else ""
-    about = f"{catalogue.question(name)}\n`python -m benchmarks {name}` · [all {runs} runs](results/{name}).{more}"
+    past = f"[history of {runs} run{'s' * (runs > 1)}](results/{name})"
+    about = f"{catalogue.question(name)}\n`python -m benchmarks {name}` · {past}.{more}"
     return "\n\n".join([f"## {name}", about, *texts])
 
 
