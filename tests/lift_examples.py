@@ -31,7 +31,7 @@ def red(count: int, lattice: Sequence[int], channels: int = 1) -> Tensor:
 
 
 def measured(
-    kind: str, boundary: Boundaries, fields: Tensor, operator: CoarseGraining | None = None, temperature: float = 1.0
+    kind: str, boundary: Boundaries, fields: Tensor, operator: CoarseGraining | None = None, size: float = 0.1
 ) -> StandardizedLift:
     """A lift measured on fields: ``gaussian``, ``flow``, ``conv`` (diffusion), or ``shrink`` (diffusion, known)."""
     dimension, channels, operator = fields.dim() - 2, fields.shape[1], operator or BlockSpin(2)
@@ -40,21 +40,21 @@ def measured(
     if kind == "gaussian":
         lift = gaussian_lift(operator, channels, dimension, boundary, True, prediction_radius=1, colour_radius=1)
     elif kind == "flow":
-        layers = randomise(couplings(details, features, dimension, boundary, 6, 1))
+        layers = randomise(couplings(details, features, dimension, boundary, 6, 1), size)
         lift = lift_of(Flow(layers), operator, channels, dimension, boundary)
     else:
         net = Shrink() if kind == "shrink" else LocalConvNet(details, features, dimension, boundary, 6, 1, 1)
-        law = Diffusion(net if kind == "shrink" else randomise(net))
+        law = Diffusion(net if kind == "shrink" else randomise(net, size))
         lift = lift_of(law, operator, channels, dimension, boundary)
     lift.fit(fields)
-    lift.temperature.fill_(temperature)
     return lift
 
 
 def example_lift(kind: str, boundary: Boundaries, dimension: int) -> tuple[StandardizedLift, Tensor]:
     """A lift of the kind without a largest detail, and the small fields that it was measured on."""
     fields = red(16, (8,) * dimension)
-    lift = measured(kind, boundary, fields, temperature=1.0 if kind == "gaussian" else 0.9)
+    lift = measured(kind, boundary, fields)
     if kind != "gaussian":
+        lift.temperature.fill_(0.9)
         lift.standardizer.limit.fill_(torch.inf)
     return lift, fields

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.usefixtures("float64")
 BOUNDARIES = ("periodic", "reflect")
 
 
-@pytest.mark.parametrize("boundary", BOUNDARIES)
+@pytest.mark.parametrize("boundary", [*BOUNDARIES, BOUNDARIES])
 def test_the_density_of_a_base_field_is_that_of_its_map(boundary):
     """A smooth table, so that F is nearly a straight line in each cell; the Gaussian part by its dense covariance."""
     base = TranslationField(1, boundary).double()
