@@ -62,17 +62,26 @@ class Region:
 
 
 def region(window: Window, halo: int | None, lattice: Lattice, boundaries: tuple[Boundary, ...]) -> Region:
-    """A window with its halo, which ends at a reflecting edge of the lattice."""
+    """A window with its halo, which ends at a reflecting edge of the lattice.
+
+    It begins at an even site, as the whole does, for a flow tells even sites from odd ones. A periodic axis is taken
+    whole where the halo meets itself, or where going on across the seam would make odd sites of even ones.
+    """
     if halo is None:
-        raise InputError("this lift looks everywhere, so it has no windows; one with conv networks and no texture has")
+        raise InputError(
+            "this lift looks everywhere, so it has no windows; one with conv networks, without texture, of an operator "
+            "that looks at blocks (block-spin, haar, decimation) has"
+        )
     ends = [o + n for o, n in zip(window.origin, window.lattice, strict=True)]
     if min(window.origin) < 0 or min(window.lattice) < 1 or any(e > n for e, n in zip(ends, lattice, strict=True)):
         raise InputError(f"the window from {window.origin} to {tuple(ends)} is not inside the lattice {lattice}")
     origin, last = [], []
     for o, end, n, boundary in zip(window.origin, ends, lattice, boundaries, strict=True):
-        periodic = boundary == "periodic"
-        origin.append(o - halo if periodic else max(0, o - halo))
-        last.append(end + halo if periodic else min(n, end + halo))
+        low, high = (o - halo) // 2 * 2, end + halo
+        if boundary == "reflect" or high - low >= n or (n % 2 and (low < 0 or high > n)):
+            low, high = (0, n) if boundary == "periodic" else (max(0, low), min(n, high))
+        origin.append(low)
+        last.append(high)
     before = tuple(o - first for o, first in zip(window.origin, origin, strict=True))
     wide = Window(window.level, tuple(b - a for a, b in zip(origin, last, strict=True)), tuple(origin))
     return Region(wide, before, window.lattice, lattice)
