@@ -10,7 +10,7 @@ from torch import Tensor
 
 from rgdm import progress
 from rgdm.physics.actions import Ising, Phi4
-from rgdm.physics.monte_carlo.chains import sample_ising, sample_phi4
+from rgdm.physics.monte_carlo.chains import sample_fields
 
 
 @dataclass
@@ -36,10 +36,7 @@ class MonteCarlo:
             return torch.from_numpy(np.load(path))
         with progress.bar(f"MC, L = {side}", 1) as show:
             plan = (side, min(count, self.chains), count, seed, 100, self.interval)
-            if isinstance(self.action, Ising):
-                fields = sample_ising(self.action, *plan, watch=show)
-            else:
-                fields = sample_phi4(self.action, *plan, watch=show)
+            fields = sample_fields(self.action, *plan, watch=show)
         if path:
             path.parent.mkdir(parents=True, exist_ok=True)
             part = path.with_suffix(".part.npy")

@@ -7,7 +7,7 @@ import torch
 
 from rgdm.physics.actions import FreeField, Ising, IsingDual, Phi4
 from rgdm.physics.conditional import SiteConditional
-from rgdm.physics.monte_carlo.chains import sample_phi4
+from rgdm.physics.monte_carlo.chains import sample_fields
 
 ACTIONS = [Phi4.critical(), Phi4(2.0, 0.5, 6.975), Phi4(1.0, 2.2, 0.0), Phi4(-0.7, -3.0, 0.05)]
 HARD = [
@@ -30,7 +30,7 @@ def test_of_a_gaussian_action():
 
 def test_redrawing_half_a_lattice_keeps_the_law():
     action = Phi4.critical()
-    fields = sample_phi4(action, 8, 200, 800, seed=0).double()
+    fields = sample_fields(action, 8, 200, 800, seed=0).double()
     odd = torch.arange(8)[:, None].add(torch.arange(8)) % 2 == 1
     pull = sum(fields.roll(shift, axis) for axis in (2, 3) for shift in (-1, 1))
     uniform = torch.rand(800, 32, generator=torch.Generator().manual_seed(1), dtype=torch.float64)

@@ -10,7 +10,7 @@ from rgdm.physics.blocking import block_spins
 from rgdm.physics.exact import ising
 from rgdm.physics.hamiltonian import EffectiveHamiltonian, couplings_by_scale
 from rgdm.physics.interactions import Bond, Plaquette, Power, local_interactions
-from rgdm.physics.monte_carlo.chains import sample_ising, sample_phi4
+from rgdm.physics.monte_carlo.chains import sample_fields
 from rgdm.scale.operators.block import BlockSpin
 
 INTERACTIONS = [Power(1), Power(2), Power(6), Bond((0, 1)), Bond((1, 1)), Bond((1, 2)), Bond((0, 1), 1, 3), Plaquette()]
@@ -39,7 +39,7 @@ def deviations(found, exact):
 
 def test_samples_of_phi4_have_their_bare_couplings():
     action = Phi4.critical()
-    fields = sample_phi4(action, 16, 200, 4000, seed=5, thermalization=60, interval=4)
+    fields = sample_fields(action, 16, 200, 4000, seed=5, thermalization=60, interval=4)
     found = EffectiveHamiltonian.fit(fields, local_interactions(2))
     exact = [-action.a, action.b, action.c]
     assert float(deviations(found, exact)) < 4
@@ -73,11 +73,11 @@ def test_couplings_of_a_gaussian_field_are_those_of_its_spectrum(factor):
 
 
 def test_spins_have_the_couplings_of_their_action_and_of_its_decimation():
-    spins = sample_ising(Ising(0.3), 8, 200, 2000, seed=1, thermalization=50, interval=3)
+    spins = sample_fields(Ising(0.3), 8, 200, 2000, seed=1, thermalization=50, interval=3)
     found = EffectiveHamiltonian.fit_spins(spins, [Bond((0, 1)), Bond((1, 1)), Plaquette()])
     assert float(deviations(found, [-0.3, 0.0, 0.0])) < 4
     assert float(deviations(found, [-0.33, 0.0, 0.0])) > 4
-    line = sample_ising(Ising(1.0), 32, 200, 2000, seed=2, thermalization=50, interval=3, dimension=1)
+    line = sample_fields(Ising(1.0), 32, 200, 2000, seed=2, thermalization=50, interval=3, dimension=1)
     kept = block_spins(line, "decimation")
     for x, coupling in ((line, 1.0), (kept, ising.decimated_coupling(1.0))):
         found = EffectiveHamiltonian.fit_spins(x, [Bond((1,)), Bond((2,))])
@@ -93,7 +93,7 @@ def test_a_flow_in_units_of_each_level_says_its_scale():
 
 @pytest.mark.slow
 def test_critical_fields_come_to_a_fixed_point_if_the_coarse_graining_is_noisy():
-    x = sample_phi4(Phi4.critical(), 32, 250, 1500, seed=3)
+    x = sample_fields(Phi4.critical(), 32, 250, 1500, seed=3)
     interactions = local_interactions(2)
     noisy = couplings_by_scale(x, BlockSpin(2), 3, interactions, eta=0.25, noise=0.3)
     bare = couplings_by_scale(x, BlockSpin(2), 3, interactions, eta=0.25)
@@ -112,7 +112,7 @@ def test_critical_fields_come_to_a_fixed_point_if_the_coarse_graining_is_noisy()
 
 
 def test_a_mean_by_chance_is_left_in_and_a_real_one_is_taken_out():
-    fields = sample_phi4(Phi4.critical(), 16, 200, 200, seed=0, thermalization=40)
+    fields = sample_fields(Phi4.critical(), 16, 200, 200, seed=0, thermalization=40)
     m = fields.flatten(1).mean(1)
     sign = torch.where(torch.arange(200) % 20 < 11, 1.0, -1.0) * m.sign()  # 110 up and 90 down
     x = fields * sign.reshape(-1, 1, 1, 1)

@@ -7,7 +7,7 @@ from rgdm.physics.actions import Ising
 from rgdm.physics.blocking import block_spins
 from rgdm.physics.interactions import Bond, Plaquette, Power
 from rgdm.physics.mcrg import detail_growth, field_exponent, fixed_point_exponent, linearised_transformation, mcrg
-from rgdm.physics.monte_carlo.chains import sample_ising
+from rgdm.physics.monte_carlo.chains import sample_fields
 from rgdm.scale.operators.block import BlockSpin
 
 
@@ -29,7 +29,7 @@ def test_a_linear_transformation_of_its_couplings_is_found():
 
 @pytest.fixture(scope="module")
 def critical():
-    return sample_ising(Ising.critical(), 32, 400, 6000, seed=0, thermalization=60, interval=3)
+    return sample_fields(Ising.critical(), 32, 400, 6000, seed=0, thermalization=60, interval=3)
 
 
 def test_critical_spins_have_the_exponents_of_onsager_and_yang(critical):
@@ -42,7 +42,7 @@ def test_critical_spins_have_the_exponents_of_onsager_and_yang(critical):
 
 
 def test_hot_spins_forget_their_field():
-    hot = sample_ising(Ising(0.2), 32, 400, 2000, seed=0, thermalization=20, interval=3)
+    hot = sample_fields(Ising(0.2), 32, 400, 2000, seed=0, thermalization=20, interval=3)
     assert field_exponent(hot, block_spins, 2)[1][0] < 1.3  # towards d / 2, that of noise
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from rgdm.physics.actions import FreeField, Phi4
-from rgdm.physics.monte_carlo.chains import rethermalize, sample_phi4
+from rgdm.physics.monte_carlo.chains import rethermalize, sample_fields
 from rgdm.physics.observables import as_dataset, correlator, observables
 
 
@@ -72,7 +72,7 @@ def test_the_correlator_of_a_free_field_is_the_transform_of_its_spectrum():
 
 def test_local_sweeps_forget_what_is_wrong_locally_and_keep_the_rest():
     action = Phi4.critical()
-    fields = sample_phi4(action, 16, 200, 400, seed=4, thermalization=60, interval=5)
+    fields = sample_fields(action, 16, 200, 400, seed=4, thermalization=60, interval=5)
     spoiled = fields + 0.3 * torch.randn(fields.shape)
     energy = [float(action.energy(x).mean()) / 256 for x in (fields, spoiled, rethermalize(action, spoiled, 12, 1))]
     assert energy[1] - energy[0] > 0.05 and abs(energy[2] - energy[0]) < 0.02

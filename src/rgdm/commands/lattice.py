@@ -15,7 +15,7 @@ from rgdm.data.writing import check_output, write_field
 from rgdm.errors import InputError
 from rgdm.physics.actions import CRITICAL_BETA, CRITICAL_COUPLING, FreeField, Ising, IsingDual, Phi4
 from rgdm.physics.autocorrelation import gamma_method
-from rgdm.physics.monte_carlo.chains import sample_ising, sample_phi4
+from rgdm.physics.monte_carlo.chains import sample_fields
 from rgdm.physics.observables import as_dataset, observables
 from rgdm.progress import bar
 
@@ -90,12 +90,11 @@ def _fields(action: Phi4 | Ising | IsingDual | FreeField, options: config.Simula
     if isinstance(action, FreeField):
         return action.field(torch.randn(shape, generator=random, dtype=torch.float64)).float()
     settings = (options.size, options.chains, options.count, options.seed, options.thermalization, options.interval)
-    if isinstance(action, Phi4):
-        return sample_phi4(action, *settings, options.dimension, show)
-    spins = sample_ising(Ising(action.coupling), *settings, options.dimension, watch=show)
-    if isinstance(action, Ising):
-        return spins
-    return action.field(spins, torch.randn(shape, generator=random)).float()
+    primal = Ising(action.coupling) if isinstance(action, IsingDual) else action
+    fields = sample_fields(primal, *settings, options.dimension, watch=show)
+    if isinstance(action, IsingDual):
+        return action.field(fields, torch.randn(shape, generator=random)).float()
+    return fields
 
 
 def _memory(fields: Tensor, options: config.Simulation) -> tuple[float, float]:

@@ -8,7 +8,7 @@ import xarray as xr
 
 from rgdm.errors import InputError
 from rgdm.physics.actions import Phi4
-from rgdm.physics.monte_carlo.chains import sample_phi4
+from rgdm.physics.monte_carlo.chains import sample_fields
 from rgdm.watch import Watch
 
 _TILES = Path(__file__).parent / "terrain" / "tiles.npz"
@@ -61,7 +61,7 @@ def phi4(count: int, size: int = 32, seed: int = 0, watch: Watch | None = None) 
     ``watch`` is called with the number of updates done and to do.
     """
     action = Phi4.critical()
-    fields = sample_phi4(action, size, chains=250, count=count, seed=seed, watch=watch)
+    fields = sample_fields(action, size, chains=250, count=count, seed=seed, watch=watch)
     return xr.DataArray(
         fields.numpy(),
         dims=("sample", "channel", "y", "x"),

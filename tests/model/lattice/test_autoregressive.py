@@ -13,7 +13,7 @@ from rgdm.model.lattice.site_order import stages
 from rgdm.physics.actions import Ising, Phi4, neighbours_ahead
 from rgdm.physics.conditional import SiteConditional
 from rgdm.physics.exact import ising
-from rgdm.physics.monte_carlo.chains import sample_ising, sample_phi4
+from rgdm.physics.monte_carlo.chains import sample_fields
 from rgdm.physics.monte_carlo.patches import patch_metropolis
 from rgdm.physics.reweighting.multilevel import multilevel
 from rgdm.physics.reweighting.weights import Reweighting, log_weights
@@ -63,7 +63,7 @@ def test_probabilities_of_all_spins_add_up_to_one(action, symmetric):
 
 def test_log_z_of_spins_after_a_short_training():
     action, lattice = Ising(0.44), (4, 4)
-    fields = sample_ising(action, 4, 500, 8000, seed=0)
+    fields = sample_fields(action, 4, 500, 8000, seed=0)
     model = AutoregressiveField(lattice, "spins", width=24, action=action)
     with torch.no_grad():
         before = model.log_prob(fields[:500]).mean()
@@ -83,7 +83,7 @@ def test_log_z_of_spins_after_a_short_training():
 def test_log_z_of_phi4(told):
     action = Phi4.critical()
     model = AutoregressiveField((2, 2), width=16, action=action if told else None)
-    model.fit(sample_phi4(action, 2, 500, 10_000, seed=0), steps=250, batch=128)
+    model.fit(sample_fields(action, 2, 500, 10_000, seed=0), steps=250, batch=128)
     with torch.no_grad():
         made = model.sample(4000, seed=2)
         weights = log_weights(action.energy(made.double()), model.log_prob(made))
@@ -124,7 +124,7 @@ def test_patches_keep_phi4_in_other_units(told):
     action = Phi4.critical()
     model = AutoregressiveField((4, 4), width=16, action=Phi4.from_beta(0.5, 1.2) if told else None)
     model.scale.fill_(1.4)
-    x = sample_phi4(action, 4, 500, 1000, seed=5).double()
+    x = sample_fields(action, 4, 500, 1000, seed=5).double()
 
     def moved(kept: Phi4) -> tuple[float, float]:
         made, taken = patch_metropolis(model, kept, x, 2, 40, seed=1)

@@ -8,7 +8,7 @@ import torch
 from rgdm.model.lattice.majority_inverse import MajorityInverse
 from rgdm.physics.actions import Ising, neighbours_ahead
 from rgdm.physics.blocking import block_spins
-from rgdm.physics.monte_carlo.chains import sample_ising
+from rgdm.physics.monte_carlo.chains import sample_fields
 
 
 @pytest.mark.parametrize("reach", [1, 3])
@@ -38,7 +38,7 @@ def test_one_seed_one_field_and_the_law_moves_with_the_lattice():
 
 def test_it_learns_the_majority_and_the_energy():
     action = Ising.critical()
-    fine = sample_ising(action, 16, 200, 1000, seed=0)
+    fine = sample_fields(action, 16, 200, 1000, seed=0)
     ties = torch.randn(1000, 1, 8, 8, generator=torch.Generator().manual_seed(0))
     coarse = block_spins(fine, ties=ties)
     torch.manual_seed(0)

@@ -8,7 +8,7 @@ import torch
 from rgdm.model.cascade.cascade import Cascade
 from rgdm.model.lattice.sweep import LearnedSweep
 from rgdm.physics.actions import FreeField, Phi4
-from rgdm.physics.monte_carlo.chains import sample_phi4
+from rgdm.physics.monte_carlo.chains import sample_fields
 from rgdm.process.noise import NoiseField
 from small import cascade
 
@@ -64,7 +64,7 @@ def test_a_half_sweep_leaves_the_other_half(gaussian):
 
 def test_two_wells_are_found():
     """phi^4 without neighbours that matter: the density has two peaks, which no Gaussian has."""
-    fields = sample_phi4(Phi4(0.1, -3.0, 1.0), 8, 100, 400, seed=1, thermalization=30, interval=3)
+    fields = sample_fields(Phi4(0.1, -3.0, 1.0), 8, 100, 400, seed=1, thermalization=30, interval=3)
     torch.manual_seed(0)
     sweep = LearnedSweep(1, 2, "periodic")
     sweep.fit(fields, steps=250)

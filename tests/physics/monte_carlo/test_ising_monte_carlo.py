@@ -10,7 +10,7 @@ import torch
 from rgdm.physics.actions import CRITICAL_COUPLING, Ising, Phi4, neighbours_ahead
 from rgdm.physics.exact import ising, transfer
 from rgdm.physics.monte_carlo import kernels
-from rgdm.physics.monte_carlo.chains import MarkovChains, sample_ising
+from rgdm.physics.monte_carlo.chains import MarkovChains, sample_fields
 
 UPDATES = ["swendsen-wang", "wolff", "metropolis", "heat-bath"]
 
@@ -24,7 +24,7 @@ def off(values, exact, count):
 @pytest.mark.parametrize("update", UPDATES)
 def test_energy_and_magnetization_are_exact(update):
     chains, action = 200, Ising.critical()
-    spins = sample_ising(action, 4, chains, 4000, seed=3, thermalization=60, interval=4, update=update)
+    spins = sample_fields(action, 4, chains, 4000, seed=3, thermalization=60, interval=4, update=update)
     energy = -(spins * neighbours_ahead(spins)).flatten(1).mean(1)
     m2 = spins.flatten(1).mean(1) ** 2
     exact = transfer.ising_moments(action, 4)
@@ -34,7 +34,7 @@ def test_energy_and_magnetization_are_exact(update):
 
 
 def test_a_wrong_coupling_is_noticed():
-    spins = sample_ising(Ising(0.41), 4, 200, 4000, seed=3, thermalization=60, interval=4)
+    spins = sample_fields(Ising(0.41), 4, 200, 4000, seed=3, thermalization=60, interval=4)
     m2 = spins.flatten(1).mean(1) ** 2
     assert abs(off(m2, transfer.ising_moments(Ising.critical(), 4).m2, 200)) > 6
 
@@ -110,7 +110,7 @@ def test_the_random_numbers_are_uniform_and_independent():
         (lambda: MarkovChains(Phi4.critical(), (4, 4), 1, 0, "wolff"), "one of spins"),
         (lambda: MarkovChains(Ising(-0.4), (4, 4), 1, 0, "wolff"), "a Wolff cluster needs K > 0"),
         (lambda: MarkovChains(Ising(0.4), (4, 1), 1, 0), "2 sites or more"),
-        (lambda: sample_ising(Ising(0.4), 4, 0, 1, 0), "each must be at least 1"),
+        (lambda: sample_fields(Ising(0.4), 4, 0, 1, 0), "each must be at least 1"),
     ],
 )
 @pytest.mark.usefixtures("unchecked")

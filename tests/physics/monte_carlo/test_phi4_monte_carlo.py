@@ -6,7 +6,7 @@ import torch
 
 from rgdm.physics.actions import Phi4
 from rgdm.physics.exact import transfer
-from rgdm.physics.monte_carlo.chains import MarkovChains, rethermalize, sample_phi4
+from rgdm.physics.monte_carlo.chains import MarkovChains, rethermalize, sample_fields
 from rgdm.physics.observables import observables
 
 # Monte Carlo of others on the critical lattice of 16 x 16: value and error.
@@ -31,7 +31,7 @@ def exact_smallest_lattice(action: Phi4) -> tuple[float, float]:
 @pytest.mark.parametrize("action", [Phi4.critical(), Phi4(0.3, 0.5, 0.5), Phi4(-0.4, -0.5, 1.0)])
 def test_the_smallest_lattice_agrees_with_quadrature(action):
     phi2, m2 = exact_smallest_lattice(action)
-    fields = sample_phi4(action, 2, chains=2000, count=20000, seed=1, thermalization=30, interval=3)
+    fields = sample_fields(action, 2, chains=2000, count=20000, seed=1, thermalization=30, interval=3)
     found = observables(fields, action)
     off = deviations(found, {"phi2": (phi2, 0.0), "m2": (m2, 0.0)})
     assert max(map(abs, off.values())) < 4, off
@@ -62,7 +62,7 @@ def test_the_heat_bath_draws_a_site_from_its_law_given_the_neighbours(action):
 
 
 def test_the_heat_bath_ends_deep_in_the_ordered_phase_and_for_wild_neighbours():
-    assert sample_phi4(Phi4.from_quartic(-4.0, 0.24), 4, 2, 2, 0).isfinite().all()
+    assert sample_fields(Phi4.from_quartic(-4.0, 0.24), 4, 2, 2, 0).isfinite().all()
     wild = torch.zeros(1, 1, 4, 4)
     wild[0, 0, 0, 1] = 1e6
     assert rethermalize(Phi4.critical(), wild, 2).abs().max() < 10
@@ -75,7 +75,7 @@ def test_fields_that_are_not_finite_are_refused():
 
 @pytest.fixture(scope="module")
 def critical_16() -> torch.Tensor:
-    return sample_phi4(Phi4.critical(), 16, chains=200, count=1000, seed=2, thermalization=60, interval=10)
+    return sample_fields(Phi4.critical(), 16, chains=200, count=1000, seed=2, thermalization=60, interval=10)
 
 
 def test_critical_observables_agree_with_published_simulations(critical_16):
@@ -84,7 +84,7 @@ def test_critical_observables_agree_with_published_simulations(critical_16):
 
 
 def test_a_wrong_coupling_is_noticed():
-    fields = sample_phi4(Phi4.from_beta(0.66, 1.0), 16, chains=200, count=1000, seed=2, thermalization=40, interval=5)
+    fields = sample_fields(Phi4.from_beta(0.66, 1.0), 16, chains=200, count=1000, seed=2, thermalization=40, interval=5)
     off = deviations(observables(fields, Phi4.critical()), CRITICAL_16)
     assert abs(off["phi2"]) > 8 and abs(off["u4"]) > 8
 
@@ -94,14 +94,14 @@ def test_a_free_field_in_three_dimensions_has_the_exact_two_point_function():
     action = Phi4(1.0, 3 + mass2 / 2, 0.0)
     k = 2 * np.pi * np.arange(size) / size
     khat2 = sum(np.meshgrid(*[4 * np.sin(k / 2) ** 2] * 3))
-    fields = sample_phi4(action, size, chains=100, count=2000, seed=3, thermalization=40, interval=5, dimension=3)
+    fields = sample_fields(action, size, chains=100, count=2000, seed=3, thermalization=40, interval=5, dimension=3)
     phi2, error = observables(fields, action)["phi2"]
     assert abs(phi2 - (1 / (khat2 + mass2)).mean()) < 4 * error
 
 
 def test_a_seed_reproduces_the_configurations_and_another_does_not():
     def draw(seed: int) -> torch.Tensor:
-        return sample_phi4(Phi4.critical(), 8, chains=4, count=10, seed=seed, thermalization=3, interval=2)
+        return sample_fields(Phi4.critical(), 8, chains=4, count=10, seed=seed, thermalization=3, interval=2)
 
     assert torch.equal(draw(5), draw(5))
     assert not torch.equal(draw(5), draw(6))
@@ -109,27 +109,27 @@ def test_a_seed_reproduces_the_configurations_and_another_does_not():
 
 @pytest.mark.parametrize(("chains", "count"), [(4, 10), (10, 4), (3, 3), (1, 5)])
 def test_any_number_of_chains_gives_the_count_asked_for(chains, count):
-    fields = sample_phi4(Phi4.critical(), 4, chains=chains, count=count, seed=0, thermalization=1, interval=1)
+    fields = sample_fields(Phi4.critical(), 4, chains=chains, count=count, seed=0, thermalization=1, interval=1)
     assert fields.shape == (count, 1, 4, 4) and fields.dtype == torch.float32
 
 
 def test_progress_ends_at_the_total():
     seen = []
-    sample_phi4(Phi4.critical(), 4, 2, 4, 0, 3, 2, watch=lambda done, total: seen.append((done, total)))
+    sample_fields(Phi4.critical(), 4, 2, 4, 0, 3, 2, watch=lambda done, total: seen.append((done, total)))
     assert seen == [(i, 7) for i in range(1, 8)]
 
 
 def test_an_odd_lattice_without_a_checkerboard_is_sampled_too():
-    phi2 = observables(sample_phi4(Phi4(0.3, 0.5, 0.5), 3, 2000, 20000, 1, 30, 3), Phi4(0.3, 0.5, 0.5))["phi2"]
+    phi2 = observables(sample_fields(Phi4(0.3, 0.5, 0.5), 3, 2000, 20000, 1, 30, 3), Phi4(0.3, 0.5, 0.5))["phi2"]
     exact = (transfer.phi4_log_z(Phi4(0.3, 0.5 - h, 0.5), 3, 10) for h in (1e-4, -1e-4))
     assert abs(phi2[0] - next(exact) / 18e-4 + next(exact) / 18e-4) < 4 * phi2[1]
 
 
 def test_a_lattice_of_one_site_along_an_axis_is_refused():
     with pytest.raises(ValueError, match="2 sites or more"):
-        sample_phi4(Phi4.critical(), 1, 1, 1, 0)
+        sample_fields(Phi4.critical(), 1, 1, 1, 0)
 
 
 def test_an_unbounded_free_field_is_refused():
     with pytest.raises(ValueError, match="no lower bound"):
-        sample_phi4(Phi4(1.0, 1.5, 0.0), 4, 1, 1, 0)
+        sample_fields(Phi4(1.0, 1.5, 0.0), 4, 1, 1, 0)

@@ -7,7 +7,7 @@ from rgdm.jackknife import Estimate
 from rgdm.model.lattice.autoregressive import AutoregressiveField
 from rgdm.physics.actions import Ising
 from rgdm.physics.exact import transfer
-from rgdm.physics.monte_carlo.chains import sample_ising
+from rgdm.physics.monte_carlo.chains import sample_fields
 from rgdm.physics.reweighting.multilevel import Multilevel, multilevel
 
 
@@ -20,7 +20,7 @@ def model():
     action = Ising(0.4)
     torch.manual_seed(0)
     made = AutoregressiveField((8, 8), "spins", width=16, action=action)
-    made.fit(sample_ising(action, 8, 400, 8000, seed=0), steps=150, batch=128)
+    made.fit(sample_fields(action, 8, 400, 8000, seed=0), steps=150, batch=128)
     return action, made
 
 

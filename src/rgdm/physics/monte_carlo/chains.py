@@ -105,28 +105,8 @@ def neighbours(lattice: Lattice) -> NDArray[np.int32]:
     return np.stack([np.roll(sites, shift, axis).ravel() for shift in (-1, 1) for axis in range(len(lattice))], 1)
 
 
-def sample_phi4(
-    action: Phi4,
-    size: int,
-    chains: int,
-    count: int,
-    seed: int,
-    thermalization: int = 80,
-    interval: int = 10,
-    dimension: int = 2,
-    watch: Watch | None = None,
-) -> Float[Tensor, "count 1 *L"]:
-    """``count`` configurations on a periodic lattice of ``size`` sites along each axis, float32.
-
-    Each of ``chains`` independent chains makes ``thermalization`` updates and then yields one configuration every
-    ``interval`` updates. The configurations of one chain stand together, so blocks of the result are independent.
-    """
-    action.check_bounded(dimension)
-    return _sample(action, (size,) * dimension, chains, count, seed, thermalization, interval, watch)
-
-
-def sample_ising(
-    action: Ising,
+def sample_fields(
+    action: Phi4 | Ising,
     size: int,
     chains: int,
     count: int,
@@ -137,8 +117,26 @@ def sample_ising(
     update: SpinUpdate = "swendsen-wang",
     watch: Watch | None = None,
 ) -> Float[Tensor, "count 1 *L"]:
-    """``count`` configurations of spins +-1, float32, in the order of :func:`sample_phi4`."""
-    return _sample(action, (size,) * dimension, chains, count, seed, thermalization, interval, watch, update)
+    """``count`` configurations on a periodic lattice of ``size`` sites along each axis, float32.
+
+    Each of ``chains`` independent chains makes ``thermalization`` updates and then yields one configuration every
+    ``interval`` updates. The configurations of one chain stand together, so blocks of the result are independent.
+    """
+    if isinstance(action, Phi4):
+        action.check_bounded(dimension)
+    if min(chains, count, interval) < 1 or thermalization < 0:
+        raise InputError(f"chains = {chains}, count = {count}, interval = {interval}; each must be at least 1")
+    rounds = -(-count // chains)
+    markov = MarkovChains(action, (size,) * dimension, -(-count // rounds), seed, update)
+    total = thermalization + rounds * interval
+    kept = []
+    for done in range(1, total + 1):
+        markov.update()
+        if done > thermalization and (done - thermalization) % interval == 0:
+            kept.append(markov.field.astype(np.float32))
+        if watch is not None:
+            watch(done, total)
+    return torch.from_numpy(np.stack(kept, 1).reshape(-1, 1, *markov.lattice)[:count])
 
 
 def rethermalize(
@@ -158,29 +156,3 @@ def rethermalize(
     for _ in range(sweeps):
         markov.sweep()
     return torch.from_numpy(markov.field.astype(np.float32))[:, None].to(fields)
-
-
-def _sample(
-    action: Phi4 | Ising,
-    lattice: Lattice,
-    chains: int,
-    count: int,
-    seed: int,
-    thermalization: int,
-    interval: int,
-    watch: Watch | None,
-    update: SpinUpdate = "swendsen-wang",
-) -> Tensor:
-    if min(chains, count, interval) < 1 or thermalization < 0:
-        raise InputError(f"chains = {chains}, count = {count}, interval = {interval}; each must be at least 1")
-    rounds = -(-count // chains)
-    markov = MarkovChains(action, lattice, -(-count // rounds), seed, update)
-    total = thermalization + rounds * interval
-    kept = []
-    for done in range(1, total + 1):
-        markov.update()
-        if done > thermalization and (done - thermalization) % interval == 0:
-            kept.append(markov.field.astype(np.float32))
-        if watch is not None:
-            watch(done, total)
-    return torch.from_numpy(np.stack(kept, 1).reshape(-1, 1, *lattice)[:count])
