@@ -7,7 +7,7 @@ import torch
 
 from rgdm.data.layout import unwrap
 from rgdm.errors import InputError
-from rgdm.model.laws.likelihood import Likelihood, LogProb, TooManyDetailsError, signs
+from rgdm.model.laws.likelihood import Likelihood, LogProb, TooManyDetailsError, Tracing, signs
 from rgdm.watch import Watch
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def log_prob(
         coarse, detail = model.operator.split(fine)
         random = None if probes is None else signs(detail, probes, 1000 * seed + level)
         try:
-            parts.append(model.lift(level).log_prob(fine, random, tolerance, hottest, networks))
+            parts.append(model.lift(level).log_prob(fine, Tracing(random, tolerance), hottest, networks))
         except TooManyDetailsError as error:
             raise InputError(f"level {level}: {error}; pass probes=2 or more, or networks=False") from None
         fine = coarse

@@ -9,7 +9,7 @@ from torch import Tensor
 from rgdm.errors import InputError
 from rgdm.model.laws.denoiser import Denoiser, Regression
 from rgdm.model.laws.law import Example, Law
-from rgdm.model.laws.likelihood import LogProb, Probes, probability_flow_log_prob
+from rgdm.model.laws.likelihood import LogProb, Tracing, probability_flow_log_prob
 from rgdm.model.laws.sample_score import sample_score
 from rgdm.model.networks.backbone import Backbone
 from rgdm.model.samplers.reverse import AdamsBashforth
@@ -75,12 +75,7 @@ class Diffusion(Law):
 
     @torch.no_grad()
     def log_prob(
-        self,
-        z: Float[Tensor, "B D *K"],
-        condition: Tensor | None,
-        temperature: float,
-        probes: Probes,
-        tolerance: float,
+        self, z: Float[Tensor, "B D *K"], condition: Tensor | None, temperature: float, tracing: Tracing
     ) -> LogProb:
         """By the probability flow of the denoiser, the limit of many evaluations."""
         if self.trained_by is not None:
@@ -93,12 +88,14 @@ class Diffusion(Law):
             known = features if features is None else features.repeat(len(z) // len(features), *[1] * (z.dim() - 1))
             return self.denoiser(z, t, known)
 
-        return probability_flow_log_prob(conditional_mean, process, z, temperature, probes, tolerance)
+        return probability_flow_log_prob(conditional_mean, process, z, temperature, *tracing)
 
     def reach(self, evaluations: int) -> tuple[int, int] | None:
         halos = self.denoiser.backbone.reach()
         if halos is None:
             return None
+        if self.trained_by is not None:
+            evaluations = max(evaluations, self.trained_by.evaluations)
         encoder, decoder = halos
         return evaluations * decoder, evaluations * decoder + encoder
 

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from rgdm.model.laws.law import Example, Law
-from rgdm.model.laws.likelihood import LogProb, Probes, normal_log_prob
+from rgdm.model.laws.likelihood import LogProb, Tracing, normal_log_prob
 from rgdm.model.networks.local import Block
 from rgdm.model.networks.strips import channels_last, in_strips
 from rgdm.model.samplers.sampler import Draw, Sampler
@@ -153,12 +153,7 @@ class Flow(Law):
 
     @torch.no_grad()
     def log_prob(
-        self,
-        z: Float[Tensor, "B D *K"],
-        condition: Tensor | None,
-        temperature: float,
-        probes: Probes,
-        tolerance: float,
+        self, z: Float[Tensor, "B D *K"], condition: Tensor | None, temperature: float, tracing: Tracing
     ) -> LogProb:
         """Exact, in one pass."""
         white, slopes = self.whiten(z, z[:, :0] if condition is None else condition)

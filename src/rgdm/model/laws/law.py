@@ -4,11 +4,10 @@ import abc
 from collections.abc import Callable
 from typing import NamedTuple
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from rgdm.model.laws.likelihood import LogProb, Probes, normal_log_prob
+from rgdm.model.laws.likelihood import LogProb, Tracing, normal_log_prob
 from rgdm.model.samplers.sampler import Draw, Sampler
 
 
@@ -41,12 +40,7 @@ class Law(nn.Module, abc.ABC):
 
     @abc.abstractmethod
     def log_prob(
-        self,
-        z: Float[Tensor, "B D *K"],
-        condition: Tensor | None,
-        temperature: float,
-        probes: Probes,
-        tolerance: float,
+        self, z: Float[Tensor, "B D *K"], condition: Tensor | None, temperature: float, tracing: Tracing
     ) -> LogProb:
         """log p(z | features) in nats, where sampling starts from noise of this temperature."""
 
@@ -59,11 +53,6 @@ class Law(nn.Module, abc.ABC):
         """How many coarse sites away one pass of its network looks; None: everywhere."""
         reach = self.reach(1)
         return None if reach is None else max(reach[0], reach[1] - reach[0])
-
-    @property
-    def dtype(self) -> torch.dtype | None:
-        """The precision that it computes in; None: any."""
-        return next((parameter.dtype for parameter in self.parameters()), None)
 
 
 class WhiteNoise(Law):
@@ -81,12 +70,7 @@ class WhiteNoise(Law):
         return density.flatten(1).mean(1)
 
     def log_prob(
-        self,
-        z: Float[Tensor, "B D *K"],
-        condition: Tensor | None,
-        temperature: float,
-        probes: Probes,
-        tolerance: float,
+        self, z: Float[Tensor, "B D *K"], condition: Tensor | None, temperature: float, tracing: Tracing
     ) -> LogProb:
         return normal_log_prob(z, temperature)
 

@@ -30,6 +30,22 @@ class TooManyDetailsError(InputError):
     """Too many degrees of freedom for a divergence that is computed."""
 
 
+class Tracing(NamedTuple):
+    """How the divergence of a network is had.
+
+    Args:
+        probes: unit signs ``(P, B, D, *K)`` that estimate it (Hutchinson 1990); None: it is computed.
+        tolerance: of the probability flow, relative to the unit variance of its state.
+    """
+
+    probes: Probes = None
+    tolerance: float = 1e-5
+
+
+TRACED = Tracing()
+"""The divergence is computed, to 1e-5."""
+
+
 class LogProb(NamedTuple):
     """log p of each field in nats, and the standard error of what was estimated in it (0 where nothing was)."""
 

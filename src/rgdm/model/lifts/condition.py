@@ -4,9 +4,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from rgdm.errors import InputError
 from rgdm.model.closed_form.amplitude import WIDTHS, blur, blur_reach
 from rgdm.model.lifts.context import Context
-from rgdm.model.lifts.standardizer import LocalStandardizer
+from rgdm.model.lifts.standardizer import LocalStandardizer, Standardizer
 from rgdm.model.lifts.texture import Texture
 from rgdm.scale.coarse_graining import CoarseGraining
 
@@ -52,25 +53,29 @@ class Condition(nn.Module):
         self.register_buffer("scale", torch.ones(self.count - 1))
 
     @torch.no_grad()
-    def fit(self, context: Context, standardizer: LocalStandardizer) -> None:
+    def fit(self, context: Context, standardizer: Standardizer) -> None:
         """Measure mean and size of every feature."""
         features = self._features(context, standardizer).movedim(1, 0).flatten(1)
         self.mean.copy_(features.mean(1))
         self.scale.copy_(features.std(1).clamp(min=SMALLEST))
 
-    def forward(self, context: Context, standardizer: LocalStandardizer) -> Float[Tensor, "B F *K"]:
+    def forward(self, context: Context, standardizer: Standardizer) -> Float[Tensor, "B F *K"]:
         """The normalised features of every coarse site."""
         shape = (1, -1, *[1] * (context.coarse.dim() - 2))
         features = (self._features(context, standardizer) - self.mean.reshape(shape)) / self.scale.reshape(shape)
         return torch.cat([features, torch.full_like(features[:, :1], self.level)], 1)
 
-    def reach(self, standardizer: LocalStandardizer) -> int | None:
+    def reach(self, standardizer: Standardizer) -> int | None:
         """How many coarse sites away a feature looks; None: everywhere, as texture does."""
         return None if self.texture is not None else max(standardizer.reach(), blur_reach())
 
-    def _features(self, context: Context, standardizer: LocalStandardizer) -> Tensor:
+    def _features(self, context: Context, standardizer: Standardizer) -> Tensor:
+        if not isinstance(standardizer, LocalStandardizer) or standardizer.amplitude is None:
+            raise InputError(
+                f"the features of a condition need the prediction and the local amplitude of a LocalStandardizer, not "
+                f"{type(standardizer).__name__}; leave the condition out, or subclass Condition"
+            )
         coarse, rule = context.coarse, standardizer.amplitude
-        assert rule is not None  # what has no local amplitude has no network either
         roughness = rule.roughness(coarse)
         amplitude = rule.from_roughness(roughness)
         local = amplitude.unflatten(1, (coarse.shape[1], -1))[:, :, 0]

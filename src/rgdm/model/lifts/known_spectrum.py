@@ -11,10 +11,11 @@ from torch import Tensor
 from rgdm.errors import InputError
 from rgdm.model.closed_form.colouring import Colouring
 from rgdm.model.closed_form.stencil import Stencil, cut
-from rgdm.model.laws.likelihood import LogProb, Probes, normal_log_prob
+from rgdm.model.laws.likelihood import TRACED, LogProb, Tracing, normal_log_prob
 from rgdm.model.lifts.context import Context
 from rgdm.model.lifts.lift import Lift
 from rgdm.model.lifts.standardized import StandardizedLift
+from rgdm.model.lifts.standardizer import LocalStandardizer
 from rgdm.model.samplers.sampler import Draw, Sampler
 from rgdm.scale.coarse_graining import CoarseGraining, Lattice
 
@@ -91,7 +92,12 @@ def fit_spectrum(lift: StandardizedLift, spectrum: Spectrum, lattice: Lattice) -
     lattice. Where a constant has no detail (all but decimation) the prediction of a constant is held at zero.
     """
     parts = lift.standardizer
-    if parts.channels != 1 or set(parts.boundaries) != {"periodic"} or parts.amplitude is not None:
+    if (
+        not isinstance(parts, LocalStandardizer)
+        or parts.channels != 1
+        or set(parts.boundaries) != {"periodic"}
+        or parts.amplitude is not None
+    ):
         raise InputError("a known spectrum sets a periodic lift of one channel without local amplitude")
     density = split_density(lift.operator, on_grid(spectrum, lattice))
     kernel = _prediction(density, parts.prediction.radius, _blind(lift.operator, lattice))
@@ -128,12 +134,7 @@ class FourierLift(Lift):
         return torch.fft.ifftn(detail, dim=self._axes).real.to(context.coarse)
 
     def log_prob(
-        self,
-        fine: Float[Tensor, "B C *F"],
-        probes: Probes = None,
-        tolerance: float = 1e-5,
-        hottest: float = math.inf,
-        networks: bool = True,
+        self, fine: Float[Tensor, "B C *F"], tracing: Tracing = TRACED, hottest: float = math.inf, networks: bool = True
     ) -> LogProb:
         coarse, detail = self.operator.split(fine)
         residual = (self._modes(detail) - self.transfer * self._modes(coarse)).movedim(1, -1).unsqueeze(-1)

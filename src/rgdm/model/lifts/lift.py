@@ -6,7 +6,7 @@ import math
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from rgdm.model.laws.likelihood import LogProb, Probes
+from rgdm.model.laws.likelihood import TRACED, LogProb, Tracing
 from rgdm.model.lifts.context import Context
 from rgdm.model.lifts.window import region
 from rgdm.model.samplers.sampler import Draw, Sampler
@@ -39,20 +39,13 @@ class Lift(nn.Module, abc.ABC):
 
     @abc.abstractmethod
     def log_prob(
-        self,
-        fine: Float[Tensor, "B C *F"],
-        probes: Probes = None,
-        tolerance: float = 1e-5,
-        hottest: float = math.inf,
-        networks: bool = True,
+        self, fine: Float[Tensor, "B C *F"], tracing: Tracing = TRACED, hottest: float = math.inf, networks: bool = True
     ) -> LogProb:
         """log p(detail | coarse) of fine fields, in nats; the split keeps volumes, so no Jacobian of it enters.
 
         Args:
             fine: the fields.
-            probes: for what needs the divergence of a network: unit signs ``(P, B, D, *K)`` to estimate it with
-                (Hutchinson 1990), None to compute it.
-            tolerance: of the probability flow, relative to the unit variance of its state.
+            tracing: how a law whose density needs the divergence of a network has it.
             hottest: the temperature counts as this where it is higher.
             networks: False: of the closed-form part alone, z being white noise: the reference for the networks.
         """

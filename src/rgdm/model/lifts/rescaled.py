@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from rgdm.model.laws.likelihood import LogProb, Probes
+from rgdm.model.laws.likelihood import TRACED, LogProb, Tracing
 from rgdm.model.lifts.context import Context
 from rgdm.model.lifts.lift import Lift
 from rgdm.model.samplers.sampler import Draw, Sampler
@@ -33,16 +33,11 @@ class RescaledLift(Lift):
         return self.lift.detail(smaller, noise, sampler, draw).to(context.coarse) * self.detail_scale
 
     def log_prob(
-        self,
-        fine: Float[Tensor, "B C *F"],
-        probes: Probes = None,
-        tolerance: float = 1e-5,
-        hottest: float = math.inf,
-        networks: bool = True,
+        self, fine: Float[Tensor, "B C *F"], tracing: Tracing = TRACED, hottest: float = math.inf, networks: bool = True
     ) -> LogProb:
         coarse, detail = self.operator.split(fine)
         smaller = self.operator.merge(coarse / self.coarse_scale, detail / self.detail_scale)
-        known = self.lift.log_prob(smaller, probes, tolerance, hottest, networks)
+        known = self.lift.log_prob(smaller, tracing, hottest, networks)
         jacobian = -detail[0].numel() * math.log(self.detail_scale)
         return known.plus(LogProb.without_error(torch.full_like(known.value, jacobian)))
 

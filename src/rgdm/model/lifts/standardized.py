@@ -6,13 +6,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from rgdm.errors import InputError
 from rgdm.model.closed_form.amplitude import CONTRACTION
 from rgdm.model.laws.law import Example, Law, WhiteNoise
-from rgdm.model.laws.likelihood import LogProb, Probes, normal_log_prob
+from rgdm.model.laws.likelihood import TRACED, LogProb, Tracing, normal_log_prob
 from rgdm.model.lifts.condition import Condition
 from rgdm.model.lifts.context import Context
 from rgdm.model.lifts.lift import Lift
-from rgdm.model.lifts.standardizer import COLOUR_RADIUS, PREDICTION_RADIUS, LocalStandardizer
+from rgdm.model.lifts.standardizer import COLOUR_RADIUS, PREDICTION_RADIUS, LocalStandardizer, Standardizer
 from rgdm.model.samplers.sampler import Draw, Sampler
 from rgdm.scale.boundary import Boundaries
 from rgdm.scale.coarse_graining import CoarseGraining
@@ -38,11 +39,16 @@ class StandardizedLift(Lift):
     def __init__(
         self,
         operator: CoarseGraining,
-        standardizer: LocalStandardizer,
+        standardizer: Standardizer,
         law: Law | None = None,
         condition: Condition | None = None,
     ) -> None:
         super().__init__()
+        if condition is not None and standardizer.amplitude is None:
+            raise InputError(
+                "the features of a condition are in units of the local amplitude, which this standardizer is without; "
+                "give it local_amplitude=True, or no condition"
+            )
         self.operator, self.standardizer, self.condition = operator, standardizer, condition
         self.law = WhiteNoise() if law is None else law
         self.boundaries = standardizer.boundaries
@@ -104,44 +110,37 @@ class StandardizedLift(Lift):
 
     def field(self, z: Float[Tensor, "B D *K"]) -> Float[Tensor, "B C *F"]:
         """A fine field with the detail of z and no coarse field, in units of the local amplitude."""
-        standardizer = self.standardizer
-        detail = standardizer.colouring.colour(z) if standardizer.coloured else z
-        if standardizer.amplitude is not None:
-            band = standardizer.amplitude.band
-            band = (band / band.square().mean().sqrt()).to(z)
-            detail = detail * band.reshape(1, -1, *[1] * (z.dim() - 2))
-        bands = self.operator.bands(z.dim() - 2)
-        return self.operator.merge(torch.zeros_like(detail[:, ::bands]), detail)
+        detail = self.standardizer.shape(z)
+        return self.operator.merge(torch.zeros_like(detail[:, :: self.operator.bands(z.dim() - 2)]), detail)
 
     @torch.no_grad()
     def log_prob(
-        self,
-        fine: Float[Tensor, "B C *F"],
-        probes: Probes = None,
-        tolerance: float = 1e-5,
-        hottest: float = math.inf,
-        networks: bool = True,
+        self, fine: Float[Tensor, "B C *F"], tracing: Tracing = TRACED, hottest: float = math.inf, networks: bool = True
     ) -> LogProb:
         """At the temperature of the lift; the standardizer is inverted exactly."""
         self.operator.check_volume(fine.dim() - 2)
         context, detail = Context.of(fine, self.operator)
         temperature = min(float(self.temperature), hottest)
         if not networks:
-            z, volume = self.standardizer.invert(context, detail, coloured=True)
+            z, volume = self.standardizer.whiten(context, detail)
             return normal_log_prob(z, temperature).plus(volume)
         z, volume = self.standardizer.invert(context, detail)
         known = self._in_precision(context)
-        law = self.law.log_prob(z.to(known.coarse), self.features(known), temperature, probes, tolerance)
+        law = self.law.log_prob(z.to(known.coarse), self.features(known), temperature, tracing)
         return law.plus(volume)
 
     def reach(self, sampler: Sampler | None = None) -> int | None:
         standardizer = self.standardizer
         law = self.law.reach(1 if sampler is None else sampler.evaluations)
-        seen = 0 if self.condition is None else self.condition.reach(standardizer)
-        if law is None or seen is None:
+        if law is None or not self.operator.blockwise:
             return None
-        at_noise, at_features = law
-        return max(standardizer.reach(), standardizer.spread + max(at_noise, at_features + seen))
+        far, at_features = law
+        if self.condition is not None:
+            seen = self.condition.reach(standardizer)
+            if seen is None:
+                return None
+            far = max(far, at_features + seen)
+        return max(standardizer.reach(), standardizer.spread + far)
 
     def _in_precision(self, context: Context) -> Context:
         """The context in the precision of the law, and on its device."""

@@ -46,6 +46,14 @@ class Standardizer(nn.Module, abc.ABC):
     def invert(self, context: Context, detail: Float[Tensor, "B D *K"]) -> tuple[Float[Tensor, "B D *K"], LogProb]:
         """The z that :meth:`restore` takes to ``detail``, exactly, and ``log |det dz / d detail|`` of each field."""
 
+    def whiten(self, context: Context, detail: Float[Tensor, "B D *K"]) -> tuple[Float[Tensor, "B D *K"], LogProb]:
+        """As :meth:`invert`, for the likelihood of the closed form: also without what is left to the law."""
+        return self.invert(context, detail)
+
+    def shape(self, z: Float[Tensor, "B D *K"]) -> Float[Tensor, "B D *K"]:
+        """z to detail in units of the local amplitude: what samples are scored in, whatever their context."""
+        return z
+
     @abc.abstractmethod
     def reach(self) -> int:
         """How many coarse sites away the map looks at the context."""
@@ -134,19 +142,25 @@ class LocalStandardizer(Standardizer):
         limit = per_band(self.limit, bent)
         return self.prediction(context.coarse) + self.size(context) * expand(bent.clamp(-limit, limit), self.tail)
 
-    def invert(
-        self, context: Context, detail: Float[Tensor, "B D *K"], coloured: bool | None = None
-    ) -> tuple[Float[Tensor, "B D *K"], LogProb]:
-        """But for the clamp to the largest detail that was measured, which is left out.
-
-        ``coloured``: whether W is inverted too; None: as it is part of the map.
-        """
+    def invert(self, context: Context, detail: Float[Tensor, "B D *K"]) -> tuple[Float[Tensor, "B D *K"], LogProb]:
+        """But for the clamp to the largest detail that was measured, which is left out."""
+        if self.coloured:
+            return self.whiten(context, detail)
         bent, slope = self._bend(context, detail)
-        volume = LogProb.without_error(slope.double().flatten(1).sum(1))
-        if not (self.coloured if coloured is None else coloured):
-            return bent, volume
+        return bent, LogProb.without_error(slope.double().flatten(1).sum(1))
+
+    def whiten(self, context: Context, detail: Float[Tensor, "B D *K"]) -> tuple[Float[Tensor, "B D *K"], LogProb]:
+        """W is inverted too, part of the map or not."""
+        bent, slope = self._bend(context, detail)
         z, log_det, error = self.colouring.invert(bent)
-        return z, volume.plus_for_all(-log_det, error)
+        return z, LogProb.without_error(slope.double().flatten(1).sum(1)).plus_for_all(-log_det, error)
+
+    def shape(self, z: Float[Tensor, "B D *K"]) -> Float[Tensor, "B D *K"]:
+        bent = self.colouring.colour(z) if self.coloured else z
+        if self.amplitude is None:
+            return bent
+        band = self.amplitude.band / self.amplitude.band.square().mean().sqrt()
+        return bent * per_band(band.flatten(), bent)
 
     def reach(self) -> int:
         return max(self.prediction.radius, 0 if self.amplitude is None else self.amplitude.reach())
