@@ -41,7 +41,7 @@ def edm(variance: Tensor, steps: int, largest: float, smallest: float = 0.002, r
     return x.square()
 
 
-class Peer(NamedTuple):
+class Method(NamedTuple):
     """A method, the whole field at once."""
 
     error: Callable[[int, int], float]
@@ -58,31 +58,31 @@ def thinned(side: int, most: int = 1000) -> tuple[Tensor, Tensor]:
     return k[order][chosen], s[chosen]
 
 
-def peer(make: Callable[[int], Sampler], schedule: Callable[[int, Tensor], Schedule]) -> Peer:
+def sampled(make: Callable[[int], Sampler], schedule: Callable[[int, Tensor], Schedule]) -> Method:
     """A sampler of so many steps, a schedule for each (side, spectrum)."""
 
     def error(steps: int, side: int) -> float:
         k, s = thinned(side)
         return worst(made_variance(make(steps), ForwardProcess(Modes(k), schedule(side, s)), s), s)
 
-    return Peer(error, lambda steps: make(steps).evaluations)
+    return Method(error, lambda steps: make(steps).evaluations)
 
 
-def edm_peer(factor: float | None = None, largest: float = 80.0) -> Peer:
+def edm_method(factor: float | None = None, largest: float = 80.0) -> Method:
     """From sigma_max = ``factor`` largest deviations, or ``largest``, which is that of the paper for unit variance."""
 
     def error(steps: int, side: int) -> float:
         _, s = thinned(side)
         return worst(edm(s, steps, largest if factor is None else factor * float(s.max().sqrt())), s)
 
-    return Peer(error, lambda steps: 2 * steps - 1)
+    return Method(error, lambda steps: 2 * steps - 1)
 
 
-def whitened_peer() -> Peer:
+def whitened_method() -> Method:
     """The field whitened with its true spectrum, then plain diffusion."""
     one = torch.ones(1, dtype=torch.float64)
     process = ForwardProcess(Modes(one), Trigonometric())
-    return Peer(lambda n, _: worst(made_variance(AdamsBashforth(n), process, one), one), lambda n: n)
+    return Method(lambda n, _: worst(made_variance(AdamsBashforth(n), process, one), one), lambda n: n)
 
 
 def linear(side: int, s: Tensor) -> Schedule:
@@ -101,26 +101,26 @@ def staggered(width: float) -> Callable[[int, Tensor], Schedule]:
     return lambda side, s: Staggered(width, math.log2(side))
 
 
-def peers() -> dict[str, dict[str, Peer]]:
+def peers() -> dict[str, dict[str, Method]]:
     """Each with its variants, of which the best counts."""
     flow = AdamsBashforth
     return {
-        "EDM, Heun": {f"sigma_max {f} x the largest deviation": edm_peer(f) for f in (5, 7, 10, 20, 40)},
-        "EDM, Heun, sigma_max = 80 as published": {"": edm_peer()},
-        "EDM, Heun, sigma_max = 40 x the largest deviation, far enough for any data": {"": edm_peer(40)},
-        "DDPM, linear beta, ancestral": {"": peer(Ancestral, linear)},
-        "DDPM, linear beta, DDIM": {"": peer(Ddim, linear)},
-        "trigonometric, Heun": {"": peer(Heun, trigonometric)},
-        "trigonometric, AdamsBashforth": {"": peer(flow, trigonometric)},
-        "trigonometric, FittedMultistep": {"": peer(FittedMultistep, trigonometric)},
-        "spectrum-matched noise, DDIM": {"": peer(Ddim, matched)},
-        "spectrum-matched noise, AdamsBashforth": {"": peer(flow, matched)},
-        "staggered, AdamsBashforth": {f"width {w:g}": peer(flow, staggered(w)) for w in (2.0, 4.0, 8.0)},
-        "whitened with the true spectrum, AdamsBashforth": {"": whitened_peer()},
+        "EDM, Heun": {f"sigma_max {f} x the largest deviation": edm_method(f) for f in (5, 7, 10, 20, 40)},
+        "EDM, Heun, sigma_max = 80 as published": {"": edm_method()},
+        "EDM, Heun, sigma_max = 40 x the largest deviation, far enough for any data": {"": edm_method(40)},
+        "DDPM, linear beta, ancestral": {"": sampled(Ancestral, linear)},
+        "DDPM, linear beta, DDIM": {"": sampled(Ddim, linear)},
+        "trigonometric, Heun": {"": sampled(Heun, trigonometric)},
+        "trigonometric, AdamsBashforth": {"": sampled(flow, trigonometric)},
+        "trigonometric, FittedMultistep": {"": sampled(FittedMultistep, trigonometric)},
+        "spectrum-matched noise, DDIM": {"": sampled(Ddim, matched)},
+        "spectrum-matched noise, AdamsBashforth": {"": sampled(flow, matched)},
+        "staggered, AdamsBashforth": {f"width {w:g}": sampled(flow, staggered(w)) for w in (2.0, 4.0, 8.0)},
+        "whitened with the true spectrum, AdamsBashforth": {"": whitened_method()},
     }
 
 
-def fewest(made: Peer, side: int) -> int | None:
+def fewest(made: Method, side: int) -> int | None:
     """Evaluations of the fewest steps whose worst mode is within the limit; beyond ``SCANNED`` it is held to fall."""
     for steps in range(1, SCANNED + 1):
         if made.error(steps, side) <= LIMIT:

@@ -52,9 +52,15 @@ def convergence(
         every = zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True)
         for i, (axes, (title, lines)) in enumerate(every):
             for name, (x, y) in lines.items():
-                (handles[name],) = axes.loglog(x, y, "o-", ms=2.5, lw=1, color=colours[name])
+                form, size_of = ("*-", 7) if "cascade" in name else ("o-", 2.5)
+                (handles[name],) = axes.loglog(x, y, form, ms=size_of, lw=1, color=colours[name], clip_on=False)
             for level in levels[i : i + 1]:
                 axes.axhline(level, color=GREY, lw=0.8, ls=(0, (2, 2)))
             axes.set(xlabel=labels[0], ylabel="" if i else labels[1], title=title, **how)
+            ticks = max((x for x, _ in lines.values()), key=len)
+            axes.set_xticks(ticks, [f"{tick:.3g}" for tick in ticks])
+            axes.minorticks_off()
         figure.subplots_adjust(wspace=0.4)
-        figure.legend(handles.values(), handles.keys(), loc="upper center", bbox_to_anchor=(0.5, -0.06), ncols=3)
+        below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.06), "ncols": 5}
+        beside = {"loc": "center left", "bbox_to_anchor": (0.92, 0.5)}
+        figure.legend(handles.values(), handles.keys(), **below if len(panels) > 1 else beside)

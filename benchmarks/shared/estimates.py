@@ -18,8 +18,9 @@ Pair = Sequence[Any]
 
 
 def figure(pair: Pair, **bounds: Any) -> Figure:
-    """A value and its error, with the bounds of its target."""
-    return Figure(float(pair[0]), float(pair[1]), **bounds)
+    """A value and its error, with the bounds of its target; without an error (of a single field) nothing is judged."""
+    value, error = map(float, pair)
+    return Figure(value, error, **bounds) if math.isfinite(error) else Figure(value)
 
 
 def mean(values: Tensor, **bounds: Any) -> Figure:
