@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from rgdm.model.laws.diffusion import Diffusion
-from rgdm.model.laws.flow import Flow, couplings
+from rgdm.model.laws.flow import Flow, coupling_layers
 from rgdm.model.lifts.standardized import StandardizedLift, gaussian_lift
 from rgdm.model.networks.local import LocalConvNet
 from rgdm.scale.coarse_graining import CoarseGraining
@@ -40,7 +40,7 @@ def measured(
     if kind == "gaussian":
         lift = gaussian_lift(operator, channels, dimension, boundary, True, prediction_radius=1, colour_radius=1)
     elif kind == "flow":
-        layers = randomise(couplings(details, features, dimension, boundary, 6, 1), size)
+        layers = randomise(coupling_layers(details, features, dimension, boundary, 6, 1), size)
         lift = lift_of(Flow(layers), operator, channels, dimension, boundary)
     else:
         net = Shrink() if kind == "shrink" else LocalConvNet(details, features, dimension, boundary, 6, 1, 1)

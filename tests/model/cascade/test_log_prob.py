@@ -78,11 +78,15 @@ def test_a_cascade_of_flow_lifts_samples_refines_and_comes_back_from_disk(tmp_pa
     assert bool(again.log_prob(fields).total.value.isfinite().all())
 
 
-OPERATORS = get_args(Operator)
+LONG = {("learned-8", "periodic"), ("learned-8", "reflect"), ("learned-4", "reflect"), ("lifting", "periodic")}
+OPERATORS = [
+    pytest.param(operator, boundary, marks=[pytest.mark.slow] * ((operator, boundary) in LONG))
+    for operator in get_args(Operator)
+    for boundary in BOUNDARIES
+]
 
 
-@pytest.mark.parametrize("boundary", BOUNDARIES)
-@pytest.mark.parametrize("operator", OPERATORS)
+@pytest.mark.parametrize(("operator", "boundary"), OPERATORS)
 def test_fields_of_every_operator_have_a_likelihood_of_their_own_law(operator, boundary):
     fields = smooth(128, 16)
     model = cascade(1, 2, 1, boundary, operator, width=2, encoder_blocks=1, decoder_blocks=1)

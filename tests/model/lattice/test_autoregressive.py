@@ -70,13 +70,13 @@ def test_log_z_of_spins_after_a_short_training():
     model.fit(fields, steps=200, batch=128)
     with torch.no_grad():
         assert float(model.log_prob(fields[:500]).mean() - before) > 1
-        made = model.sample(4000, seed=2)
-        weights = log_weights(action.energy(made.double()), model.log_prob(made))
+        drawn = model.sample(4000, seed=2)
+        weights = log_weights(action.energy(drawn.double()), model.log_prob(drawn))
         target = log_weights(action.energy(fields[-2000:].double()), model.log_prob(fields[-2000:]))
-    found = Reweighting(weights, target)
-    assert float(found.ess.value) > 0.97 and not found.doubts
+    reweighted = Reweighting(weights, target)
+    assert float(reweighted.ess.value) > 0.97 and not reweighted.doubts
     exact = float(ising.log_z(torch.tensor(action.coupling, dtype=torch.float64), lattice))
-    assert abs(float(found.log_z.value) - exact) < 4 * float(found.log_z.error) + 1e-6
+    assert abs(float(reweighted.log_z.value) - exact) < 4 * float(reweighted.log_z.error) + 1e-6
 
 
 @pytest.mark.parametrize("told", [True, False])
@@ -85,11 +85,11 @@ def test_log_z_of_phi4(told):
     model = AutoregressiveField((2, 2), width=16, action=action if told else None)
     model.fit(sample_fields(action, 2, 500, 10_000, seed=0), steps=250, batch=128)
     with torch.no_grad():
-        made = model.sample(4000, seed=2)
-        weights = log_weights(action.energy(made.double()), model.log_prob(made))
-    found = Reweighting(weights)
-    assert float(found.ess.value) > 0.9
-    assert abs(float(found.log_z.value) - 5.5766051323) < 4 * float(found.log_z.error)
+        drawn = model.sample(4000, seed=2)
+        weights = log_weights(action.energy(drawn.double()), model.log_prob(drawn))
+    reweighted = Reweighting(weights)
+    assert float(reweighted.ess.value) > 0.9
+    assert abs(float(reweighted.log_z.value) - 5.5766051323) < 4 * float(reweighted.log_z.error)
 
 
 def test_one_seed_one_field():
@@ -108,8 +108,8 @@ def test_patches_keep_the_action_whatever_the_model():
     hot = torch.randint(0, 2, (3000, 1, 4, 4)) * 2.0 - 1
     once, _ = patch_metropolis(model, action, hot, 2, 1)
     assert int((once != hot).any(0).sum()) <= 4
-    made, taken = patch_metropolis(model, action, hot, 2, 150, seed=1)
-    energy = -(made * neighbours_ahead(made)).flatten(1).mean(1)
+    drawn, taken = patch_metropolis(model, action, hot, 2, 150, seed=1)
+    energy = -(drawn * neighbours_ahead(drawn)).flatten(1).mean(1)
     assert abs(float(energy.mean()) - exact) < 4 * float(energy.std()) / 3000**0.5
     assert 0.2 < float(taken.mean()) < 1
     raw = model.sample(3000)
@@ -127,9 +127,9 @@ def test_patches_keep_phi4_in_other_units(told):
     x = sample_fields(action, 4, 500, 1000, seed=5).double()
 
     def moved(kept: Phi4) -> tuple[float, float]:
-        made, taken = patch_metropolis(model, kept, x, 2, 40, seed=1)
+        drawn, taken = patch_metropolis(model, kept, x, 2, 40, seed=1)
         assert float(taken.mean()) > 0.05
-        change = (made.pow(4) - x.pow(4)).flatten(1).mean(1)
+        change = (drawn.pow(4) - x.pow(4)).flatten(1).mean(1)
         return abs(float(change.mean())), float(change.std()) / len(x) ** 0.5
 
     for kept, keeps in ((action, True), (Phi4.from_beta(0.68, 2.0), False)):
@@ -211,8 +211,8 @@ def test_on_fields_of_its_own_the_weights_narrow(action, told):
 
     def spread() -> float:
         with torch.no_grad():
-            made = model.sample(4096, seed=5)
-            return float(log_weights(action.energy(made.double()), model.log_prob(made)).var())
+            drawn = model.sample(4096, seed=5)
+            return float(log_weights(action.energy(drawn.double()), model.log_prob(drawn)).var())
 
     before = spread()
     variances = model.fit_action(action, 150, 128, rate=3e-3)
@@ -243,11 +243,11 @@ def test_the_table_of_the_integrated_sites_is_exact_where_fields_are_and_falls_b
     action = Phi4.from_mass(-4, 0.02)  # wells at +-10
     model = AutoregressiveField((4, 4), "continuous", 1, 4, action)
     even = (torch.arange(4)[:, None] + torch.arange(4)) % 2 == 0
-    found = [float(model._marginal(action)((even * v).float().flatten()[None])) for v in (8, 12, 60, 90)]
+    reweighted = [float(model._marginal(action)((even * v).float().flatten()[None])) for v in (8, 12, 60, 90)]
     law = SiteConditional(action)
     exact = [8 * float(law.log_partition(torch.tensor(4.0 * v))) - 8 * 0.02 * v**4 for v in (8, 12)]
-    assert found[:2] == pytest.approx(exact, abs=1e-2)
-    assert found[0] > found[2] > found[3]
+    assert reweighted[:2] == pytest.approx(exact, abs=1e-2)
+    assert reweighted[0] > reweighted[2] > reweighted[3]
 
 
 def test_a_model_in_double_precision():
@@ -257,16 +257,16 @@ def test_a_model_in_double_precision():
 
 
 def test_a_likelihood_that_is_not_finite_leaves_the_network_as_it_was():
-    network, seen = torch.nn.Linear(1, 1), []
+    network, states = torch.nn.Linear(1, 1), []
 
     def log_prob(x):
-        seen.append(copy.deepcopy(network.state_dict()))
-        return network(x).sum() * (1.0 if len(seen) < 3 else float("inf"))
+        states.append(copy.deepcopy(network.state_dict()))
+        return network(x).sum() * (1.0 if len(states) < 3 else float("inf"))
 
     with pytest.raises(ValueError, match="not finite after 2 steps"):
         maximise(network, lambda: (torch.ones(1, 1),), log_prob, 9, 0.01)
-    assert all(torch.equal(value, seen[-1][key]) for key, value in network.state_dict().items())
-    assert not torch.equal(seen[0]["weight"], seen[-1]["weight"])
+    assert all(torch.equal(value, states[-1][key]) for key, value in network.state_dict().items())
+    assert not torch.equal(states[0]["weight"], states[-1]["weight"])
 
 
 def test_weights_need_one_number_of_each_field_of_both(unchecked):

@@ -56,10 +56,10 @@ def test_sweeps_keep_the_law_and_restore_it_at_small_scales(gaussian):
 
 def test_a_half_sweep_leaves_the_other_half(gaussian):
     _, x, sweep = gaussian
-    made = sweep.half_sweep(x[:2], True, torch.randn(2, 2, 16, 16))
+    swept = sweep.half_sweep(x[:2], True, torch.randn(2, 2, 16, 16))
     even = torch.arange(16)[:, None].add(torch.arange(16)) % 2 == 0
-    assert torch.equal(made[..., even], x[:2][..., even])
-    assert bool((made[..., ~even] != x[:2][..., ~even]).all())
+    assert torch.equal(swept[..., even], x[:2][..., even])
+    assert bool((swept[..., ~even] != x[:2][..., ~even]).all())
 
 
 def test_two_wells_are_found():
@@ -68,8 +68,8 @@ def test_two_wells_are_found():
     torch.manual_seed(0)
     sweep = LearnedSweep(1, 2, "periodic")
     sweep.fit(fields, steps=250)
-    made = sweep.run(fields, 1, NoiseField(0).of(range(400)))
-    peaks = [torch.histc(v.flatten(), 60, -3, 3) / v.numel() for v in (fields, made)]
+    swept = sweep.run(fields, 1, NoiseField(0).of(range(400)))
+    peaks = [torch.histc(v.flatten(), 60, -3, 3) / v.numel() for v in (fields, swept)]
     assert float((peaks[0] - peaks[1]).abs().sum() / 2) < 0.03
     assert float(peaks[1][28:32].sum()) < 0.03 < float(peaks[1][42:44].sum())
 
@@ -92,9 +92,9 @@ def test_a_model_with_a_sweep_is_saved_and_samples_with_it(tmp_path):
     model.sweep.fit(model.normalise(fields), steps=20)
     model.save_pretrained(tmp_path)
     again = Cascade.from_pretrained(tmp_path)
-    made = again.sample((16, 16), 2, seed=1, sweeps=2)
-    torch.testing.assert_close(made, model.eval().sample((16, 16), 2, seed=1, sweeps=2))
-    assert not torch.equal(made, again.sample((16, 16), 2, seed=1))
+    swept = again.sample((16, 16), 2, seed=1, sweeps=2)
+    torch.testing.assert_close(swept, model.eval().sample((16, 16), 2, seed=1, sweeps=2))
+    assert not torch.equal(swept, again.sample((16, 16), 2, seed=1))
     plain = cascade(1, 2, 2, "periodic", width=4, encoder_blocks=1, decoder_blocks=1)
     with pytest.raises(ValueError, match="trained with sweep=True"):
         plain.sample((16, 16), 1, sweeps=1)

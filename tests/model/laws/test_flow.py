@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from lift_examples import example_lift, randomise
-from rgdm.model.laws.flow import couplings
+from rgdm.model.laws.flow import coupling_layers
 from rgdm.model.lifts.context import Context
 from rgdm.model.networks import strips
 from small import log_volume
@@ -29,7 +29,7 @@ def test_the_layers_of_a_flow_are_undone_by_their_inverse_and_start_as_the_ident
     torch.testing.assert_close(back, y, rtol=0, atol=1e-8)
     alone = log_volume(lambda y: lift.law.whiten(y, condition[:1])[0], y[:1])
     assert float(slopes[0].sum().detach()) == pytest.approx(alone, rel=1e-8)
-    fresh = couplings(y.shape[1], condition.shape[1], dimension, boundary, 6, 1)
+    fresh = coupling_layers(y.shape[1], condition.shape[1], dimension, boundary, 6, 1)
     for layer in fresh:
         same, slope = layer(y, condition)
         torch.testing.assert_close(same, y)
@@ -50,7 +50,7 @@ def test_the_loss_of_a_flow_lift_is_its_log_density_less_what_the_networks_do_no
 
 @pytest.mark.parametrize("boundary", BOUNDARIES)
 def test_a_flow_in_strips_is_the_flow_of_the_whole(boundary, monkeypatch):
-    layers = randomise(couplings(1, 2, 2, boundary, 6, 1))
+    layers = randomise(coupling_layers(1, 2, 2, boundary, 6, 1))
     y, condition = torch.randn(1, 1, 50, 6), torch.randn(1, 2, 50, 6)
 
     def both():

@@ -44,7 +44,7 @@ SLOW = ("heat dissipation", "exact RG")  # the longest
 def test_the_flow_of_a_gaussian_field_has_its_exact_density(process):
     law = GaussianMixture.field(torch.rand(2, 2) * 2 + 0.2)
     z = torch.randn(3, 1, 2, 2)
-    made = probability_flow_log_prob(law.conditional_mean(process), process, z, tolerance=1e-8)
+    made = probability_flow_log_prob(law.conditional_mean(process), process, z, tolerance=2e-8)
     torch.testing.assert_close(made.value, law.log_prob(z), rtol=1e-6, atol=0)
     assert not made.error.any()
 
@@ -66,7 +66,7 @@ def test_random_signs_estimate_the_divergence_within_their_error_and_a_wrong_den
         return z @ torch.linalg.solve(alpha**2 * covariance + sigma**2 * torch.eye(12), alpha * covariance)
 
     z = law.sample((5,)).unsqueeze(1)
-    made = probability_flow_log_prob(estimate, PLAIN, z, probes=signs(z, 32), tolerance=1e-4)
+    made = probability_flow_log_prob(estimate, PLAIN, z, probes=signs(z, 32), tolerance=1e-3)
     exact = law.log_prob(z[:, 0])
     assert bool((made.error > 0).all())
     assert float(((made.value - exact) / made.error).abs().max()) < 4

@@ -50,6 +50,7 @@ def wells(count, side, seed=0):
     return signs + 0.2 * torch.randn(signs.shape, generator=random)
 
 
+@pytest.mark.slow
 def test_one_evaluation_learns_two_wells():
     torch.manual_seed(0)
     settings = {"levels": 1, "boundary": "periodic", "width": 16, "encoder_blocks": 1, "decoder_blocks": 1, "bend": 0.0}

@@ -107,7 +107,10 @@ class Perceptron(Backbone):
         return self.layers(torch.stack(seen, -1)).squeeze(-1)
 
 
-@pytest.mark.parametrize("objective", ["data", "noise", "velocity"])
+LONG = [pytest.param(objective, marks=pytest.mark.slow) for objective in ("data", "noise")]
+
+
+@pytest.mark.parametrize("objective", [*LONG, "velocity"])
 def test_each_objective_learns_the_score(objective):
     law = GaussianMixture(
         torch.tensor([0.3, 0.7]), torch.tensor([-1.2, 0.8])[:, None, None], torch.full((2, 1, 1), 0.09)

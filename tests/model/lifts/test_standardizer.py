@@ -5,7 +5,7 @@ import torch
 
 from lift_examples import randomise, red
 from rgdm.model.laws.diffusion import Diffusion
-from rgdm.model.laws.flow import Flow, couplings
+from rgdm.model.laws.flow import Flow, coupling_layers
 from rgdm.model.laws.law import WhiteNoise
 from rgdm.model.laws.likelihood import Tracing
 from rgdm.model.lifts.condition import Condition
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.usefixtures("float64")
 LAWS = {
     "white noise": lambda features: WhiteNoise(),
     "diffusion": lambda features: Diffusion(LocalConvNet(2, features, 1, "reflect", 4, 1, 1)),
-    "flow": lambda features: Flow(couplings(2, features, 1, "reflect", 4, 1)),
+    "flow": lambda features: Flow(coupling_layers(2, features, 1, "reflect", 4, 1)),
 }
 
 

@@ -36,7 +36,7 @@ def test_it_says_in_which_direction_a_field_varies():
 @pytest.mark.parametrize(("scales", "bound"), [(2, 1e-3), (3, 2e-2)])
 def test_a_patch_shows_what_the_whole_field_does(boundary, scales, bound):
     model = made(boundary=boundary, scattering=scales, levels=1)
-    x = torch.randn(2, 1, 256, 256).cumsum(2).cumsum(3)
+    x = torch.randn(2, 1, 192, 192).cumsum(2).cumsum(3)
     x = x - x.mean((2, 3), keepdim=True)
     model.fit(x)
     lift, size = model.own_lift(0), 2 * (PATCH[2] + 2 * HALO)
@@ -51,7 +51,7 @@ def test_a_patch_shows_what_the_whole_field_does(boundary, scales, bound):
 
 def test_tiles_of_a_calibration_have_room_for_its_scales():
     model = made(levels=3, scattering=3, width=2)
-    x = torch.randn(60, 1, 128, 128).cumsum(2)
+    x = torch.randn(12, 1, 128, 128).cumsum(2)
     model.fit(x)
     calibrate(model.eval(), x, sites=20_000, rounds=1)
 

@@ -240,12 +240,12 @@ def mixture(z, t):
     return (share * means).sum(-1)
 
 
-@pytest.mark.parametrize("sampler", [FittedMultistep, AdamsBashforth])
-def test_data_that_are_not_gaussian_are_met_with_more_steps(sampler):
-    start = torch.special.ndtri((torch.arange(4001) + 0.5) / 4001)[None, None]
+def test_data_that_are_not_gaussian_are_met_with_more_steps():
+    start = torch.special.ndtri((torch.arange(1001) + 0.5) / 1001)[None, None]
     exact = Heun(400)(mixture, PLAIN, start)
-    errors = [float((sampler(n)(mixture, PLAIN, start) - exact).square().mean().sqrt()) for n in (4, 8, 16, 64)]
-    assert errors == sorted(errors, reverse=True) and errors[-1] < 0.01
+    for sampler in (FittedMultistep, AdamsBashforth):
+        errors = [float((sampler(n)(mixture, PLAIN, start) - exact).square().mean().sqrt()) for n in (4, 8, 16, 64)]
+        assert errors == sorted(errors, reverse=True) and errors[-1] < 0.01, sampler
 
 
 def test_the_mean_of_the_data_is_exact_in_any_number_of_steps():
