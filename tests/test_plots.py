@@ -26,7 +26,7 @@ def test_fields_of_every_dimension_can_be_drawn(lattice, channels):
     truth = rough(2, channels, *lattice)
     coarse = rough(2, channels, *(n // 4 for n in lattice))
     assert opened(plots.refinement(truth, coarse, truth, rough(4, 2, channels, *lattice), units="m")).width > 300
-    assert opened(plots.trajectory([coarse[0], truth[0]])).width > 300
+    assert opened(plots.trajectory_strip([coarse[0], truth[0]])).width > 300
     assert opened(plots.generated(truth[0], [n // 2 for n in lattice])).width > 100
 
 
@@ -78,7 +78,7 @@ def test_bad_input_is_one_sentence():
     with pytest.raises(ValueError, match="2 channels"):
         plots.Look.of(field, "rgb")
     with pytest.raises(ValueError, match="without fields"):
-        plots.trajectory([])
+        plots.trajectory_strip([])
     with pytest.raises(ValueError, match="holds no loss"):
         plots.training_curve([])
 
@@ -97,11 +97,11 @@ def test_curves_bear_missing_errors_and_gaps():
         "spectrum": {"wavenumber": [0.15, 0.3, 0.5]}
         | {name: {"value": [3.0, 2, 1], "low": [2.0, 1, 0.5], "high": [4.0, 3, 2]} for name in ("truth", "ensemble")},
     }
-    for draw in (plots.rank_histogram, plots.kurtosis_levels, plots.spectra):
+    for draw in (plots.rank_bars, plots.kurtosis_levels, plots.spectra):
         assert opened(draw(scores)).width > 100
 
 
 def test_drawing_changes_no_global_style():
     before = dict(mpl.rcParams)
-    opened(plots.trajectory([rough(1, 8, 8)]))
+    opened(plots.trajectory_strip([rough(1, 8, 8)]))
     assert dict(mpl.rcParams) == before

@@ -13,7 +13,7 @@ import rgdm
 from rgdm import plots
 from rgdm.evaluate import bicubic, judge, save_evaluation
 from rgdm.evaluate.baselines import block_mean
-from rgdm.report import gather, write_report
+from rgdm.report import collect, write_report
 from rgdm.report.table import number
 from rgdm.scale.operators.block import BlockSpin
 
@@ -100,7 +100,7 @@ def test_parts_can_be_reported_alone(run, tmp_path):
 
 
 def test_what_is_gathered_is_what_was_written(run):
-    material = gather([run])
+    material = collect([run])
     assert len(material.history) == 5
     assert material.samples[0].field.shape == (1, 24, 16)
     assert material.attrs["crop"] == [8, 8] and material.attrs["units"] == "m"
@@ -113,7 +113,7 @@ def test_what_is_gathered_is_what_was_written(run):
 def test_variables_of_a_sample_file_are_its_channels(tmp_path):
     parts = {name: (("member", "sample", "y", "x"), torch.randn(2, 1, 4, 4).numpy()) for name in "rgb"}
     xr.Dataset(parts, attrs={"channels": "r,g,b"}).to_netcdf(tmp_path / "a.nc", engine="h5netcdf")
-    assert gather([tmp_path / "a.nc"]).samples[0].field.shape == (3, 4, 4)
+    assert collect([tmp_path / "a.nc"]).samples[0].field.shape == (3, 4, 4)
 
 
 def test_an_existing_report_is_kept_unless_told_otherwise(run, tmp_path):
@@ -155,7 +155,7 @@ def test_a_bad_line_in_the_middle_of_a_history_is_named(tmp_path):
     for line in (b"nonsense", b"\xff\xfe"):
         (tmp_path / "history.jsonl").write_bytes(line + b'\n{"step": 1, "seconds": 1, "loss": 1}\n')
         with pytest.raises(ValueError, match="line 1 of"):
-            gather([tmp_path])
+            collect([tmp_path])
 
 
 def test_a_report_in_a_missing_folder_or_on_a_folder_is_refused(run, tmp_path):

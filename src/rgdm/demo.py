@@ -33,14 +33,14 @@ def demo(options: config.Demo) -> Path:
     if side < 1 or side % unit:
         raise InputError(f"the size is {side}; it must be a multiple of {unit}, such as {max(1, side // unit) * unit}")
     try:
-        return run(options, folder, settings, budget)
+        return _run(options, folder, settings, budget)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"the run in {folder} is unfinished" if folder.exists() else "") from None
 
 
-def run(options: config.Demo, folder: Path, settings: config.Train, budget: Budget) -> Path:
+def _run(options: config.Demo, folder: Path, settings: config.Train, budget: Budget) -> Path:
     """Train, generate, refine, judge and report into a folder."""
-    train, held_out = terrain() if options.data == "terrain" else phi4(options.seed)
+    train, held_out = _terrain() if options.data == "terrain" else _phi4(options.seed)
     model, path = commands.fit(train, settings, budget), folder / "report.html"
     if quiet():  # of several processes the first goes on
         return path
@@ -75,12 +75,12 @@ def training(options: config.Demo, out: Path) -> config.Train:
     return replace(common, boundary=("periodic",), design=Design(levels=5, shared=False, evaluations=8))
 
 
-def terrain() -> tuple[xr.DataArray, xr.DataArray]:
+def _terrain() -> tuple[xr.DataArray, xr.DataArray]:
     """Topography: training tiles, and tiles of a longitude band that training never sees."""
     return reference.terrain("train"), reference.terrain("held-out")
 
 
-def phi4(seed: int, count: int = 2048) -> tuple[xr.DataArray, xr.DataArray]:
+def _phi4(seed: int, count: int = 2048) -> tuple[xr.DataArray, xr.DataArray]:
     """Critical lattice phi^4, simulated: training configurations, and 64 others."""
     with bar("simulating", count + 64) as show:
         fields = reference.phi4(count + 64, 32, seed, show)

@@ -129,4 +129,4 @@ def _draw(table: xr.Dataset, path: Path) -> None:
     except ImportError:  # matplotlib is an extra; the table is kept all the same
         return
     with replacing(path) as temporary:
-        temporary.write_bytes(plots.figure_to_png(plots.couplings(table)))
+        temporary.write_bytes(plots.figure_to_png(plots.coupling_curves(table)))

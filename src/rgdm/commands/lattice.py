@@ -36,7 +36,7 @@ def lattice(options: config.Simulation) -> xr.Dataset:
         fields = _fields(action, options, show)
     attrs: dict[str, object] = {"action": repr(action), "periodic": "True"}
     made = from_samples(fields, ["z", "y", "x"][3 - options.dimension :], [_NAMES[options.action]], attrs)
-    write_field(options.out, made, options.overwrite, provenance(options))
+    write_field(options.out, made, options.overwrite, provenance(options, "lattice"))
     found = observables(fields, action)
     found["tau"] = _memory(fields, options)
     return as_dataset(found)

@@ -82,7 +82,7 @@ def channel_names(model: Cascade) -> list[str]:
     return model.metadata.get("channels") or [f"channel{i}" for i in range(model.channels)]
 
 
-def provenance(options: Any) -> dict[str, str]:
-    """What is written into the attributes of every output: command and options."""
+def provenance(options: Any, command: str = "") -> dict[str, str]:
+    """What is written into the attributes of every output: command (by default that of the options) and options."""
     settings = ", ".join(f"{key}={value}" for key, value in vars(options).items())
-    return {"made_by": f"rgdm {__version__} {type(options).__name__.lower()}", "settings": settings}
+    return {"made_by": f"rgdm {__version__} {command or type(options).__name__.lower()}", "settings": settings}

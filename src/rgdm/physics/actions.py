@@ -246,7 +246,7 @@ def check_values(action: Action, values: str | None) -> None:
         raise InputError(f"{action} is not an action of {values} values")
 
 
-def check_finite(fields: Float[Tensor, "B C *L"]) -> None:
+def check_no_gaps(fields: Float[Tensor, "B C *L"]) -> None:
     """Refuse fields with values that are not finite."""
     bad = int((~fields.isfinite()).flatten(1).any(1).sum())
     if bad:

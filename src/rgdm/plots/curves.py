@@ -69,7 +69,7 @@ def _spectral_axes(upper: Axes, lower: Axes, edges: Array, curves: Scores) -> No
     lower.xaxis.set_major_formatter(FuncFormatter(lambda k, _: f"1/{round(1 / k)}"))
 
 
-def rank_histogram(scores: Scores) -> Figure:
+def rank_bars(scores: Scores) -> Figure:
     """How often the truth takes each rank, relative to a flat histogram, with its error."""
     ranks = scores["rank_histogram"]
     value, error = numbers(ranks["value"]), np.nan_to_num(numbers(ranks["error"]))
@@ -118,7 +118,7 @@ def kurtosis_levels(scores: Scores) -> Figure:
     return figure
 
 
-def couplings(table: xr.Dataset) -> Figure:
+def coupling_curves(table: xr.Dataset) -> Figure:
     """Couplings against the level with their errors, one panel for each interaction."""
     names = [str(name) for name in table["interaction"].values]
     with paper():

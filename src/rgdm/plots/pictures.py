@@ -64,7 +64,7 @@ def refinement(
     return figure
 
 
-def trajectory(fields: Sequence[ArrayLike], *, look: str | None = None) -> Figure:
+def trajectory_strip(fields: Sequence[ArrayLike], *, look: str | None = None) -> Figure:
     """The renormalization group trajectory of one sample as a strip, fields (C, *L) from coarse to fine."""
     states = [np.asarray(x, dtype=np.float64) for x in fields]
     if not states:

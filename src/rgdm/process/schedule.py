@@ -31,9 +31,10 @@ def check_order(schedule: Schedule, k: Float[Tensor, "*L"], times: int = 33) -> 
         t = torch.full((1,), i / (times - 1), dtype=torch.float64)
         amplitudes = schedule(t, k.double())
         if any(tuple(a.shape) != (1, 1, *k.shape) for a in amplitudes):
+            shapes = " and ".join(str(tuple(a.shape)) for a in amplitudes)
             raise InputError(
-                f"{type(schedule).__name__} gives amplitudes of shape {' and '.join(str(tuple(a.shape)) for a in amplitudes)}"
-                f" for one time and k of shape {tuple(k.shape)}; (batch, 1, *lattice) is needed"
+                f"{type(schedule).__name__} gives amplitudes of shape {shapes} for one time and k of shape "
+                f"{tuple(k.shape)}; (batch, 1, *lattice) is needed"
             )
         alpha, sigma = (a.flatten() for a in amplitudes)
         if not bool((alpha >= 0).all() and (sigma >= 0).all() and (alpha + sigma).isfinite().all()):

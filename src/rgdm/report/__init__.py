@@ -6,9 +6,9 @@ from pathlib import Path
 from rgdm.atomic import write_text
 from rgdm.errors import InputError
 from rgdm.report.page import render
-from rgdm.report.sources import Material, gather
+from rgdm.report.sources import Material, collect
 
-__all__ = ["Material", "gather", "write_report"]
+__all__ = ["Material", "collect", "write_report"]
 
 
 def write_report(out: Path, sources: Sequence[Path], overwrite: bool = False) -> None:
@@ -27,5 +27,5 @@ def write_report(out: Path, sources: Sequence[Path], overwrite: bool = False) ->
         from rgdm.report.sections import sections
     except ImportError as error:
         raise InputError("a report needs matplotlib; install it with `pip install 'rgdm[report]'`") from error
-    material = gather([Path(source) for source in sources])
+    material = collect([Path(source) for source in sources])
     write_text(out, render(material.title, sections(material)))

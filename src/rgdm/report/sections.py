@@ -61,7 +61,7 @@ def _refinement(material: Material, e: Evaluation) -> str:
         )
         parts.append(
             _figure(
-                plots.trajectory([material.upright(x) for x in e.trajectory], look=look),
+                plots.trajectory_strip([material.upright(x) for x in e.trajectory], look=look),
                 "A renormalization group trajectory",
                 caption,
             )
@@ -79,7 +79,7 @@ def _calibration(evaluation: Evaluation) -> str:
             "each octave, with its error; the band is ten per cent. Bicubic interpolation loses the small scales.",
         ),
         _figure(
-            plots.rank_histogram(scores),
+            plots.rank_bars(scores),
             "Rank histogram",
             "How often the truth takes each rank among the members. Flat means calibrated, a valley that the ensemble "
             "is too narrow, a hill that it is too wide. Errors are jackknife errors over samples.",

@@ -66,7 +66,7 @@ class Material:
         return f"rgdm report: {name}" if name else "rgdm report"
 
 
-def gather(sources: Sequence[Path]) -> Material:
+def collect(sources: Sequence[Path]) -> Material:
     """Read all sources; :class:`~rgdm.errors.InputError` names the first that cannot be used."""
     if not sources:
         raise InputError("a report needs something to report on: a run, model or evaluation folder, or a sample file")

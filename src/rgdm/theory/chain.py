@@ -16,7 +16,7 @@ from rgdm.scale.filters import Band, Filter
 
 StepNoise = Callable[[int, tuple[int, ...]], Tensor]
 """``(step, shape) -> unit noise``."""
-Operator = CoarseGraining | Callable[[Tensor], Tensor] | None
+Renormalization = CoarseGraining | Callable[[Tensor], Tensor] | None
 
 
 class NoisyMap(nn.Module):
@@ -29,7 +29,7 @@ class NoisyMap(nn.Module):
         band: P, the band of the noise; None for white noise.
     """
 
-    def __init__(self, operator: Operator, beta: float, band: Band | None = None) -> None:
+    def __init__(self, operator: Renormalization, beta: float, band: Band | None = None) -> None:
         super().__init__()
         if not 0 <= beta < float("inf"):
             raise InputError(f"beta = {beta}; the variance of the noise must be finite and not negative")

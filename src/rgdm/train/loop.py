@@ -99,7 +99,9 @@ class Trainer:
             "precision": precision,
             "processes": self.accelerator.num_processes,
             "data": fingerprint(fields),
-            "grid": model.grid.to_json(),
+            "axes": list(model.grid.names),
+            "boundary": list(model.grid.boundaries),
+            "factor": list(model.grid.factors),
             "channels": model.channels,
             "batches": Batches.VERSION,
         }

@@ -18,8 +18,8 @@ from rgdm.physics.conditional import SiteConditional
 from rgdm.process.noise import NoiseField, Window
 from rgdm.watch import Watch
 
-Values = Literal["continuous", "spins"]
-Law = MixtureLaw | SpinLaw | SiteConditional
+SiteValues = Literal["continuous", "spins"]
+SiteLaw = MixtureLaw | SpinLaw | SiteConditional
 LARGEST = 3.0
 """Distance from the mean of their batch at which log weights are clipped when a model is fitted to an action."""
 FARTHEST = 6.0
@@ -50,15 +50,15 @@ class AutoregressiveField(StoredModel):
     def __init__(
         self,
         lattice: tuple[int, int],
-        values: Values = "continuous",
+        values: SiteValues = "continuous",
         reach: int = 3,
         width: int = 64,
         action: Phi4 | Ising | None = None,
         symmetric: bool = True,
     ) -> None:
         super().__init__()
-        if values not in get_args(Values):
-            raise InputError(f"unknown values {values!r}; known are {', '.join(get_args(Values))}")
+        if values not in get_args(SiteValues):
+            raise InputError(f"unknown values {values!r}; known are {', '.join(get_args(SiteValues))}")
         if len(tuple(lattice)) != 2 or width < 1:
             raise InputError(f"lattice {lattice}, width {width}; two axes and a width of at least 1 are needed")
         if action is not None:
@@ -233,14 +233,14 @@ class AutoregressiveField(StoredModel):
         log_p = y.new_zeros(y.shape, dtype=torch.float64).index_copy(1, torch.cat(order), torch.cat(parts, 1))
         return log_p.reshape(-1, *self.lattice)
 
-    def _visits(self, chosen: Tensor | None = None) -> Iterator[tuple[Law, Tensor, Tensor]]:
+    def _visits(self, chosen: Tensor | None = None) -> Iterator[tuple[SiteLaw, Tensor, Tensor]]:
         """Law, sites and the sites they are given, of each stage that has chosen sites."""
         for number, law in enumerate([*self.laws, *([] if self.known_law is None else [self.known_law])]):
             sites, given = self.get_buffer(f"sites_{number}"), self.get_buffer(f"given_{number}")
             if chosen is not None:
                 inside = chosen.flatten().to(self.device)[sites]
                 sites, given = sites[inside], given[inside]
-            if len(sites) and isinstance(law, Law):
+            if len(sites) and isinstance(law, SiteLaw):
                 yield law, sites, given
 
     def _learned_visits(self) -> Iterator[tuple[MixtureLaw | SpinLaw, Tensor, Tensor]]:
@@ -255,7 +255,7 @@ class AutoregressiveField(StoredModel):
         white: Float[Tensor, "B S 2"],
         given: Int[Tensor, "S M"],
     ) -> Float[Tensor, "B S"]:
-        """Values of the sites of a stage from their learned law."""
+        """SiteValues of the sites of a stage from their learned law."""
         around = gather(x, given) / self.scale
         return law.draw(around.flatten(0, 1), white.flatten(0, 1)).reshape(len(x), -1) * self.scale
 

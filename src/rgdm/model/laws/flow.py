@@ -103,7 +103,7 @@ def checkerboard(like: Float[Tensor, "B D *K"], odd: bool) -> Tensor:
     return ((torch.stack(grids).sum(0) % 2 == 1) == odd)[None, None]
 
 
-def couplings(
+def coupling_layers(
     details: int, conditions: int, dimension: int, boundary: Boundaries, width: int, blocks: int
 ) -> nn.ModuleList:
     """Two sweeps over every band on both halves of the checkerboard."""

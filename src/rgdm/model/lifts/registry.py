@@ -7,7 +7,7 @@ from torch import nn
 
 from rgdm.errors import InputError
 from rgdm.model.laws.diffusion import Diffusion
-from rgdm.model.laws.flow import Flow, couplings
+from rgdm.model.laws.flow import Flow, coupling_layers
 from rgdm.model.laws.law import Law
 from rgdm.model.lifts.condition import Condition
 from rgdm.model.lifts.standardized import StandardizedLift
@@ -55,7 +55,7 @@ def _laws(design: Design, grid: Grid, size: int, features: int) -> list[Law]:
 
         def layers(level: int) -> nn.ModuleList:
             width = design.widths[level]
-            return couplings(size, features, dimension, boundary, width, design.decoder_blocks)
+            return coupling_layers(size, features, dimension, boundary, width, design.decoder_blocks)
 
         return [Flow(each) for each in _each_level(layers, design)]
     blocks = design.encoder_blocks, design.decoder_blocks

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rgdm.errors import InputError
-from rgdm.physics.actions import Ising, Phi4, check_finite
+from rgdm.physics.actions import Ising, Phi4, check_no_gaps
 from rgdm.physics.monte_carlo import kernels
 from rgdm.scale.coarse_graining import Lattice
 from rgdm.watch import Watch
@@ -150,7 +150,7 @@ def rethermalize(
     """
     if sweeps < 0:
         raise InputError(f"{sweeps} sweeps; 0 or more can be made")
-    check_finite(fields)
+    check_no_gaps(fields)
     markov = MarkovChains(action, tuple(fields.shape[2:]), len(fields), seed)
     markov.field[...] = fields[:, 0].cpu().numpy()
     for _ in range(sweeps):

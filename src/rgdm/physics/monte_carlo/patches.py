@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rgdm.errors import InputError
-from rgdm.physics.actions import Action, check_finite, check_values
+from rgdm.physics.actions import Action, check_no_gaps, check_values
 
 
 @runtime_checkable
@@ -40,7 +40,7 @@ def patch_metropolis(
         raise InputError(
             f"{updates} updates of patches of side {side} on {lattice} sites; at least 1, of a patch that fits"
         )
-    check_finite(fields)
+    check_no_gaps(fields)
     random = torch.Generator().manual_seed(seed)
     x, taken = fields, []
     energy = action.energy(x.double())
