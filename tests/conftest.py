@@ -1,5 +1,8 @@
 """The whole suite runs with every shape annotation of rgdm checked at every call."""
 
+from collections.abc import Callable
+from pathlib import Path
+
 import jaxtyping
 import pytest
 import torch
@@ -12,6 +15,14 @@ jaxtyping.install_import_hook("rgdm", CHECKER)
 
 settings.register_profile("rgdm", deadline=None, derandomize=True, max_examples=25)
 settings.load_profile("rgdm")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Slow tests run only if ``-m`` speaks of them, so that ``-m 'not integration'`` is quick."""
+    if "slow" not in config.option.markexpr:
+        slow = [item for item in items if item.get_closest_marker("slow")]
+        config.hook.pytest_deselected(items=slow)
+        items[:] = [item for item in items if item not in slow]
 
 
 @pytest.fixture(autouse=True)
@@ -27,6 +38,16 @@ def float64():
     torch.set_default_dtype(torch.float64)
     yield
     torch.set_default_dtype(before)
+
+
+@pytest.fixture(scope="session")
+def trained(request, tmp_path_factory) -> Callable[..., Path]:
+    """``trained(dimension, boundary)``: the folder of a tiny trained model and its data, shared and only to be read."""
+    from trained import trained  # which imports rgdm, after the hook above
+
+    cache = getattr(request.config, "cache", None)
+    folder = cache.mkdir("trained") if cache is not None else tmp_path_factory.mktemp("trained")
+    return lambda dimension, boundary="reflect": trained(folder, dimension, boundary)
 
 
 @pytest.fixture

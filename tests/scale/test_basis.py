@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rgdm.scale.basis import Cosine, Fourier, Harmonics, Pyramid, Site, Harmonics, pack, unpack
+from rgdm.scale.basis import Cosine, Fourier, Harmonics, Pyramid, Site, pack, unpack
 from rgdm.scale.boundary import boundary_of_each, extend
 from rgdm.scale.operators.block import BlockSpin
 from rgdm.scale.operators.momentum_shell import MomentumShell

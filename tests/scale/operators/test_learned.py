@@ -1,6 +1,7 @@
 """Learned coarse-grainings: what they must keep while they learn, and that they do learn."""
 
 import math
+from functools import partialmethod
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ import torch
 from rgdm.model.cascade.cascade import Cascade
 from rgdm.scale.coarse_graining import CoarseGraining
 from rgdm.scale.operators.block import BlockSpin
-from rgdm.scale.operators.learned import LearnedWavelet, Lifting, code_length, sparsity
+from rgdm.scale.operators.learned import Learned, LearnedWavelet, Lifting, code_length, sparsity
 from rgdm.scale.operators.wavelets import Wavelet
 from small import cascade
 
@@ -117,7 +118,8 @@ def test_code_length_is_the_entropy_of_gaussian_and_laplace_detail():
 
 
 @pytest.mark.parametrize("operator", ["learned-4", "lifting"])
-def test_a_cascade_learns_its_operator_saves_it_and_has_a_density(operator, tmp_path):
+def test_a_cascade_learns_its_operator_saves_it_and_has_a_density(operator, tmp_path, monkeypatch):
+    monkeypatch.setattr(Learned, "learn", partialmethod(Learned.learn, steps=30))
     torch.manual_seed(0)
     model = cascade(1, 2, 2, "periodic", operator=operator, width=4, encoder_blocks=1, decoder_blocks=1)
     before = {name: p.clone() for name, p in model.operator.named_parameters()}

@@ -1,0 +1,134 @@
+"""Bad fields given to the commands: exit code 2, one sentence that names the value and the remedy, no file."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+from refusing import refused, says, train
+
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("unchecked", "place")]
+
+
+# --- values -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_values_that_are_not_finite_are_counted_and_located(capsys, bad, model):
+    values = np.load("good.npy")
+    values[1, 5, 7] = values[1, 9, 9] = bad
+    np.save("bad.npy", values)
+    for command in (
+        train("bad.npy"),
+        ["refine", model, "bad.npy", "--out", "out.zarr"],
+        ["evaluate", model, "bad.npy", "--out", "out"],
+    ):
+        says(refused(capsys, *command), "2 of 512 values", "axis_0 5, axis_1 7", "--fill")
+
+
+def test_values_that_are_nowhere_finite_cannot_be_filled(capsys):
+    np.save("bad.npy", np.full((16, 16), np.nan, "f4"))
+    says(refused(capsys, *train("bad.npy"), "--fill"), "nothing to fill them from")
+
+
+def test_a_constant_field_is_nothing_to_learn_from(capsys):
+    np.save("flat.npy", np.full((16, 16), 7.5, "f4"))
+    says(refused(capsys, *train("flat.npy")), "constant", "7.5")
+
+
+def test_words_are_no_field(capsys):
+    np.save("words.npy", np.array([["a", "b"], ["c", "d"]]))
+    says(refused(capsys, *train("words.npy")), "words.npy", "real numbers")
+
+
+# --- lattices -----------------------------------------------------------------------------------
+
+
+def test_a_field_too_small_or_indivisible_says_what_fits(capsys):
+    np.save("small.npy", np.random.default_rng(0).standard_normal((4, 8)))
+    says(refused(capsys, *train("small.npy"), "--levels", "3"), "(4, 8)", "fits 2 levels", "not 3", "use 2 levels")
+    np.save("odd.npy", np.random.default_rng(0).standard_normal((21, 24)))
+    says(refused(capsys, *train("odd.npy"), "--levels", "3"), "(21, 24)", "a lattice such as (16, 24)")
+
+
+def test_a_sample_of_a_lattice_that_does_not_suit_the_model_says_what_would(capsys, model):
+    command = ["sample", model, "--out", "out.zarr", "--lattice"]
+    says(refused(capsys, *command, 30, 32), "(30, 32)", "(28, 32) would be")
+    says(refused(capsys, *command, 32), "(32,)", "2-dimensional")
+    says(refused(capsys, *command, 0, 32), "(0, 32)", "at least 1 site")
+
+
+def test_a_request_beyond_the_memory_says_the_estimate(capsys, model):
+    line = refused(capsys, "sample", model, "--lattice", 2**20, 2**20, "--out", "out.zarr")
+    says(line, "1048576 x 1048576", "GiB of memory", "are free")
+    line = refused(capsys, "refine", model, "coarse.npy", "--members", 10**9, "--out", "out.zarr")
+    says(line, "2000000000 x 16 x 16", "GiB of memory")
+    line = refused(capsys, "evaluate", model, "good.npy", "--members", 10**9)
+    says(line, "GiB of memory")
+
+
+def test_levels_and_members_beyond_the_model_are_refused(capsys, model):
+    for levels in (0, -1, 3, 100):
+        line = refused(capsys, "refine", model, "coarse.npy", "--levels", levels, "--out", "out.zarr")
+        says(line, f"levels is {levels}", "1 to 2")
+    says(refused(capsys, "refine", model, "coarse.npy", "--members", 0, "--out", "out.zarr"), "members is 0")
+    says(refused(capsys, "evaluate", model, "good.npy", "--members", 1), "members is 1", "at least 2")
+    says(refused(capsys, "sample", model, "--lattice", 16, 16, "--count", 0, "--out", "out.zarr"), "count is 0")
+
+
+# --- channels, dimensions, variables ------------------------------------------------------------
+
+
+def test_a_field_of_other_channels_than_the_models_is_refused(capsys, model):
+    both = ["--variable", "u10,v10"]
+    line = refused(capsys, "refine", model, "wind.nc", *both, "--out", "out.nc")
+    says(line, "2 channel(s)", "trained on 1", "height")
+    says(refused(capsys, "evaluate", model, "wind.nc", *both), "2 channel(s)", "--variable")
+
+
+def test_a_field_of_too_few_dimensions_is_refused(capsys, model):
+    np.save("line.npy", np.arange(16.0))
+    says(refused(capsys, "refine", model, "line.npy", "--out", "out.nc"), "line.npy", "2 axes")
+    says(refused(capsys, *train("line.npy")), "line.npy", "2 axes")
+
+
+def test_an_unknown_variable_lists_those_there_are(capsys):
+    says(refused(capsys, *train("wind.nc"), "--variable", "t2m"), "t2m", "u10", "v10")
+    says(refused(capsys, *train("wind.nc")), "several variables", "u10", "v10", "--variable")
+
+
+def test_files_that_disagree_are_named(capsys):
+    np.save("other.npy", np.zeros((8, 8), "f4"))
+    says(refused(capsys, *train("good.npy", "other.npy")), "other.npy", "(8, 8)", "good.npy", "(16, 16)")
+
+
+# --- files --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["nc", "npy", "npz", "zarr", "png"])
+def test_a_truncated_or_foreign_file_is_named(capsys, kind, model):
+    pytest.importorskip("PIL")
+    path = Path(f"broken.{kind}")
+    if kind == "zarr":
+        xr.open_dataset("wind.nc", engine="h5netcdf").to_zarr(path)
+        for part in path.rglob("zarr.json"):
+            part.write_text(part.read_text()[:20])
+    elif kind == "png":
+        path.write_bytes(b"\x89PNG\r\n\x1a\n half a picture")
+    else:
+        whole = {"nc": Path("wind.nc"), "npy": Path("good.npy"), "npz": Path("good.npz")}[kind]
+        np.savez("good.npz", field=np.load("good.npy"))
+        path.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    says(refused(capsys, *train(path)), f"broken.{kind}")
+    says(refused(capsys, "refine", model, path, "--out", "out.nc"), f"broken.{kind}")
+
+
+def test_a_missing_or_unknown_file_is_named(capsys):
+    says(refused(capsys, *train("nowhere.nc")), "nowhere.nc")
+    Path("notes.txt").write_text("hello")
+    says(refused(capsys, *train("notes.txt")), "notes.txt", "NetCDF", ".npy")
+
+
+def test_a_pickle_in_a_numpy_file_is_not_loaded(capsys):
+    np.save("object.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    says(refused(capsys, *train("object.npy")), "object.npy")

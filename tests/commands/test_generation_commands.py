@@ -1,0 +1,122 @@
+"""``rgdm sample``, ``refine`` and ``evaluate``: files in, files out."""
+
+import json
+
+import numpy as np
+import pytest
+import xarray as xr
+from running import SMALL, ok, walk
+
+import rgdm
+from rgdm import commands
+from rgdm.cli import main
+from rgdm.data.fields import read_field
+from rgdm.model.cascade.cascade import Cascade
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.mark.parametrize("suffix", [".zarr", ".nc", ".npy", ".npz"])
+def test_sampling_writes_fields_with_names_and_provenance(terrain, tmp_path, suffix):
+    out = tmp_path / f"samples{suffix}"
+    ok("sample", terrain / "model", "--lattice", 24, 32, "--count", 3, "--seed", 7, "--out", out)
+    expected = Cascade.from_pretrained(terrain / "model").sample((24, 32), 3, seed=7)
+    np.testing.assert_allclose(read_field([out]).to_numpy(), expected, rtol=1e-6)
+    if suffix in (".zarr", ".nc"):
+        with xr.open_dataset(out, engine="zarr" if suffix == ".zarr" else "h5netcdf") as data:
+            assert data["height"].dims == ("sample", "lat", "lon")
+            assert data["height"].attrs["units"] == "m"
+            assert data.attrs["made_by"] == f"rgdm {rgdm.__version__} sample" and "seed=7" in data.attrs["settings"]
+
+
+@pytest.mark.parametrize("kind", ["nc", "zarr", "npy"])
+def test_refining_a_file_keeps_its_block_means_coordinates_and_names(terrain, tmp_path, kind):
+    coarse = xr.open_dataset(terrain / "heights.nc", engine="h5netcdf")["height"].coarsen(lat=4, lon=4).mean()
+    path = tmp_path / f"coarse.{kind}"
+    if kind == "nc":
+        coarse.to_netcdf(path, engine="h5netcdf")
+    elif kind == "zarr":
+        coarse.to_dataset().to_zarr(path)
+    else:
+        np.save(path, coarse.values)
+    ok("refine", terrain / "model", path, "--members", 3, "--out", tmp_path / "fine.zarr")
+    fine = xr.open_zarr(tmp_path / "fine.zarr", chunks=None)
+    name = "field" if kind == "npy" else "height"
+    values = fine[name].to_numpy()
+    assert values.shape == (3, 5, 16, 24) and values.dtype == np.float64
+    means = values.reshape(3, 5, 4, 4, 6, 4).mean((3, 5))
+    np.testing.assert_allclose(means, np.broadcast_to(coarse.values, means.shape), rtol=0, atol=1e-10)
+    if kind != "npy":
+        assert fine[name].dims == ("member", "time", "lat", "lon")
+        np.testing.assert_allclose(fine["lat"].to_numpy().reshape(4, 4).mean(1), coarse["lat"])
+        assert list(fine["time"].values) == [0, 1, 2, 3, 4]
+
+
+def test_refining_a_file_of_one_field_gives_no_axis_of_samples_and_notes_what_does_not_match(terrain, tmp_path, capsys):
+    coarse = xr.DataArray(100 + walk(4, 6), dims=("lat", "lon"), name="depth", attrs={"units": "km"})
+    coarse.to_netcdf(tmp_path / "coarse.nc", engine="h5netcdf")
+    ok("refine", terrain / "model", tmp_path / "coarse.nc", "--members", 2, "--out", tmp_path / "fine.nc")
+    said = capsys.readouterr().err
+    assert "the variable is depth; the model was trained on height" in said
+    assert "the unit is km; the model was trained on m" in said
+    with xr.open_dataset(tmp_path / "fine.nc", engine="h5netcdf") as fine:
+        assert fine["depth"].dims == ("member", "lat", "lon")
+
+
+def test_refining_fewer_levels_than_the_model_has(terrain, tmp_path):
+    np.save(tmp_path / "coarse.npy", 100 + walk(8, 12))
+    ok(
+        "refine",
+        terrain / "model",
+        tmp_path / "coarse.npy",
+        "--levels",
+        1,
+        "--out",
+        tmp_path / "fine.npy",
+        "--members",
+        2,
+    )
+    assert np.load(tmp_path / "fine.npy").shape[-2:] == (16, 24)
+
+
+def test_evaluating_prints_seven_lines_and_the_report_shows_them(terrain, tmp_path, capsys):
+    ok("evaluate", terrain / "model", terrain / "heights.nc", "--members", 4, "--out", tmp_path / "evaluation")
+    lines = capsys.readouterr().out.splitlines()
+    for word, line in zip(
+        ("Coarse field", "CRPS", "Spread", "Power", "Kurtosis", "Bits per", "Bits that"), lines, strict=True
+    ):
+        assert word in line and "nan" not in line and line.rstrip().endswith(")")
+    scores = json.loads((tmp_path / "evaluation" / "scores.json").read_text())
+    assert f"{scores['crps_over_bicubic']['value']:.3f}" in lines[1]
+    pytest.importorskip("matplotlib")
+    ok("report", terrain / "model", tmp_path / "evaluation", "--out", tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text()
+    assert "<html" in page and "Bits per degree of freedom" in page and "Bits saved" in page
+
+
+def test_a_cascade_of_flow_lifts_is_trained_evaluated_and_continued(tmp_path, capsys):
+    np.save(tmp_path / "field.npy", walk(4, 16, 16))
+    ok("train", tmp_path / "field.npy", "--out", tmp_path / "model", "--lift", "flow", "--steps", 3, *SMALL)
+    assert Cascade.from_pretrained(tmp_path / "model").design.lift == "flow"
+    ok("refine", tmp_path / "model", tmp_path / "field.npy", "--members", 1, "--out", tmp_path / "fine.npy")
+    capsys.readouterr()
+    ok("evaluate", tmp_path / "model", tmp_path / "field.npy", "--members", 2, "--no-likelihood")
+    assert "Bits" not in capsys.readouterr().out
+    changed = ["--steps", 4, "--resume", "--lift", "diffusion", *SMALL]
+    assert main(["train", *map(str, [tmp_path / "field.npy", "--out", tmp_path / "model", *changed])]) == 2
+    assert "begun with lift = flow, not diffusion" in capsys.readouterr().err
+
+
+def test_the_summary_leaves_out_errors_that_do_not_exist():
+    one = {"value": 0.98765, "error": None}
+    several = {"value": [1.0, None, 2.0], "error": [0.1, None, None]}
+    scores = {
+        "consistency_error": {"value": 3.2e-7, "error": None},
+        "crps_over_bicubic": {"value": 0.7, "error": 0.012},
+        "spread_skill": one,
+        "octave_ratio": several,
+        "detail_kurtosis_ratio": several,
+    }
+    lines = commands.summary(scores)
+    assert "3.2e-07" in lines[0] and "0.700 +- 0.012" in lines[1] and "0.988 (" in lines[2]
+    assert "1.000 +- 0.100, 2.000 (" in lines[3]

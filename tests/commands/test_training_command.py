@@ -1,0 +1,95 @@
+"""``rgdm train``: every kind of file, in 1, 2 and 3 dimensions, and what it leaves behind."""
+
+from functools import partialmethod
+from typing import get_args
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+from running import SMALL, ok, walk
+
+from rgdm.data.fields import read_field
+from rgdm.model.cascade.cascade import Cascade
+from rgdm.scale.grid import Grid
+from rgdm.scale.operators.learned import Learned
+from rgdm.settings import Operator
+
+pytestmark = pytest.mark.integration
+
+
+def test_training_writes_a_model_its_history_and_what_it_was_trained_on(terrain):
+    assert {path.name for path in (terrain / "model").iterdir()} == {
+        "config.json",
+        "model.safetensors",
+        "checkpoint.safetensors",
+        "history.jsonl",
+    }
+    model = Cascade.from_pretrained(terrain / "model")
+    assert model.metadata["channels"] == ["height"] and model.grid.names == ("lat", "lon")
+    assert model.grid == Grid.uniform(2, names=["lat", "lon"])
+    assert model.metadata["attrs"] == {"units": "m", "valid_min": -5}
+    assert model.metadata["training"]["steps"] == 4 and model.metadata["training"]["samples"] == 5
+    assert float(model.units.mean) == pytest.approx(100, abs=30)
+
+
+@pytest.mark.parametrize("kind", ["nc", "zarr"])
+def test_two_variables_are_two_channels(tmp_path, kind, capsys):
+    wind = xr.Dataset({name: (("time", "y", "x"), (i + 1) * walk(3, 16, 16)) for i, name in enumerate(("u10", "v10"))})
+    path = tmp_path / f"wind.{kind}"
+    wind.to_netcdf(path, engine="h5netcdf") if kind == "nc" else wind.to_zarr(path)
+    ok("train", path, "--variable", "u10,v10", "--out", tmp_path / "model", "--steps", 2, *SMALL)
+    ok("sample", tmp_path / "model", "--lattice", 16, 16, "--out", tmp_path / "new.nc")
+    with xr.open_dataset(tmp_path / "new.nc", engine="h5netcdf") as new:
+        assert list(new.data_vars) == ["u10", "v10"] and new["u10"].shape == (1, 16, 16)
+    wind.coarsen(y=4, x=4).mean().to_netcdf(tmp_path / "coarse.nc", engine="h5netcdf")
+    variables = ["--variable", "u10,v10"]
+    ok("refine", tmp_path / "model", tmp_path / "coarse.nc", *variables, "--members", 2, "--out", tmp_path / "fine.nc")
+    with xr.open_dataset(tmp_path / "fine.nc", engine="h5netcdf") as fine:
+        assert list(fine.data_vars) == ["u10", "v10"]
+        again = fine["v10"].coarsen(y=4, x=4).mean().values
+        np.testing.assert_allclose(again[0], wind["v10"].coarsen(y=4, x=4).mean(), atol=1e-5)
+    ok("evaluate", tmp_path / "model", path, *variables, "--members", 2)
+
+
+@pytest.mark.parametrize("dimension", [1, 3])
+@pytest.mark.parametrize("boundary", ["periodic", "reflect"])
+def test_lines_and_volumes_are_trained_sampled_and_evaluated(trained, tmp_path, dimension, boundary):
+    folder = trained(dimension, boundary)
+    assert Cascade.from_pretrained(folder / "model").grid.boundaries == (boundary,) * dimension
+    lattice = np.load(folder / "field.npy").shape[1:]
+    ok("sample", folder / "model", "--lattice", *lattice, "--out", tmp_path / "new.zarr", "--count", 2)
+    assert read_field([tmp_path / "new.zarr"], dimension=dimension).shape == (2, 1, *lattice)
+    ok("evaluate", folder / "model", folder / "field.npy", "--members", 2)
+
+
+def test_several_files_are_samples_and_gaps_are_filled_if_asked(tmp_path):
+    for i in range(3):
+        values = walk(3, 16, 16)[i]
+        values[2, 3] = np.nan if i == 1 else values[2, 3]
+        np.save(tmp_path / f"{i}.npy", values)
+    files = sorted(tmp_path.glob("*.npy"))
+    ok("train", *files, "--fill", "--out", tmp_path / "model", "--steps", 1, *SMALL)
+    assert Cascade.from_pretrained(tmp_path / "model").metadata["training"]["samples"] == 3
+
+
+@pytest.mark.parametrize("operator", get_args(Operator))
+def test_every_operator_of_the_command_line_trains(tmp_path, operator, monkeypatch):
+    monkeypatch.setattr(Learned, "learn", partialmethod(Learned.learn, steps=5))
+    np.save(tmp_path / "field.npy", walk(2, 16, 16))
+    ok("train", tmp_path / "field.npy", "--out", tmp_path / "model", "--operator", operator, "--steps", 1, *SMALL)
+    assert Cascade.from_pretrained(tmp_path / "model").design.operator == operator
+
+
+def test_a_small_time_budget_ends_in_time(tmp_path):
+    np.save(tmp_path / "field.npy", walk(2, 16, 16))
+    ok("train", tmp_path / "field.npy", "--out", tmp_path / "model", "--minutes", 0.01, *SMALL)
+    trained = Cascade.from_pretrained(tmp_path / "model").metadata["training"]
+    assert 0.6 <= trained["seconds"] < 30
+
+
+def test_the_random_state_of_torch_is_left_alone_by_training(tmp_path):
+    np.save(tmp_path / "field.npy", walk(2, 16, 16))
+    before = torch.random.get_rng_state()
+    ok("train", tmp_path / "field.npy", "--out", tmp_path / "model", "--steps", 1, *SMALL)
+    assert torch.equal(torch.random.get_rng_state(), before)
