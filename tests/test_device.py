@@ -50,10 +50,10 @@ def test_on_its_own_fields_the_weights_narrow():
     assert float(fresh) < 0.1 * sum(variances[:20]) / 20
 
 
-def test_a_spin_lift_and_a_sweep_train_there():
+def test_a_majority_inverse_and_a_sweep_train_there():
     fine = spins(256, 8)
-    lift = MajorityInverse(1, width=8).cuda()
-    losses = lift.fit(fine.cuda(), block_spins(fine, ties=torch.randn(256, 1, 4, 4)).cuda(), 40, 64)
+    inverse = MajorityInverse(1, width=8).cuda()
+    losses = inverse.fit(fine.cuda(), block_spins(fine, ties=torch.randn(256, 1, 4, 4)).cuda(), 40, 64)
     assert len(losses) == 40 and losses[-1] < 1.0
     torch.manual_seed(0)
     x = torch.randn(64, 1, 16, 16)

@@ -35,8 +35,8 @@ def test_quantiles_without_each_sample_are_those_of_the_rest():
     pooled, without = delete_one_quantiles(values, q)
     assert np.array_equal(pooled, np.quantile(torch.cat(values), q, method="inverted_cdf"))
     for b in range(4):
-        rest = torch.cat(values[:b] + values[b + 1 :])
-        assert np.array_equal(without[b], np.quantile(rest, q, method="inverted_cdf"))
+        others = torch.cat(values[:b] + values[b + 1 :])
+        assert np.array_equal(without[b], np.quantile(others, q, method="inverted_cdf"))
 
 
 def test_quantiles_of_nothing_do_not_exist():

@@ -18,11 +18,11 @@ def walk(memory, length, replicas=1, seed=0):
 
 @pytest.mark.parametrize("memory", [0.0, 0.5, 0.9])
 def test_the_time_and_the_error_of_a_known_process(memory):
-    found = gamma_method(walk(memory, 40_000, 3))
+    series = gamma_method(walk(memory, 40_000, 3))
     tau = (1 + memory) / (1 - memory) / 2
-    assert abs(found.tau - tau) < 4 * found.tau_error + 0.01 * tau
-    assert found.error == pytest.approx(np.sqrt(2 * tau / 120_000), rel=0.15)
-    assert abs(found.value) < 4 * found.error
+    assert abs(series.tau - tau) < 4 * series.tau_error + 0.01 * tau
+    assert series.error == pytest.approx(np.sqrt(2 * tau / 120_000), rel=0.15)
+    assert abs(series.value) < 4 * series.error
 
 
 def test_it_agrees_with_pyerrors():
@@ -30,10 +30,10 @@ def test_it_agrees_with_pyerrors():
     for x, names in ((walk(0.8, 20_000), ["a"]), (walk(0.8, 10_000, 2), ["a|1", "a|2"])):
         other = pe.Obs(list(x), names)
         other.gamma_method(S=1.5)
-        found = gamma_method(x)
-        assert found.value == pytest.approx(other.value, rel=1e-9)
-        assert found.error == pytest.approx(other.dvalue, rel=0.01)
-        assert found.tau == pytest.approx(next(iter(other.e_tauint.values())), rel=0.01)
+        series = gamma_method(x)
+        assert series.value == pytest.approx(other.value, rel=1e-9)
+        assert series.error == pytest.approx(other.dvalue, rel=0.01)
+        assert series.tau == pytest.approx(next(iter(other.e_tauint.values())), rel=0.01)
 
 
 def test_a_history_without_change_has_no_error():

@@ -29,22 +29,24 @@ def test_gradient_and_laplacian_are_the_derivatives(interaction):
 
 def test_a_hamiltonian_of_the_terms_of_an_action_is_its_energy():
     action, x = Phi4.critical(), torch.randn(3, 1, 4, 6, dtype=torch.float64)
-    made = EffectiveHamiltonian(local_interactions(2), torch.tensor([-action.a, action.b, action.c]), torch.zeros(3))
-    torch.testing.assert_close(made(x), action.energy(x), rtol=1e-6, atol=1e-6)
+    hamiltonian = EffectiveHamiltonian(
+        local_interactions(2), torch.tensor([-action.a, action.b, action.c]), torch.zeros(3)
+    )
+    torch.testing.assert_close(hamiltonian(x), action.energy(x), rtol=1e-6, atol=1e-6)
 
 
-def deviations(found, exact):
-    return ((found.couplings - torch.tensor(exact)) / found.errors).abs().max()
+def deviations(fitted, exact):
+    return ((fitted.couplings - torch.tensor(exact)) / fitted.errors).abs().max()
 
 
 def test_samples_of_phi4_have_their_bare_couplings():
     action = Phi4.critical()
     fields = sample_fields(action, 16, 200, 4000, seed=5, thermalization=60, interval=4)
-    found = EffectiveHamiltonian.fit(fields, local_interactions(2))
+    fitted = EffectiveHamiltonian.fit(fields, local_interactions(2))
     exact = [-action.a, action.b, action.c]
-    assert float(deviations(found, exact)) < 4
-    assert float((found.errors / found.couplings.abs()).max()) < 0.01
-    assert float(deviations(found, [-action.a * 1.03, action.b, action.c])) > 6  # a control
+    assert float(deviations(fitted, exact)) < 4
+    assert float((fitted.errors / fitted.couplings.abs()).max()) < 0.01
+    assert float(deviations(fitted, [-action.a * 1.03, action.b, action.c])) > 6  # a control
     wider = EffectiveHamiltonian.fit(fields, [*local_interactions(2, 2, 6), Plaquette()])
     absent = [1, 2, 3, 4, 7, 8]  # longer bonds, phi^6 and plaquettes
     assert float((wider.couplings / wider.errors)[absent].abs().max()) < 4.5
@@ -58,7 +60,7 @@ def test_couplings_of_a_gaussian_field_are_those_of_its_spectrum(factor):
     x = torch.fft.ifft2(field.spectrum(lattice).sqrt() * torch.fft.fft2(noise)).real
     interactions = [Bond((0, 1)), Bond((1, 1)), Power(2)]
     step = BlockSpin(factor)
-    flow = couplings_by_scale(x, step, 1, interactions, eta=0.0)
+    couplings = couplings_by_scale(x, step, 1, interactions, eta=0.0)
     coarse = field.block_mean_spectrum(lattice, factor)
     for level, spectrum in ((0, field.spectrum(lattice)), (1, coarse)):
         n = spectrum.shape[0]
@@ -67,28 +69,28 @@ def test_couplings_of_a_gaussian_field_are_those_of_its_spectrum(factor):
         symbols = torch.stack([2 * (c[:, None] + c), 4 * c[:, None] * c, 2 * torch.ones(n, n).double()]).flatten(1)
         s = spectrum.flatten()
         exact = torch.linalg.solve((symbols * s) @ symbols.T, symbols.sum(1))
-        found, error = (torch.from_numpy(flow[name][level].values) for name in ("coupling", "error"))
-        assert float(((found - exact) / error).abs().max()) < 4.5
-    assert flow["coupling"].dims == ("level", "interaction") and float(flow["scale"][1]) == 1.0
+        fitted, error = (torch.from_numpy(couplings[name][level].values) for name in ("coupling", "error"))
+        assert float(((fitted - exact) / error).abs().max()) < 4.5
+    assert couplings["coupling"].dims == ("level", "interaction") and float(couplings["scale"][1]) == 1.0
 
 
 def test_spins_have_the_couplings_of_their_action_and_of_its_decimation():
     spins = sample_fields(Ising(0.3), 8, 200, 2000, seed=1, thermalization=50, interval=3)
-    found = EffectiveHamiltonian.fit_spins(spins, [Bond((0, 1)), Bond((1, 1)), Plaquette()])
-    assert float(deviations(found, [-0.3, 0.0, 0.0])) < 4
-    assert float(deviations(found, [-0.33, 0.0, 0.0])) > 4
+    fitted = EffectiveHamiltonian.fit_spins(spins, [Bond((0, 1)), Bond((1, 1)), Plaquette()])
+    assert float(deviations(fitted, [-0.3, 0.0, 0.0])) < 4
+    assert float(deviations(fitted, [-0.33, 0.0, 0.0])) > 4
     line = sample_fields(Ising(1.0), 32, 200, 2000, seed=2, thermalization=50, interval=3, dimension=1)
     kept = block_spins(line, "decimation")
     for x, coupling in ((line, 1.0), (kept, ising.decimated_coupling(1.0))):
-        found = EffectiveHamiltonian.fit_spins(x, [Bond((1,)), Bond((2,))])
-        assert float(deviations(found, [-coupling, 0.0])) < 4
+        fitted = EffectiveHamiltonian.fit_spins(x, [Bond((1,)), Bond((2,))])
+        assert float(deviations(fitted, [-coupling, 0.0])) < 4
 
 
 def test_a_flow_in_units_of_each_level_says_its_scale():
     x = torch.randn(50, 1, 8, 8, dtype=torch.float64) * 3
-    flow = couplings_by_scale(x, BlockSpin(2), 2, local_interactions(2))
-    assert flow["scale"].values == pytest.approx([3, 1.5, 0.75], rel=0.1)
-    assert flow["coupling"].sel(interaction="phi^2").values == pytest.approx([0.5] * 3, abs=0.3)
+    couplings = couplings_by_scale(x, BlockSpin(2), 2, local_interactions(2))
+    assert couplings["scale"].values == pytest.approx([3, 1.5, 0.75], rel=0.1)
+    assert couplings["coupling"].sel(interaction="phi^2").values == pytest.approx([0.5] * 3, abs=0.3)
 
 
 @pytest.mark.slow
@@ -98,9 +100,9 @@ def test_critical_fields_come_to_a_fixed_point_if_the_coarse_graining_is_noisy()
     noisy = couplings_by_scale(x, BlockSpin(2), 3, interactions, eta=0.25, noise=0.3)
     bare = couplings_by_scale(x, BlockSpin(2), 3, interactions, eta=0.25)
 
-    def moved(flow) -> float:
+    def moved(couplings) -> float:
         """How far the bond and phi^4 go from level 2 to 3, in units of themselves."""
-        k = flow["coupling"].sel(interaction=["bond", "phi^4"]).values
+        k = couplings["coupling"].sel(interaction=["bond", "phi^4"]).values
         return float(abs(k[3] / k[2] - 1).max())
 
     assert moved(noisy) < 0.12 < 0.3 < moved(bare)
@@ -117,9 +119,9 @@ def test_a_mean_by_chance_is_left_in_and_a_real_one_is_taken_out():
     sign = torch.where(torch.arange(200) % 20 < 11, 1.0, -1.0) * m.sign()  # 110 up and 90 down
     x = fields * sign.reshape(-1, 1, 1, 1)
 
-    def bond_is_off(flow) -> float:
-        size = float(flow["scale"][0]) ** 2
-        row = flow.sel(interaction="bond", level=0)
+    def bond_is_off(couplings) -> float:
+        size = float(couplings["scale"][0]) ** 2
+        row = couplings.sel(interaction="bond", level=0)
         return abs(float(row["coupling"]) / size + Phi4.critical().a) / (float(row["error"]) / size)
 
     chance = couplings_by_scale(x, BlockSpin(2), 0, local_interactions(2))

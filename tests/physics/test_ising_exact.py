@@ -25,8 +25,8 @@ AT_044 = {4: 15.5047265387, 8: 60.0763075272, 16: 238.387247204, 32: 951.6421264
 
 @pytest.mark.parametrize("side", KAUFMAN)
 def test_a_torus_at_criticality_has_the_known_figures(side):
-    found = ising.thermodynamics(CRITICAL_COUPLING, (side, side))
-    assert found == pytest.approx(KAUFMAN[side], rel=1e-9)
+    computed = ising.thermodynamics(CRITICAL_COUPLING, (side, side))
+    assert computed == pytest.approx(KAUFMAN[side], rel=1e-9)
 
 
 @pytest.mark.parametrize("side", AT_044)
@@ -43,8 +43,8 @@ def all_spins(lattice):
 @pytest.mark.parametrize("coupling", [0.1, CRITICAL_COUPLING, 0.9])
 def test_kaufmans_formula_is_the_sum_over_all_states(lattice, coupling):
     expected = float(torch.logsumexp(-Ising(coupling).energy(all_spins(lattice)), 0))
-    found = ising.log_z(torch.tensor(coupling, dtype=torch.float64), lattice)
-    assert float(found) == pytest.approx(expected, rel=1e-12)
+    computed = ising.log_z(torch.tensor(coupling, dtype=torch.float64), lattice)
+    assert float(computed) == pytest.approx(expected, rel=1e-12)
 
 
 def test_large_tori_approach_the_bulk():
@@ -58,15 +58,15 @@ def test_large_tori_approach_the_bulk():
     [(4, 0.7613589085687, 0.617199318412, 0.953183766417), (8, 0.6469115749942, 0.613045384943, 0.923686207112)],
 )
 def test_moments_of_small_tori_are_the_known_ones(side, m2, u4, xi):
-    found = transfer.ising_moments(Ising.critical(), side)
-    assert (found.m2, found.u4, found.xi_over_length) == pytest.approx((m2, u4, xi), rel=1e-11)
+    computed = transfer.ising_moments(Ising.critical(), side)
+    assert (computed.m2, computed.u4, computed.xi_over_length) == pytest.approx((m2, u4, xi), rel=1e-11)
 
 
 def test_moments_are_those_of_the_sum_over_all_states():
     action, x = Ising(0.3), all_spins((3, 3))
     weight, m = torch.softmax(-action.energy(x), 0), x.flatten(1).mean(1)
-    found = transfer.ising_moments(action, 3)
-    assert found.m2 == pytest.approx(float(weight @ m**2)) and found.m4 == pytest.approx(float(weight @ m**4))
+    computed = transfer.ising_moments(action, 3)
+    assert computed.m2 == pytest.approx(float(weight @ m**2)) and computed.m4 == pytest.approx(float(weight @ m**4))
 
 
 def test_the_states_of_four_by_four_spins_are_counted():

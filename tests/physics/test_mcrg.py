@@ -23,8 +23,8 @@ def test_blockings_by_hand():
 def test_a_linear_transformation_of_its_couplings_is_found():
     """Spins of a line without coupling under decimation: S' and S share half of their sites."""
     x = torch.randn(20000, 1, 16, dtype=torch.float64)
-    found = linearised_transformation(x, x[..., ::2], [Power(2)], blocks=100)
-    assert abs(float(found.matrix) - 1) < 0.1 and abs(float(found.value)) < 4 * float(found.error)
+    exponents = linearised_transformation(x, x[..., ::2], [Power(2)], blocks=100)
+    assert abs(float(exponents.matrix) - 1) < 0.1 and abs(float(exponents.value)) < 4 * float(exponents.error)
 
 
 @pytest.fixture(scope="module")
@@ -63,16 +63,16 @@ def test_impossible_transformations_are_refused(ask, words):
 
 
 def test_an_exponent_that_comes_nearer_by_halves_is_carried_to_its_limit():
-    found = [(1.875 - 0.2 / 2**level, 0.001) for level in range(4)]
-    value, error = fixed_point_exponent(found)
+    exponents = [(1.875 - 0.2 / 2**level, 0.001) for level in range(4)]
+    value, error = fixed_point_exponent(exponents)
     assert value == pytest.approx(1.875, abs=1e-12) and 0.001 < error < 0.003
-    assert fixed_point_exponent(found[-2:])[1] > error  # fewer values, and the noise is carried farther
+    assert fixed_point_exponent(exponents[-2:])[1] > error  # fewer values, and the noise is carried farther
     random = torch.Generator().manual_seed(0)
-    noisy = torch.tensor(found[1:], dtype=torch.float64)[:, 0] + 0.001 * torch.randn(400, 3, generator=random)
+    noisy = torch.tensor(exponents[1:], dtype=torch.float64)[:, 0] + 0.001 * torch.randn(400, 3, generator=random)
     spread = torch.tensor([fixed_point_exponent([(float(y), 0.001) for y in each])[0] for each in noisy]).std()
     assert float(spread) == pytest.approx(error, rel=0.15)
     with pytest.raises(ValueError, match="1 values"):
-        fixed_point_exponent(found[:1])
+        fixed_point_exponent(exponents[:1])
 
 
 def test_the_growth_of_detail_is_free_of_finite_size():
@@ -86,8 +86,8 @@ def test_the_growth_of_detail_is_free_of_finite_size():
         return torch.fft.ifft2(size ** ((0.25 - 2) / 2) * torch.fft.fft2(noise)).real
 
     small, large, step = field(3000, 16, 0), field(3000, 32, 1), BlockSpin(2)
-    found = detail_growth(small, large, step, 4)
-    for level, (value, error) in enumerate(found):  # near the cutoff the grid is felt
+    exponents = detail_growth(small, large, step, 4)
+    for level, (value, error) in enumerate(exponents):  # near the cutoff the grid is felt
         assert abs(value - 2 ** (7 / 8)) < 4 * error + 0.2 / 2**level and error < 0.03
     x, sizes = large, []
     for _ in range(5):

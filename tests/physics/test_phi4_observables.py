@@ -13,12 +13,12 @@ def test_uniform_fields_give_the_moments_of_their_values():
     values = torch.linspace(-1, 1, 40, dtype=torch.float64)
     fields = values.reshape(-1, 1, 1, 1).expand(-1, 1, 4, 6)
     action = Phi4(0.5, 1.0, 2.0)
-    found = {name: value for name, (value, _) in observables(fields, action).items()}
+    observed = {name: value for name, (value, _) in observables(fields, action).items()}
     m2, m4 = float(values.square().mean()), float(values.pow(4).mean())
-    assert found["m"] == pytest.approx(0, abs=1e-12)
-    assert found["m2"] == found["phi2"] == found["nearest_neighbour"] == pytest.approx(m2)
-    assert found["u4"] == pytest.approx(1 - m4 / (3 * m2**2))
-    assert found["action_per_site"] == pytest.approx(-2 * 0.5 * m2 + 1.0 * m2 + 2.0 * m4)
+    assert observed["m"] == pytest.approx(0, abs=1e-12)
+    assert observed["m2"] == observed["phi2"] == observed["nearest_neighbour"] == pytest.approx(m2)
+    assert observed["u4"] == pytest.approx(1 - m4 / (3 * m2**2))
+    assert observed["action_per_site"] == pytest.approx(-2 * 0.5 * m2 + 1.0 * m2 + 2.0 * m4)
 
 
 def test_correlation_length_inverts_a_lorentzian_spectrum():
@@ -30,8 +30,8 @@ def test_correlation_length_inverts_a_lorentzian_spectrum():
     noise = np.random.default_rng(0).standard_normal((count, size, size))
     phase = np.fft.fft2(noise)
     fields = np.fft.ifft2(amplitude * phase / np.abs(phase)).real
-    found = observables(torch.from_numpy(fields[:, None]), Phi4.critical())
-    assert found["xi_over_length"][0] == pytest.approx(xi / size, rel=1e-9)
+    observed = observables(torch.from_numpy(fields[:, None]), Phi4.critical())
+    assert observed["xi_over_length"][0] == pytest.approx(xi / size, rel=1e-9)
 
 
 def test_jackknife_error_of_a_mean_is_its_standard_error():
@@ -54,10 +54,10 @@ def test_one_configuration_has_no_error_and_is_refused():
 
 def test_the_susceptibility_is_that_of_the_magnetization_and_all_fits_a_dataset():
     fields = torch.randn(40, 1, 4, 6, dtype=torch.float64)
-    found = observables(fields, Phi4.critical())
-    assert found["chi"] == pytest.approx([24 * v for v in found["m2"]])
-    table = as_dataset(found)
-    assert float(table["value"].sel(observable="chi")) == found["chi"][0] and table["error"].dims == ("observable",)
+    observed = observables(fields, Phi4.critical())
+    assert observed["chi"] == pytest.approx([24 * v for v in observed["m2"]])
+    table = as_dataset(observed)
+    assert float(table["value"].sel(observable="chi")) == observed["chi"][0] and table["error"].dims == ("observable",)
 
 
 def test_the_correlator_of_a_free_field_is_the_transform_of_its_spectrum():

@@ -24,7 +24,7 @@ SMOOTH = Filter(Fourier(), lambda k: torch.exp(-0.3 * k**2))
 BETAS = (0.4, 0.1, 0.7, 0.3)
 
 
-def chain(step, band=None):
+def four_steps(step, band=None):
     """A change of scale, noise (perhaps in a band), noise (then smoothed too), another change of scale."""
     beta = iter(BETAS)
     return Chain(
@@ -63,8 +63,8 @@ def matrix(apply, lattice):
 def dense(chain, lattice):
     """A_t, C_t for every t, and (R_t, beta_t P_t), from the matrices of the operators alone."""
     n = math.prod(lattice)
-    mean, covariance, found, maps = torch.eye(n), torch.zeros(n, n), [], []
-    found.append((mean, covariance, lattice))
+    mean, covariance, moments, maps = torch.eye(n), torch.zeros(n, n), [], []
+    moments.append((mean, covariance, lattice))
     for t in range(len(chain)):
         step = chain.step(t)
         n = math.prod(lattice)
@@ -77,25 +77,25 @@ def dense(chain, lattice):
             lattice = tuple(m // step.operator.factor for m in lattice)
             r = step.operator.dense(tuple(m * step.operator.factor for m in lattice))[: math.prod(lattice)]
         mean, covariance = r @ mean, r @ (covariance + noise) @ r.T
-        found.append((mean, covariance, lattice))
+        moments.append((mean, covariance, lattice))
         maps.append((r, noise))
-    return found, maps
+    return moments, maps
 
 
 @every_case
 def test_mean_and_covariance_are_those_of_the_dense_recursion(step, lattice, band):
-    made = chain(step, band)
-    for t, (mean, covariance, coarse) in enumerate(dense(made, lattice)[0]):
-        torch.testing.assert_close(matrix(lambda x, t=t: made.mean(x, t), lattice), mean)
-        torch.testing.assert_close(matrix(lambda y, t=t: made.covariance(y, t), coarse), covariance)
+    chain = four_steps(step, band)
+    for t, (mean, covariance, coarse) in enumerate(dense(chain, lattice)[0]):
+        torch.testing.assert_close(matrix(lambda x, t=t: chain.mean(x, t), lattice), mean)
+        torch.testing.assert_close(matrix(lambda y, t=t: chain.covariance(y, t), coarse), covariance)
 
 
 @every_case
 def test_a_simulated_chain_has_the_moments_of_the_closed_form(step, lattice, band):
-    made, x = chain(step, band), 3 * torch.randn(1, 1, *lattice)
+    chain, x = four_steps(step, band), 3 * torch.randn(1, 1, *lattice)
     count = 8000
-    samples = made.sample(x.expand(count, 1, *lattice), normal)
-    for t, (mean, covariance, _) in enumerate(dense(made, lattice)[0][1:], start=1):
+    samples = chain.sample(x.expand(count, 1, *lattice), normal)
+    for t, (mean, covariance, _) in enumerate(dense(chain, lattice)[0][1:], start=1):
         s = samples[t].flatten(1)
         deviation = covariance.diagonal().sqrt()
         assert float(((s.mean(0) - mean @ x.flatten()) / (deviation / count**0.5)).abs().max()) < 4.5
@@ -109,18 +109,20 @@ def test_a_simulated_chain_has_the_moments_of_the_closed_form(step, lattice, ban
 @every_case
 @pytest.mark.parametrize("t", [0, 1, 2, 3])
 def test_the_bridge_is_gaussian_conditioning(step, lattice, band, t):
-    made, x = chain(step, band), torch.randn(2, 1, *lattice)
-    found, maps = dense(made, lattice)
-    (mean, covariance, _), (r, noise) = found[t], maps[t]
-    ahead = made.sample(x, normal)[t + 1]
+    chain, x = four_steps(step, band), torch.randn(2, 1, *lattice)
+    moments, maps = dense(chain, lattice)
+    (mean, covariance, _), (r, noise) = moments[t], maps[t]
+    ahead = chain.sample(x, normal)[t + 1]
     joint = r @ (covariance + noise) @ r.T
     gain = covariance @ r.T @ torch.linalg.pinv(joint, hermitian=True)
     before = x.flatten(1) @ mean.T
     expected = before + (ahead.flatten(1) - before @ r.T) @ gain.T
-    torch.testing.assert_close(made.bridge(ahead, x, t).flatten(1), expected, rtol=1e-8, atol=1e-8)
+    torch.testing.assert_close(chain.bridge(ahead, x, t).flatten(1), expected, rtol=1e-8, atol=1e-8)
 
     count = 4000
-    samples = made.sample_bridge(ahead[:1].expand(count, *ahead.shape[1:]), x[:1].expand(count, 1, *lattice), t, normal)
+    samples = chain.sample_bridge(
+        ahead[:1].expand(count, *ahead.shape[1:]), x[:1].expand(count, 1, *lattice), t, normal
+    )
     left = (covariance - gain @ r @ covariance).diagonal().clamp(min=0).sqrt()
     error = (samples.flatten(1).mean(0) - expected[0]).abs()
     assert bool((error < 4.5 * left / count**0.5 + 1e-8).all())
@@ -129,18 +131,18 @@ def test_the_bridge_is_gaussian_conditioning(step, lattice, band, t):
 
 @pytest.mark.parametrize("step", [BlockSpin(2), MomentumShell(2), Wavelet("db2")], ids=str)
 def test_a_chain_of_one_operator_and_white_noise_is_a_process(step):
-    made, lattice = chain(step), (8, 16)
-    process, x = made.process(), torch.randn(1, 1, 8, 16)
+    chain, lattice = four_steps(step), (8, 16)
+    process, x = chain.process(), torch.randn(1, 1, 8, 16)
     z = process.basis.analyze(x)
-    for t in range(len(made) + 1):
-        alpha, sigma = process.marginal(torch.tensor([t / len(made)]), lattice)
-        mean = made.mean(x, t)
+    for t in range(len(chain) + 1):
+        alpha, sigma = process.marginal(torch.tensor([t / len(chain)]), lattice)
+        mean = chain.mean(x, t)
         corner = (..., *(slice(n) for n in mean.shape[2:]))
-        levels = sum(made.step(i).operator is not None for i in range(t, len(made)))
+        levels = sum(chain.step(i).operator is not None for i in range(t, len(chain)))
         left = type(process.basis)(step, levels).analyze if levels else lambda y: y
         torch.testing.assert_close(left(mean), (alpha * z)[corner])
         ones = torch.ones_like(mean)
-        torch.testing.assert_close(made.covariance(ones, t), sigma[corner].square() * ones)
+        torch.testing.assert_close(chain.covariance(ones, t), sigma[corner].square() * ones)
 
 
 def test_a_chain_that_is_no_process_says_why():
@@ -155,19 +157,19 @@ def cube(x):
 
 
 def test_the_law_of_a_nonlinear_step_is_estimated_with_its_error():
-    made, x = Chain([NoisyMap(cube, 0.5)]), torch.randn(1, 1, 8)
+    chain, x = Chain([NoisyMap(cube, 0.5)]), torch.randn(1, 1, 8)
     m, v = BlockSpin(2).coarsen(x)[0], 0.5
-    found = made.monte_carlo(x, normal, 40_000)
+    moments = chain.monte_carlo(x, normal, 40_000)
     mean, variance = m**3 + 3 * m * v, 9 * m**4 * v + 36 * m**2 * v**2 + 15 * v**3
-    assert float(((found.mean - mean) / found.mean_error).abs().max()) < 4.5
-    assert float(((found.variance - variance) / found.variance_error).abs().max()) < 4.5
-    assert float(((found.variance - 1.3 * variance) / found.variance_error).abs().max()) > 4.5
+    assert float(((moments.mean - mean) / moments.mean_error).abs().max()) < 4.5
+    assert float(((moments.variance - variance) / moments.variance_error).abs().max()) < 4.5
+    assert float(((moments.variance - 1.3 * variance) / moments.variance_error).abs().max()) > 4.5
 
 
 def test_what_has_no_closed_form_is_refused_with_the_remedy():
-    made = Chain([NoisyMap(None, 1.0), NoisyMap(cube, 0.5)])
-    assert torch.equal(made.mean(torch.ones(1, 1, 8), 1), torch.ones(1, 1, 8))
-    for ask in (made.mean, lambda x: made.covariance(x, 2), lambda x: made.bridge(x, x, 1)):
+    chain = Chain([NoisyMap(None, 1.0), NoisyMap(cube, 0.5)])
+    assert torch.equal(chain.mean(torch.ones(1, 1, 8), 1), torch.ones(1, 1, 8))
+    for ask in (chain.mean, lambda x: chain.covariance(x, 2), lambda x: chain.bridge(x, x, 1)):
         with pytest.raises(ValueError, match=r"step 1 .*is not known to be linear; use monte_carlo"):
             ask(torch.ones(1, 1, 8))
 
@@ -178,15 +180,15 @@ def test_what_has_no_closed_form_is_refused_with_the_remedy():
         (lambda: Chain([]), "no steps"),
         (lambda: NoisyMap(None, -1.0), "beta = -1.0"),
         (lambda: Band(Fourier(), 2.0, 1.0), "from 2.0 to 1.0"),
-        (lambda: chain(BlockSpin(2)).sample(torch.ones(1, 1, 6), normal), "step 3 of the chain: the lattice .3,."),
-        (lambda: chain(BlockSpin(2)).mean(torch.ones(1, 1, 8), 5), "t = 5; the chain has the times 0 to 4"),
+        (lambda: four_steps(BlockSpin(2)).sample(torch.ones(1, 1, 6), normal), "step 3 of the chain: the lattice .3,."),
+        (lambda: four_steps(BlockSpin(2)).mean(torch.ones(1, 1, 8), 5), "t = 5; the chain has the times 0 to 4"),
         (
-            lambda: chain(BlockSpin(2)).bridge(torch.ones(1, 1, 3), torch.ones(1, 1, 8), 0),
+            lambda: four_steps(BlockSpin(2)).bridge(torch.ones(1, 1, 3), torch.ones(1, 1, 8), 0),
             r"state of time 1 has the shape \(1, 1, 3\); the chain makes \(1, 1, 4\)",
         ),
         (lambda: Chain([NoisyMap(cube, 1.0)]).monte_carlo(torch.ones(1, 1, 8), normal, 2), "count is 2"),
         (lambda: Chain([NoisyMap(cube, 1.0)]).monte_carlo(torch.ones(2, 1, 8), normal), "a batch of 2 fields"),
-        (lambda: chain(BlockSpin(2)).bridge(torch.ones(1, 1, 1), torch.ones(1, 1, 8), 4), "bridge back to t = 4"),
+        (lambda: four_steps(BlockSpin(2)).bridge(torch.ones(1, 1, 1), torch.ones(1, 1, 8), 4), "bridge back to t = 4"),
     ],
 )
 def test_an_impossible_chain_is_refused(make, words):
@@ -195,10 +197,10 @@ def test_an_impossible_chain_is_refused(make, words):
 
 
 def test_a_map_of_another_kind_may_change_the_lattice():
-    made = Chain([NoisyMap(lambda x: x[..., ::3], 1.0), NoisyMap(BlockSpin(2), 1.0)])
-    assert [tuple(x.shape[2:]) for x in made.sample(torch.ones(1, 1, 12), normal)] == [(12,), (4,), (2,)]
+    chain = Chain([NoisyMap(lambda x: x[..., ::3], 1.0), NoisyMap(BlockSpin(2), 1.0)])
+    assert [tuple(x.shape[2:]) for x in chain.sample(torch.ones(1, 1, 12), normal)] == [(12,), (4,), (2,)]
     with pytest.raises(ValueError, match=r"the lattice \(5,\)"):
-        made.sample(torch.ones(1, 1, 15), normal)
+        chain.sample(torch.ones(1, 1, 15), normal)
 
 
 def test_conjugate_gradients_solve_a_singular_system_where_it_can_be_met():

@@ -142,11 +142,11 @@ def fokker_planck(density, x, rate, heat, h):
     dx = x[1] - x[0]
 
     def bands(f, d):
-        made = np.zeros((3, len(x)))
-        made[0, 1:] = f * x[1:] / (2 * dx) + d / dx**2  # from the right neighbour
-        made[1] = -2 * d / dx**2
-        made[2, :-1] = -f * x[:-1] / (2 * dx) + d / dx**2
-        return made
+        matrix = np.zeros((3, len(x)))
+        matrix[0, 1:] = f * x[1:] / (2 * dx) + d / dx**2  # from the right neighbour
+        matrix[1] = -2 * d / dx**2
+        matrix[2, :-1] = -f * x[:-1] / (2 * dx) + d / dx**2
+        return matrix
 
     now = bands(rate[0], heat[0])
     for f, d in zip(rate[1:], heat[1:], strict=True):
@@ -175,8 +175,8 @@ def test_a_mixture_solves_the_fokker_planck_equation_on_a_grid(name):
     for points in (401, 801):
         x, times = np.linspace(-9, 9, points), torch.linspace(begin, end, points)
         rate, heat = (a.flatten().numpy() for a in chain.rates(times, (1,)))
-        found = fokker_planck(exact(begin, x), x, rate, heat, (end - begin) / (points - 1))
-        errors.append(np.abs(found - exact(end, x)).max() / exact(end, x).max())
+        solved = fokker_planck(exact(begin, x), x, rate, heat, (end - begin) / (points - 1))
+        errors.append(np.abs(solved - exact(end, x)).max() / exact(end, x).max())
     assert errors[1] < 5e-3 and 1.8 < math.log2(errors[0] / errors[1]) < 2.2
 
 

@@ -21,8 +21,8 @@ STEPS = [BlockSpin(2), Wavelet("db2"), MomentumShell(2)]
 def spectrum() -> torch.Tensor:
     """That of a critical field, of unit variance."""
     k = 2 * math.pi * torch.fft.fftfreq(SIDE)
-    found = (k.square() + 0.1).pow(-0.875)
-    return found / found.mean()
+    power = (k.square() + 0.1).pow(-0.875)
+    return power / power.mean()
 
 
 def fields(count: int = 8000) -> torch.Tensor:
@@ -41,8 +41,8 @@ def exact(step, beta: float) -> torch.Tensor:
     wiener = wiener + torch.full((m, m), 1 / m) @ (torch.eye(m) - wiener)
     clean = wiener @ noisy @ wiener.T
     up = whole[m:, :m] @ torch.linalg.inv(whole[:m, :m])
-    made, true = (clean, up @ clean @ up.T), (whole[:m, :m], whole[m:, m:])
-    return torch.stack([a.trace() / b.trace() for a, b in zip(made, true, strict=True)])
+    left, true = (clean, up @ clean @ up.T), (whole[:m, :m], whole[m:, m:])
+    return torch.stack([a.trace() / b.trace() for a, b in zip(left, true, strict=True)])
 
 
 @pytest.mark.parametrize("beta", [0.0, 0.5])

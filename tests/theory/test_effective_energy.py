@@ -39,7 +39,7 @@ def test_a_mixture_keeps_the_energy_of_its_marginal(operator, components):
 
 def test_phi4_on_two_sites_against_an_integral_written_out():
     action, beta = Phi4.from_beta(0.68, 1.0), 0.4
-    made = EffectiveEnergy(action.energy, NoisyMap(BlockSpin(2), beta), nodes=80)
+    effective = EffectiveEnergy(action.energy, NoisyMap(BlockSpin(2), beta), nodes=80)
 
     def integrand(detail, eta, y):
         mean, difference = (y - math.sqrt(beta) * eta) / math.sqrt(2), detail / math.sqrt(2)
@@ -48,16 +48,16 @@ def test_phi4_on_two_sites_against_an_integral_written_out():
         return math.exp(-s - eta * eta / 2) / math.sqrt(2 * math.pi)
 
     expected = [-math.log(dblquad(integrand, -9, 9, -6, 6, args=(float(y),), epsabs=1e-11)[0]) for y in Y]
-    torch.testing.assert_close(made(Y), torch.tensor(expected), rtol=0, atol=1e-7)
+    torch.testing.assert_close(effective(Y), torch.tensor(expected), rtol=0, atol=1e-7)
 
 
 def test_without_noise_decimation_of_a_gaussian_pair_leaves_the_schur_complement():
     precision = torch.tensor([[1.5, -0.6], [-0.6, 2.0]])
-    made = EffectiveEnergy(
+    effective = EffectiveEnergy(
         lambda x: torch.einsum("bi,ij,bj->b", x[:, 0], precision, x[:, 0]) / 2, NoisyMap(Decimation(2), 0.0), reach=9.0
     )
     left = precision[0, 0] - precision[0, 1] ** 2 / precision[1, 1]
-    torch.testing.assert_close(made(Y) - made(0 * Y), left * Y[:, 0, 0] ** 2 / 2, rtol=0, atol=1e-8)
+    torch.testing.assert_close(effective(Y) - effective(0 * Y), left * Y[:, 0, 0] ** 2 / 2, rtol=0, atol=1e-8)
 
 
 def test_the_gradient_of_the_energy_is_minus_the_score():
@@ -76,24 +76,24 @@ def test_the_gradient_of_the_energy_is_minus_the_score():
 def test_a_square_of_four_sites_in_two_dimensions():
     operator, y = BlockSpin(2), Y.unsqueeze(-1)
     law = GaussianMixture.field(torch.tensor([[2.0, 0.5], [0.7, 0.4]]))
-    made = EffectiveEnergy(lambda x: law.energy(Pyramid(operator, 1).analyze(x)), NoisyMap(operator, 0.0), 40, 6.0)
+    effective = EffectiveEnergy(lambda x: law.energy(Pyramid(operator, 1).analyze(x)), NoisyMap(operator, 0.0), 40, 6.0)
     expected = y[:, 0, 0, 0] ** 2 / 4 + math.log(2 * math.pi * 2.0) / 2
-    torch.testing.assert_close(made(y), expected, rtol=0, atol=1e-7)
+    torch.testing.assert_close(effective(y), expected, rtol=0, atol=1e-7)
 
 
 def test_a_large_batch_is_integrated_part_by_part(monkeypatch):
-    chain, seen = Chain([NoisyMap(BlockSpin(2), 0.3), NoisyMap(BlockSpin(2), 0.1)]), []
+    chain, sizes = Chain([NoisyMap(BlockSpin(2), 0.3), NoisyMap(BlockSpin(2), 0.1)]), []
 
     def energy(x):
-        seen.append(x.numel())
+        sizes.append(x.numel())
         return x.square().flatten(1).sum(1)
 
     y = torch.randn(5, 1, 1)
     whole = effective_energies(energy, chain, nodes=8)[2](y)
     monkeypatch.setattr("rgdm.theory.effective_energy.POINTS", 8**4 * 4)
-    seen.clear()
+    sizes.clear()
     torch.testing.assert_close(effective_energies(energy, chain, nodes=8)[2](y), whole)
-    assert max(seen) <= 8**4 * 4
+    assert max(sizes) <= 8**4 * 4
 
 
 @pytest.mark.parametrize(

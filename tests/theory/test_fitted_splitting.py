@@ -21,8 +21,8 @@ def deviations(sampler, process=None, variances=VARIANCES):
     process = process or PhaseSpaceProcess(Site())
     known = GaussianMixture.field(variances).conditional_mean(process.position)
     unit = torch.eye(2, dtype=torch.float64)[:, :, None] * torch.ones_like(variances)
-    made = sampler(lambda y, t: known(process.filtered(y, t), t), process, unit)
-    return (halves(made)[0][:, 0].square().sum(0) / variances).log().abs() / 2
+    result = sampler(lambda y, t: known(process.filtered(y, t), t), process, unit)
+    return (halves(result)[0][:, 0].square().sum(0) / variances).log().abs() / 2
 
 
 @pytest.mark.parametrize("steps", STEPS)
@@ -38,8 +38,8 @@ def test_few_steps_are_far_nearer_than_those_of_the_symmetric_splitting(steps):
 def test_and_than_those_of_a_flow_of_positions(steps):
     process = ForwardProcess(Site(), Trigonometric())
     start = torch.ones(1, 1, len(VARIANCES), dtype=torch.float64)
-    made = FittedMultistep(steps)(GaussianMixture.field(VARIANCES).conditional_mean(process), process, start)[0, 0]
-    positions = (made.abs() / VARIANCES.sqrt()).log().abs()
+    result = FittedMultistep(steps)(GaussianMixture.field(VARIANCES).conditional_mean(process), process, start)[0, 0]
+    positions = (result.abs() / VARIANCES.sqrt()).log().abs()
     assert float(deviations(FittedSplitting(steps)).max()) < 0.5 * float(positions.max())
 
 
@@ -53,8 +53,8 @@ def test_the_pace_of_the_clock_does_not_matter(steps):
 def test_the_mean_of_narrow_data_is_met(steps):
     process, mean = PhaseSpaceProcess(Site()), 3.0
     y = torch.randn(64, 2, 5, dtype=torch.float64)
-    made = FittedSplitting(steps)(lambda y, t: torch.full_like(halves(y)[0], mean), process, y)
-    assert float((halves(made)[0].mean() - mean).abs()) < 0.1
+    result = FittedSplitting(steps)(lambda y, t: torch.full_like(halves(y)[0], mean), process, y)
+    assert float((halves(result)[0].mean() - mean).abs()) < 0.1
 
 
 def test_the_numbers_that_ship_are_those_of_the_fit(steps=2):

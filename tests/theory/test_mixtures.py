@@ -69,10 +69,10 @@ def test_perturbed_samples_have_the_law_of_their_time(process):
     law, count = mixture(), 20_000
     z = law.sample(torch.randn(count, 2, *LATTICE), torch.rand(count))
     z_t = process.perturb(z, torch.full((count,), 0.4), torch.randn_like(z))
-    own = law.at(process, 0.4)
-    exact = own.sample(torch.randn(count, 2, *LATTICE), torch.rand(count))
-    for law_t, agrees in ((own, True), (law.at(process, 0.5), False)):
-        ours, theirs = law_t.energy(z_t), own.energy(exact)
+    then = law.at(process, 0.4)
+    exact = then.sample(torch.randn(count, 2, *LATTICE), torch.rand(count))
+    for law_t, agrees in ((then, True), (law.at(process, 0.5), False)):
+        ours, theirs = law_t.energy(z_t), then.energy(exact)
         error = ((ours.var() + theirs.var()) / count).sqrt()
         assert (abs(float((ours.mean() - theirs.mean()) / error)) < 4) == agrees
 

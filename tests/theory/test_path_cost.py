@@ -147,12 +147,12 @@ def test_the_discrete_lagrangian_of_a_brownian_path_is_its_log_density_at_first_
         path = torch.stack(y)
         middle, velocity = (path[1:] + path[:-1]) / 2, path.diff(dim=0) / h
         at = (lam[1:] + lam[:-1]) / 2
-        for divergence, found in ((True, means), (False, spreads)):
+        for divergence, errors in ((True, means), (False, spreads)):
             sites = (
                 lagrangian(OU, middle, velocity, at, divergence).sum(0) * h + n * math.log(4 * math.pi * RATE * h) / 2
             )
             density = step_costs(OU, path, lam).sum(0) + n * math.log(2 * math.pi * added) / 2
-            found.append(float((sites - density).square().mean().sqrt()))
+            errors.append(float((sites - density).square().mean().sqrt()))
     assert abs(order(means, counts) - 1) < 0.3 and means[-1] < 5e-3
     assert min(spreads) > 0.4  # without the divergence it is wrong by gamma / 2 for the whole time
 

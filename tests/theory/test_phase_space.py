@@ -138,8 +138,8 @@ def test_the_propagator_is_the_matrix_exponential(damping):
 @every_process
 def test_the_matched_filter_is_a_position_of_the_equivalent_process(process):
     z, noise, t = torch.randn(3, 2, *LATTICE), torch.randn(3, 4, *LATTICE), at(0.0, 0.2, 0.9)
-    seen = process.filtered(process.perturb(z, t, noise), t)
-    torch.testing.assert_close(seen, process.position.perturb(z, t, process.filtered_noise(noise, t)))
+    filtered = process.filtered(process.perturb(z, t, noise), t)
+    torch.testing.assert_close(filtered, process.position.perturb(z, t, process.filtered_noise(noise, t)))
 
 
 @every_process
@@ -173,9 +173,9 @@ def test_the_score_of_data_that_are_not_gaussian_needs_the_matched_filter_only(p
     law, joint = process.marginal(at(t), LATTICE), []
     for weight, mean, variance in zip(mixture.weight, mixture.mean, mixture.variance, strict=True):
         off_z, off_p = y[:, :1] - law.mean_z * mean, y[:, 1:] - law.mean_p * mean
-        own = law.of(variance)
-        square = (own.pp * off_z**2 - 2 * own.zp * off_z * off_p + own.zz * off_p**2) / own.determinant
-        joint.append(weight.log() - (square + own.determinant.log()).flatten(1).sum(1) / 2)
+        given = law.of(variance)
+        square = (given.pp * off_z**2 - 2 * given.zp * off_z * off_p + given.zz * off_p**2) / given.determinant
+        joint.append(weight.log() - (square + given.determinant.log()).flatten(1).sum(1) / 2)
     (gradient,) = torch.autograd.grad(torch.stack(joint).logsumexp(0).sum(), y)
     times = torch.full((5,), t)
     with torch.no_grad():

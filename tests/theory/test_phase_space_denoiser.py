@@ -61,9 +61,9 @@ def test_the_target_has_unit_variance_at_every_time(process):
 def test_with_a_zero_network_samples_are_white(process):
     denoiser = PhaseSpaceDenoiser(process, Zero())
     unit = torch.eye(2)[:, :, None, None] * torch.ones(8, 8)
-    made = SymplecticSplitting(48)(lambda y, t: denoiser(y, t), process, unit)
+    result = SymplecticSplitting(48)(lambda y, t: denoiser(y, t), process, unit)
     tolerance = 1e-12 if process.schedule.momentum == 1 else 0.01
-    torch.testing.assert_close(made[:, 0].square().sum(0), torch.ones(8, 8), rtol=0, atol=tolerance)
+    torch.testing.assert_close(result[:, 0].square().sum(0), torch.ones(8, 8), rtol=0, atol=tolerance)
 
 
 def test_training_finds_the_two_sides_of_bimodal_sites():
@@ -81,9 +81,9 @@ def test_training_finds_the_two_sides_of_bimodal_sites():
         return float(x.pow(4).mean() / x.square().mean() ** 2)
 
     def judged(estimate):
-        made = halves(SymplecticSplitting(16)(estimate, PLAIN, noise))[0]
+        result = halves(SymplecticSplitting(16)(estimate, PLAIN, noise))[0]
         t = torch.full((len(test),), 0.25)
-        return float((estimate(PLAIN.perturb(test, t, noise), t) - test).square().mean()), kurtosis(made)
+        return float((estimate(PLAIN.perturb(test, t, noise), t) - test).square().mean()), kurtosis(result)
 
     net = LocalConvNet(1, 1, 1, "periodic", width=16, encoder_blocks=0, decoder_blocks=1).float()
     denoiser, known = PhaseSpaceDenoiser(PLAIN, net), law.conditional_mean(PLAIN.position)
@@ -97,11 +97,11 @@ def test_training_finds_the_two_sides_of_bimodal_sites():
         loss.mean().backward()
         optimizer.step()
     with torch.no_grad():
-        after, made = judged(denoiser)
+        after, result = judged(denoiser)
 
     def ideal(y, t):  # each site by itself
         return known(PLAIN.filtered(y, t).reshape(-1, 1, 1), t.repeat_interleave(16)).reshape(-1, 1, 16).float()
 
     best, exact = judged(ideal)
     assert best < after < best + 0.25 * (before - best)
-    assert abs(made - exact) < 0.25 * (white - exact)
+    assert abs(result - exact) < 0.25 * (white - exact)

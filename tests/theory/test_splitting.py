@@ -45,8 +45,8 @@ def responses(sampler, process, variance):
 
 
 def covariance(sampler, process, variance):
-    made = responses(sampler, process, variance)
-    return torch.einsum("ia...,ib...->ab...", made, made)
+    result = responses(sampler, process, variance)
+    return torch.einsum("ia...,ib...->ab...", result, result)
 
 
 @every_churn
@@ -64,7 +64,7 @@ def test_the_covariance_converges_at_second_order(process, churn):
 def test_without_the_predicted_momentum_the_kicks_would_be_of_first_order():
     """A negative control, the same loop with the momentum before the kick."""
 
-    def made(n):
+    def result(n):
         estimate, y = Posterior(PLAIN, VARIANCES), torch.eye(2)[:, :, None] * torch.ones_like(VARIANCES)
         for i in range(n):
             t, s = torch.tensor([1 - (i + 0.5) / n]), torch.tensor([max(0.0, 1 - (i + 1.5) / n)])
@@ -74,14 +74,14 @@ def test_without_the_predicted_momentum_the_kicks_would_be_of_first_order():
         return y[:, 0].square().sum(0) - VARIANCES
 
     steps = (32, 64, 128)
-    assert float((order([made(n) for n in steps], steps) - 1).abs().max()) < 0.3
+    assert float((order([result(n) for n in steps], steps) - 1).abs().max()) < 0.3
 
 
 @every_churn
 @pytest.mark.parametrize("steps", [1, 2, 5])
 def test_white_data_of_unit_variance_are_exact_in_any_number_of_steps(steps, churn):
-    made = covariance(SymplecticSplitting(steps, churn), PLAIN, torch.ones(1))
-    torch.testing.assert_close(made[..., 0], torch.eye(2), rtol=0, atol=1e-12)
+    result = covariance(SymplecticSplitting(steps, churn), PLAIN, torch.ones(1))
+    torch.testing.assert_close(result[..., 0], torch.eye(2), rtol=0, atol=1e-12)
 
 
 def test_every_mode_of_a_scale_dependent_process_comes_to_its_own_variance():
@@ -103,25 +103,25 @@ def test_bimodal_data_are_met_with_more_steps(churn):
     truth = law.sample(torch.randn(20_000, 1, 1), torch.rand(20_000)).flatten().abs().sort().values
     errors = []
     for n in (4, 16, 64):
-        made = SymplecticSplitting(n, churn)(
+        result = SymplecticSplitting(n, churn)(
             estimate, PLAIN, torch.randn(20_000, 2, 1), lambda i: torch.randn(20_000, 2, 1)
         )
-        errors.append(float((halves(made)[0].flatten().abs().sort().values - truth).square().mean().sqrt()))
+        errors.append(float((halves(result)[0].flatten().abs().sort().values - truth).square().mean().sqrt()))
     assert errors[2] < 0.05 and errors[2] < errors[0] / 2
 
 
 @every_churn
 @pytest.mark.parametrize("steps", [1, 2, 5])
 def test_the_evaluations_are_as_many_as_announced(steps, churn):
-    made, posterior = SymplecticSplitting(steps, churn), Posterior(PLAIN, torch.ones(4))
-    made(posterior, PLAIN, torch.zeros(1, 2, 4), lambda i: torch.zeros(1, 2, 4))
-    assert posterior.calls == made.evaluations == steps
+    result, posterior = SymplecticSplitting(steps, churn), Posterior(PLAIN, torch.ones(4))
+    result(posterior, PLAIN, torch.zeros(1, 2, 4), lambda i: torch.zeros(1, 2, 4))
+    assert posterior.calls == result.evaluations == steps
 
 
 def test_the_sampler_is_not_symplectic_for_data():
     """The score depends on the momentum: the flow contracts where data are narrow."""
-    made = responses(SymplecticSplitting(64), PLAIN, torch.tensor([0.2]))[..., 0].T
-    assert float(torch.linalg.det(made)) == pytest.approx(0.2**0.5, rel=0.01)
+    result = responses(SymplecticSplitting(64), PLAIN, torch.tensor([0.2]))[..., 0].T
+    assert float(torch.linalg.det(result)) == pytest.approx(0.2**0.5, rel=0.01)
 
 
 def test_members_of_a_batch_do_not_touch_each_other():

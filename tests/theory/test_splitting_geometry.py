@@ -70,9 +70,9 @@ def test_the_sampler_is_symplectic_where_the_excess_is_a_force(steps):
         push = z @ matrix - p  # the score of the momentum that is wanted
         return (push * law.determinant + law.zz * p - law.zp * z) / (law.zz * law.mean_p - law.zp * law.mean_z)
 
-    made = SymplecticSplitting(steps)(estimate, PLAIN, torch.eye(6).reshape(6, 2, 3)).flatten(1).T
-    assert float((made - torch.eye(6)).abs().max()) > 0.1
-    assert defect(made) / float(made.square().max()) < 1e-10
+    jacobian = SymplecticSplitting(steps)(estimate, PLAIN, torch.eye(6).reshape(6, 2, 3)).flatten(1).T
+    assert float((jacobian - torch.eye(6)).abs().max()) > 0.1
+    assert defect(jacobian) / float(jacobian.square().max()) < 1e-10
 
 
 def test_forward_and_back_is_where_it_began():

@@ -25,10 +25,10 @@ def test_each_test_that_the_page_names_is_there(file, name):
 def test_each_object_that_the_page_names_is_there_and_in_the_reference(path):
     parts = path.split(".")
     depth = next(i for i, part in enumerate(parts) if part[0].isupper() or i == len(parts) - 1)
-    found = importlib.import_module(".".join(parts[:depth]))
+    target = importlib.import_module(".".join(parts[:depth]))
     for name in parts[depth:]:
-        found = getattr(found, name)
-    assert found.__doc__
+        target = getattr(target, name)
+    assert target.__doc__
     reference = "".join(page.read_text() for page in (ROOT / "docs" / "api").glob("*.md"))
     assert f"automodule:: {'.'.join(parts[:depth])}\n" in reference
 

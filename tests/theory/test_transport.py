@@ -80,9 +80,9 @@ def test_the_bound_is_the_squared_wasserstein_distance_of_data_and_noise():
 def test_the_cost_of_a_trigonometric_schedule_tends_to_its_integral():
     """``s = a cos`` for data far above the noise: pi^2 / 8 of the bound, at second order in the intervals."""
     spectrum, counts = torch.full((32,), 1e16), (64.0, 128.0, 256.0)
-    found = [kinetic_cost(on_line(Trigonometric()), spectrum, int(n)) for n in counts]
-    assert found[-1].total / found[-1].optimum == pytest.approx(math.pi**2 / 8, rel=1e-4)
-    assert abs(order([math.pi**2 / 8 - c.total / c.optimum for c in found], counts) - 2) < 0.1
+    costs = [kinetic_cost(on_line(Trigonometric()), spectrum, int(n)) for n in counts]
+    assert costs[-1].total / costs[-1].optimum == pytest.approx(math.pi**2 / 8, rel=1e-4)
+    assert abs(order([math.pi**2 / 8 - c.total / c.optimum for c in costs], counts) - 2) < 0.1
 
 
 @every_spectrum
@@ -105,8 +105,8 @@ def test_the_ease_of_least_kinetic_cost_costs_an_eighth_of_pi_squared(spectrum, 
 @given(st.floats(0, 1))
 @metrics
 def test_eased_least_kinetic_cost_of_white_data_is_trigonometric(metric, t):
-    made = LeastKineticCost([1.0], [1.0], metric, eased=True)(torch.tensor([t]), K)
-    torch.testing.assert_close(made, Trigonometric()(torch.tensor([t]), K), rtol=0, atol=1e-8)
+    reclocked = LeastKineticCost([1.0], [1.0], metric, eased=True)(torch.tensor([t]), K)
+    torch.testing.assert_close(reclocked, Trigonometric()(torch.tensor([t]), K), rtol=0, atol=1e-8)
 
 
 @pytest.mark.parametrize("eased", [False, True])
@@ -125,16 +125,16 @@ def test_least_kinetic_cost_goes_from_data_to_noise(metric, dtype, eased):
 @metrics
 def test_a_clock_of_least_kinetic_cost_has_constant_speed_and_costs_no_more(base, spectrum, metric):
     table = speeds(on_line(base), spectrum, metric, pieces=1024)
-    made = on_line(Reclocked(base, table))
-    check_order(made.schedule, K)
-    before, after = (kinetic_cost(p, spectrum, 2000, metric) for p in (on_line(base), made))
+    reclocked = on_line(Reclocked(base, table))
+    check_order(reclocked.schedule, K)
+    before, after = (kinetic_cost(p, spectrum, 2000, metric) for p in (on_line(base), reclocked))
     assert after.total <= before.total
     assert after.total == pytest.approx(before.reclocked, rel=2e-3)
     pace = after.length[100:-100].square().sum(1).sqrt()
     kinks = 0.03 if base is BASES["staggered"] else 1e-3  # its octaves start and stop at once
     assert float((pace / pace.mean() - 1).abs().max()) < kinks
     torch.testing.assert_close(
-        made.marginal(torch.tensor([0.0, 1.0]), (32,)), on_line(base).marginal(torch.tensor([0.0, 1.0]), (32,))
+        reclocked.marginal(torch.tensor([0.0, 1.0]), (32,)), on_line(base).marginal(torch.tensor([0.0, 1.0]), (32,))
     )
 
 
@@ -201,8 +201,8 @@ def test_eased_least_kinetic_cost_samples_these_spectra_better_than_the_angle_do
         "least": LeastKineticCost(K.tolist(), spectrum.tolist(), "information", eased=True),
     }
     worst = {}
-    for schedule, made in schedules.items():
-        process = on_line(made)
+    for schedule, reclocked in schedules.items():
+        process = on_line(reclocked)
         estimate = GaussianMixture.field(spectrum).conditional_mean(process)
         s = AdamsBashforth(12)(estimate, process, process.start(torch.ones(1, 1, 32)))
         worst[schedule] = float((s.flatten().abs() / spectrum.sqrt() - 1).abs().max())

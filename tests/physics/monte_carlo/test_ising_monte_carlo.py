@@ -70,10 +70,10 @@ def test_a_chain_is_the_same_whatever_the_number_of_chains_beside_it_and_of_thre
 def test_the_plain_kernels_do_what_the_compiled_ones_do(monkeypatch):
     pytest.importorskip("numba")
     monkeypatch.setitem(sys.modules, "numba", None)
-    found = importlib.util.spec_from_file_location("plain_kernels", kernels.__file__)
-    assert found is not None and found.loader is not None
-    plain = importlib.util.module_from_spec(found)
-    found.loader.exec_module(plain)
+    spec = importlib.util.spec_from_file_location("plain_kernels", kernels.__file__)
+    assert spec is not None and spec.loader is not None
+    plain = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(plain)
     assert kernels.COMPILED and not plain.COMPILED
     markov = MarkovChains(Ising.critical(), (4, 4), 3, 0)
     key, flats = np.uint64(77), [markov.flat.copy() for _ in range(2)]

@@ -32,10 +32,10 @@ def exact_smallest_lattice(action: Phi4) -> tuple[float, float]:
 def test_the_smallest_lattice_agrees_with_quadrature(action):
     phi2, m2 = exact_smallest_lattice(action)
     fields = sample_fields(action, 2, chains=2000, count=20000, seed=1, thermalization=30, interval=3)
-    found = observables(fields, action)
-    off = deviations(found, {"phi2": (phi2, 0.0), "m2": (m2, 0.0)})
+    observed = observables(fields, action)
+    off = deviations(observed, {"phi2": (phi2, 0.0), "m2": (m2, 0.0)})
     assert max(map(abs, off.values())) < 4, off
-    assert found["phi2"][1] < 0.01 * phi2
+    assert observed["phi2"][1] < 0.01 * phi2
 
 
 HEAT_BATH = [Phi4.critical(), Phi4(0.5, 1.5, 0.0), Phi4(-0.7, 0.2, 0.3), Phi4(2.0, 0.0, 6.975), Phi4(1.0, -6.0, 1.0)]
@@ -114,9 +114,9 @@ def test_any_number_of_chains_gives_the_count_asked_for(chains, count):
 
 
 def test_progress_ends_at_the_total():
-    seen = []
-    sample_fields(Phi4.critical(), 4, 2, 4, 0, 3, 2, watch=lambda done, total: seen.append((done, total)))
-    assert seen == [(i, 7) for i in range(1, 8)]
+    calls = []
+    sample_fields(Phi4.critical(), 4, 2, 4, 0, 3, 2, watch=lambda done, total: calls.append((done, total)))
+    assert calls == [(i, 7) for i in range(1, 8)]
 
 
 def test_an_odd_lattice_without_a_checkerboard_is_sampled_too():

@@ -28,20 +28,20 @@ def kaufman(coupling: float, side: int) -> float:
 def test_integration_over_the_coupling_gives_the_exact_partition_function(
     action: Phi4 | Ising, lattice: tuple[int, ...], exact: float, nodes: int
 ) -> None:
-    found = log_z_by_integration(action, lattice, nodes=nodes, seed=3)
-    assert abs(float(found.value) - exact) < 4 * float(found.error)
-    assert float(found.error) < 2e-3 * abs(exact)
+    estimate = log_z_by_integration(action, lattice, nodes=nodes, seed=3)
+    assert abs(float(estimate.value) - exact) < 4 * float(estimate.error)
+    assert float(estimate.error) < 2e-3 * abs(exact)
 
 
 def test_one_node_is_no_integral() -> None:
-    found = log_z_by_integration(Ising.critical(), (8, 8), nodes=1)
-    assert abs(float(found.value) - kaufman(Ising.critical().coupling, 8)) > 20 * float(found.error)
+    estimate = log_z_by_integration(Ising.critical(), (8, 8), nodes=1)
+    assert abs(float(estimate.value) - kaufman(Ising.critical().coupling, 8)) > 20 * float(estimate.error)
 
 
 def test_its_error_is_what_seeds_differ_by() -> None:
-    found = [log_z_by_integration(Ising(0.4), (4, 4), updates=20, nodes=4, seed=seed) for seed in range(40)]
-    spread = torch.stack([each.value for each in found]).std()
-    stated = torch.stack([each.error for each in found]).square().mean().sqrt()
+    estimate = [log_z_by_integration(Ising(0.4), (4, 4), updates=20, nodes=4, seed=seed) for seed in range(40)]
+    spread = torch.stack([each.value for each in estimate]).std()
+    stated = torch.stack([each.error for each in estimate]).square().mean().sqrt()
     assert float(spread / stated) == pytest.approx(1, abs=0.35)  # three errors of a spread of 40
 
 
@@ -56,9 +56,9 @@ def test_same_seed_same_value_and_every_node_is_told() -> None:
 
 
 def test_sites_without_neighbours_are_exact() -> None:
-    found = log_z_by_integration(Ising(0.0), (4, 4), updates=1, nodes=1)
-    assert float(found.value) == pytest.approx(16 * 0.6931471805599453, rel=1e-12)
-    assert float(found.error) == 0
+    estimate = log_z_by_integration(Ising(0.0), (4, 4), updates=1, nodes=1)
+    assert float(estimate.value) == pytest.approx(16 * 0.6931471805599453, rel=1e-12)
+    assert float(estimate.error) == 0
 
 
 @pytest.mark.parametrize(

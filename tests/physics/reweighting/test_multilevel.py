@@ -19,20 +19,20 @@ def m2(x: torch.Tensor) -> torch.Tensor:
 def model():
     action = Ising(0.4)
     torch.manual_seed(0)
-    made = AutoregressiveField((8, 8), "spins", width=16, action=action)
-    made.fit(sample_fields(action, 8, 400, 8000, seed=0), steps=150, batch=128)
-    return action, made
+    field = AutoregressiveField((8, 8), "spins", width=16, action=action)
+    field.fit(sample_fields(action, 8, 400, 8000, seed=0), steps=150, batch=128)
+    return action, field
 
 
 def test_the_sum_is_the_mean_of_the_action(model):
-    action, made = model
-    found = multilevel(made, action, m2, [8000, 8000, 8000], seed=1)
+    action, field = model
+    telescope = multilevel(field, action, m2, [8000, 8000, 8000], seed=1)
     exact = transfer.ising_moments(action, 8).m2
-    value, error = found.total
+    value, error = telescope.total
     assert abs(float(value) - exact) < 4 * float(error)
-    wrong = multilevel(made, Ising(0.37), m2, [8000, 8000, 8000], seed=1)
+    wrong = multilevel(field, Ising(0.37), m2, [8000, 8000, 8000], seed=1)
     assert abs(float(wrong.total.value) - exact) > 6 * float(wrong.total.error)
-    assert found.variances[0] > max(found.variances[1:]) > 0
+    assert telescope.variances[0] > max(telescope.variances[1:]) > 0
 
 
 def of(variances: list[float], costs: list[float], doubts: tuple[str, ...] = ()) -> Multilevel:
@@ -41,19 +41,23 @@ def of(variances: list[float], costs: list[float], doubts: tuple[str, ...] = ())
 
 
 def test_allocation_spends_the_time_and_minimises_the_error():
-    found = of([1.0, 0.2, 0.1], [1e-4, 1e-3, 1e-2])
-    counts = found.allocation(100.0)
-    spent = sum(n * c for n, c in zip(counts, found.costs, strict=True))
+    telescope = of([1.0, 0.2, 0.1], [1e-4, 1e-3, 1e-2])
+    counts = telescope.allocation(100.0)
+    spent = sum(n * c for n, c in zip(counts, telescope.costs, strict=True))
     assert spent == pytest.approx(100, rel=0.01)
 
     def error2(counts: list[float]) -> float:
-        return sum(v / n for v, n in zip(found.variances, counts, strict=True))
+        return sum(v / n for v, n in zip(telescope.variances, counts, strict=True))
 
     for share in (0.7, 1.3):
-        moved = [counts[0] * share, counts[1], counts[2] + (1 - share) * counts[0] * found.costs[0] / found.costs[2]]
+        moved = [
+            counts[0] * share,
+            counts[1],
+            counts[2] + (1 - share) * counts[0] * telescope.costs[0] / telescope.costs[2],
+        ]
         assert error2(counts) < error2(moved)
     with pytest.raises(ValueError, match="must be positive"):
-        found.allocation(-1.0)
+        telescope.allocation(-1.0)
     with pytest.raises(ValueError, match="must be positive"):
         of([1.0, 0.0], [0.1, 1.0]).allocation(1.0)
 
@@ -61,8 +65,8 @@ def test_allocation_spends_the_time_and_minimises_the_error():
 def test_collapsed_weights_are_said():
     torch.manual_seed(0)
     untrained = AutoregressiveField((8, 8), "spins", width=8, action=Ising(0.6))
-    found = multilevel(untrained, Ising(0.6), m2, [300, 300])
-    assert found.ess < 0.1 and "can be trusted" in found.verdict and found.doubts
+    telescope = multilevel(untrained, Ising(0.6), m2, [300, 300])
+    assert telescope.ess < 0.1 and "can be trusted" in telescope.verdict and telescope.doubts
 
 
 def test_an_observable_has_one_value_a_field(model):

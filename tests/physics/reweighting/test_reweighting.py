@@ -41,16 +41,16 @@ def of_model(mass2: float, count: int = 20_000, seed: int = 0) -> tuple[Reweight
 
 
 def test_the_exact_model_has_weights_of_one():
-    found, x = of_model(0.5, 500)
-    assert found.weights.sub(1).abs().max() < 1e-10
-    assert float(found.log_z.value) == pytest.approx(TARGET.log_z(LATTICE), abs=1e-10)
-    assert float(found.ess.value) == pytest.approx(1, abs=1e-10)
-    torch.testing.assert_close(found.mean(phi2(x)).value, phi2(x).mean())
-    assert not found.doubts and "errors can be trusted" in found.verdict
+    reweighted, x = of_model(0.5, 500)
+    assert reweighted.weights.sub(1).abs().max() < 1e-10
+    assert float(reweighted.log_z.value) == pytest.approx(TARGET.log_z(LATTICE), abs=1e-10)
+    assert float(reweighted.ess.value) == pytest.approx(1, abs=1e-10)
+    torch.testing.assert_close(reweighted.mean(phi2(x)).value, phi2(x).mean())
+    assert not reweighted.doubts and "errors can be trusted" in reweighted.verdict
 
 
 def test_a_poor_model_gives_exact_answers_within_their_errors():
-    found, x = of_model(0.7)
+    reweighted, x = of_model(0.7)
     exact_ess = math.exp(2 * TARGET.log_z(LATTICE) - FreeField(0.7).log_z(LATTICE) - FreeField(0.3).log_z(LATTICE))
     known = {
         "log_z": TARGET.log_z(LATTICE),
@@ -59,21 +59,21 @@ def test_a_poor_model_gives_exact_answers_within_their_errors():
         "target_ess": exact_ess,
     }
     for name, exact in known.items():
-        value, error = getattr(found, name)
+        value, error = getattr(reweighted, name)
         assert abs(value - exact) < 4 * error and error < 0.02, name
-    value, error = found.mean(phi2(x))
+    value, error = reweighted.mean(phi2(x))
     assert abs(value - EXACT) < 4 * error
     assert abs(phi2(x).mean() - EXACT) > 8 * phi2(x).std() / math.sqrt(len(x))  # the control: without weights
-    assert not found.doubts
+    assert not reweighted.doubts
 
 
 def test_the_independence_chain_is_exact_too_and_knows_its_memory():
-    found, x = of_model(0.7)
-    chain = independence_metropolis(found.log_weights)
+    reweighted, x = of_model(0.7)
+    chain = independence_metropolis(reweighted.log_weights)
     told = chain_mean(chain, phi2(x))
     assert abs(told.value - EXACT) < 4 * told.error and told.tau > 0.55
     assert 0.6 < acceptance(chain) < 1
-    assert torch.equal(chain, independence_metropolis(found.log_weights + 1000.0))
+    assert torch.equal(chain, independence_metropolis(reweighted.log_weights + 1000.0))
     assert acceptance(independence_metropolis(torch.zeros(100))) == 1
 
 
@@ -98,8 +98,8 @@ def test_a_dropped_mode_shows_in_fields_of_the_target_only():
 def test_a_gap_that_overflows_is_no_reason_for_trust(gap, count):
     target = torch.zeros(2000, dtype=torch.float64)
     target[:count] = gap
-    found = Reweighting(torch.zeros(2000, dtype=torch.float64), target)
-    assert found.doubts and not found.target_log_z.error.isnan()
+    reweighted = Reweighting(torch.zeros(2000, dtype=torch.float64), target)
+    assert reweighted.doubts and not reweighted.target_log_z.error.isnan()
 
 
 def test_few_equal_weights_are_not_doubted():
