@@ -98,14 +98,12 @@ class ContinuousChain(nn.Module):
             raise InputError(f"{steps} steps; a chain needs at least 1")
         if self.eta is not None:
             raise InputError("a discrete chain does not rescale; take a continuous one with eta=None")
-        maps, width = [], self.span / steps
-        for i in range(steps):
-            lam = torch.tensor([i, i + 0.5, i + 1.0], dtype=torch.float64) * width
-            heat = self.diffusion(lam[1:2], lattice)
-            if float((heat - heat.mean()).abs().max()) > 1e-9 * float(heat.mean()):
-                raise InputError("the noise of this process is not white, so no chain of white noise has it as limit")
-            maps.append(NoisyMap(Filter(self.process.basis, self._fall(lam[0::2])), float(2 * width * heat.mean())))
-        return Chain(maps)
+        lam, width = torch.linspace(0, self.span, steps + 1, dtype=torch.float64), self.span / steps
+        heat = self.diffusion((lam[1:] + lam[:-1]) / 2, lattice).flatten(1)
+        if bool(((heat - heat.mean(1, keepdim=True)).abs() > 1e-9 * heat.mean(1, keepdim=True)).any()):
+            raise InputError("the noise of this process is not white, so no chain of white noise has it as limit")
+        pairs = zip(lam.unfold(0, 2, 1), (2 * width * heat.mean(1)).tolist(), strict=True)
+        return Chain([NoisyMap(Filter(self.process.basis, self._fall(pair)), beta) for pair, beta in pairs])
 
     def _fall(self, lam: Tensor) -> Gain:
         """``k -> alpha(later) / alpha(earlier)``."""
