@@ -17,6 +17,8 @@ from rgdm.cli import main
 from rgdm.model.cascade import storage
 from rgdm.train import CHECKPOINT, HISTORY, Budget, Trainer
 
+pytestmark = pytest.mark.integration
+
 KILLED = """
 import os, signal, sys
 from rgdm.cli import main
@@ -38,7 +40,6 @@ def command(folder, steps: int) -> list[str]:
     return ["train", str(folder / "field.npy"), *exact, *small, "--steps", str(steps)]
 
 
-@pytest.mark.integration
 def test_a_run_killed_in_the_middle_of_a_checkpoint_and_resumed_ends_as_an_unbroken_one(tmp_path, monkeypatch):
     monkeypatch.undo()  # batches as large as those of the process that is killed
     every_step = ["--out", str(tmp_path / "killed"), "--checkpoint-seconds", "0"]
