@@ -1,4 +1,4 @@
-"""The effective energy H_t = -log p_t of few degrees of freedom, by the recursion of the chain itself."""
+"""The effective energy H_t = -log p_t of few degrees of freedom, by the recursion of the chain."""
 
 import math
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from rgdm.theory.chain import Chain, NoisyMap
 Energy = Callable[[Tensor], Tensor]
 """``(B, C, *L) -> (B,)``: H with ``p ~ exp(-H)``."""
 POINTS = 2**22
-"""Points of the integrand held at a time."""
+"""Points of the integrand that are held in memory at a time."""
 
 
 class EffectiveEnergy:
@@ -23,8 +23,8 @@ class EffectiveEnergy:
 
     With ``x = merge(c, d)`` of an orthonormal R this is ``E_eta integral exp(-H_t(merge(y - sqrt(beta) eta, d))) dd``:
     Gauss-Hermite in the noise eta of each coarse site, equal steps from ``-reach`` to ``reach`` in each
-    detail d, which for smooth decaying integrands converge faster than any power. The cost is ``nodes`` to the
-    number of fine sites, so this is the oracle of a few sites, not a way to large lattices.
+    detail d, which converge faster than any power for smooth decaying integrands. The cost is ``nodes`` to the power
+    of the number of fine sites: a reference for a few sites.
     """
 
     def __init__(self, energy: Energy, step: NoisyMap, nodes: int = 48, reach: float = 6.0) -> None:
@@ -36,7 +36,7 @@ class EffectiveEnergy:
         self.operator = step.operator if isinstance(step.operator, Orthonormal) else None
 
     def __call__(self, y: Float[Tensor, "B C *K"]) -> Float[Tensor, " B"]:
-        """H of each field, up to the constant of H_t."""
+        """H of each field, up to a constant."""
         operator, sites = self.operator, y[0].numel()
         if operator:
             operator.check_orthonormal(y.dim() - 2)

@@ -13,6 +13,7 @@ from torch import Tensor
 from rgdm.errors import InputError
 from rgdm.jackknife import Estimate, jackknife
 from rgdm.physics.actions import Action, check_values
+from rgdm.physics.monte_carlo.patches import Redraws
 from rgdm.physics.reweighting.weights import BLOCKS, Reweighting, log_weights
 
 Observable = Callable[[Float[Tensor, "B 1 *L"]], Float[Tensor, " B"]]
@@ -23,14 +24,10 @@ FEWEST = 100
 
 
 @runtime_checkable
-class DrawsSublattices(Protocol):
+class DrawsSublattices(Redraws, Protocol):
     """A model of known density that draws every ``2^k``-th site first, then every ``2^(k-1)``-th, and so on."""
 
     lattice: tuple[int, int]
-
-    def redraw(self, x: Tensor, white: Tensor, chosen: Tensor | None = None) -> Tensor:
-        """The chosen sites anew, from unit noise of two bands."""
-        ...
 
     def log_prob(self, x: Tensor) -> Tensor:
         """log p of fields."""
