@@ -52,6 +52,14 @@ class Condition(nn.Module):
         self.register_buffer("mean", torch.zeros(self.count - 1))
         self.register_buffer("scale", torch.ones(self.count - 1))
 
+    def check(self, standardizer: Standardizer) -> None:
+        """``ValueError`` if the standardizer has no prediction or local amplitude, which the features are made with."""
+        if not isinstance(standardizer, LocalStandardizer) or standardizer.amplitude is None:
+            raise InputError(
+                f"the features of a condition are in units of the local amplitude, which this "
+                f"{type(standardizer).__name__} is without; give a LocalStandardizer local_amplitude=True, or no condition"
+            )
+
     @torch.no_grad()
     def fit(self, context: Context, standardizer: Standardizer) -> None:
         """Measure mean and size of every feature."""
@@ -70,11 +78,7 @@ class Condition(nn.Module):
         return None if self.texture is not None else max(standardizer.reach(), blur_reach())
 
     def _features(self, context: Context, standardizer: Standardizer) -> Tensor:
-        if not isinstance(standardizer, LocalStandardizer) or standardizer.amplitude is None:
-            raise InputError(
-                f"the features of a condition need the prediction and the local amplitude of a LocalStandardizer, not "
-                f"{type(standardizer).__name__}; leave the condition out, or subclass Condition"
-            )
+        assert isinstance(standardizer, LocalStandardizer) and standardizer.amplitude is not None
         coarse, rule = context.coarse, standardizer.amplitude
         roughness = rule.roughness(coarse)
         amplitude = rule.from_roughness(roughness)

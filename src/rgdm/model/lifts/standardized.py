@@ -6,7 +6,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from rgdm.errors import InputError
 from rgdm.model.closed_form.amplitude import CONTRACTION
 from rgdm.model.laws.law import Example, Law, WhiteNoise
 from rgdm.model.laws.likelihood import TRACED, LogProb, Tracing, normal_log_prob
@@ -44,11 +43,8 @@ class StandardizedLift(Lift):
         condition: Condition | None = None,
     ) -> None:
         super().__init__()
-        if condition is not None and standardizer.amplitude is None:
-            raise InputError(
-                "the features of a condition are in units of the local amplitude, which this standardizer is without; "
-                "give it local_amplitude=True, or no condition"
-            )
+        if condition is not None:
+            condition.check(standardizer)
         self.operator, self.standardizer, self.condition = operator, standardizer, condition
         self.law = WhiteNoise() if law is None else law
         self.boundaries = standardizer.boundaries
