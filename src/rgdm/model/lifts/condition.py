@@ -56,8 +56,8 @@ class Condition(nn.Module):
         """``ValueError`` if the standardizer has no prediction or local amplitude, which the features are made with."""
         if not isinstance(standardizer, LocalStandardizer) or standardizer.amplitude is None:
             raise InputError(
-                f"the features of a condition are in units of the local amplitude, which this "
-                f"{type(standardizer).__name__} is without; give a LocalStandardizer local_amplitude=True, or no condition"
+                f"the features of a condition are in units of the local amplitude, which {type(standardizer).__name__} "
+                "is without here; give a LocalStandardizer local_amplitude=True, or no condition"
             )
 
     @torch.no_grad()
