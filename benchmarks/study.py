@@ -23,7 +23,7 @@ Option = tuple[Any, str] | tuple[Any, str, Sequence[Any]]
 
 def parser(about: str | None, **options: Option) -> argparse.ArgumentParser:
     """An option has the type of its default: False is a flag, a tuple takes several values, None a text."""
-    made = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    command = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, (default, words, *choices) in options.items():
         how: dict[str, Any] = {"default": default, "help": f"{words} (default: {default})" if words else str(default)}
         if default is False:
@@ -34,8 +34,8 @@ def parser(about: str | None, **options: Option) -> argparse.ArgumentParser:
             how |= {"nargs": "+"} if several else {}
             how |= {"type": str if first is None else type(first)}
             how |= {"choices": choices[0]} if choices else {}
-        made.add_argument(f"--{name.replace('_', '-')}", **how)
-    return made
+        command.add_argument(f"--{name.replace('_', '-')}", **how)
+    return command
 
 
 def study(about: str | None, measure: Measure, arguments: Sequence[str], **options: Option) -> None:

@@ -83,8 +83,8 @@ def lattice_data(seed: int) -> Data:
     fields = [tensor(phi4(count, SIDE, seed + i)) for i, count in enumerate(SETS)]
     scale = float(fields[0].std())
 
-    def local(made: Tensor) -> float:
-        return float(CRITICAL.energy(scale * made.double()).mean()) / SIDE**2 - ACTION_PER_SITE
+    def local(generated: Tensor) -> float:
+        return float(CRITICAL.energy(scale * generated.double()).mean()) / SIDE**2 - ACTION_PER_SITE
 
     return Data("phi4", "periodic", fields[0] / scale, fields[1] / scale, local)
 
@@ -99,7 +99,7 @@ def terrain_data(seed: int) -> Data:
         return float(detail_kurtosis(fields, BlockSpin(2), 1).value.log())
 
     truth = kurtosis(held_out)
-    return Data("terrain", "reflect", train, held_out, lambda made: kurtosis(made) - truth)
+    return Data("terrain", "reflect", train, held_out, lambda generated: kurtosis(generated) - truth)
 
 
 def crops(tiles: Tensor, count: int, generator: torch.Generator) -> Tensor:
@@ -107,11 +107,11 @@ def crops(tiles: Tensor, count: int, generator: torch.Generator) -> Tensor:
     tile = torch.randint(len(tiles), (count,), generator=generator)
     corner = torch.randint(tiles.shape[-1] - SIDE + 1, (count, 2), generator=generator)
     turned = torch.randint(2, (count, 3), generator=generator).bool()
-    made = []
+    pieces = []
     for n, (y, x), (*mirrored, across) in zip(tile, corner.tolist(), turned.tolist(), strict=True):
         crop = tiles[n, :, y : y + SIDE, x : x + SIDE].flip([axis for axis, yes in enumerate(mirrored, 1) if yes])
-        made.append(crop.transpose(1, 2) if across else crop)
-    return torch.stack(made)
+        pieces.append(crop.transpose(1, 2) if across else crop)
+    return torch.stack(pieces)
 
 
 def processes(data: Data) -> dict[str, ForwardProcess]:
@@ -164,14 +164,14 @@ def curve(data: Data, name: str, options: argparse.Namespace) -> Curve:
         else:
             steps = 0
         model = Cascade.from_pretrained(folder).to(options.device)
-        made = [cascade_fields(model, data, n, count, seed, name == FITTED) for n in counts]
+        generated = [cascade_fields(model, data, n, count, seed, name == FITTED) for n in counts]
     else:
         peer = WholeField(processes(data)[name], data.boundary, options.seconds, options.device, seed)
         peer.fit(data.train)
-        made, steps = [], peer.trained
+        generated, steps = [], peer.trained
         for peer.evaluations in counts:
-            made.append(peer.sample(SIDE, count, seed))
-    return Curve(steps, *(list(errors) for errors in zip(*(data.errors(fields) for fields in made), strict=True)))
+            generated.append(peer.sample(SIDE, count, seed))
+    return Curve(steps, *(list(errors) for errors in zip(*(data.errors(fields) for fields in generated), strict=True)))
 
 
 def cascade_fields(model: Cascade, data: Data, evaluations: int, count: int, seed: int, fitted: bool) -> Tensor:
@@ -181,14 +181,16 @@ def cascade_fields(model: Cascade, data: Data, evaluations: int, count: int, see
     return model.sample((SIDE, SIDE), count, seed).cpu()
 
 
-def draw(path: Path, found: dict[str, dict[str, Curve]], counts: list[int], floors: list[tuple[float, float]]) -> None:
+def draw(
+    path: Path, everything: dict[str, dict[str, Curve]], counts: list[int], floors: list[tuple[float, float]]
+) -> None:
     """Both errors of both data against evaluations; dashed those of the data."""
     panels: dict[str, dict[str, tuple[list[float], list[float]]]] = {}
-    for data, curves in found.items():
+    for data, curves in everything.items():
         for part, scale in enumerate(("all scales", "local")):
             lines = panels[f"{data}: {scale}"] = {}
-            for name, made in curves.items():
-                errors = [abs(e) for e in (made.local if part else made.spectral)]
+            for name, curve in curves.items():
+                errors = [abs(e) for e in (curve.local if part else curve.spectral)]
                 lines[name] = [n * (4 / 3 if "cascade" in name else 1) for n in counts], errors
     levels = [abs(level) for floor in floors for level in floor]
     convergence(path, (PAGE, 2.3), panels, ("evaluations", "error"), levels)
@@ -196,7 +198,7 @@ def draw(path: Path, found: dict[str, dict[str, Curve]], counts: list[int], floo
 
 def measure(options: argparse.Namespace) -> Iterator[Row]:
     """Everything, one after the other; what a former run has finished is read."""
-    found, floors = {}, []
+    everything, floors = {}, []
     for data in (lattice_data(options.seed), terrain_data(options.seed)):
         stored = options.out / f"{data.name}.json"
         curves = {k: Curve(*v) for k, v in json.loads(stored.read_text()).items()} if stored.is_file() else {}
@@ -212,8 +214,8 @@ def measure(options: argparse.Namespace) -> Iterator[Row]:
             for title, errors in zip(titles, both, strict=True):
                 figures = {str(n): Figure(e) for n, e in zip(options.evaluations, errors, strict=True)}
                 yield Row(title, name, figures | ({"steps": Figure(steps)} if steps else {}))
-        found[data.name] = curves
-    draw(options.out / "ablation.png", found, options.evaluations, floors)
+        everything[data.name] = curves
+    draw(options.out / "ablation.png", everything, options.evaluations, floors)
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -26,8 +26,8 @@ def power(frequencies: Tensor, side: int) -> Tensor:
 def spectrum(side: int) -> Tensor:
     """S on the grid of the FFT, of mean 1: the variance of a site."""
     n = torch.arange(side)
-    found = power(torch.stack(torch.meshgrid(n, n, indexing="ij")), side)
-    return found / found.mean()
+    values = power(torch.stack(torch.meshgrid(n, n, indexing="ij")), side)
+    return values / values.mean()
 
 
 def real_spectrum(side: int) -> Tensor:
@@ -55,9 +55,9 @@ class Modes(Basis):
 
 def distinct(side: int) -> tuple[Tensor, Tensor]:
     """(k, S) of the modes ``0 <= n_x <= n_y <= side / 2``: all there are, up to symmetry."""
-    found = torch.triu_indices(side // 2 + 1, side // 2 + 1)
-    k = 2 * math.pi / side * found.double().square().sum(0).sqrt()
-    return k, spectrum(side)[found[0], found[1]]
+    n = torch.triu_indices(side // 2 + 1, side // 2 + 1)
+    k = 2 * math.pi / side * n.double().square().sum(0).sqrt()
+    return k, spectrum(side)[n[0], n[1]]
 
 
 def worst(variance: Tensor, exact: Tensor) -> float:

@@ -82,8 +82,8 @@ class Field:
 
     def error(self, sampler: Sampler, schedule: Schedule, exact: bool) -> float:
         """Of the octave whose deviation is farthest off."""
-        made = made_variance(sampler, self.process(schedule), self.spectrum, exact)
-        error = float(((self.power(made) / self.power(self.spectrum)).sqrt() - 1).abs().max())
+        built = made_variance(sampler, self.process(schedule), self.spectrum, exact)
+        error = float(((self.power(built) / self.power(self.spectrum)).sqrt() - 1).abs().max())
         return error if math.isfinite(error) else math.inf
 
     def evaluations(self, make: Callable[[int], Sampler], schedule: Schedule, exact: bool) -> int | None:
@@ -113,7 +113,7 @@ def schedules(field: Field) -> dict[str, Schedule]:
         for name, schedule in base.items()
     }
     return {
-        **{name: made for pair in zip(base.items(), clocked.items(), strict=True) for name, made in pair},
+        **{name: built for pair in zip(base.items(), clocked.items(), strict=True) for name, built in pair},
         "SpectrumMatched": SpectrumMatched(field),
         "LeastKineticCost, transport": LeastKineticCost(*known),
         "LeastKineticCost, transport, eased": LeastKineticCost(*known, eased=True),
@@ -142,11 +142,11 @@ GROUPS: dict[str, Callable[[str], bool]] = {
 }
 
 
-def verdict(spectrum: str, found: dict[str, dict[str, Figure]]) -> Row:
+def verdict(spectrum: str, results: dict[str, dict[str, Figure]]) -> Row:
     """Evaluations of ``AdamsBashforth``: the best of the defaults, of all on a clock, and of the least costs."""
     figures, names = {}, []
     for group, chosen in GROUPS.items():
-        counts = {name: each["AdamsBashforth"] for name, each in found.items() if chosen(name)}
+        counts = {name: each["AdamsBashforth"] for name, each in results.items() if chosen(name)}
         best = min(counts, key=lambda name: (counts[name].beyond, counts[name].value))
         figures[group] = counts[best]
         names.append(f"{group} {best}")
@@ -182,7 +182,7 @@ def draw_density(path: Path, field: Field, shown: dict[str, Schedule]) -> None:
 
 def draw(out: Path) -> None:
     field = Field(SPECTRA["k^-2"])
-    made = schedules(field)
+    built = schedules(field)
     titles = {
         "VariancePreserving": "variance preserving",
         "Trigonometric": "trigonometric",
@@ -190,11 +190,11 @@ def draw(out: Path) -> None:
         "LeastKineticCost, transport, eased": "least cost, eased",
         "LeastKineticCost, transport": "least cost",
     }
-    draw_density(out / "action.png", field, {title: made[name] for name, title in titles.items()})
+    draw_density(out / "action.png", field, {title: built[name] for name, title in titles.items()})
     counts = (2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
     shown = ("Trigonometric, clock", "Trigonometric", "VariancePreserving", "SpectrumMatched")
     shown += ("LeastKineticCost, transport, eased", "LeastKineticCost, information, eased")
-    lines = {name: (counts, [field.error(AdamsBashforth(n), made[name], False) for n in counts]) for name in shown}
+    lines = {name: (counts, [field.error(AdamsBashforth(n), built[name], False) for n in counts]) for name in shown}
     labels = "evaluations of AdamsBashforth", "error of the worst octave's deviation"
     convergence(out / "errors.png", (COLUMN, 2.3), {"": lines}, labels, (LIMIT,), ylim=(5e-4, 1.2))
 
@@ -202,13 +202,13 @@ def draw(out: Path) -> None:
 def measure(options: argparse.Namespace) -> Iterator[Row]:
     for name, shape in SPECTRA.items():
         torch.set_default_device(options.device)
-        field, found = Field(shape), {}
-        for schedule, made in schedules(field).items():
-            found[schedule] = judged(field, made, schedule.startswith(EXACT))
-            yield Row(f"cost, and evaluations to 1 %, {name}", schedule, found[schedule])
+        field, results = Field(shape), {}
+        for schedule, built in schedules(field).items():
+            results[schedule] = judged(field, built, schedule.startswith(EXACT))
+            yield Row(f"cost, and evaluations to 1 %, {name}", schedule, results[schedule])
         torch.set_default_device("cpu")
         if name != "white":
-            yield verdict(name, found)
+            yield verdict(name, results)
     draw(options.out)
     yield path_row(options.out / "path.png")
 

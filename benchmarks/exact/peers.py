@@ -85,22 +85,6 @@ def whitened_method() -> Method:
     return Method(lambda n, _: worst(made_variance(AdamsBashforth(n), process, one), one), lambda n: n)
 
 
-def linear(side: int, s: Tensor) -> Schedule:
-    return VariancePreserving()
-
-
-def trigonometric(side: int, s: Tensor) -> Schedule:
-    return Trigonometric()
-
-
-def matched(side: int, s: Tensor) -> Schedule:
-    return SpectrumMatched(lambda _: s)
-
-
-def staggered(width: float) -> Callable[[int, Tensor], Schedule]:
-    return lambda side, s: Staggered(width, math.log2(side))
-
-
 def peers() -> dict[str, dict[str, Method]]:
     """Each with its variants, of which the best counts."""
     flow = AdamsBashforth
@@ -108,39 +92,41 @@ def peers() -> dict[str, dict[str, Method]]:
         "EDM, Heun": {f"sigma_max {f} x the largest deviation": edm_method(f) for f in (5, 7, 10, 20, 40)},
         "EDM, Heun, sigma_max = 80 as published": {"": edm_method()},
         "EDM, Heun, sigma_max = 40 x the largest deviation, far enough for any data": {"": edm_method(40)},
-        "DDPM, linear beta, ancestral": {"": sampled(Ancestral, linear)},
-        "DDPM, linear beta, DDIM": {"": sampled(Ddim, linear)},
-        "trigonometric, Heun": {"": sampled(Heun, trigonometric)},
-        "trigonometric, AdamsBashforth": {"": sampled(flow, trigonometric)},
-        "trigonometric, FittedMultistep": {"": sampled(FittedMultistep, trigonometric)},
-        "spectrum-matched noise, DDIM": {"": sampled(Ddim, matched)},
-        "spectrum-matched noise, AdamsBashforth": {"": sampled(flow, matched)},
-        "staggered, AdamsBashforth": {f"width {w:g}": sampled(flow, staggered(w)) for w in (2.0, 4.0, 8.0)},
+        "DDPM, linear beta, ancestral": {"": sampled(Ancestral, lambda *_: VariancePreserving())},
+        "DDPM, linear beta, DDIM": {"": sampled(Ddim, lambda *_: VariancePreserving())},
+        "trigonometric, Heun": {"": sampled(Heun, lambda *_: Trigonometric())},
+        "trigonometric, AdamsBashforth": {"": sampled(flow, lambda *_: Trigonometric())},
+        "trigonometric, FittedMultistep": {"": sampled(FittedMultistep, lambda *_: Trigonometric())},
+        "spectrum-matched noise, DDIM": {"": sampled(Ddim, lambda _, s: SpectrumMatched(lambda _: s))},
+        "spectrum-matched noise, AdamsBashforth": {"": sampled(flow, lambda _, s: SpectrumMatched(lambda _: s))},
+        "staggered, AdamsBashforth": {
+            f"width {w:g}": sampled(flow, lambda side, _, w=w: Staggered(w, math.log2(side))) for w in (2.0, 4.0, 8.0)
+        },
         "whitened with the true spectrum, AdamsBashforth": {"": whitened_method()},
     }
 
 
-def fewest(made: Method, side: int) -> int | None:
+def fewest(method: Method, side: int) -> int | None:
     """Evaluations of the fewest steps whose worst mode is within the limit; beyond ``SCANNED`` it is held to fall."""
     for steps in range(1, SCANNED + 1):
-        if made.error(steps, side) <= LIMIT:
-            return made.evaluations(steps)
+        if method.error(steps, side) <= LIMIT:
+            return method.evaluations(steps)
     low, high = SCANNED, 2 * SCANNED
-    while made.error(high, side) > LIMIT:
+    while method.error(high, side) > LIMIT:
         low, high = high, 2 * high
-        if made.evaluations(high) > MOST:
+        if method.evaluations(high) > MOST:
             return None
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (low, middle) if made.error(middle, side) <= LIMIT else (middle, high)
-    return made.evaluations(high)
+        low, high = (low, middle) if method.error(middle, side) <= LIMIT else (middle, high)
+    return method.evaluations(high)
 
 
 def peer_rows(sides: list[int]) -> Iterator[Row]:
     for name, variants in peers().items():
         figures, chosen = {}, []
         for side in sides:
-            tried = [(fewest(made, side) or math.inf, variant) for variant, made in variants.items()]
+            tried = [(fewest(method, side) or math.inf, variant) for variant, method in variants.items()]
             count, variant = min(tried, key=lambda pair: pair[0])
             figures[f"L = {side}"] = Figure(min(count, MOST), beyond=count > MOST)
             chosen += [variant] if variant else []

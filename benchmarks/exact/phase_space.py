@@ -56,8 +56,8 @@ Values = dict[str, Pair]
 
 def position_errors(sampler: Sampler) -> Tensor:
     start = torch.ones(1, 1, len(VARIANCES), dtype=torch.float64)
-    made = sampler(GaussianMixture.field(VARIANCES).conditional_mean(POSITION), POSITION, start)[0, 0]
-    return (made.abs() / VARIANCES.sqrt()).log().abs()
+    generated = sampler(GaussianMixture.field(VARIANCES).conditional_mean(POSITION), POSITION, start)[0, 0]
+    return (generated.abs() / VARIANCES.sqrt()).log().abs()
 
 
 def phase_errors(sampler: SymplecticSplitting, process: PhaseSpaceProcess) -> Tensor:
@@ -69,8 +69,8 @@ def phase_errors(sampler: SymplecticSplitting, process: PhaseSpaceProcess) -> Te
     def estimate(y: Tensor, t: Tensor) -> Tensor:
         return known(process.filtered(y, t), t)
 
-    made = halves(sampler(estimate, process, unit[:, 0], lambda i: unit[:, 1 + i]))[0][:, 0]
-    return (made.square().sum(0) / VARIANCES).log().abs() / 2
+    generated = halves(sampler(estimate, process, unit[:, 0], lambda i: unit[:, 1 + i]))[0][:, 0]
+    return (generated.square().sum(0) / VARIANCES).log().abs() / 2
 
 
 def gaussian() -> Iterator[Row]:
@@ -113,10 +113,10 @@ def trained(
     random, halves_of = torch.Generator().manual_seed(options.seed), 2 if isinstance(model, PhaseSpaceDenoiser) else 1
 
     def loss(_: int) -> Tensor:
-        some = torch.randint(len(z), (BATCH,), generator=random)
+        chosen = torch.randint(len(z), (BATCH,), generator=random)
         t = (torch.arange(BATCH) + torch.rand(1, generator=random)) / BATCH
         noise = torch.randn(BATCH, z.shape[1] * halves_of, *z.shape[2:], generator=random)
-        return model.loss(z[some], t.to(z), noise.to(z), net.encode(condition[some])).mean()
+        return model.loss(z[chosen], t.to(z), noise.to(z), net.encode(condition[chosen])).mean()
 
     return descend(net.parameters(), loss, 60 * options.minutes, type(model).__name__, RATE, memory=0.0)
 

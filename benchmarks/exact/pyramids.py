@@ -124,8 +124,8 @@ class PyramidField:
         unit = torch.zeros(CELL**2, CELL**2, CELL, CELL, dtype=torch.float64)
         unit[:, :, 0, 0] = torch.eye(CELL**2)
         start = self._start(self._packed(unit))
-        made = self._blocks(sampler(self.estimate, self.process, start)) * self.scale[:, None, None]
-        field = self.process.basis.synthesize(self._packed(made))
+        generated = self._blocks(sampler(self.estimate, self.process, start)) * self.scale[:, None, None]
+        field = self.process.basis.synthesize(self._packed(generated))
         variance = torch.fft.fft2(field).abs().square().sum((0, 1)) / CELL**2
         return Errors.of(variance, spectrum(SIDE))
 
@@ -167,7 +167,7 @@ def ablation_rows(counts: tuple[int, ...], path: Path) -> Iterator[Row]:
 
     ``rms``: root mean square of the log of the variances' ratio. And a figure of all.
     """
-    found: dict[str, list[Errors]] = {}
+    curves: dict[str, list[Errors]] = {}
     for basis in ("any", "Fourier", *PYRAMIDS):
         for name, schedule in schedules(basis).items():
             exact, noisy = name == EXACT, {}
@@ -179,19 +179,19 @@ def ablation_rows(counts: tuple[int, ...], path: Path) -> Iterator[Row]:
                 errors = [fourier_errors(AdamsBashforth(n), schedule, exact) for n in counts]
                 for sampler in (StochasticHeun(1).spending(counts[-1]), Ancestral(counts[-1])):
                     noisy[type(sampler).__name__] = Figure(fourier_errors(sampler, schedule, exact).worst)
-            found[f"{basis}, {name}"] = errors
+            curves[f"{basis}, {name}"] = errors
             figures = {str(n): Figure(e.worst) for n, e in zip(counts, errors, strict=True)}
             figures |= {f"rms {n}": Figure(e.log) for n, e in zip(counts, errors, strict=True)}
             yield Row(f"error of the worst mode after n evaluations, L = {SIDE}", f"{basis}, {name}", figures | noisy)
-    draw(path, found, counts)
+    draw(path, curves, counts)
 
 
-def draw(path: Path, found: dict[str, list[Errors]], counts: tuple[int, ...]) -> None:
+def draw(path: Path, curves: dict[str, list[Errors]], counts: tuple[int, ...]) -> None:
     """Error of the worst mode against evaluations, one panel for each basis, with the cascade."""
     floor, bases = 1e-5, ["Fourier", *(basis for basis in PYRAMIDS if basis != "pyramid of block spins")]
     panels: dict[str, dict[str, tuple[Sequence[float], Sequence[float]]]] = {}
     for title in bases:
-        chosen = {name: errors for name, errors in found.items() if name.split(", ")[0] in (title, "any")}
+        chosen = {name: errors for name, errors in curves.items() if name.split(", ")[0] in (title, "any")}
         lines = {name.split(", ")[1]: (counts, [max(e.worst, floor) for e in each]) for name, each in chosen.items()}
         panels[title] = {**lines, "cascade of exact lifts (1e-14)": ([math.log2(SIDE / COARSEST)], [floor])}
     convergence(path, (PAGE, 2.4), panels, ("evaluations", "error of the worst mode"), ylim=(floor, 100))

@@ -48,10 +48,10 @@ def compared(kind: Data, options: argparse.Namespace) -> Iterator[Row]:
         label = choice[0] if len(choice) == 1 else "mixed " + " ".join(choice)
         out = options.out / kind.name / label.replace(" ", "-")
         model = train(kind.train[:-kept_back], out, options, levels=LEVELS, backbone=choice, **settings)
-        chosen[label], made = losses(model, validation).mean(0), refined(model, truth, options.seed + 3)
-        conv = conv or made
+        chosen[label], scored = losses(model, validation).mean(0), refined(model, truth, options.seed + 3)
+        conv = conv or scored
         figures = {f"loss {level}": mean(column) for level, column in enumerate(losses(model, truth).T)}
-        figures |= over(made, conv) | {"steps": training(model)["steps"]}
+        figures |= over(scored, conv) | {"steps": training(model)["steps"]}
         figures["parameters"] = Figure(sum(p.numel() for p in model.own_lift(0).parameters()))
         figures["s/megapixel"] = Figure(seconds(model, truth.shape[2:]))
         yield Row(f"backbones, {kind.name}", label, figures)

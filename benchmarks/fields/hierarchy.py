@@ -49,7 +49,7 @@ def unet_cost(model: SuperResolution, side: int = 64) -> float:
 def measure(options: argparse.Namespace) -> Iterator[Row]:
     tiles, truth = reference.terrain("train"), tensor(reference.terrain("held-out"))[::2]
     coarse = block_mean(truth, FACTOR)
-    found: dict[tuple[str, int], dict[str, Tensor]] = {}
+    scored: dict[tuple[str, int], dict[str, Tensor]] = {}
     costs: dict[int, float] = {}
     unet = SuperResolution("local", 60 * options.minutes, options.device, options.seed)
 
@@ -57,20 +57,20 @@ def measure(options: argparse.Namespace) -> Iterator[Row]:
         return scores(model.refine(coarse, DEPTH, MEMBERS, options.seed + 3).cpu(), truth)
 
     for n in FRACTIONS:
-        some = tiles[::n]
-        model = train(some, options.out / f"cascade-{n}", options, levels=DEPTH)
-        found[CASCADE, n] = refined(model)
+        subset = tiles[::n]
+        model = train(subset, options.out / f"cascade-{n}", options, levels=DEPTH)
+        scored[CASCADE, n] = refined(model)
         costs.setdefault(32, cascade_cost(model))
-        unet.fit(tensor(some))
-        found[UNET, n] = scores(unet.refine(coarse, MEMBERS, options.seed + 3), truth)
+        unet.fit(tensor(subset))
+        scored[UNET, n] = scores(unet.refine(coarse, MEMBERS, options.seed + 3), truth)
         for name in (CASCADE, UNET):
-            each, all_tiles = found[name, n], found[name, 1]
+            each, all_tiles = scored[name, n], scored[name, 1]
             figures = {"CRPS, m": mean(each["CRPS"]), "CRPS over all tiles": ratio(each["CRPS"], all_tiles["CRPS"])}
             figures["energy"] = ratio(each["energy"], all_tiles["energy"])
             if name == CASCADE:
-                figures |= {f"{key} over U-Net": ratio(each[key], found[UNET, n][key]) for key in each}
-            yield Row("trained on fewer tiles", f"{name}, {len(some)} tiles", figures)
-    equal = {32: found[CASCADE, 1]}
+                figures |= {f"{key} over U-Net": ratio(each[key], scored[UNET, n][key]) for key in each}
+            yield Row("trained on fewer tiles", f"{name}, {len(subset)} tiles", figures)
+    equal = {32: scored[CASCADE, 1]}
     for width in options.widths:
         model = train(tiles, options.out / f"width-{width}", options, levels=DEPTH, width=(width,))
         costs[width], equal[width] = cascade_cost(model), refined(model)
@@ -81,12 +81,12 @@ def measure(options: argparse.Namespace) -> Iterator[Row]:
             "of the U-Net": Figure(peer / 1000),
             "times fewer": Figure(peer / costs[width]),
         }
-        figures |= {f"{key} over U-Net": ratio(each[key], found[UNET, 1][key]) for key in each}
+        figures |= {f"{key} over U-Net": ratio(each[key], scored[UNET, 1][key]) for key in each}
         yield Row("narrower cascades against the U-Net", f"width {width}", figures)
     with drawn(options.out / "learning-curves.png", COLUMN, 2.4, layout="constrained") as figure:
         axes = figure.subplots()
         for name, colour in zip((CASCADE, UNET), LEVELS, strict=False):
-            each = [ratio(found[name, n]["CRPS"], found[name, 1]["CRPS"]) for n in FRACTIONS]
+            each = [ratio(scored[name, n]["CRPS"], scored[name, 1]["CRPS"]) for n in FRACTIONS]
             share = [(1.03 if name == UNET else 1) / n for n in FRACTIONS]  # side by side
             curves(axes, share, {name: [(f.value, f.error) for f in each]}, [colour], capsize=2)
         axes.set_xscale("log", base=2)

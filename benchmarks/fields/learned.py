@@ -183,10 +183,10 @@ def evaluations(kind: Data, options: argparse.Namespace) -> Iterator[Row]:
     x, truth = (tensor(field).to(options.device) for field in (kind.train, kind.held_out))
     teacher = train(kind.train, options.out / kind.name / "teacher", options, levels=3, **kind.settings)
     models = {key: (model, n) for key, model, n in students(teacher, x, options.minutes)}
-    made, biases, works, pixels, seed = {}, {}, [], 1.0, options.seed + 9
+    scored, biases, works, pixels, seed = {}, {}, [], 1.0, options.seed + 9
     for key, (model, n) in models.items():
         coarse = block_means(model, truth, 3)
-        made[key] = scores(model.refine(coarse, 3, 8, seed, n), truth)
+        scored[key] = scores(model.refine(coarse, 3, 8, seed, n), truth)
         if kind.name == "phi4":
             fine = model.refine(block_means(model, truth, 1), 1, 4, seed, n).flatten(0, 1)
             ours, theirs = Measured(fine), Measured(truth)
@@ -196,9 +196,9 @@ def evaluations(kind: Data, options: argparse.Namespace) -> Iterator[Row]:
         works.append(lambda model=model, wide=wide, n=n: model.refine(wide, 3, 1, seed, n))
     taken = seconds(works)
     most = f"denoiser, {MANY}"
-    for (key, each), times in zip(made.items(), taken, strict=True):
+    for (key, each), times in zip(scored.items(), taken, strict=True):
         judged = key in ("energy score, 1", "distilled, 1")
-        figures = over(each, made[most])
+        figures = over(each, scored[most])
         for title, (value, error) in biases.get(key, {}).items():
             limit = abs(biases[most][title][0])
             figures[title] = Figure(value, error, *((-limit, limit) if judged else ()))

@@ -70,15 +70,15 @@ def cut(fields: Tensor, side: int) -> Tensor:
     return fields[..., :height, :width].unfold(2, side, side).unfold(3, side, side).flatten(0, 3).unsqueeze(1)
 
 
-def judged(kind: Data, made: Tensor, truth: Tensor, model: Cascade, scattering: Scattering) -> dict[str, Figure]:
-    distance = scattering_distance(made, truth, scattering)
+def judged(kind: Data, generated: Tensor, truth: Tensor, model: Cascade, scattering: Scattering) -> dict[str, Figure]:
+    distance = scattering_distance(generated, truth, scattering)
     figures = {f"order {i}": Figure(float(s)) for i, s in enumerate(distance.significance)}
-    figures["kurtosis"] = figure([part.squeeze() for part in detail_kurtosis(made, model.operator, 1)])
+    figures["kurtosis"] = figure([part.squeeze() for part in detail_kurtosis(generated, model.operator, 1)])
     figures["true"] = Figure(float(detail_kurtosis(truth, model.operator, 1).value))
-    power = [float(model.operator.split(x)[1].square().mean()) for x in (made, truth)]
+    power = [float(model.operator.split(x)[1].square().mean()) for x in (generated, truth)]
     figures["power"] = Figure(power[0] / power[1])
     if kind.name == "phi4":
-        ours, theirs = Measured(made), Measured(truth)
+        ours, theirs = Measured(generated), Measured(truth)
         figures |= ours.biases(theirs) | {"U4": difference(ours.pairs["U4"], theirs.pairs["U4"])}
     return figures
 
@@ -97,17 +97,17 @@ def peers(kind: Data, model: Cascade, options: argparse.Namespace) -> Iterator[R
             entropy[title] = maximum_entropy(those, scattering, count, watch=show, **plan)
         seconds[title] = (time.monotonic() - began) / count
     began = time.monotonic()
-    made = model.sample((side, side), count, options.seed + 1).cpu()
+    generated = model.sample((side, side), count, options.seed + 1).cpu()
     seconds["cascade"] = (time.monotonic() - began) / count
     gaussian = maximum_entropy(known, scattering, count, steps=1, seed=options.seed + 1)
-    sets = {"cascade": made, **{title: found.fields for title, found in entropy.items()}}
+    sets = {"cascade": generated, **{title: result.fields for title, result in entropy.items()}}
     sets |= {"one step from a Gaussian field": gaussian.fields, "the true fields given one each": given}
     for title, fields in sets.items():
         figures = judged(kind, fields, truth, model.cpu(), scattering)
         figures |= {"s a field": Figure(seconds[title])} if title in seconds else {}
         yield Row(f"peers, {name}, scattering distance in sigma", title, figures)
-    for title, found in entropy.items():
-        left = float((found.losses[:, -1] / found.losses[:, 0]).mean())
+    for title, result in entropy.items():
+        left = float((result.losses[:, -1] / result.losses[:, 0]).mean())
         yield Row("loss of maximum entropy that is left", f"{name}, {title}", {"of the first": Figure(left)})
     with drawn(options.out / f"{name}-peers.png", PAGE, 4 / 3 * PAGE, layout="constrained") as picture:
         low, high = (float(given.quantile(q)) for q in (0.01, 0.99))

@@ -73,14 +73,14 @@ def unets(options: argparse.Namespace, tiles: Tensor, seconds: float) -> list[Re
 
 def best(variants: Sequence[Refiner], truth: Tensor, members: int, seed: int) -> Refiner:
     """The variant with the smallest CRPS on the validation tiles; all scores are printed."""
-    coarse, found = block_mean(truth, FACTOR), {}
+    coarse, by_score = block_mean(truth, FACTOR), {}
     for variant in variants:
         merit = Merit(variant.name, variant.refine(coarse, members, seed), truth, coarse)
-        found[float(merit.crps.mean())] = variant
+        by_score[float(merit.crps.mean())] = variant
         print(
             f"  CRPS {float(merit.crps.mean()):8.2f} m, block means {merit.consistency:.0e}  {merit.name}", flush=True
         )
-    return found[min(found)]
+    return by_score[min(by_score)]
 
 
 def ensembles(options: argparse.Namespace, model: Cascade, seconds: float) -> Methods:
@@ -91,7 +91,7 @@ def ensembles(options: argparse.Namespace, model: Cascade, seconds: float) -> Me
     tiles = etopo.tensor(etopo.tiles("train", options.source))
     validation, truth = (etopo.tensor(etopo.tiles(b, options.source), few) for b in ("validation", options.band))
     coarse = block_mean(truth, FACTOR)
-    found = {
+    methods = {
         BLOCKS: Merit(BLOCKS, block_constant(coarse, FACTOR)[None], truth, coarse),
         BICUBIC: Merit(BICUBIC, bicubic(coarse, FACTOR)[None], truth, coarse),
     }
@@ -104,19 +104,19 @@ def ensembles(options: argparse.Namespace, model: Cascade, seconds: float) -> Me
         four = torch.linspace(0, len(validation) - 1, min(4, len(validation))).long()
         peer = best(variants, validation[four] if key == UNET else validation, options.members, options.seed + 1)
         ensemble = peer.refine(coarse, options.members, options.seed)
-        found[key] = Merit(peer.name, ensemble, truth, coarse, peer.evaluations)
+        methods[key] = Merit(peer.name, ensemble, truth, coarse, peer.evaluations)
     with progress.bar("refining", len(coarse) * options.members) as show:
         ensemble = model.refine(coarse, LEVELS, options.members, options.seed, watch=show)
-    return found | {OURS: Merit(OURS, ensemble, truth, coarse, LEVELS * model.sampler.evaluations)}
+    return methods | {OURS: Merit(OURS, ensemble, truth, coarse, LEVELS * model.sampler.evaluations)}
 
 
 # --- the rows ----------------------------------------------------------------------------------
 
 
-def method_rows(found: Methods) -> Iterator[Row]:
+def method_rows(methods: Methods) -> Iterator[Row]:
     """All methods, and CRPS against every peer: pooled over tiles, on land, and on how many tiles it is smaller."""
-    ours = found[OURS]
-    for key, peer in found.items():
+    ours = methods[OURS]
+    for key, peer in methods.items():
         if key != OURS:
             figures = {
                 "CRPS ratio": ratio(ours.crps, peer.crps, high=CRPS_TARGETS.get(key)),
@@ -125,7 +125,7 @@ def method_rows(found: Methods) -> Iterator[Row]:
                 "of": Figure(len(ours.crps)),
             }
             yield Row("CRPS over that of a peer", key, figures, text="" if peer.name == key else peer.name)
-    for key, merit in found.items():
+    for key, merit in methods.items():
         figures = {"CRPS": mean(merit.crps), "on land": ratio(merit.land_crps, merit.land_share)}
         figures["energy"] = mean(merit.energy)
         if merit.probabilistic:
@@ -194,8 +194,8 @@ def generation_rows(model: Cascade, tiles: Tensor, side: int, count: int, seed: 
     per_field = (
         octave_power(cut, "reflect")[1].unflatten(0, (count, -1)).mean(1)
     )  # tiles of a field are not independent
-    made, true = (jackknife(lambda m: m, each) for each in (per_field, octave_power(tiles, "reflect")[1]))
-    pairs = [quotient(a, b) for a, b in zip(zip(*made, strict=True), zip(*true, strict=True), strict=True)]
+    generated, true = (jackknife(lambda m: m, each) for each in (per_field, octave_power(tiles, "reflect")[1]))
+    pairs = [quotient(a, b) for a, b in zip(zip(*generated, strict=True), zip(*true, strict=True), strict=True)]
     values = [(torch.tensor(f.value), torch.tensor(f.error)) for f in pairs]
     yield from octave_rows("power of generated fields over that of training", values)
 
@@ -211,21 +211,21 @@ def mirrored(coarse: Tensor, side: int) -> Tensor:
 # --- output ------------------------------------------------------------------------------------
 
 
-def write(path: Path, found: Methods) -> None:
+def write(path: Path, methods: Methods) -> None:
     """Share of land, CRPS of each method, and what land contributes to it, one line a tile."""
-    columns = [found[OURS].land_share, *(m.crps for m in found.values()), *(m.land_crps for m in found.values())]
-    names = ["land share", *found, *(f"{key}, of land" for key in found)]
+    columns = [methods[OURS].land_share, *(m.crps for m in methods.values()), *(m.land_crps for m in methods.values())]
+    names = ["land share", *methods, *(f"{key}, of land" for key in methods)]
     header = ",".join(f'"{name}"' for name in names)
     np.savetxt(path, torch.stack(columns, 1).numpy(), "%.3f", ",", header=header, comments="")
 
 
-def draw(path: Path, found: Methods) -> None:
+def draw(path: Path, methods: Methods) -> None:
     """Truth, coarse, bicubic, Gaussian, U-Net, two members, spread."""
     from benchmarks.fields import picture
 
-    ours = found[OURS]
+    ours = methods[OURS]
     panels = {"truth": ours.truth}
-    panels |= {key.split(",")[0]: found[key].ensemble[0] for key in (BICUBIC, GAUSSIAN, UNET) if key in found}
+    panels |= {key.split(",")[0]: methods[key].ensemble[0] for key in (BICUBIC, GAUSSIAN, UNET) if key in methods}
     panels |= {f"{OURS}, member {m + 1}": ours.ensemble[m] for m in range(2)}
     picture.draw(path, panels, ours.coarse, ours.ensemble.std(0))
 
@@ -236,14 +236,14 @@ def measure(options: argparse.Namespace) -> Iterator[Row]:
     tiles = etopo.tensor(etopo.tiles("train", options.source))
     model, seconds = cascade(options, tiles)
     yield Row("the cascade", options.model or OURS, training(model), text=f"{seconds:.0f} s in all")
-    found = ensembles(options, model, seconds)
-    yield from method_rows(found)
-    yield from shape_rows(found[OURS])
-    yield from cost_rows(model, found[OURS], 512 if options.quick else 4096 if options.large else 2048)
+    methods = ensembles(options, model, seconds)
+    yield from method_rows(methods)
+    yield from shape_rows(methods[OURS])
+    yield from cost_rows(model, methods[OURS], 512 if options.quick else 4096 if options.large else 2048)
     side, count = (480, 1) if options.quick else (1024, 8)
     yield from generation_rows(model, tiles, side, count, options.seed)
-    write(options.out / "tiles.csv", found)
-    draw(options.out / "terrain.png", found)
+    write(options.out / "tiles.csv", methods)
+    draw(options.out / "terrain.png", methods)
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -33,10 +33,10 @@ from rgdm.physics.monte_carlo.chains import MarkovChains
 def couplings(seed: int) -> Iterator[Row]:
     fields = MonteCarlo(CRITICAL, 250).sample(32, 10_000, seed)
     began = time.monotonic()
-    found = EffectiveHamiltonian.fit(fields, local_interactions(2))
+    estimate = EffectiveHamiltonian.fit(fields, local_interactions(2))
     taken = Figure(time.monotonic() - began)
-    signed = found.couplings * found.couplings.new_tensor([-1.0, 1.0, 1.0])
-    for name, value, error in zip("abc", signed, found.errors, strict=True):
+    signed = estimate.couplings * estimate.couplings.new_tensor([-1.0, 1.0, 1.0])
+    for name, value, error in zip("abc", signed, estimate.errors, strict=True):
         exact, pair = getattr(CRITICAL, name), (value, error)
         off = 0.01 * abs(exact)
         figures = {"value": figure(pair, low=exact - off, high=exact + off), "sigma off": sigmas(pair, (exact, 0.0), 3)}
@@ -61,8 +61,8 @@ def autocorrelation(seed: int) -> Row:
             markov.update()
             if step >= 200:
                 history.append(markov.flat.mean(1, dtype=np.float64) ** 2)
-        found = gamma_method(np.array(history).T)
-        figures[f"L = {side}"] = figure((found.tau, found.tau_error))
+        estimate = gamma_method(np.array(history).T)
+        figures[f"L = {side}"] = figure((estimate.tau, estimate.tau_error))
     return Row("tau_int of m^2 of critical phi^4", "two sweeps, one Swendsen-Wang", figures)
 
 

@@ -53,7 +53,7 @@ def zoom(path: Path, model: Cascade, options: argparse.Namespace) -> None:
                     axes.set_xlabel("generated")
 
 
-def histograms(path: Path, made: Tensor, truth: Tensor) -> None:
+def histograms(path: Path, generated: Tensor, truth: Tensor) -> None:
     """Of block means at each level, in units of their standard deviation."""
     edges = np.linspace(-2.6, 2.6, 66)
     middle, levels = (edges[1:] + edges[:-1]) / 2, int(np.log2(truth.shape[-1]))
@@ -63,7 +63,7 @@ def histograms(path: Path, made: Tensor, truth: Tensor) -> None:
             if level >= levels:
                 axes.set_visible(False)
                 continue
-            means = [block_mean(x, 2**level) for x in (truth, made)]
+            means = [block_mean(x, 2**level) for x in (truth, generated)]
             density = [np.histogram((x / x.std()).numpy(), edges, density=True)[0] for x in means]
             axes.fill_between(middle, density[0], color=GREY, alpha=0.35, lw=0, label="Monte Carlo")
             axes.plot(middle, density[1], color=MODEL, lw=1.1, label="generated")
@@ -73,12 +73,12 @@ def histograms(path: Path, made: Tensor, truth: Tensor) -> None:
         figure.supxlabel("block mean of phi over its standard deviation", fontsize=7.5)
 
 
-def sweeps(path: Path, model: Cascade, made: dict[int, Tensor], truths: dict[int, Measured], seed: int) -> None:
+def sweeps(path: Path, model: Cascade, generated: dict[int, Tensor], truths: dict[int, Measured], seed: int) -> None:
     """Bias of the local observables against learned and heat-bath sweeps."""
     counts, colours = (0, 1, 2, 4), (MODEL, *BASELINES)
     with drawn(path, PAGE, 2.3, 160, layout="constrained") as figure:
-        panels = figure.subplots(1, len(made), sharey=True)
-        for axes, (side, fields) in zip(panels, made.items(), strict=True):
+        panels = figure.subplots(1, len(generated), sharey=True)
+        for axes, (side, fields) in zip(panels, generated.items(), strict=True):
             for kind, style in (("learned", "o-"), ("of the action", "s--")):
                 after, off = [fields], [Measured(fields).biases(truths[side])]
                 for before, k in itertools.pairwise(counts):
@@ -108,9 +108,9 @@ def main(arguments: Sequence[str]) -> None:
     options = asked.parse_args(arguments)
     options.out.mkdir(parents=True, exist_ok=True)
     model = commands.open_model(str(options.model), options.device)
-    made = {side: generate(model, side, options.evaluations, options) for side in SIDES}
+    generated = {side: generate(model, side, options.evaluations, options) for side in SIDES}
     fields = {side: simulated(side, options, options.model.parent) for side in SIDES}
     zoom(options.out / "critical-zoom.png", model, options)
-    histograms(options.out / "critical-histograms.png", made[128], fields[128])
+    histograms(options.out / "critical-histograms.png", generated[128], fields[128])
     truths = {side: Measured(x) for side, x in fields.items()}
-    sweeps(options.out / "critical-sweeps.png", model, made, truths, options.seed)
+    sweeps(options.out / "critical-sweeps.png", model, generated, truths, options.seed)

@@ -47,12 +47,12 @@ FARTHEST, LARGE = 512, 1024
 RATIOS = ("<phi^2>", "U4", "xi / L", "chi")
 
 
-def judged(name: str, side: int, made: Measured, truth: Measured, bound: float | None) -> Iterator[Row]:
+def judged(name: str, side: int, generated: Measured, truth: Measured, bound: float | None) -> Iterator[Row]:
     """Biases of what is local, and ratios to Monte Carlo of what is not."""
     words = "" if bound is None else f"each below {bound}"
-    yield Row(f"bias at L = {side}", name, made.biases(truth, bound), words)
+    yield Row(f"bias at L = {side}", name, generated.biases(truth, bound), words)
     if bound is not None and side <= 128:
-        over = {title: quotient(made.pairs[title], truth.pairs[title], low=0.99, high=1.01) for title in RATIOS}
+        over = {title: quotient(generated.pairs[title], truth.pairs[title], low=0.99, high=1.01) for title in RATIOS}
         yield Row(f"over Monte Carlo at L = {side}", name, over, "within 1 %")
 
 
@@ -97,15 +97,15 @@ def speed(model: Cascade, evaluations: int, growth: Sequence[float]) -> Iterator
 
 def on_lattice(model: Cascade, side: int, options: argparse.Namespace) -> Iterator[Row]:
     """Everything at one L."""
-    made, seed = generate(model, side, options.evaluations, options), options.seed
+    generated, seed = generate(model, side, options.evaluations, options), options.seed
     truth = Measured(simulated(side, options, options.out))
-    learned, acted = {0: made}, {0: made}
+    learned, acted = {0: generated}, {0: generated}
     for before, k in itertools.pairwise((0, 1, 2, 4)):
         learned[k] = swept(model, learned[before], k - before, seed + 100 + k)
-    acted |= {k: rethermalize(CRITICAL, made, k, seed + 200) for k in (1, 2, 4, 8)}
+    acted |= {k: rethermalize(CRITICAL, generated, k, seed + 200) for k in (1, 2, 4, 8)}
     few = options.quick_evaluations
     quick = swept(model, generate(model, side, few, options), 1, seed + 101)
-    yield from judged("raw", side, Measured(made), truth, 0.008)
+    yield from judged("raw", side, Measured(generated), truth, 0.008)
     yield from judged("one learned sweep (two half-sweeps)", side, Measured(learned[1]), truth, 0.002)
     yield from judged(f"{few} evaluations and one learned sweep", side, Measured(quick), truth, 0.002)
     for words, sets in (("learned sweeps", learned), ("heat-bath sweeps of the action", acted)):

@@ -66,9 +66,9 @@ def free_field(side: int, count: int, seed: int) -> Row:
         white = torch.randn(count, 3, *x.shape[2:], generator=random, dtype=torch.float64)
         x = operator.merge(x, lift.detail(x, white))
         log_q = log_q + lift.log_prob(x)
-    found = Reweighting(log_weights(field.energy(x), log_q))
-    off = float(found.log_z.value) - field.log_z((side, side))
-    figures = {"ESS": Figure(float(found.ess.value), low=0.999), "log Z off": Figure(off)}
+    weighed = Reweighting(log_weights(field.energy(x), log_q))
+    off = float(weighed.log_z.value) - field.log_z((side, side))
+    figures = {"ESS": Figure(float(weighed.ess.value), low=0.999), "log Z off": Figure(off)}
     return Row("free field, lifts set from its spectrum", f"L = {side}", figures)
 
 
@@ -146,35 +146,35 @@ def exactness(case: Case, options: argparse.Namespace) -> Iterator[Row]:
     with torch.no_grad():
         drawn = model.sample(count, seed=options.seed)
         log_q = torch.cat([model.log_prob(part) for part in drawn.split(2048)]).cpu()
-        made = drawn.cpu()
-        weights = log_weights(action.energy(made.double()), log_q)
+        generated = drawn.cpu()
+        weights = log_weights(action.energy(generated.double()), log_q)
         each = (time.monotonic() - began) / count
         back = torch.cat([model.log_prob(part.to(options.device)).cpu() for part in held.split(2048)])
-    found = Reweighting(weights, log_weights(action.energy(held.double()), back))
-    figures = {"model": figure(found.ess, low=case.ess), "target": figure(found.target_ess, low=case.ess)}
+    weighed = Reweighting(weights, log_weights(action.energy(held.double()), back))
+    figures = {"model": figure(weighed.ess, low=case.ess), "target": figure(weighed.target_ess, low=case.ess)}
     figures |= {"s of training": Figure(seconds), "fields": Figure(count)}
-    yield Row("effective sample size", case.name, figures, text=str(found.verdict))
-    yield log_z_row(case, found, options.seed)
+    yield Row("effective sample size", case.name, figures, text=str(weighed.verdict))
+    yield log_z_row(case, weighed, options.seed)
     if case.phi2 is not None:
-        pair = found.mean(made.double().square().flatten(1).mean(1))
+        pair = weighed.mean(generated.double().square().flatten(1).mean(1))
         figures = {"value": figure(pair), "known": figure(case.phi2), "sigma": sigmas(pair, case.phi2, 3)}
         yield Row("<phi^2>", case.name, figures, "3 sigma")
-    figures = {"chain": Figure(float(acceptance(independence_metropolis(found.log_weights, options.seed))))}
+    figures = {"chain": Figure(float(acceptance(independence_metropolis(weighed.log_weights, options.seed))))}
     for side in (2, 4):
         _, taken = patch_metropolis(model, action, held[:512].to(options.device), side, 40, options.seed)
         figures[f"{side} x {side} patches"] = Figure(float(taken.mean()))
     yield Row("acceptance", case.name, figures)
     if case.side % 4 == 0:
-        yield telescoped(case, model, found, made, options.seed)
-    rate, (tau, update) = float(found.ess.value) / each, cluster(case, options.seed)
+        yield telescoped(case, model, weighed, generated, options.seed)
+    rate, (tau, update) = float(weighed.ess.value) / each, cluster(case, options.seed)
     chain = 1 / (2 * tau * update)
     figures = {"model / chain": Figure(rate / chain), "model": Figure(rate), "cluster chain": Figure(chain)}
     yield Row("independent fields a second", case.name, figures | {"tau_int": Figure(tau)})
 
 
-def log_z_row(case: Case, found: Reweighting, seed: int) -> Row:
+def log_z_row(case: Case, weighed: Reweighting, seed: int) -> Row:
     """log Z against the exact one, and against that by integration over the coupling."""
-    exact, pair, began = case.log_z, found.log_z, time.monotonic()
+    exact, pair, began = case.log_z, weighed.log_z, time.monotonic()
     figures, target = {}, ""
     if exact is not None and case.side <= 16:
         bound = 1e-3 if case.spins else 0.005
@@ -189,7 +189,7 @@ def log_z_row(case: Case, found: Reweighting, seed: int) -> Row:
     return Row("log Z", case.name, figures | {"s of integration": Figure(time.monotonic() - began)}, target)
 
 
-def telescoped(case: Case, model: AutoregressiveField, found: Reweighting, made: Tensor, seed: int) -> Row:
+def telescoped(case: Case, model: AutoregressiveField, weighed: Reweighting, generated: Tensor, seed: int) -> Row:
     """Multilevel Monte Carlo of the squared magnetisation over two sublattices, against weighed full fields."""
 
     def m2(x: Tensor) -> Tensor:
@@ -197,7 +197,7 @@ def telescoped(case: Case, model: AutoregressiveField, found: Reweighting, made:
 
     pilot = multilevel(model, case.action, m2, [4096] * 3, seed + 3)
     figures = {"gain": Figure(float(pilot.gain)), "multilevel": figure(pilot.total)}
-    return Row("multilevel <m^2>", case.name, figures | {"full fields": figure(found.mean(m2(made.double())))})
+    return Row("multilevel <m^2>", case.name, figures | {"full fields": figure(weighed.mean(m2(generated.double())))})
 
 
 def cluster(case: Case, seed: int) -> tuple[float, float]:

@@ -40,6 +40,6 @@ def refined(model: Cascade, truth: Tensor, seed: int) -> dict[str, Tensor]:
     return scores(model.refine(coarse, LEVELS, MEMBERS, seed).cpu(), truth)
 
 
-def over(made: dict[str, Tensor], others: dict[str, Tensor]) -> dict[str, Figure]:
+def over(ours: dict[str, Tensor], others: dict[str, Tensor]) -> dict[str, Figure]:
     """Each score as a ratio of pairs."""
-    return {name: ratio(values, others[name]) for name, values in made.items()}
+    return {name: ratio(values, others[name]) for name, values in ours.items()}
