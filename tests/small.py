@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 
+from rgdm.design import Design
 from rgdm.model.cascade.cascade import Cascade
 from rgdm.model.laws.diffusion import Diffusion
 from rgdm.model.laws.flow import Flow
@@ -19,7 +20,6 @@ from rgdm.process.noise import GivenNoise, Window
 from rgdm.scale.boundary import boundary_of_each
 from rgdm.scale.coarse_graining import CoarseGraining
 from rgdm.scale.grid import Grid
-from rgdm.settings import Design
 
 
 def cascade(

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from rgdm.settings import Boundary, Design, FixedOperator
+from rgdm.design import Boundary, Design, FixedOperator
 
 DESIGN = Design()
 Paths = Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="FIELD...")]

@@ -9,9 +9,9 @@ from rgdm import commands, config
 from rgdm.data import reference
 from rgdm.data.layout import from_samples, unwrap
 from rgdm.data.writing import write_field
+from rgdm.design import Design
 from rgdm.errors import InputError
 from rgdm.progress import bar, quiet
-from rgdm.settings import Design
 from rgdm.train import Budget, choose_device
 
 REFINED = 3

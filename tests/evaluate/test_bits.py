@@ -5,11 +5,11 @@ import math
 import pytest
 import torch
 
+from rgdm.design import Design
 from rgdm.evaluate import GLOSSARY, bits_per_dof
 from rgdm.evaluate.likelihood import TOGETHER, WINDOW, windows
 from rgdm.model.cascade.cascade import Cascade
 from rgdm.scale.grid import Grid
-from rgdm.settings import Design
 
 WHITE = math.log2(2 * math.pi * math.e) / 2
 

@@ -10,9 +10,9 @@ from torch import Tensor
 from rgdm import config
 from rgdm.atomic import replacing
 from rgdm.commands.shared import check_size, load, open_model, provenance
-from rgdm.data.grids import grid_of
+from rgdm.data.axes import grid_of
+from rgdm.data.checks import check_varies
 from rgdm.data.layout import unwrap
-from rgdm.data.validity import check_varies
 from rgdm.data.writing import write_field
 from rgdm.errors import InputError
 from rgdm.evaluate.likelihood import PROBES, TOLERANCE, windows

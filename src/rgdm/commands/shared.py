@@ -8,9 +8,9 @@ import numpy as np
 import xarray as xr
 
 from rgdm import __version__
+from rgdm.data.checks import check_finite
 from rgdm.data.fields import read_field
 from rgdm.data.memory import check_memory
-from rgdm.data.validity import check_finite
 from rgdm.errors import InputError
 from rgdm.model.cascade.cascade import Cascade
 from rgdm.scale.coarse_graining import Lattice

@@ -7,9 +7,9 @@ import xarray as xr
 
 from rgdm import config
 from rgdm.commands.shared import check_seed, describe, load
-from rgdm.data.grids import grid_of
+from rgdm.data.axes import grid_of
+from rgdm.data.checks import check_varies
 from rgdm.data.layout import unwrap
-from rgdm.data.validity import check_varies
 from rgdm.errors import InputError
 from rgdm.model.cascade import storage
 from rgdm.model.cascade.calibrate import calibrate

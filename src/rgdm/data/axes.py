@@ -1,12 +1,17 @@
-"""Which axes of a named array are the lattice, and how coordinates are refined."""
+"""Which axes of a named array are the lattice, the grid that they make, and how coordinates are refined."""
 
 from collections.abc import Hashable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import xarray as xr
 
 from rgdm.errors import InputError
+from rgdm.scale.boundary import Boundary
+from rgdm.scale.grid import Grid
 
+PERIODIC = "periodic"
+"""The attribute by which a file says that its field is a torus."""
 _NEVER_LATTICE = ("channel", "sample", "member")
 
 
@@ -70,3 +75,18 @@ def refine_axis(coordinate: np.ndarray, factor: int, place: float | None = None)
     left = np.clip(np.floor(at).astype(int), 0, n - 2)
     fine = c[left] + (at - left) * (c[left + 1] - c[left])
     return fine.astype(coordinate.dtype) if coordinate.dtype.kind == "f" else fine
+
+
+def grid_of(field: xr.DataArray, boundary: Sequence[Boundary] = (), factor: int | Sequence[int] = 2) -> Grid:
+    """The grid of a field ``(sample, channel, *lattice)``.
+
+    Args:
+        field: whose lattice axes are named; an axis called ``time`` is time.
+        boundary: one for all axes, or one for each; empty: as the attribute ``periodic`` of the field says, else
+            reflecting.
+        factor: of the coarse-graining, one for all axes or one for each; 1: an axis is left alone.
+    """
+    names = [str(name) for name in field.dims[2:]]
+    stated: Sequence[Boundary] = ["periodic"] if str(field.attrs.get(PERIODIC)) in ("True", "1") else ["reflect"]
+    grid = Grid.uniform(len(names), list(boundary) or stated, factor, names)
+    return Grid(tuple(replace(axis, kind="time") if axis.name == "time" else axis for axis in grid.axes))

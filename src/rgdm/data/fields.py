@@ -8,8 +8,8 @@ import numpy as np
 import xarray as xr
 
 from rgdm.data.axes import lattice_axes
+from rgdm.data.formats import Source, open_source, reading
 from rgdm.data.memory import check_memory
-from rgdm.data.sources import Source, open_source, reading
 from rgdm.errors import InputError
 
 _NUMBERS = "fiub"

@@ -12,7 +12,7 @@ import numpy as np
 import xarray as xr
 
 from rgdm.atomic import replacing
-from rgdm.data.sources import CHANNELS
+from rgdm.data.formats import CHANNELS
 from rgdm.errors import InputError
 
 _CHUNK = 1024

@@ -4,6 +4,7 @@ from rgdm.evaluate.archive import Evaluation, load_evaluation, save_evaluation
 from rgdm.evaluate.baselines import bicubic, block_constant
 from rgdm.evaluate.detail import DetailKurtosis, detail_kurtosis, kurtosis_ratio
 from rgdm.evaluate.glossary import GLOSSARY, Term
+from rgdm.evaluate.judgement import judge
 from rgdm.evaluate.likelihood import bits_per_dof
 from rgdm.evaluate.scores import (
     RankHistogram,
@@ -16,7 +17,6 @@ from rgdm.evaluate.scores import (
     spread_skill,
 )
 from rgdm.evaluate.spectra import octave_power, octave_ratio, radial_spectrum
-from rgdm.evaluate.verification import judge
 from rgdm.jackknife import Estimate, jackknife
 
 __all__ = [

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rgdm.errors import InputError
-from rgdm.evaluate.verification import Figures, estimate, plain
+from rgdm.evaluate.judgement import Figures, estimate, plain
 from rgdm.jackknife import jackknife
 from rgdm.model.cascade.cascade import Cascade
 from rgdm.scale.grid import Grid

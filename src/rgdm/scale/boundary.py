@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from rgdm.design import Boundary
 from rgdm.errors import InputError
-from rgdm.settings import Boundary
 
 Boundaries = Boundary | tuple[Boundary, ...]
 """One boundary for all axes, or one for each."""

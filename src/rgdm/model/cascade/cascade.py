@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from rgdm.design import Design
 from rgdm.errors import InputError
 from rgdm.model.cascade import storage
 from rgdm.model.cascade.density import log_prob
@@ -33,7 +34,6 @@ from rgdm.scale.coarse_graining import Lattice
 from rgdm.scale.grid import Grid
 from rgdm.scale.operators.learned import Learned
 from rgdm.scale.operators.registry import make_operator
-from rgdm.settings import Design
 from rgdm.watch import Watch
 
 

@@ -3,10 +3,10 @@
 import math
 from typing import TYPE_CHECKING
 
+from rgdm.design import BackboneKind
 from rgdm.model.lifts.texture import Texture
 from rgdm.model.networks.strips import strip_height
 from rgdm.scale.coarse_graining import Lattice
-from rgdm.settings import BackboneKind
 
 if TYPE_CHECKING:
     from rgdm.model.cascade.cascade import Cascade

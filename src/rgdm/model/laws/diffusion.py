@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from rgdm.design import Objective
 from rgdm.errors import InputError
 from rgdm.model.laws.denoiser import Denoiser, Regression
 from rgdm.model.laws.law import Example, Law
@@ -17,7 +18,6 @@ from rgdm.model.samplers.sampler import Draw, Sampler
 from rgdm.process.forward import ForwardProcess
 from rgdm.process.schedule import Schedule, Trigonometric
 from rgdm.scale.basis import Site
-from rgdm.settings import Objective
 
 
 class Diffusion(Law):

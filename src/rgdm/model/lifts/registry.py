@@ -5,6 +5,7 @@ from typing import TypeVar, get_args
 
 from torch import nn
 
+from rgdm.design import Design, LiftKind
 from rgdm.errors import InputError
 from rgdm.model.laws.diffusion import Diffusion
 from rgdm.model.laws.flow import Flow, coupling_layers
@@ -17,7 +18,6 @@ from rgdm.model.networks.backbone import Backbone
 from rgdm.model.networks.registry import make_backbone
 from rgdm.scale.coarse_graining import CoarseGraining
 from rgdm.scale.grid import Grid
-from rgdm.settings import Design, LiftKind
 
 Network = TypeVar("Network", bound=nn.Module)
 

@@ -12,6 +12,7 @@ from typing import Any, get_args
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from rgdm.design import BackboneKind
 from rgdm.errors import InputError
 from rgdm.model.networks.backbone import Backbone
 from rgdm.model.networks.everywhere import Size
@@ -20,7 +21,6 @@ from rgdm.model.networks.local import LocalConvNet
 from rgdm.model.networks.transformer import Transformer
 from rgdm.model.networks.unet import UNet
 from rgdm.scale.boundary import Boundaries, boundary_of_each
-from rgdm.settings import BackboneKind
 
 
 def make_backbone(

@@ -2,6 +2,7 @@
 
 from typing import get_args
 
+from rgdm.design import FixedOperator, Operator
 from rgdm.errors import InputError
 from rgdm.scale.boundary import Boundary
 from rgdm.scale.coarse_graining import CoarseGraining, Orthonormal
@@ -12,7 +13,6 @@ from rgdm.scale.operators.momentum_shell import MomentumShell
 from rgdm.scale.operators.per_axis import PerAxis
 from rgdm.scale.operators.quincunx import Quincunx
 from rgdm.scale.operators.wavelets import Wavelet
-from rgdm.settings import FixedOperator, Operator
 
 LEARNED = ("learned-4", "learned-8", "lifting")
 """Operators that are learned from the fields before anything is measured."""

@@ -3,7 +3,7 @@ import pytest
 import torch
 import xarray as xr
 
-from rgdm.data.validity import check_finite, check_varies
+from rgdm.data.checks import check_finite, check_varies
 
 
 def field_with_gaps() -> xr.DataArray:

@@ -123,6 +123,6 @@ def test_a_damaged_or_incomplete_evaluation_is_one_sentence(tmp_path):
 
 
 def test_numbers_that_json_cannot_hold_become_none():
-    from rgdm.evaluate.verification import plain
+    from rgdm.evaluate.judgement import plain
 
     assert plain({"a": torch.tensor([1.0, math.nan]), "b": (math.inf, 2)}) == {"a": [1.0, None], "b": [None, 2]}
