@@ -1,6 +1,7 @@
 import math
 
 import numpy as np
+import pytest
 import torch
 
 from rgdm.jackknife import delete_one_quantiles, jackknife
@@ -12,6 +13,7 @@ def test_the_error_of_a_mean_is_the_standard_error():
     assert torch.allclose(estimate.error, x.std() / 12**0.5)
 
 
+@pytest.mark.integration
 def test_the_error_of_a_ratio_covers_its_scatter():
     generator = torch.Generator().manual_seed(2)
     ratios, errors = [], []

@@ -21,11 +21,13 @@ def modules_after(statement: str) -> set[str]:
     return set(run.stdout.split())
 
 
+@pytest.mark.integration
 def test_help_and_parsing_import_nothing_heavy():
     heavy = {"torch", "xarray", "zarr", "scipy", "accelerate", "matplotlib", "huggingface_hub", "numpy"}
     assert not modules_after("import rgdm.cli") & heavy
 
 
+@pytest.mark.integration
 def test_a_model_costs_no_more_than_what_it_needs():
     loaded = modules_after("import rgdm; rgdm.Cascade")
     assert "torch" in loaded

@@ -20,6 +20,7 @@ def opened(figure):
     return Image.open(io.BytesIO(plots.figure_to_png(figure, dpi=60)))
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("lattice", [(32,), (16, 24), (8, 16, 16)])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_fields_of_every_dimension_can_be_drawn(lattice, channels):
@@ -83,6 +84,7 @@ def test_bad_input_is_one_sentence():
         plots.training_curve([])
 
 
+@pytest.mark.integration
 def test_curves_bear_missing_errors_and_gaps():
     levels = [{"1": 0.5} if i % 2 else {} for i in range(9)]
     records = [{"step": i, "seconds": i, "loss": 1 / (i + 1), "level_losses": each} for i, each in enumerate(levels)]
@@ -101,6 +103,7 @@ def test_curves_bear_missing_errors_and_gaps():
         assert opened(draw(scores)).width > 100
 
 
+@pytest.mark.integration
 def test_drawing_changes_no_global_style():
     before = dict(mpl.rcParams)
     opened(plots.trajectory_strip([rough(1, 8, 8)]))

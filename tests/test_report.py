@@ -93,6 +93,7 @@ def test_the_report_shows_every_number_and_escapes_names(report, run):
         assert number(scores[name]["value"], scores[name]["error"]) in re.sub("<[^>]*>", "", page)
 
 
+@pytest.mark.integration
 def test_parts_can_be_reported_alone(run, tmp_path):
     for part in ("model", "evaluation", "samples.zarr"):
         write_report(tmp_path / f"{part}.html", [run / part])
@@ -165,6 +166,7 @@ def test_a_report_in_a_missing_folder_or_on_a_folder_is_refused(run, tmp_path):
         write_report(tmp_path, [run / "model"])
 
 
+@pytest.mark.integration
 def test_without_matplotlib_the_remedy_is_named(run, tmp_path, monkeypatch):
     for name in [m for m in sys.modules if m.startswith(("rgdm.plots", "rgdm.report", "rgdm.evaluate"))]:
         monkeypatch.delitem(sys.modules, name)

@@ -16,7 +16,7 @@ PEAK = """
 import re, sys, torch
 from pathlib import Path
 from rgdm import Cascade
-from rgdm.settings import Design
+from rgdm.design import Design
 def memory(key):  # not ru_maxrss, which a child inherits from its parent
     return 1024 * int(re.search(key + r":\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
 size, width, count = map(int, sys.argv[1:4])

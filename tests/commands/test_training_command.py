@@ -10,10 +10,10 @@ import xarray as xr
 from running import SMALL, ok, walk
 
 from rgdm.data.fields import read_field
+from rgdm.design import Operator
 from rgdm.model.cascade.cascade import Cascade
 from rgdm.scale.grid import Grid
 from rgdm.scale.operators.learned import Learned
-from rgdm.settings import Operator
 
 pytestmark = pytest.mark.integration
 

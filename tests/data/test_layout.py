@@ -189,6 +189,7 @@ def test_variables_of_different_shapes_are_no_channels():
         unwrap(data, 2, 2)
 
 
+@pytest.mark.integration
 @given(st.floats(-1e3, 1e3), st.floats(0.01, 10), st.integers(2, 9), st.integers(1, 8), st.sampled_from([1, -1]))
 def test_fine_centres_of_a_regular_axis_follow_the_formula(start, spacing, n, factor, sign):
     c = start + sign * spacing * np.arange(n)
@@ -197,6 +198,7 @@ def test_fine_centres_of_a_regular_axis_follow_the_formula(start, spacing, n, fa
     np.testing.assert_allclose(refine_centres(c, factor), expected, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.integration
 @given(st.lists(st.floats(0.1, 10), min_size=1, max_size=8), st.integers(1, 8))
 def test_places_that_stay_are_every_bth_of_the_fine_ones_with_equal_steps_between(gaps, factor):
     c = np.cumsum([0.0, *gaps])

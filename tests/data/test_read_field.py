@@ -6,7 +6,7 @@ import pytest
 import xarray as xr
 import zarr
 
-from rgdm.data import fields, sources
+from rgdm.data import fields, formats
 from rgdm.data.fields import read_field
 
 
@@ -271,6 +271,6 @@ def test_an_unreadable_file_is_named(weather, tmp_path, monkeypatch):
     def deny(*_, **__):
         raise PermissionError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr(sources.xr, "open_dataset", deny)
+    monkeypatch.setattr(formats.xr, "open_dataset", deny)
     with pytest.raises(ValueError, match=r"cannot read .*a.nc.*Permission denied"):
         fields.read_field([path], "u10")

@@ -59,6 +59,7 @@ def test_an_unknown_part_is_refused():
         terrain("test")
 
 
+@pytest.mark.integration
 def test_simulated_lattices_are_critical_and_reproducible():
     field = phi4(40, size=8, seed=1)
     assert field.shape == (40, 1, 8, 8) and field.dtype == np.float32

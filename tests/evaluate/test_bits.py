@@ -22,6 +22,7 @@ def cascade(fields, boundary="periodic", lift="diffusion"):
     return model.eval()
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("lift", ["diffusion", "flow"])
 @pytest.mark.parametrize("boundary", ["periodic", "reflect"])
 def test_white_noise_has_the_entropy_of_a_normal_law_and_untrained_networks_gain_nothing(lift, boundary):
@@ -32,6 +33,7 @@ def test_white_noise_has_the_entropy_of_a_normal_law_and_untrained_networks_gain
     assert set(figures) <= set(GLOSSARY) and all(error > 0 for error in figures["bits"]["error"])
 
 
+@pytest.mark.integration
 def test_a_model_of_another_law_needs_more_bits():
     fields = torch.randn(24, 1, 32, 32)
     red = fields + fields.roll(1, 2) + fields.roll(1, 3)
@@ -39,6 +41,7 @@ def test_a_model_of_another_law_needs_more_bits():
     assert right["bits"]["value"][0] < wrong["bits"]["value"][0] - 0.1
 
 
+@pytest.mark.integration
 def test_what_networks_have_learned_is_a_gain():
     fields = torch.randn(16, 1, 16, 16)
     model = cascade(fields, lift="flow")

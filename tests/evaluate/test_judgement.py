@@ -36,6 +36,7 @@ def verdict(truth, ensemble, coarse, **options):
     return judge(truth, ensemble, coarse, OPERATOR, 2, "reflect", baseline, **options)
 
 
+@pytest.mark.integration
 def test_every_figure_is_json_with_an_error_and_an_explanation():
     scores = verdict(*example())
     assert json.loads(json.dumps(scores, allow_nan=False)) == scores
@@ -94,6 +95,7 @@ def test_judging_works_in_one_and_three_dimensions():
         assert scores["consistency_error"]["value"] < 1e-12
 
 
+@pytest.mark.integration
 def test_an_evaluation_is_read_back_as_it_was_saved(tmp_path):
     truth, ensemble, coarse = example(samples=6, members=10)
     scores = verdict(truth, ensemble, coarse)

@@ -57,6 +57,7 @@ def test_random_phases_are_found_in_cliffs_and_not_in_gaussian_fields(lattice, s
     assert (clean.significance < 2.5).all() and clean.rms.value[2] < planted.rms.value[2] / 3
 
 
+@pytest.mark.integration
 def test_the_noise_is_the_rms_that_sets_of_one_law_show_on_average():
     squares, expected, scattering = [], [], Scattering(3)
     for _ in range(40):
@@ -106,6 +107,7 @@ def test_channels_are_judged_apart():
 # --- maximum entropy ---------------------------------------------------------------------------
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("statistics", ["scattering", "covariances"])
 @pytest.mark.parametrize("start", ["spectrum", "white"])
 @pytest.mark.parametrize("boundary", ["periodic", "reflect"])
@@ -117,6 +119,7 @@ def test_the_loss_falls_by_orders_of_magnitude(statistics, start, boundary):
     assert (result.losses.diff() <= 0).all()
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("statistics", ["scattering", "covariances"])
 def test_fields_have_the_mean_statistics_of_the_target_and_the_start_has_not(statistics):
     target, scattering = 7 + 3 * cliffs(6, 128), Scattering(4)
@@ -128,6 +131,7 @@ def test_fields_have_the_mean_statistics_of_the_target_and_the_start_has_not(sta
     assert ((measure(start.fields) - goal) / spread).square().mean().sqrt() > 0.7
 
 
+@pytest.mark.integration
 def test_fields_are_nearer_to_the_truth_than_gaussian_ones():
     truth, scattering = cliffs(30, 32, 32), Scattering(3, 2)
     fields = maximum_entropy(truth, scattering, 4, steps=25).fields
@@ -135,6 +139,7 @@ def test_fields_are_nearer_to_the_truth_than_gaussian_ones():
     assert scattering_distance(fields, truth, scattering).rms.value[2] < gauss[2] / 3
 
 
+@pytest.mark.integration
 def test_the_start_has_the_power_of_the_target_in_each_band_and_white_noise_has_not():
     target, scattering = gaussian(30, 256), Scattering(4)
     chosen = [i for i, moment in enumerate(scattering.covariance_names(1)) if moment.kind in ("low", "C00")]
@@ -163,6 +168,7 @@ def test_another_lattice_has_the_same_statistics():
     assert result.losses[0, -1] < result.losses[0, 0] / 100
 
 
+@pytest.mark.integration
 def test_channels_keep_their_own_units():
     target = torch.cat([cliffs(8, 64), 100 + 9 * gaussian(8, 64)], 1)
     fields = maximum_entropy(target, Scattering(3), 2, steps=40).fields
@@ -224,6 +230,7 @@ def test_bad_arguments_of_the_generator_are_named():
         maximum_entropy(target, scattering, 1, seed=-1)
 
 
+@pytest.mark.integration
 def test_what_varies_from_field_to_field_is_kept_where_each_matches_a_sample():
     """Fields of mean +-1: the mean statistics have mean 0, those of a sample have its own."""
     noise = torch.randn(4, 1, 32, generator=torch.Generator().manual_seed(0))

@@ -25,6 +25,7 @@ def test_the_time_and_the_error_of_a_known_process(memory):
     assert abs(series.value) < 4 * series.error
 
 
+@pytest.mark.integration
 def test_it_agrees_with_pyerrors():
     pe = pytest.importorskip("pyerrors")
     for x, names in ((walk(0.8, 20_000), ["a"]), (walk(0.8, 10_000, 2), ["a|1", "a|2"])):

@@ -28,6 +28,7 @@ def test_of_a_gaussian_action():
     torch.testing.assert_close(SiteConditional(action).log_prob(value, pull), exact.log_prob(value), atol=1e-12, rtol=0)
 
 
+@pytest.mark.integration
 def test_redrawing_half_a_lattice_keeps_the_law():
     action = Phi4.critical()
     fields = sample_fields(action, 8, 200, 800, seed=0).double()
@@ -93,6 +94,7 @@ def test_what_has_no_law_of_a_site_is_refused():
         SiteConditional(Phi4.from_beta(0.5, 1e8)).log_prob(torch.zeros(1), torch.zeros(1))
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("action", [*ACTIONS, Ising(0.44)], ids=str)
 def test_a_table_of_log_z_is_log_z(action: Phi4 | Ising) -> None:
     exact, pull = SiteConditional(action), torch.linspace(-9.7, 9.9, 50, dtype=torch.float64)

@@ -43,6 +43,7 @@ def test_block_means_have_the_spectrum_of_their_covariance(lattice, factor):
     torch.testing.assert_close(torch.fft.fftn(first).real, field.block_mean_spectrum(lattice, factor))
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(
     ("action", "side", "known"),
     [
@@ -56,6 +57,7 @@ def test_log_z_of_small_interacting_lattices(action, side, known):
     assert transfer.phi4_log_z(action, side, nodes=10) == pytest.approx(known, abs=2e-8)
 
 
+@pytest.mark.integration
 def test_quadrature_of_a_free_field_is_its_determinant():
     field = FreeField(3.0)
     assert transfer.phi4_log_z(field.action(2), 3, nodes=16) == pytest.approx(field.log_z((3, 3)), abs=1e-6)

@@ -39,6 +39,7 @@ def deviations(fitted, exact):
     return ((fitted.couplings - torch.tensor(exact)) / fitted.errors).abs().max()
 
 
+@pytest.mark.integration
 def test_samples_of_phi4_have_their_bare_couplings():
     action = Phi4.critical()
     fields = sample_fields(action, 16, 200, 4000, seed=5, thermalization=60, interval=4)
@@ -52,6 +53,7 @@ def test_samples_of_phi4_have_their_bare_couplings():
     assert float((wider.couplings / wider.errors)[absent].abs().max()) < 4.5
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("factor", [2, 3])
 def test_couplings_of_a_gaussian_field_are_those_of_its_spectrum(factor):
     """Score matching of a quadratic H is a projection of 1/S(k), at every level, with the exact spectrum."""
@@ -113,6 +115,7 @@ def test_critical_fields_come_to_a_fixed_point_if_the_coarse_graining_is_noisy()
     assert again["coupling"].equals(noisy["coupling"][:2])
 
 
+@pytest.mark.integration
 def test_a_mean_by_chance_is_left_in_and_a_real_one_is_taken_out():
     fields = sample_fields(Phi4.critical(), 16, 200, 200, seed=0, thermalization=40)
     m = fields.flatten(1).mean(1)

@@ -53,6 +53,7 @@ def test_large_tori_approach_the_bulk():
     assert ising.thermodynamics(CRITICAL_COUPLING, (256, 256)).energy == pytest.approx(ising.BULK_ENERGY, abs=0.01)
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(
     ("side", "m2", "u4", "xi"),
     [(4, 0.7613589085687, 0.617199318412, 0.953183766417), (8, 0.6469115749942, 0.613045384943, 0.923686207112)],

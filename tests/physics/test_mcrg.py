@@ -32,6 +32,7 @@ def critical():
     return sample_fields(Ising.critical(), 32, 400, 6000, seed=0, thermalization=60, interval=3)
 
 
+@pytest.mark.integration
 def test_critical_spins_have_the_exponents_of_onsager_and_yang(critical):
     interactions = [Bond((0, 1)), Bond((1, 1)), Plaquette()]
     thermal = mcrg(critical, block_spins, interactions, 2)[1]
@@ -41,6 +42,7 @@ def test_critical_spins_have_the_exponents_of_onsager_and_yang(critical):
     assert abs(magnetic - 1.875) < 0.008 and error < 0.003
 
 
+@pytest.mark.integration
 def test_hot_spins_forget_their_field():
     hot = sample_fields(Ising(0.2), 32, 400, 2000, seed=0, thermalization=20, interval=3)
     assert field_exponent(hot, block_spins, 2)[1][0] < 1.3  # towards d / 2, that of noise
@@ -75,6 +77,7 @@ def test_an_exponent_that_comes_nearer_by_halves_is_carried_to_its_limit():
         fixed_point_exponent(exponents[:1])
 
 
+@pytest.mark.integration
 def test_the_growth_of_detail_is_free_of_finite_size():
     """A scale-free Gaussian field whose detail grows by ``2^(1 - eta / 2)``; from one lattice alone it seems less."""
 

@@ -70,6 +70,7 @@ def test_the_correlator_of_a_free_field_is_the_transform_of_its_spectrum():
     assert float(((value - 1.1 * exact) / error).abs().max()) > 4  # a control
 
 
+@pytest.mark.integration
 def test_local_sweeps_forget_what_is_wrong_locally_and_keep_the_rest():
     action = Phi4.critical()
     fields = sample_fields(action, 16, 200, 400, seed=4, thermalization=60, interval=5)

@@ -55,6 +55,7 @@ def test_perturbed_samples_have_the_moments_of_the_marginal(process, t):
     assert float(variance_error.abs().amax()) < 4
 
 
+@pytest.mark.integration
 @every_process
 @given(times, times)
 def test_a_bridge_from_the_marginal_at_t_arrives_at_the_marginal_at_s(process, one, two):
@@ -76,6 +77,7 @@ def test_a_bridge_is_that_of_a_chain_without_memory(process, one, two):
     assert_same(weight * sigma_t**2 * alpha_s, alpha_t * sigma_s**2)
 
 
+@pytest.mark.integration
 @every_process
 @given(times, times, times)
 def test_two_bridges_in_a_row_are_one(process, one, two, three):

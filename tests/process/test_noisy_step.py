@@ -54,11 +54,13 @@ def errors_of_the_chain(step, levels, lattice, beta):
         yield worst_error(lost, (before * z)[here], sigma[here])
 
 
+@pytest.mark.integration
 @every_case
 def test_the_simulated_chain_has_the_mean_and_variance_of_the_closed_form(step, levels, lattice):
     assert max(errors_of_the_chain(step, levels, lattice, BETA)) < 4.5
 
 
+@pytest.mark.integration
 @every_case
 def test_a_closed_form_with_a_wrong_beta_is_found_out(step, levels, lattice):
     assert min(errors_of_the_chain(step, levels, lattice, 1.1 * BETA)) > 4.5

@@ -42,6 +42,7 @@ def fields(draw, basis):
     return torch.randn(2, draw(st.integers(1, 2)), *(unit * n for n in blocks), generator=generator)
 
 
+@pytest.mark.integration
 @every_basis
 @given(st.data())
 def test_synthesize_undoes_analyze(basis, data):
@@ -49,6 +50,7 @@ def test_synthesize_undoes_analyze(basis, data):
     torch.testing.assert_close(basis.synthesize(basis.analyze(x)), x, rtol=0, atol=1e-12)
 
 
+@pytest.mark.integration
 @every_basis
 @given(st.data())
 def test_scalar_products_are_kept(basis, data):

@@ -65,6 +65,7 @@ def test_the_suite_checks_annotations_at_every_call():
         extend(torch.zeros(1, 1, 3, dtype=torch.int64), 1, "periodic")
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(
     ("lattice", "boundary"),
     [((5,), "periodic"), ((3, 4), "periodic"), ((2, 3, 2), "periodic"), ((3, 4), ("reflect", "periodic"))],

@@ -106,6 +106,7 @@ def test_a_simulated_chain_has_the_moments_of_the_closed_form(step, lattice, ban
         assert float(wrong) > 4.5  # a beta that is wrong by a tenth is found out
 
 
+@pytest.mark.integration
 @every_case
 @pytest.mark.parametrize("t", [0, 1, 2, 3])
 def test_the_bridge_is_gaussian_conditioning(step, lattice, band, t):

@@ -180,6 +180,7 @@ def test_a_mixture_solves_the_fokker_planck_equation_on_a_grid(name):
     assert errors[1] < 5e-3 and 1.8 < math.log2(errors[0] / errors[1]) < 2.2
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("name", ["variance preserving", "exact RG", "massive exact RG, eta = 1/4"])
 def test_the_probability_flow_carries_quantiles_of_a_mixture(name):
     """In one dimension the probability flow keeps the distribution function of each point, F_0(y_0) = F_1(y_1)."""
@@ -207,6 +208,7 @@ def test_the_probability_flow_carries_quantiles_of_a_mixture(name):
     torch.testing.assert_close(first, last, rtol=0, atol=2e-4)
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("name", ["exact RG to a cutoff of 2", "variance preserving"])
 def test_the_chain_converges_to_the_flow_at_first_order(name):
     chain, lattice, counts = CHAINS[name], (16,), (32, 64, 128)

@@ -45,6 +45,7 @@ def exact(step, beta: float) -> torch.Tensor:
     return torch.stack([a.trace() / b.trace() for a, b in zip(left, true, strict=True)])
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("beta", [0.0, 0.5])
 @pytest.mark.parametrize("step", STEPS, ids=str)
 def test_what_is_left_of_each_band_is_the_variance_of_a_conditional_mean(step, beta):
@@ -55,6 +56,7 @@ def test_what_is_left_of_each_band_is_the_variance_of_a_conditional_mean(step, b
     assert float(kept[1]) < 0.6  # of the detail most is lost
 
 
+@pytest.mark.integration
 def test_the_noise_it_was_made_for_counts():
     inverse = DeterministicInverse(BlockSpin(2), 1, 1, "periodic", beta=0.5, radius=4)
     inverse.fit(fields())
@@ -72,6 +74,7 @@ def test_the_adjoint_leaves_no_detail_and_both_keep_a_coarse_field_without_noise
         assert (float(inverse.kept(x)[1]) < 1e-20) == (upsampling == "adjoint")
 
 
+@pytest.mark.integration
 def test_a_stochastic_lift_restores_what_the_mean_loses():
     x = fields()
     lift = gaussian_lift(BlockSpin(2), 1, 1, "periodic", prediction_radius=4, colour_radius=4)

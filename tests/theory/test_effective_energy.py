@@ -81,6 +81,7 @@ def test_a_square_of_four_sites_in_two_dimensions():
     torch.testing.assert_close(effective(y), expected, rtol=0, atol=1e-7)
 
 
+@pytest.mark.integration
 def test_a_large_batch_is_integrated_part_by_part(monkeypatch):
     chain, sizes = Chain([NoisyMap(BlockSpin(2), 0.3), NoisyMap(BlockSpin(2), 0.1)]), []
 

@@ -57,6 +57,7 @@ def test_the_mean_of_narrow_data_is_met(steps):
     assert float((halves(result)[0].mean() - mean).abs()) < 0.1
 
 
+@pytest.mark.integration
 def test_the_numbers_that_ship_are_those_of_the_fit(steps=2):
     values = [
         float(misfit(*(torch.tensor(part, dtype=torch.float64) for part in plan)))

@@ -63,6 +63,7 @@ def test_the_estimate_and_the_score_obey_tweedies_formula(process, t):
     torch.testing.assert_close((alpha * data - z) / sigma**2, law.at(process, t).score(z), rtol=1e-8, atol=1e-8)
 
 
+@pytest.mark.integration
 @every_process
 def test_perturbed_samples_have_the_law_of_their_time(process):
     """By the mean energy, whose error is known; and a law at another time is found out."""

@@ -134,6 +134,7 @@ def test_the_sum_of_the_lagrangian_converges_to_the_cost_of_a_smooth_path_at_sec
     assert abs(order(errors, counts) - 2) < 0.1
 
 
+@pytest.mark.integration
 def test_the_discrete_lagrangian_of_a_brownian_path_is_its_log_density_at_first_order():
     """At midpoints, with the divergence and the constants log(4 pi D h) / 2, as steps of a sampled path get smaller."""
     counts, modes = (64.0, 128.0, 256.0), 4000

@@ -57,6 +57,7 @@ def integrated(process, datum, end):
     return mean, spread
 
 
+@pytest.mark.integration
 @every_process
 @pytest.mark.parametrize("end", [0.02, 0.3, 0.8])
 def test_mean_and_covariance_solve_their_equations(process, end):
@@ -67,6 +68,7 @@ def test_mean_and_covariance_solve_their_equations(process, end):
     torch.testing.assert_close(covariance(law)[0, 0].expand(spread.shape), spread, rtol=0, atol=1e-8)
 
 
+@pytest.mark.integration
 @every_process
 def test_gaussian_data_have_the_covariance_that_solves_the_same_equation(process):
     _, spread = integrated(process, 2.5, 0.5)

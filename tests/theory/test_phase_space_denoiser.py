@@ -66,6 +66,7 @@ def test_with_a_zero_network_samples_are_white(process):
     torch.testing.assert_close(result[:, 0].square().sum(0), torch.ones(8, 8), rtol=0, atol=tolerance)
 
 
+@pytest.mark.integration
 def test_training_finds_the_two_sides_of_bimodal_sites():
     """Untrained, the samples have the kurtosis 3 of white noise."""
     centres, spread = torch.tensor([-0.95, 0.95])[:, None, None], torch.full((2, 1, 1), 0.09)

@@ -49,6 +49,7 @@ def covariance(sampler, process, variance):
     return torch.einsum("ia...,ib...->ab...", result, result)
 
 
+@pytest.mark.integration
 @every_churn
 @every_process
 def test_the_covariance_converges_at_second_order(process, churn):
@@ -61,6 +62,7 @@ def test_the_covariance_converges_at_second_order(process, churn):
     assert float((order(sizes, steps) - 2).abs().max()) < 0.15
 
 
+@pytest.mark.integration
 def test_without_the_predicted_momentum_the_kicks_would_be_of_first_order():
     """A negative control, the same loop with the momentum before the kick."""
 
@@ -84,6 +86,7 @@ def test_white_data_of_unit_variance_are_exact_in_any_number_of_steps(steps, chu
     torch.testing.assert_close(result[..., 0], torch.eye(2), rtol=0, atol=1e-12)
 
 
+@pytest.mark.integration
 def test_every_mode_of_a_scale_dependent_process_comes_to_its_own_variance():
     process, lattice = PROCESSES["fine modes first"], (8, 8)
     v = 1 / (0.3 + process.basis.wavenumber(lattice))
@@ -91,6 +94,7 @@ def test_every_mode_of_a_scale_dependent_process_comes_to_its_own_variance():
     assert fine < 0.02 and fine < coarse / 4
 
 
+@pytest.mark.integration
 @every_churn
 def test_bimodal_data_are_met_with_more_steps(churn):
     """Quantiles of the sizes of many independent sites, of two points at -1 and 1 with spread 1/4."""

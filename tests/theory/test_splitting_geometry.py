@@ -75,6 +75,7 @@ def test_the_sampler_is_symplectic_where_the_excess_is_a_force(steps):
     assert defect(jacobian) / float(jacobian.square().max()) < 1e-10
 
 
+@pytest.mark.integration
 def test_forward_and_back_is_where_it_began():
     start = torch.randn(4, 2, 5)
     y = start
@@ -86,6 +87,7 @@ def test_forward_and_back_is_where_it_began():
     torch.testing.assert_close(y, start, rtol=0, atol=1e-10)
 
 
+@pytest.mark.integration
 def test_the_energy_stays_within_bounds_over_many_periods_and_that_of_euler_drifts():
     y = torch.randn(8, 2, 5)
     other, first, errors = y, energy(y), []

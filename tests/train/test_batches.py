@@ -13,6 +13,7 @@ from rgdm.train.batches import HALO
 from small import cascade
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("boundary", ["periodic", "reflect"])
 def test_a_batch_is_a_function_of_seed_step_and_process(boundary):
     model = tiny(boundary=boundary)
@@ -26,6 +27,7 @@ def test_a_batch_is_a_function_of_seed_step_and_process(boundary):
     assert len({float(noise.flatten()[0]) for noise in noises}) == 4
 
 
+@pytest.mark.integration
 def test_batches_come_from_every_level_a_shared_network_sees_the_finest_most_often():
     shares = {}
     for shared in (True, False):
@@ -35,6 +37,7 @@ def test_batches_come_from_every_level_a_shared_network_sees_the_finest_most_oft
     assert shares[True] == pytest.approx(1 / 1.5, abs=0.075) and shares[False] == pytest.approx(1 / 1.6, abs=0.075)
 
 
+@pytest.mark.integration
 def test_patches_are_parts_of_the_fields_in_their_orientation_unless_they_may_be_mirrored():
     ramp = torch.arange(64.0).repeat(64, 1)[None, None] + 100 * torch.arange(64.0)[:, None]
     for mirror in (False, True):
@@ -44,6 +47,7 @@ def test_patches_are_parts_of_the_fields_in_their_orientation_unless_they_may_be
         assert set(along.tolist()) == ({1.0, -1.0, 100.0, -100.0} if mirror else {1.0})
 
 
+@pytest.mark.integration
 def test_a_patch_cut_out_of_a_periodic_field_teaches_what_the_whole_field_would():
     x = torch.randn(2, 1, 160, 160, generator=torch.Generator().manual_seed(1)).cumsum(2).cumsum(3)
     model = cascade(levels=1, boundary="periodic", width=4, encoder_blocks=1, decoder_blocks=1)
@@ -81,6 +85,7 @@ LATTICES = [(640,), (4, 512), (160, 160), (80, 256), (8, 8, 128), (64, 64, 64)]
 MIXED = [("reflect", "periodic"), ("periodic", "reflect"), ("reflect", "periodic", "reflect")]
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("mirror", [True, False])
 @pytest.mark.parametrize(
     ("lattice", "boundary"),

@@ -8,6 +8,7 @@ from rgdm.train import fingerprint
 from small import cascade
 
 
+@pytest.mark.integration
 def test_a_run_is_repeatable_to_the_bit(tmp_path, unbroken):
     made = trainer(tmp_path)
     made.run()
@@ -15,6 +16,7 @@ def test_a_run_is_repeatable_to_the_bit(tmp_path, unbroken):
     assert same(tmp_path, unbroken)
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("options", [{"seed": 1}, {"mirror": False}, {"learning_rate": 1e-3}])
 def test_every_setting_changes_the_weights(tmp_path, options):
     trainer(tmp_path / "usual", steps=3).run()
@@ -22,6 +24,7 @@ def test_every_setting_changes_the_weights(tmp_path, options):
     assert not same(tmp_path / "usual", tmp_path / "other")
 
 
+@pytest.mark.integration
 def test_the_learning_rate_is_a_function_of_the_share_of_the_budget(tmp_path):
     run = trainer(tmp_path, steps=400)
 
@@ -38,6 +41,7 @@ def test_the_learning_rate_is_a_function_of_the_share_of_the_budget(tmp_path):
     assert half._pace() == pace(200)
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(
     ("change", "name"),
     [
@@ -67,6 +71,7 @@ def test_the_fingerprint_tells_values_shapes_and_types():
     assert len({fingerprint(y) for y in (x, changed, x.double(), x.reshape(3, 1, 128, 32))}) == 4
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("scale", [1e-30, 1e30])
 def test_units_do_not_matter(tmp_path, scale):
     torch.manual_seed(0)
@@ -81,6 +86,7 @@ def test_units_do_not_matter(tmp_path, scale):
     assert model.sample((16, 16)).isfinite().all()
 
 
+@pytest.mark.integration
 def test_data_in_double_precision_trains_as_in_single(tmp_path):
     told, usual = [], []
     trainer(tmp_path / "double", steps=3, data=fields().double()).run(told.append)

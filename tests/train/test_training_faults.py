@@ -13,6 +13,7 @@ from rgdm.model.cascade.cascade import Cascade
 from rgdm.train import CHECKPOINT, Budget
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("where", ["loss", "gradient"])
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_state_before(tmp_path, monkeypatch, where):
     true_loss, calls = Cascade.forward, []
@@ -34,6 +35,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_state_before(tmp_
     assert json.loads(storage.read_notes(tmp_path / CHECKPOINT)["step"]) == 7
 
 
+@pytest.mark.integration
 def test_a_full_disk_stops_the_run_with_one_sentence(tmp_path, monkeypatch):
     def full(path, tensors, notes=None):
         raise ValueError("the disk is full: x cannot be written, 0.0 MiB are free")
@@ -51,6 +53,7 @@ def test_a_budget_is_one_positive_number(budget):
         Budget(**budget)
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("rate", [0.0, -1.0, float("nan")])
 def test_a_learning_rate_is_positive(tmp_path, rate):
     with pytest.raises(ValueError, match="the learning rate is"):

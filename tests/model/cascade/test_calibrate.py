@@ -27,6 +27,7 @@ def too_narrow(by: float, level: int) -> Cascade:
     return model
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("level", range(LEVELS))
 def test_the_temperature_makes_good_what_one_level_lacks_and_leaves_the_others_alone(level):
     found = calibrate(too_narrow(1.25, level), white())
@@ -45,6 +46,7 @@ def test_the_finest_level_is_looked_at_through_windows_that_belong_together(boun
     torch.testing.assert_close(coarse, step.coarsen(fine).repeat_interleave(3, 0))
 
 
+@pytest.mark.integration
 def test_free_runs_begin_as_many_levels_up_as_depth_says(monkeypatch):
     begun: list[tuple[int, bool]] = []
 

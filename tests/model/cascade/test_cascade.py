@@ -44,6 +44,7 @@ def flat(x: torch.Tensor) -> torch.Tensor:
 # --- the coarse field is kept ------------------------------------------------------------------
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("dimension", LATTICES)
 @pytest.mark.parametrize("boundary", ["periodic", "reflect"])
 @pytest.mark.parametrize("operator", OPERATORS)
@@ -64,6 +65,7 @@ def test_a_refined_field_has_the_coarse_field_it_was_given(operator, boundary, d
         assert error < 5e-6
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("operator", OPERATORS)
 def test_the_coarse_field_is_kept_though_values_are_large_beside_their_variation(operator):
     x = 288 + red(4, 1, (16, 24))
@@ -88,6 +90,7 @@ def test_any_factor_is_kept_to_by_the_block_mean_in_plain_numpy():
     np.testing.assert_allclose(means, np.broadcast_to(coarse, means.shape), atol=1e-10)
 
 
+@pytest.mark.integration
 def test_an_untrained_cascade_of_a_constant_coarse_field_gives_finite_detail_around_it():
     model = fitted(red(4, 1, (16, 24)))
     fine = model.refine(torch.full((4, 4), 7.0))
@@ -98,6 +101,7 @@ def test_an_untrained_cascade_of_a_constant_coarse_field_gives_finite_detail_aro
 # --- seeds -------------------------------------------------------------------------------------
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("boundary", ["periodic", "reflect"])
 def test_a_member_is_the_same_whatever_the_number_of_members(boundary):
     x = red(4, 2, (16, 24))
@@ -112,6 +116,7 @@ def test_a_member_is_the_same_whatever_the_number_of_members(boundary):
     torch.testing.assert_close(model.sample((16, 24), 5, seed=3)[:2], model.sample((16, 24), 2, seed=3))
 
 
+@pytest.mark.integration
 def test_fields_too_large_to_be_made_together_are_the_same_bits_whatever_their_number(monkeypatch):
     monkeypatch.setattr(generation, "TOGETHER", 16 * 24)
     model = fitted(red(4, 1, (16, 24)), learned=True)
@@ -120,6 +125,7 @@ def test_fields_too_large_to_be_made_together_are_the_same_bits_whatever_their_n
     assert torch.equal(model.refine(coarse, members=3)[:2], model.refine(coarse, members=2))
 
 
+@pytest.mark.integration
 def test_other_seeds_members_and_samples_are_other_fields():
     model = fitted(red(4, 1, (16, 24)))
     coarse = torch.zeros(2, 1, 4, 6)
@@ -131,6 +137,7 @@ def test_other_seeds_members_and_samples_are_other_fields():
         assert torch.unique(fields.flatten(1), dim=0).shape[0] == len(fields)
 
 
+@pytest.mark.integration
 def test_the_random_state_of_torch_is_left_alone():
     model = fitted(red(4, 1, (16, 24)))
     before = torch.random.get_rng_state()
@@ -154,6 +161,7 @@ class Moved(NoiseField):
         return super().window(stream, draw, channels, window).roll(by, tuple(range(1, len(by) + 1)))
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("operator", OPERATORS)
 def test_moving_coarse_field_and_noise_by_a_site_moves_the_fine_field_by_a_block(operator, monkeypatch):
     x = red(4, 1, (16, 24))
@@ -167,6 +175,7 @@ def test_moving_coarse_field_and_noise_by_a_site_moves_the_fine_field_by_a_block
     torch.testing.assert_close(moved, fine.roll([4 * s for s in shift], (3, 4)), rtol=0, atol=2e-5)
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("boundary", ["periodic", "reflect"])
 def test_fields_larger_than_those_of_the_training_have_the_same_variance(boundary):
     x = red(16, 1, (16, 24))
@@ -179,6 +188,7 @@ def test_fields_larger_than_those_of_the_training_have_the_same_variance(boundar
 # --- the Gaussian part -------------------------------------------------------------------------
 
 
+@pytest.mark.integration
 def test_an_untrained_cascade_has_the_two_point_function_of_gaussian_data_and_of_no_others():
     x = red(512, 1, (32, 32))
     samples, right, wrong = (
@@ -189,6 +199,7 @@ def test_an_untrained_cascade_has_the_two_point_function_of_gaussian_data_and_of
     assert (samples / wrong - 1).abs().max() > 0.2
 
 
+@pytest.mark.integration
 def test_untrained_detail_of_gaussian_data_is_calibrated():
     x = red(64, 1, (32, 32))
     model = fitted(x, boundary="periodic")
@@ -248,6 +259,7 @@ def test_a_cascade_that_cannot_be_says_why(options, words):
         cascade(**options)
 
 
+@pytest.mark.integration
 def test_channels_are_told_apart_by_name_whatever_their_order():
     model = fitted(red(4, 2, (16, 24)))
     model.metadata = {"channels": ["u", "v"]}

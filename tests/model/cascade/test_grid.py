@@ -44,6 +44,7 @@ def block_means(x, factors):
     return x
 
 
+@pytest.mark.integration
 @every_grid
 def test_it_samples_refines_exactly_and_has_a_likelihood(options):
     model, fields = measured(options, channels=2)
@@ -62,6 +63,7 @@ def test_it_samples_refines_exactly_and_has_a_likelihood(options):
     assert sum(likelihood.dofs) == 2 * math.prod(lattice)
 
 
+@pytest.mark.integration
 @every_grid
 def test_it_comes_back_from_disk_with_its_grid(options, tmp_path):
     model, fields = measured(options)

@@ -34,6 +34,7 @@ def gaussian_cascade(step_name):
     return model
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("name", ["haar", "db2"])
 def test_the_log_prob_of_a_gaussian_cascade_is_the_exact_density(name):
     model = gaussian_cascade(name)
@@ -54,6 +55,7 @@ def test_the_log_prob_of_a_gaussian_cascade_is_the_exact_density(name):
     assert found.dofs == [48, 12, 4] and len(found.bits) == 3
 
 
+@pytest.mark.integration
 def test_white_noise_has_the_bits_of_a_standard_normal():
     model = cascade(1, 1, 1, "periodic", width=2, encoder_blocks=1, decoder_blocks=1).double()
     lift = model.lift(0)
@@ -63,6 +65,7 @@ def test_white_noise_has_the_bits_of_a_standard_normal():
     assert float(bits.mean()) == pytest.approx(math.log2(2 * math.pi * math.e) / 2, abs=0.03)
 
 
+@pytest.mark.integration
 def test_a_cascade_of_flow_lifts_samples_refines_and_comes_back_from_disk(tmp_path):
     fields = torch.randn(8, 1, 16, 16).float()
     torch.manual_seed(1)
@@ -86,6 +89,7 @@ OPERATORS = [
 ]
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(("operator", "boundary"), OPERATORS)
 def test_fields_of_every_operator_have_a_likelihood_of_their_own_law(operator, boundary):
     fields = smooth(128, 16)
@@ -104,6 +108,7 @@ def smooth(count, side):
     return x / x.std()
 
 
+@pytest.mark.integration
 def test_the_density_of_a_whole_field_is_at_the_temperatures_that_fields_from_nothing_have():
     model = cascade(1, 2, 1, width=2, encoder_blocks=1, decoder_blocks=1)
     fields = smooth(64, 8)
@@ -117,6 +122,7 @@ def test_the_density_of_a_whole_field_is_at_the_temperatures_that_fields_from_no
     assert float((hot[1] - cold[1]).abs().min()) > 1
 
 
+@pytest.mark.integration
 def test_arrays_and_xarray_objects_have_the_likelihood_of_their_tensor():
     model = cascade(1, 1, 1, "periodic", width=2, encoder_blocks=1, decoder_blocks=1)
     x, told = torch.randn(3, 1, 8), []

@@ -14,6 +14,7 @@ def mixed(**settings):
     return cascade(backbone=["conv", "unet", "fno"], width=[4, 8, 6], **{**made, **settings})
 
 
+@pytest.mark.integration
 def test_each_level_has_its_own_and_a_step_reaches_it():
     pytest.importorskip("diffusers")
     pytest.importorskip("neuralop")
@@ -38,6 +39,7 @@ def test_each_level_has_its_own_and_a_step_reaches_it():
         assert moved == [i == level for i in range(3)]
 
 
+@pytest.mark.integration
 def test_it_is_saved_and_loaded_as_it_was(tmp_path):
     pytest.importorskip("diffusers")
     pytest.importorskip("neuralop")
@@ -55,6 +57,7 @@ def test_it_is_saved_and_loaded_as_it_was(tmp_path):
         Cascade.from_pretrained(tmp_path / "model")
 
 
+@pytest.mark.integration
 def test_networks_that_look_everywhere_train_on_whole_fields():
     pytest.importorskip("neuralop")
     side = 4 * (PATCH[2] + 2 * HALO + 8)

@@ -19,6 +19,7 @@ def measured(lift="diffusion", levels=1, **options):
     return model.eval()
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("lift", ["diffusion", "flow"])
 def test_a_field_is_a_differentiable_function_of_its_noise(lift):
     model = measured(lift, levels=2)
@@ -31,6 +32,7 @@ def test_a_field_is_a_differentiable_function_of_its_noise(lift):
     assert torch.autograd.gradcheck(field, noise)
 
 
+@pytest.mark.integration
 def test_a_field_is_a_differentiable_function_of_its_coarse_field():
     model, noise = measured(), GivenNoise({(0, 0): torch.randn(1, 1, 8)})
     coarse = torch.randn(1, 1, 8, requires_grad=True)
@@ -51,6 +53,7 @@ def test_given_noise_says_what_is_missing():
         model.generate((8,), GivenNoise({(1, 0): torch.randn(1, 1, 4)}))
 
 
+@pytest.mark.integration
 def test_one_seed_has_other_noise_to_sample_and_to_refine(monkeypatch):
     """Refining the coarse field of a sample with its own seed must not give that sample back."""
     model = measured(levels=2)

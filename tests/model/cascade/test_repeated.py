@@ -54,6 +54,7 @@ def test_detail_and_coarse_field_grow_each_by_its_own_factor(small):
     torch.testing.assert_close(detail, 1.6 * plain.detail(Context(coarse / 1.7), noise, small.sampler))
 
 
+@pytest.mark.integration
 def test_an_enlarged_cascade_makes_the_larger_field(small):
     larger = small.enlarged(1, 2 ** (7 / 8), level=1)
     assert larger.levels == LEVELS + 1
@@ -71,6 +72,7 @@ def test_an_enlarged_cascade_makes_the_larger_field(small):
     assert float((power(wrong) / power(true) - 1).abs().max()) > 0.4
 
 
+@pytest.mark.integration
 def test_an_enlarged_cascade_refines_exactly_shares_its_weights_and_is_saved(small, tmp_path):
     larger = small.enlarged(2, 1.8, level=1)
     pairs = itertools.product(small.parameters(), larger.parameters())

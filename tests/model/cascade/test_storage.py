@@ -35,6 +35,7 @@ def folder(tmp_path):
 # --- there and back ----------------------------------------------------------------------------
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("options", [{}, {"shared": False}, {"operator": "db2"}, {"channels": 3, "objective": "noise"}])
 def test_a_loaded_model_makes_the_same_bits(tmp_path, options):
     model = tiny(**options)
@@ -46,6 +47,7 @@ def test_a_loaded_model_makes_the_same_bits(tmp_path, options):
     assert torch.equal(loaded.sample((16, 24), 2, seed=1), model.eval().sample((16, 24), 2, seed=1))
 
 
+@pytest.mark.integration
 def test_a_shared_network_is_stored_once(tmp_path):
     tiny().save_pretrained(tmp_path / "one")
     tiny(shared=False).save_pretrained(tmp_path / "two")
@@ -209,6 +211,7 @@ def test_a_pickle_is_refused_and_not_run(folder, name, monkeypatch):
     assert not (folder.parent / "exploded").exists()
 
 
+@pytest.mark.integration
 def test_what_is_not_there_is_refused_with_the_models_that_are(tmp_path, monkeypatch):
     refused(tmp_path / "nothing", "there is no model .* ships with rgdm")
     (tmp_path / "file").write_text("")

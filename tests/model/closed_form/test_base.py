@@ -35,6 +35,7 @@ def distance(a: torch.Tensor, b: torch.Tensor) -> float:
     return float((share(a.contiguous()) - share(b.contiguous())).abs().max())
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("lattice", [(64,), (16, 24), (8, 8, 8)])
 @pytest.mark.parametrize("boundary", ["periodic", "reflect"])
 def test_marginal_and_spectrum_of_bimodal_data_are_met(boundary, lattice):
@@ -47,6 +48,7 @@ def test_marginal_and_spectrum_of_bimodal_data_are_met(boundary, lattice):
     assert (ratio - 1).abs().max() < 0.2
 
 
+@pytest.mark.integration
 def test_the_criteria_tell_a_gaussian_from_two_wells_and_white_noise_from_red():
     x = two_wells(smooth(128, (16, 24)))
     model = TranslationField(1, "periodic")
@@ -66,6 +68,7 @@ def test_on_a_lattice_of_one_site_the_quantiles_are_those_of_the_data():
     torch.testing.assert_close(model(g).flatten(), x.quantile(q), rtol=0.01, atol=0.005)
 
 
+@pytest.mark.integration
 def test_a_spectrum_measured_on_large_tiles_serves_other_lattices():
     x = smooth(16, (128, 128))
     model = TranslationField(1, "periodic")
@@ -78,12 +81,14 @@ def test_a_spectrum_measured_on_large_tiles_serves_other_lattices():
         assert (ratio - 1).abs().max() < 0.35
 
 
+@pytest.mark.integration
 def test_one_field_alone_says_nothing_of_the_mean_so_larger_fields_keep_their_large_scales():
     model = TranslationField(1, "periodic")
     model.fit(smooth(1, (32, 32)))
     assert (model.spectrum[0, -1] > 0.1 * model.spectrum.max()).all()
 
 
+@pytest.mark.integration
 def test_channels_have_their_own_units():
     x = torch.cat([smooth(64, (16, 16)), 1e3 * smooth(64, (16, 16)) + 5e3], 1)
     model = TranslationField(2, "reflect")

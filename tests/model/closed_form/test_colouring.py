@@ -31,6 +31,7 @@ def test_the_matrix_of_a_colouring_is_its_answer_to_each_impulse(lattice, bands,
     torch.testing.assert_close(colouring._matrix(lattice), expected)
 
 
+@pytest.mark.integration
 def test_a_large_determinant_between_edges_is_estimated_within_its_error(monkeypatch):
     monkeypatch.setattr("rgdm.model.closed_form.colouring.DENSE", 1000)
     colouring = Colouring(2, 2, 2, "reflect")

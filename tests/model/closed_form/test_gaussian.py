@@ -110,6 +110,7 @@ def fitted_colouring(radius, samples, boundary="periodic"):
     return colouring
 
 
+@pytest.mark.integration
 def test_coloured_noise_has_the_covariance_of_the_field_and_the_better_the_wider_the_stencil():
     spectrum = free_field_spectrum(LATTICE)
     truth, samples = covariance_of(spectrum), stationary(spectrum, 1000)
@@ -184,6 +185,7 @@ def law_of_the_lift(step, radius, samples, truth):
     return from_coarse @ coarsen @ truth @ coarsen.T @ from_coarse.T + from_noise @ from_noise.T
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("step", [BlockSpin(2), Wavelet("db2"), MomentumShell(2)], ids=str)
 def test_a_gaussian_lift_of_a_gaussian_field_has_its_two_point_function(step):
     spectrum = free_field_spectrum(LATTICE)
@@ -193,6 +195,7 @@ def test_a_gaussian_lift_of_a_gaussian_field_has_its_two_point_function(step):
     assert errors[-1] < 0.02
 
 
+@pytest.mark.integration
 def test_a_gaussian_lift_fitted_on_another_spectrum_is_found_out():
     truth = covariance_of(free_field_spectrum(LATTICE))
     samples = stationary(free_field_spectrum(LATTICE, mass2=1.5), 2000)
@@ -207,6 +210,7 @@ def test_a_gaussian_lift_never_contradicts_the_coarse_field():
     torch.testing.assert_close(BlockSpin(2).coarsen(fine), coarse, rtol=0, atol=1e-12)
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("boundary", ["periodic", "reflect"])
 def test_large_fields_are_measured_piece_by_piece_with_the_same_result(boundary, monkeypatch):
     x = torch.randn(32, 1, 128, 128).cumsum(2) / 4

@@ -44,6 +44,7 @@ def test_what_is_given_stands_around_every_site_alike():
         assert bool((away == away[:, :1]).all())
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("action", [None, Ising(0.3)])
 @pytest.mark.parametrize("symmetric", [True, False])
 def test_probabilities_of_all_spins_add_up_to_one(action, symmetric):
@@ -61,6 +62,7 @@ def test_probabilities_of_all_spins_add_up_to_one(action, symmetric):
     assert chi2 < 255 + 5 * (2 * 255) ** 0.5
 
 
+@pytest.mark.integration
 def test_log_z_of_spins_after_a_short_training():
     action, lattice = Ising(0.44), (4, 4)
     fields = sample_fields(action, 4, 500, 8000, seed=0)
@@ -79,6 +81,7 @@ def test_log_z_of_spins_after_a_short_training():
     assert abs(float(reweighted.log_z.value) - exact) < 4 * float(reweighted.log_z.error) + 1e-6
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("told", [True, False])
 def test_log_z_of_phi4(told):
     action = Phi4.critical()
@@ -100,6 +103,7 @@ def test_one_seed_one_field():
     assert not torch.allclose(model.sample(2, seed=4), fields[:2])
 
 
+@pytest.mark.integration
 def test_patches_keep_the_action_whatever_the_model():
     """From hot fields, with an untrained model, to the exact energy; sites outside of a patch stay."""
     torch.manual_seed(0)
@@ -117,6 +121,7 @@ def test_patches_keep_the_action_whatever_the_model():
     assert abs(float(raw_energy.mean()) - exact) > 10 * float(raw_energy.std()) / 3000**0.5
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("told", [pytest.param(True, marks=pytest.mark.slow), False])
 def test_patches_keep_phi4_in_other_units(told):
     """Continuous values, a scale that is not 1, partial densities: fields of the target stay so; the control moves."""
@@ -139,6 +144,7 @@ def test_patches_keep_phi4_in_other_units(told):
     assert 0 < int((once != x).sum()) <= len(x)
 
 
+@pytest.mark.integration
 def test_saved_and_loaded(tmp_path):
     torch.manual_seed(0)
     model = AutoregressiveField((4, 4), action=Phi4.critical(), width=8)
@@ -181,6 +187,7 @@ def test_bad_input():
         patch_metropolis(model, Ising(0.4), torch.ones(1, 1, 4, 4), 5, 1)
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("action", [Ising(0.3), Ising(-0.4), Phi4.from_mass(-4, 6.975), Phi4(0.3, 1.0, 0.0)])
 @pytest.mark.parametrize("told", [True, False])
 @pytest.mark.parametrize("shape", [(2, 4), (4, 4), (6, 4)])
@@ -200,6 +207,7 @@ def test_without_the_sites_that_are_integrated_out_the_weights_are_the_same(acti
     assert torch.allclose(part - part.mean(), whole - whole.mean(), atol=2e-4)
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(
     ("action", "told"),
     [(Ising(0.3), True), pytest.param(Phi4.from_mass(-4, 6.975), False, marks=pytest.mark.slow)],
@@ -239,6 +247,7 @@ def test_what_an_action_cannot_be_fitted_to():
         AutoregressiveField((4, 4), width=0)
 
 
+@pytest.mark.integration
 def test_the_table_of_the_integrated_sites_is_exact_where_fields_are_and_falls_beyond():
     action = Phi4.from_mass(-4, 0.02)  # wells at +-10
     model = AutoregressiveField((4, 4), "continuous", 1, 4, action)
@@ -250,6 +259,7 @@ def test_the_table_of_the_integrated_sites_is_exact_where_fields_are_and_falls_b
     assert reweighted[0] > reweighted[2] > reweighted[3]
 
 
+@pytest.mark.integration
 def test_a_model_in_double_precision():
     torch.manual_seed(0)
     model = AutoregressiveField((4, 4), "continuous", 1, 4, Phi4.critical()).double()

@@ -11,6 +11,7 @@ from rgdm.physics.blocking import block_spins
 from rgdm.physics.monte_carlo.chains import sample_fields
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("reach", [1, 3])
 def test_probabilities_add_up_to_one_whatever_the_blocks(reach):
     torch.manual_seed(0)
@@ -38,6 +39,7 @@ def test_one_seed_one_field_and_the_law_moves_with_the_lattice():
     torch.testing.assert_close(log_p, moved, atol=1e-3, rtol=0)
 
 
+@pytest.mark.integration
 def test_it_learns_the_majority_and_the_energy():
     action = Ising.critical()
     fine = sample_fields(action, 16, 200, 1000, seed=0)

@@ -39,6 +39,7 @@ def test_the_conditional_of_a_free_field_is_its_own(gaussian):
     assert float(exact.log_prob(value[:, 0]).mean() - wrong) > 0.015
 
 
+@pytest.mark.integration
 def test_sweeps_keep_the_law_and_restore_it_at_small_scales(gaussian):
     field, x, sweep = gaussian
     spectrum = field.spectrum((16, 16))
@@ -62,6 +63,7 @@ def test_a_half_sweep_leaves_the_other_half(gaussian):
     assert bool((swept[..., ~even] != x[:2][..., ~even]).all())
 
 
+@pytest.mark.integration
 def test_two_wells_are_found():
     """phi^4 without neighbours that matter: the density has two peaks, which no Gaussian has."""
     fields = sample_fields(Phi4(0.1, -3.0, 1.0), 8, 100, 400, seed=1, thermalization=30, interval=3)
@@ -83,6 +85,7 @@ def test_fields_of_several_channels_and_with_edges_are_swept(boundary, channels)
     torch.testing.assert_close(one[1:2], sweep.run(x[1:2], 2, NoiseField(0).of([5])), rtol=0, atol=1e-5)
 
 
+@pytest.mark.integration
 def test_a_model_with_a_sweep_is_saved_and_samples_with_it(tmp_path):
     torch.manual_seed(0)
     model = cascade(1, 2, 2, "periodic", width=4, encoder_blocks=1, decoder_blocks=1, sweep=True)

@@ -16,6 +16,7 @@ pytestmark = pytest.mark.usefixtures("float64")
 BOUNDARIES = ("periodic", "reflect")
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("dimension", [1, 2])
 @pytest.mark.parametrize("boundary", BOUNDARIES)
 def test_the_layers_of_a_flow_are_undone_by_their_inverse_and_start_as_the_identity(dimension, boundary):

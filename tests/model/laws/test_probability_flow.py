@@ -38,6 +38,7 @@ PROCESSES = {
 SLOW = ("heat dissipation", "exact RG")  # the longest
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(
     "process", [pytest.param(p, id=n, marks=[pytest.mark.slow] * (n in SLOW)) for n, p in PROCESSES.items()]
 )
@@ -49,6 +50,7 @@ def test_the_flow_of_a_gaussian_field_has_its_exact_density(process):
     assert not made.error.any()
 
 
+@pytest.mark.integration
 def test_the_flow_of_a_mixture_has_its_exact_density():
     law = GaussianMixture(torch.tensor([0.4, 0.6]), torch.randn(2, 1, 3), torch.rand(2, 1, 3) / 2 + 0.1)
     z = torch.randn(4, 1, 3)
@@ -56,6 +58,7 @@ def test_the_flow_of_a_mixture_has_its_exact_density():
     torch.testing.assert_close(made.value, law.log_prob(z), rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.integration
 def test_random_signs_estimate_the_divergence_within_their_error_and_a_wrong_density_is_found_out():
     root = torch.randn(12, 12)
     covariance = root @ root.T / 12 + 0.3 * torch.eye(12)
@@ -73,6 +76,7 @@ def test_random_signs_estimate_the_divergence_within_their_error_and_a_wrong_den
     assert float(((made.value - exact - 2) / made.error).abs().min()) > 2
 
 
+@pytest.mark.integration
 def test_a_temperature_widens_the_density_of_white_data():
     z = torch.randn(3, 1, 4)
     made = probability_flow_log_prob(lambda z, t: z * t.mul(math.pi / 2).cos().reshape(-1, 1, 1), PLAIN, z, 1.3)

@@ -110,6 +110,7 @@ class Perceptron(Backbone):
 LONG = [pytest.param(objective, marks=pytest.mark.slow) for objective in ("data", "noise")]
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("objective", [*LONG, "velocity"])
 def test_each_objective_learns_the_score(objective):
     law = GaussianMixture(

@@ -21,6 +21,7 @@ BOUNDARIES = ("periodic", "reflect")
 CASES = [*itertools.product(BOUNDARIES, (1, 2)), (("periodic", "reflect"), 2)]
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(("boundary", "dimension"), CASES)
 @pytest.mark.parametrize("kind", ["gaussian", "flow"])
 def test_the_density_of_a_lift_is_that_of_the_map_it_samples_by(kind, boundary, dimension):
@@ -33,6 +34,7 @@ def test_the_density_of_a_lift_is_that_of_the_map_it_samples_by(kind, boundary, 
     assert float(lift.log_prob(fine).value) == pytest.approx(expected, rel=1e-6)
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("boundary", BOUNDARIES)
 def test_the_density_of_a_diffusion_lift_is_that_of_its_exact_flow(boundary):
     """The flow of data of variance v from noise T only rescales, by ``T sqrt(v)``."""

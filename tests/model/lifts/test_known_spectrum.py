@@ -139,6 +139,7 @@ def test_the_prediction_of_a_decimated_field_knows_its_level():
     assert abs(float(made.standardizer.prediction.kernel.sum()) - 1) < 0.2
 
 
+@pytest.mark.integration
 def test_it_is_the_limit_of_a_fit_to_samples():
     lattice, step = (32, 32), Wavelet("db2")
     power = on_grid(spectrum, lattice)

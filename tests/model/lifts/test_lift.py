@@ -115,17 +115,20 @@ def test_temperature_widens_the_detail_about_its_prediction():
     assert hot > 1.2 * usual
 
 
+@pytest.mark.integration
 def test_training_lowers_the_loss_on_fields_that_are_not_gaussian():
     _, (before, after) = trained(100)
     assert after < 0.97 * before
 
 
+@pytest.mark.integration
 def test_on_white_gaussian_fields_there_is_nothing_to_learn():
     _, (before, after) = trained(30, power=1)
     assert abs(before - 1) < 0.05  # the variance of a velocity that cannot be known
     assert after > 0.99 * before
 
 
+@pytest.mark.integration
 def test_two_trainings_from_one_seed_give_the_same_bits():
     first, second = trained(10), trained(10)
     assert first[1] == second[1]

@@ -26,6 +26,7 @@ LAWS = {
 }
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("law", LAWS)
 @pytest.mark.parametrize("amplitude", [True, False])
 @pytest.mark.parametrize("bend", [0.0, 0.3])

@@ -32,6 +32,7 @@ def test_it_says_in_which_direction_a_field_varies():
     assert float((across[0, 2] - across[0, 0]).min()) > 3  # in e-folds
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("boundary", ["periodic", "reflect"])
 @pytest.mark.parametrize(("scales", "bound"), [(2, 1e-3), (3, 2e-2)])
 def test_a_patch_shows_what_the_whole_field_does(boundary, scales, bound):
@@ -49,6 +50,7 @@ def test_a_patch_shows_what_the_whole_field_does(boundary, scales, bound):
     assert cut[4] == (HALO, HALO) and cut[3].shape[2:] == (PATCH[2], PATCH[2])
 
 
+@pytest.mark.integration
 def test_tiles_of_a_calibration_have_room_for_its_scales():
     model = made(levels=3, scattering=3, width=2)
     x = torch.randn(12, 1, 128, 128).cumsum(2)
@@ -56,6 +58,7 @@ def test_tiles_of_a_calibration_have_room_for_its_scales():
     calibrate(model.eval(), x, sites=20_000, rounds=1)
 
 
+@pytest.mark.integration
 def test_only_the_network_sees_it(fields):
     plain, shown = made(scattering=0), made()
     for model in (plain, shown):
@@ -67,6 +70,7 @@ def test_only_the_network_sees_it(fields):
     assert torch.allclose(condition[:, :-1].mean((0, 2, 3)), torch.zeros(condition.shape[1] - 1), atol=1e-4)
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("lift", ["diffusion", "flow"])
 def test_it_is_saved_and_loaded_as_it_was(tmp_path, fields, lift):
     model = made(lift=lift)
@@ -79,6 +83,7 @@ def test_it_is_saved_and_loaded_as_it_was(tmp_path, fields, lift):
     assert not torch.equal(made(scattering=0, lift=lift).sample((32, 32), 2, seed=1), model.sample((32, 32), 2, seed=1))
 
 
+@pytest.mark.integration
 def test_scales_that_exceed_a_lattice_are_refused(fields):
     model = made(scattering=3)
     model.fit(fields)

@@ -50,6 +50,7 @@ def crop(fine, origin, lattice):
     return fine[(..., *(slice(2 * o, 2 * (o + n)) for o, n in zip(origin, lattice, strict=True)))]
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(("boundary", "lattice", "windows"), CASES)
 @pytest.mark.parametrize("kind", KINDS)
 @torch.no_grad()

@@ -66,6 +66,7 @@ def shifted(net: Backbone, lattice: tuple[int, ...], by: int) -> float:
 # --- before training ---------------------------------------------------------------------------
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("boundary", ["periodic", "reflect"])
 @pytest.mark.parametrize(("kind", "dimension"), CASES)
 def test_an_untrained_one_leaves_every_lattice_alone(kind, dimension, boundary):
@@ -76,6 +77,7 @@ def test_an_untrained_one_leaves_every_lattice_alone(kind, dimension, boundary):
         assert bool((out == 0).all())
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_lift_with_any_of_them_begins_as_the_gaussian_one(kind):
     torch.manual_seed(2)
@@ -199,6 +201,7 @@ def test_derivatives_in_forward_mode_are_those_of_differences(kind):
     assert (slope - differences).abs().max() < 1e-6 * slope.abs().max()
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("kind", KINDS)
 def test_thirty_steps_bring_the_error_down(kind):
     net, (x, t, condition) = untrained(kind, width=16), inputs((8, 8), count=8)
@@ -226,6 +229,7 @@ def test_multiplications_of_convolutions_are_those_counted_by_hand():
     assert forward == 9 * 60 * site + (4 * 32 + 32 * 32 + 2 * 32 * 16)
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("kind", ["unet", "dit", "fno"])
 def test_the_work_grows_with_the_sites_and_of_attention_with_their_square(kind):
     net = untrained(kind)
@@ -280,6 +284,7 @@ def test_a_missing_package_is_named_with_the_extra_that_has_it(kind, package, mo
         make_backbone(kind, 1, 2, 2, "periodic", 8, (3, 2))
 
 
+@pytest.mark.integration
 def test_their_packages_are_imported_when_one_is_made_and_not_before():
     packages = {"diffusers", "neuralop", "triton"}
     code = f"import sys, rgdm.model.networks.registry; sys.exit(bool({packages} & set(sys.modules)))"

@@ -62,6 +62,7 @@ def order(result, make, steps):
     return -(x @ errors) / x.square().sum()
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(("sampler", "expected"), [(Ddim, 1), (Heun, 2), (AdamsBashforth, 2)])
 def test_the_error_of_the_gain_falls_with_the_order_of_the_sampler(sampler, expected):
     s = variances(0.2, 0.5, 1.5, 2.5)
@@ -69,12 +70,14 @@ def test_the_error_of_the_gain_falls_with_the_order_of_the_sampler(sampler, expe
     assert float((measured - expected).abs().max()) < 0.15
 
 
+@pytest.mark.integration
 def test_the_ancestral_variance_converges_at_first_order():
     s = variances(0.2, 0.5, 1.0, 1.5, 4.0)
     measured = order(lambda made: deviation(made, PLAIN, s) / s.sqrt(), Ancestral, (64, 128, 256, 512))
     assert float((measured - 1).abs().max()) < 0.15
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("sampler", [*DETERMINISTIC, Ancestral])
 @pytest.mark.parametrize("process", STAGGERED.values(), ids=STAGGERED)
 def test_every_mode_of_a_staggered_process_comes_to_its_own_variance(sampler, process):
@@ -87,6 +90,7 @@ def test_every_mode_of_a_staggered_process_comes_to_its_own_variance(sampler, pr
     assert float(fine) < 0.5 * float(coarse)
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("sampler", [*DETERMINISTIC, Ancestral])
 def test_a_variance_preserving_process_comes_to_the_variance_of_the_data(sampler):
     process, s = ForwardProcess(Site(), VariancePreserving()), variances(*VARIANCES)
@@ -146,6 +150,7 @@ def test_no_step_makes_a_nan_where_modes_are_frozen(sampler, steps):
     assert bool(sampler(steps)(Posterior(process, 2.0), process, z, lambda i: z).isfinite().all())
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("sampler", DETERMINISTIC)
 def test_a_chain_that_keeps_its_coarse_field_gives_it_back(sampler):
     process = ForwardProcess(Pyramid(BlockSpin(2), 2), NoisyStep(0.5, 2))
@@ -240,6 +245,7 @@ def mixture(z, t):
     return (share * means).sum(-1)
 
 
+@pytest.mark.integration
 def test_data_that_are_not_gaussian_are_met_with_more_steps():
     start = torch.special.ndtri((torch.arange(1001) + 0.5) / 1001)[None, None]
     exact = Heun(400)(mixture, PLAIN, start)

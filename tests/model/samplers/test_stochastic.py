@@ -34,6 +34,7 @@ def order(errors, steps):
     return -(x @ torch.stack(errors).abs().log()) / x.square().sum()
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(("sampler", "expected"), WEAK)
 @pytest.mark.parametrize("churn", [1.0, 2.0])
 def test_the_variance_converges_at_the_weak_order(sampler, expected, churn):
@@ -54,6 +55,7 @@ def pathwise(sampler, fine, churn=1.0):
     return torch.cat([coarse[:1], share[:, None] * coarse[1:].repeat_interleave(m, 0)])
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("sampler", [EulerMaruyama, pytest.param(StochasticHeun, marks=pytest.mark.slow)])
 def test_the_paths_converge_at_strong_order_one(sampler):
     """Root mean square distance from the path of very many steps in the same Brownian motion."""
@@ -63,6 +65,7 @@ def test_the_paths_converge_at_strong_order_one(sampler):
     assert float((order(errors, steps) - 1).abs().max()) < 0.1
 
 
+@pytest.mark.integration
 @both
 @pytest.mark.parametrize("churn", [0.3, 3.0])
 def test_noise_of_any_strength_keeps_the_law_of_a_staggered_process(sampler, churn):
@@ -78,6 +81,7 @@ def test_without_churn_they_are_the_probability_flow():
     torch.testing.assert_close(StochasticHeun(6, 0.0)(estimate, PLAIN, z), Heun(6)(estimate, PLAIN, z))
 
 
+@pytest.mark.integration
 def test_a_mixture_gets_its_weights_and_the_wrong_estimate_does_not():
     law = GaussianMixture(
         torch.tensor([0.3, 0.7]), torch.tensor([-1.5, 1.0]).reshape(2, 1, 1), torch.full((2, 1, 1), 0.05)

@@ -28,6 +28,7 @@ def test_a_trajectory_is_reversible_and_of_second_order(mass2):
     assert math.log2(errors[1] / errors[2]) == pytest.approx(2, abs=0.15)
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("mass2", [None, 0.3])
 def test_a_free_field_has_its_spectrum_and_exp_of_minus_dh_has_mean_one(mass2):
     field, lattice = FreeField(0.3), (8, 8)
@@ -59,6 +60,7 @@ def test_fourier_acceleration_shortens_the_memory_of_a_nearly_free_field():
     assert times[1] < times[0] / 2
 
 
+@pytest.mark.integration
 def test_the_continuous_dual_carries_the_ising_energy():
     action = IsingDual(0.35, 0.3)
     chains = HybridMonteCarlo(action, torch.randn(500, 1, 4, 4), 0.3, 6, seed=3)

@@ -21,6 +21,7 @@ def off(values, exact, count):
     return (means.mean() - exact) / (means.std() / count**0.5)
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("update", UPDATES)
 def test_energy_and_magnetization_are_exact(update):
     chains, action = 200, Ising.critical()
@@ -39,6 +40,7 @@ def test_a_wrong_coupling_is_noticed():
     assert abs(off(m2, transfer.ising_moments(Ising.critical(), 4).m2, 200)) > 6
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(("lattice", "coupling"), [((7,), 0.8), ((4, 4, 4), 0.15), ((3, 5), 0.3)])
 def test_any_dimension_and_shape(lattice, coupling):
     markov = MarkovChains(Ising(coupling), lattice, 4000, 1)
@@ -84,6 +86,7 @@ def test_the_plain_kernels_do_what_the_compiled_ones_do(monkeypatch):
         assert np.array_equal(*flats)
 
 
+@pytest.mark.integration
 def test_the_random_numbers_are_uniform_and_independent():
     numba = pytest.importorskip("numba")
 

@@ -28,6 +28,7 @@ def exact_smallest_lattice(action: Phi4) -> tuple[float, float]:
     return float(weight @ field.square().flatten(1).mean(1)), float(weight @ mean.square())
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("action", [Phi4.critical(), Phi4(0.3, 0.5, 0.5), Phi4(-0.4, -0.5, 1.0)])
 def test_the_smallest_lattice_agrees_with_quadrature(action):
     phi2, m2 = exact_smallest_lattice(action)
@@ -42,6 +43,7 @@ HEAT_BATH = [Phi4.critical(), Phi4(0.5, 1.5, 0.0), Phi4(-0.7, 0.2, 0.3), Phi4(2.
 HEAT_BATH += [Phi4(1.0, -3.0, 0.2), Phi4(1.0, 0.0, 0.01)]
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("action", HEAT_BATH, ids=str)
 def test_the_heat_bath_draws_a_site_from_its_law_given_the_neighbours(action):
     count, axis = 40_000, np.linspace(-50, 50, 200_001)
@@ -83,12 +85,14 @@ def test_critical_observables_agree_with_published_simulations(critical_16):
     assert max(map(abs, off.values())) < 4, off
 
 
+@pytest.mark.integration
 def test_a_wrong_coupling_is_noticed():
     fields = sample_fields(Phi4.from_beta(0.66, 1.0), 16, chains=200, count=1000, seed=2, thermalization=40, interval=5)
     off = deviations(observables(fields, Phi4.critical()), CRITICAL_16)
     assert abs(off["phi2"]) > 8 and abs(off["u4"]) > 8
 
 
+@pytest.mark.integration
 def test_a_free_field_in_three_dimensions_has_the_exact_two_point_function():
     mass2, size = 1.0, 4
     action = Phi4(1.0, 3 + mass2 / 2, 0.0)
@@ -119,6 +123,7 @@ def test_progress_ends_at_the_total():
     assert calls == [(i, 7) for i in range(1, 8)]
 
 
+@pytest.mark.integration
 def test_an_odd_lattice_without_a_checkerboard_is_sampled_too():
     phi2 = observables(sample_fields(Phi4(0.3, 0.5, 0.5), 3, 2000, 20000, 1, 30, 3), Phi4(0.3, 0.5, 0.5))["phi2"]
     exact = (transfer.phi4_log_z(Phi4(0.3, 0.5 - h, 0.5), 3, 10) for h in (1e-4, -1e-4))

@@ -13,6 +13,7 @@ def kaufman(coupling: float, side: int) -> float:
     return float(log_z(torch.tensor(coupling, dtype=torch.float64), (side, side)))
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(
     ("action", "lattice", "exact", "nodes"),
     [
@@ -38,6 +39,7 @@ def test_one_node_is_no_integral() -> None:
     assert abs(float(estimate.value) - kaufman(Ising.critical().coupling, 8)) > 20 * float(estimate.error)
 
 
+@pytest.mark.integration
 def test_its_error_is_what_seeds_differ_by() -> None:
     estimate = [log_z_by_integration(Ising(0.4), (4, 4), updates=20, nodes=4, seed=seed) for seed in range(40)]
     spread = torch.stack([each.value for each in estimate]).std()

@@ -24,6 +24,7 @@ def model():
     return action, field
 
 
+@pytest.mark.integration
 def test_the_sum_is_the_mean_of_the_action(model):
     action, field = model
     telescope = multilevel(field, action, m2, [8000, 8000, 8000], seed=1)

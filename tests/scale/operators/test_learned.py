@@ -45,6 +45,7 @@ def test_it_starts_as_the_named_wavelet(taps, boundary):
     torch.testing.assert_close(detail.abs(), other.abs(), atol=1e-5, rtol=0)
 
 
+@pytest.mark.integration
 def test_learning_shortens_the_code_of_fields_not_seen_and_stays_orthonormal():
     torch.manual_seed(0)
     fields, held_out = ramps(64, 32), ramps(64, 32, seed=1)
@@ -59,6 +60,7 @@ def test_learning_shortens_the_code_of_fields_not_seen_and_stays_orthonormal():
     torch.testing.assert_close(matrix @ matrix.T, torch.eye(32, dtype=torch.float64), atol=1e-12, rtol=0)
 
 
+@pytest.mark.integration
 def test_white_noise_teaches_nothing():
     """Every orthonormal split of it is as short: the negative control."""
     noise, other = (torch.randn(64, 1, 32, 32, generator=torch.Generator().manual_seed(i)) for i in (0, 1))
@@ -96,6 +98,7 @@ def test_lifting_of_a_moved_field_is_the_moved_lifting():
     torch.testing.assert_close(moved, tuple(part.roll((2, -1), (2, 3)) for part in lifting.split(x)))
 
 
+@pytest.mark.integration
 def test_lifting_learns_to_predict():
     torch.manual_seed(0)
     fields, held_out = ramps(64, 32), ramps(64, 32, seed=1)
@@ -117,6 +120,7 @@ def test_code_length_is_the_entropy_of_gaussian_and_laplace_detail():
     assert sparsity(laplace) == pytest.approx(0.5, abs=0.01)
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("operator", ["learned-4", "lifting"])
 def test_a_cascade_learns_its_operator_saves_it_and_has_a_density(operator, tmp_path, monkeypatch):
     monkeypatch.setattr(Learned, "learn", partialmethod(Learned.learn, steps=30))

@@ -126,6 +126,7 @@ def test_a_coarse_site_of_a_torus_and_its_detail_are_of_the_same_place(operator)
     assert float(apart(operator).max()) <= 1  # half a coarse site
 
 
+@pytest.mark.integration
 def test_what_a_learned_wavelet_learns_stays_in_its_place():
     step, walks = LearnedWavelet(8), torch.randn(64, 1, 64, generator=torch.Generator().manual_seed(0)).cumsum(2)
     step.learn((walks - walks.flip(2)).float(), 2, steps=100)

@@ -125,6 +125,7 @@ def test_the_registry_makes_it_with_factor_2_alone():
         make_operator("quincunx", Grid.uniform(2, "periodic", 3))
 
 
+@pytest.mark.integration
 def test_a_cascade_keeps_the_coarse_sites_to_the_bit_and_can_be_saved(tmp_path):
     model = cascade(1, 2, 2, "periodic", "quincunx", width=4, encoder_blocks=1, decoder_blocks=1)
     x = torch.randn(8, 1, 16, 16)

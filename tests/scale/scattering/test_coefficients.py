@@ -108,6 +108,7 @@ def test_scattering_is_a_contraction(lattice, boundary, nearness):
     assert (apart <= (x - y).flatten(1).norm(dim=1)).all()
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("boundary", ["periodic", "reflect"])
 @pytest.mark.parametrize("lattice, captured", [((256,), 0.85), ((64, 64), 0.7)])
 def test_coefficients_hold_most_of_the_energy_and_with_the_rest_never_more_than_the_field(lattice, captured, boundary):

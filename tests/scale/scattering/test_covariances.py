@@ -78,6 +78,7 @@ def test_time_reversed_signals_differ_in_the_imaginary_parts_alone():
 # --- tensors -----------------------------------------------------------------------------------
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("lattice", [(6,), (4, 5)])
 @pytest.mark.parametrize("boundary", ["periodic", "reflect"])
 def test_gradients_are_exact(lattice, boundary):

@@ -37,6 +37,7 @@ def morlet(lattice: tuple[int, ...], j: int, angle: float, across: float) -> tor
     return wave
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("scales, angles, lattice", BANKS)
 def test_wavelets_have_no_mean_and_the_low_pass_mean_one(scales, angles, lattice):
     psi, phi = Scattering(scales, angles).filters(lattice)
@@ -45,6 +46,7 @@ def test_wavelets_have_no_mean_and_the_low_pass_mean_one(scales, angles, lattice
     assert phi[origin] == pytest.approx(1, abs=1e-15)
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("scales, angles, lattice", BANKS)
 def test_the_littlewood_paley_sum_is_at_most_one_and_the_bank_could_not_be_louder(scales, angles, lattice):
     for size in (lattice, tuple(4 * n + 3 for n in lattice)):
