@@ -71,14 +71,15 @@ def test_a_chain_is_the_same_whatever_the_number_of_chains_beside_it_and_of_thre
 
 def test_the_plain_kernels_do_what_the_compiled_ones_do(monkeypatch):
     pytest.importorskip("numba")
+    markov = MarkovChains(Ising.critical(), (4, 4), 3, 0)
+    key, flats = np.uint64(77), [markov.flat.copy() for _ in range(2)]
+    kernels.sweep_ising(markov.flat.copy(), markov.neighbours, markov.order, 0.4, True, key)  # numba compiles, and imports
     monkeypatch.setitem(sys.modules, "numba", None)
     spec = importlib.util.spec_from_file_location("plain_kernels", kernels.__file__)
     assert spec is not None and spec.loader is not None
     plain = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(plain)
     assert kernels.COMPILED and not plain.COMPILED
-    markov = MarkovChains(Ising.critical(), (4, 4), 3, 0)
-    key, flats = np.uint64(77), [markov.flat.copy() for _ in range(2)]
     for heat_bath in (True, False):
         with np.errstate(over="ignore"):
             plain.sweep_ising(flats[0], markov.neighbours, markov.order, 0.4, heat_bath, key)
