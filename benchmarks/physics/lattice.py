@@ -25,8 +25,8 @@ from benchmarks.shared.lattice import ALL, Measured
 from benchmarks.shared.training import phi4, tensor, train, training
 from benchmarks.study import study
 from rgdm import commands, progress
+from rgdm.design import LiftKind
 from rgdm.model.cascade.cascade import Cascade
-from rgdm.settings import LiftKind
 
 SIDE, LEVELS = 32, 5
 KNOWN: dict[str, Pair] = {

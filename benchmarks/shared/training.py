@@ -17,6 +17,7 @@ from benchmarks.study import Option
 from rgdm import commands, config, progress
 from rgdm.commands.training import build
 from rgdm.data import reference
+from rgdm.design import Design
 from rgdm.model.cascade.cascade import Cascade
 from rgdm.model.laws.diffusion import Diffusion
 from rgdm.model.lifts.condition import Condition
@@ -28,7 +29,6 @@ from rgdm.model.networks.registry import multiply_adds
 from rgdm.scale.boundary import Boundary
 from rgdm.scale.grid import Grid
 from rgdm.scale.operators.block import BlockSpin
-from rgdm.settings import Design
 from rgdm.train import Budget, Trainer
 
 CRITICAL = {"boundary": "periodic", "shared": False, "bend": 0.0}

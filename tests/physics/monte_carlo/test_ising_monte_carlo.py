@@ -73,7 +73,7 @@ def test_the_plain_kernels_do_what_the_compiled_ones_do(monkeypatch):
     pytest.importorskip("numba")
     markov = MarkovChains(Ising.critical(), (4, 4), 3, 0)
     key, flats = np.uint64(77), [markov.flat.copy() for _ in range(2)]
-    kernels.sweep_ising(markov.flat.copy(), markov.neighbours, markov.order, 0.4, True, key)  # numba compiles, and imports
+    kernels.sweep_ising(markov.flat.copy(), markov.neighbours, markov.order, 0.4, True, key)  # compiled now
     monkeypatch.setitem(sys.modules, "numba", None)
     spec = importlib.util.spec_from_file_location("plain_kernels", kernels.__file__)
     assert spec is not None and spec.loader is not None
