@@ -12,6 +12,7 @@ are jackknife errors over tiles, of ratios paired ones. ``--out`` receives ``til
 
 import argparse
 import copy
+import math
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -25,7 +26,7 @@ from benchmarks.fields import etopo
 from benchmarks.fields.merit import LEVELS, Merit
 from benchmarks.peers import Refiner, gaussian
 from benchmarks.record import Figure, Row
-from benchmarks.shared.estimates import figure, mean, median, quotient, ratio
+from benchmarks.shared.estimates import Pair, figure, mean, median, quotient, ratio
 from benchmarks.shared.training import train as train_cascade
 from benchmarks.shared.training import training
 from benchmarks.study import study
@@ -163,7 +164,7 @@ def shape_rows(ours: Merit) -> Iterator[Row]:
     yield Row(title, OURS, figures | {"truth": Figure(float(truth))})
 
 
-def octave_rows(title: str, pairs: Sequence[tuple[Tensor, Tensor]], finest: float = 0.1) -> Iterator[Row]:
+def octave_rows(title: str, pairs: Sequence[Pair], finest: float = 0.1) -> Iterator[Row]:
     for octave, pair in enumerate(pairs):
         off = 0.1 if octave else finest
         what = f"{2 ** (octave + 1)} .. {2 ** (octave + 2)} sites"
@@ -196,7 +197,7 @@ def generation_rows(model: Cascade, tiles: Tensor, side: int, count: int, seed: 
     )  # tiles of a field are not independent
     generated, true = (jackknife(lambda m: m, each) for each in (per_field, octave_power(tiles, "reflect")[1]))
     pairs = [quotient(a, b) for a, b in zip(zip(*generated, strict=True), zip(*true, strict=True), strict=True)]
-    values = [(torch.tensor(f.value), torch.tensor(f.error)) for f in pairs]
+    values = [(f.value, math.nan if f.error is None else f.error) for f in pairs]
     yield from octave_rows("power of generated fields over that of training", values)
 
 
