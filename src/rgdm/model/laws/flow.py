@@ -162,3 +162,8 @@ class Flow(Law):
     def reach(self, evaluations: int) -> tuple[int, int] | None:
         halo = sum(layer.reach() for layer in self.layers if isinstance(layer, Coupling))
         return halo, halo
+
+    @property
+    def halo(self) -> int:
+        """Each coupling is a pass of its own."""
+        return max(layer.reach() for layer in self.layers if isinstance(layer, Coupling))
