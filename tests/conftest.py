@@ -1,7 +1,10 @@
-"""The whole suite runs with every shape annotation of rgdm checked at every call."""
+"""The whole suite runs with every shape annotation of rgdm checked at every call, in two processes of one thread."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: threads that share cores wait for each other
 
 import jaxtyping
 import pytest
