@@ -92,7 +92,7 @@ def test_curves_bear_missing_errors_and_gaps():
     assert np.isfinite(_running_median(_level_losses(records)[1])[1:]).all()
     assert opened(plots.training_curve(records)).width > 100
     scores = {
-        "about": {"factor": 2},
+        "about": {"factor": [2, 2]},
         "rank_histogram": {"value": [1.2, 0.8, 1.0], "error": [None] * 3},
         "detail_kurtosis": {"value": [9.0, 4], "error": [None] * 2, "truth": [8.0, 5], "truth_error": [None] * 2},
         "octave_ratio": {"value": [1.0, 40], "error": [None] * 2, "edges": [0.5, 0.25, 0.125]},

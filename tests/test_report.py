@@ -16,6 +16,7 @@ from rgdm.evaluate.baselines import block_mean
 from rgdm.report import collect, write_report
 from rgdm.report.table import number
 from rgdm.scale.operators.block import BlockSpin
+from rgdm.scale.operators.per_axis import PerAxis
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -98,6 +99,17 @@ def test_parts_can_be_reported_alone(run, tmp_path):
     for part in ("model", "evaluation", "samples.zarr"):
         write_report(tmp_path / f"{part}.html", [run / part])
         assert (tmp_path / f"{part}.html").stat().st_size > 3000
+
+
+def test_a_refinement_along_one_axis_alone_is_reported_with_the_blocks_of_both_axes(tmp_path):
+    truth, ensemble = torch.randn(3, 1, 16, 16), torch.randn(4, 3, 1, 16, 16)
+    coarse = block_mean(truth, (4, 1))
+    baseline = bicubic(coarse, (4, 1))
+    scores = judge(truth, ensemble, coarse, PerAxis([BlockSpin(2), None]), 2, "reflect", {"bicubic": baseline})
+    save_evaluation(tmp_path, scores, truth, coarse, baseline, ensemble, [coarse[:1], truth[:1]])
+    write_report(tmp_path / "report.html", [tmp_path])
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "blocks of 4×1 sites." in page and "2×1 to 4×1 sites" in page
 
 
 def test_what_is_gathered_is_what_was_written(run):

@@ -155,8 +155,9 @@ class Couplings:
     """Whether the fields have edges (reflect), next to which no site is looked at (default: as the file says)."""
     operator: FixedOperator = "block-spin"
     """The coarse-graining of every level."""
-    factor: int = 2
-    """How many sites along each axis become one at a level."""
+    factor: tuple[int, ...] = ()
+    """How many sites become one at a level: one number for all axes, or one for each (default: as the model that makes
+    the fields, else 2)."""
     reach: int = 1
     """Bonds up to so many sites along each axis."""
     power: int = 4

@@ -58,6 +58,14 @@ class Design:
             raise InputError(f"levels = {self.levels}; at least one level is needed")
         if min(self.widths) < 1:
             raise InputError(f"width = {min(self.widths)}; a width of one at least is needed")
+        for name, value, least, unit, remedy in (
+            ("encoder_blocks", self.encoder_blocks, 0, "blocks", "take 3, or 0 for none"),
+            ("decoder_blocks", self.decoder_blocks, 0, "blocks", "take 2, or 0 for none"),
+            ("evaluations", self.evaluations, 1, "sampling steps a level", "at least 1 is needed"),
+            ("scattering", self.scattering, 0, "scales", "take 2, or 0 for none"),
+        ):
+            if value < least:
+                raise InputError(f"{name}: {value} {unit}; {remedy}")
         if not 0 <= self.bend < math.inf:
             raise InputError(f"bend = {self.bend}; the largest bend of the tails must be finite and not negative")
         if self.shared and (len(set(self.backbones)) > 1 or len(set(self.widths)) > 1):

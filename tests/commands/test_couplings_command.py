@@ -1,11 +1,15 @@
 """``rgdm couplings``: of a file and of a model."""
 
+import sys
+
 import numpy as np
 import pytest
 import xarray as xr
 from running import SMALL, ok, walk
 
+from rgdm import config
 from rgdm.cli import main
+from rgdm.commands import couplings
 from rgdm.model.cascade.cascade import Cascade
 from rgdm.model.lattice.sweep import LearnedSweep
 from rgdm.physics.actions import Phi4
@@ -52,6 +56,7 @@ def test_the_couplings_of_a_file_and_of_a_model_are_printed_kept_and_drawn(tmp_p
         (("nothing.npy",), "no file or folder"),
         (("phi.npy", "--reach", "0"), "reach = 0"),
         (("phi.npy", "--out", "phi.npy"), "exists"),
+        (("phi.npy", "--seed", "-1"), "seed is -1"),
     ],
 )
 def test_couplings_that_cannot_be_measured_is_refused_in_one_sentence(tmp_path, capsys, monkeypatch, arguments, words):
@@ -61,3 +66,31 @@ def test_couplings_that_cannot_be_measured_is_refused_in_one_sentence(tmp_path, 
     assert main(["couplings", *arguments]) == 2
     error = capsys.readouterr().err
     assert words in error and error.count("\n") == 1 and "Traceback" not in error
+
+
+def test_the_coarse_graining_of_a_model_is_the_default_and_its_depth_is_checked_before_sampling(
+    tmp_path, capsys, monkeypatch
+):
+    np.save(tmp_path / "phi.npy", walk(4, 18, 18))
+    model = tmp_path / "model"
+    ok("train", tmp_path / "phi.npy", "--out", model, "--factor", 3, "--steps", 1, *SMALL)
+    ok("couplings", model, "--levels", 1, "--lattice", 18, 18, "--count", 4)
+    monkeypatch.setattr(Cascade, "sample", None)
+    capsys.readouterr()
+    assert main(["couplings", str(model), "--levels", "3", "--lattice", "18", "18"]) == 2
+    assert "fits 2 levels of factor 3, not 3" in capsys.readouterr().err
+
+
+def test_a_picture_that_cannot_be_drawn_leaves_no_folder_and_none_of_earlier_couplings(tmp_path, monkeypatch):
+    np.save(tmp_path / "phi.npy", walk(4, 16, 16))
+    command, out = ("couplings", tmp_path / "phi.npy", "--levels", 1, "--out", tmp_path / "out"), tmp_path / "out"
+    with monkeypatch.context() as patch:
+        patch.setattr("rgdm.plots.coupling_curves", lambda table: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            couplings(config.Couplings((tmp_path / "phi.npy",), out, levels=1))
+    assert not out.exists()
+    ok(*command)
+    monkeypatch.setitem(sys.modules, "rgdm.plots", None)
+    monkeypatch.delattr("rgdm.plots", raising=False)
+    ok(*command, "--overwrite")
+    assert [path.name for path in out.iterdir()] == ["couplings.nc"]

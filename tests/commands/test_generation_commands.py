@@ -10,6 +10,7 @@ from running import SMALL, ok, walk
 import rgdm
 from rgdm import commands
 from rgdm.cli import main
+from rgdm.data.axes import grid_of
 from rgdm.data.fields import read_field
 from rgdm.model.cascade.cascade import Cascade
 
@@ -120,3 +121,16 @@ def test_the_summary_leaves_out_errors_that_do_not_exist():
     lines = commands.summary(scores)
     assert "3.2e-07" in lines[0] and "0.700 +- 0.012" in lines[1] and "0.988 (" in lines[2]
     assert "1.000 +- 0.100, 2.000 (" in lines[3]
+
+
+def test_what_a_model_of_a_torus_makes_says_that_it_is_one(tmp_path):
+    np.save(tmp_path / "torus.npy", walk(4, 16, 16))
+    model, coarse = tmp_path / "model", tmp_path / "coarse.nc"
+    ok("train", tmp_path / "torus.npy", "--out", model, "--boundary", "periodic", "--steps", 1, *SMALL)
+    ok("sample", model, "--lattice", 16, 16, "--count", 2, "--out", tmp_path / "sample.nc")
+    field = xr.DataArray(walk(1, 4, 4)[0], dims=("y", "x"), name="field", attrs={"periodic": "False"})
+    field.to_netcdf(coarse, engine="h5netcdf")
+    ok("refine", model, coarse, "--members", 2, "--out", tmp_path / "fine.nc")
+    for name in ("sample.nc", "fine.nc"):
+        made = read_field([tmp_path / name])
+        assert grid_of(made).boundaries == ("periodic", "periodic") and "periodic" not in made.attrs

@@ -7,6 +7,7 @@ import xarray as xr
 import zarr
 
 from rgdm.data import fields, formats
+from rgdm.data.axes import grid_of
 from rgdm.data.fields import read_field
 
 
@@ -274,3 +275,25 @@ def test_an_unreadable_file_is_named(weather, tmp_path, monkeypatch):
     monkeypatch.setattr(formats.xr, "open_dataset", deny)
     with pytest.raises(ValueError, match=r"cannot read .*a.nc.*Permission denied"):
         fields.read_field([path], "u10")
+
+
+@pytest.mark.parametrize(
+    ("attrs", "sides"),
+    [
+        ({}, ("reflect", "reflect")),
+        ({"periodic": "True"}, ("periodic", "periodic")),
+        ({"boundary": "periodic"}, ("periodic", "periodic")),
+        ({"boundary": "reflect, periodic", "periodic": "True"}, ("reflect", "periodic")),
+    ],
+)
+def test_the_boundary_is_what_the_attributes_of_a_field_state(attrs, sides):
+    field = xr.DataArray(np.zeros((1, 1, 4, 4)), dims=("sample", "channel", "lat", "lon"), attrs=attrs)
+    assert grid_of(field).boundaries == sides
+    assert grid_of(field, ["reflect"]).boundaries == ("reflect", "reflect")
+
+
+@pytest.mark.parametrize("stated", ["coast", "periodic,reflect,reflect", ""])
+def test_an_attribute_that_states_no_boundary_is_refused_with_the_remedy(stated):
+    field = xr.DataArray(np.zeros((1, 1, 4, 4)), dims=("sample", "channel", "y", "x"), attrs={"boundary": stated})
+    with pytest.raises(ValueError, match=r"the attribute boundary = .*; pass --boundary"):
+        grid_of(field)

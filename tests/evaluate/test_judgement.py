@@ -17,6 +17,7 @@ from rgdm.evaluate import (
 from rgdm.evaluate.baselines import block_mean
 from rgdm.evaluate.glossary import explain
 from rgdm.scale.operators.block import BlockSpin
+from rgdm.scale.operators.per_axis import PerAxis
 
 OPERATOR = BlockSpin(2)
 
@@ -128,3 +129,10 @@ def test_numbers_that_json_cannot_hold_become_none():
     from rgdm.evaluate.judgement import plain
 
     assert plain({"a": torch.tensor([1.0, math.nan]), "b": (math.inf, 2)}) == {"a": [1.0, None], "b": [None, 2]}
+
+
+def test_a_refinement_along_one_axis_alone_is_judged():
+    operator, (truth, ensemble, _) = PerAxis([BlockSpin(2), None]), example()
+    scores = judge(truth, ensemble, operator.coarsen(operator.coarsen(truth)), operator, 2, "reflect")
+    assert scores["about"]["factor"] == [2, 1]
+    assert len(scores["detail_kurtosis"]["value"]) == 2 and None not in scores["detail_kurtosis"]["value"]

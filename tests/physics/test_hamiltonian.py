@@ -12,6 +12,7 @@ from rgdm.physics.hamiltonian import EffectiveHamiltonian, couplings_by_scale
 from rgdm.physics.interactions import Bond, Plaquette, Power, local_interactions
 from rgdm.physics.monte_carlo.chains import sample_fields
 from rgdm.scale.operators.block import BlockSpin
+from rgdm.scale.operators.per_axis import PerAxis
 
 INTERACTIONS = [Power(1), Power(2), Power(6), Bond((0, 1)), Bond((1, 1)), Bond((1, 2)), Bond((0, 1), 1, 3), Plaquette()]
 INTERACTIONS += [Bond((0, 1), 2, 2)]
@@ -158,3 +159,13 @@ def test_a_mean_by_chance_is_left_in_and_a_real_one_is_taken_out():
 def test_what_cannot_be_fitted_is_refused(ask, words):
     with pytest.raises(ValueError, match=words):
         ask(torch.randn(8, 1, 8, 8, dtype=torch.float64))
+
+
+def test_an_anomalous_dimension_needs_one_factor_for_all_axes():
+    x = torch.randn(20, 1, 8, 8, dtype=torch.float64)
+    along, same = PerAxis([BlockSpin(2), None]), PerAxis([BlockSpin(2), BlockSpin(2)])
+    with pytest.raises(ValueError, match=r"eta is 0.25 for the factors \(2, 1\)"):
+        couplings_by_scale(x, along, 1, local_interactions(2), eta=0.25)
+    assert couplings_by_scale(x, along, 1, local_interactions(2))["coupling"].notnull().all()
+    scales = couplings_by_scale(x, same, 1, local_interactions(2), eta=0.25)["scale"]
+    assert scales.values == pytest.approx([1, 2**-0.125])

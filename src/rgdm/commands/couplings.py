@@ -1,7 +1,6 @@
 """Couplings at every scale: what Hamiltonian fields have at every scale, printed, drawn and kept."""
 
 import math
-from pathlib import Path
 
 import torch
 import xarray as xr
@@ -9,7 +8,7 @@ from torch import Tensor
 
 from rgdm import config
 from rgdm.atomic import replacing
-from rgdm.commands.shared import check_size, load, open_model, provenance
+from rgdm.commands.shared import check_seed, check_size, load, open_model, provenance
 from rgdm.data.axes import grid_of
 from rgdm.data.checks import check_varies
 from rgdm.data.layout import unwrap
@@ -22,7 +21,7 @@ from rgdm.model.cascade.geometry import check_sample
 from rgdm.physics.hamiltonian import couplings_by_scale
 from rgdm.physics.interactions import local_interactions
 from rgdm.progress import bar
-from rgdm.scale.coarse_graining import Separable
+from rgdm.scale.coarse_graining import Lattice, Separable
 from rgdm.scale.grid import Grid
 from rgdm.scale.operators.registry import make_operator
 
@@ -31,10 +30,8 @@ def couplings(options: config.Couplings) -> xr.Dataset:
     """Couplings and errors ``(level, interaction)`` of the fields, or of fields that a model makes."""
     if options.out is not None and options.out.exists() and not options.overwrite:
         raise InputError(f"{options.out} exists; choose another name or pass --overwrite")
-    x, grid, model = _fields(options)
-    operator = make_operator(options.operator, grid)
-    assert isinstance(operator, Separable)  # as all are that are not learned
-    operator.check_depth(tuple(x.shape[2:]), options.levels)
+    check_seed(options.seed)
+    x, operator, grid, model = _fields(options)
     interactions = local_interactions(grid.dimension, options.reach, options.power, options.odd)
     table = couplings_by_scale(
         x, operator, options.levels, interactions, options.eta, grid.periodic, options.noise, options.seed
@@ -43,14 +40,18 @@ def couplings(options: config.Couplings) -> xr.Dataset:
     if model is not None and same and model.design.has_density:
         table = table.assign(_own_energy(model, x, options.levels))
     if options.out is not None:
-        options.out.mkdir(parents=True, exist_ok=True)
+        picture, path = _picture(table), options.out / "couplings.png"
         write_field(options.out / "couplings.nc", table, options.overwrite, provenance(options))
-        _draw(table, options.out / "couplings.png")
+        if picture is None:
+            path.unlink(missing_ok=True)  # of earlier couplings
+        else:
+            with replacing(path) as draft:
+                draft.write_bytes(picture)
     return table
 
 
-def _fields(options: config.Couplings) -> tuple[Tensor, Grid, Cascade | None]:
-    """Fields of one channel, their grid, and the model that they were sampled from."""
+def _fields(options: config.Couplings) -> tuple[Tensor, Separable, Grid, Cascade | None]:
+    """Fields of one channel, the coarse-graining of their grid, and the model that they were sampled from."""
     first = str(options.fields[0])
     if len(options.fields) == 1 and storage.is_model(first):
         model = open_model(first, options.device)
@@ -60,10 +61,12 @@ def _fields(options: config.Couplings) -> tuple[Tensor, Grid, Cascade | None]:
         lattice = options.lattice or tuple(max(64 // unit, 1) * unit for unit in units)
         check_size(model, lattice, options.count)
         check_sample(model.grid, model.levels, lattice, options.count)
+        factors = options.factor or model.grid.factors
+        grid = Grid.uniform(model.dimension, model.grid.boundaries, factors, model.grid.names)
+        operator = _operator(options, grid, lattice)
         with bar("sampling", options.count) as show:
             fields = model.sample(lattice, options.count, options.seed, watch=show)
-        sides = model.grid.boundaries
-        return fields.cpu(), Grid.uniform(model.dimension, sides, options.factor, model.grid.names), model
+        return fields.cpu(), operator, grid, model
     if options.lattice:
         raise InputError(f"--lattice {options.lattice} is for fields that a model makes; {first} is no model")
     field = load(options.fields, options.variable, options.dimension, options.fill)
@@ -73,7 +76,16 @@ def _fields(options: config.Couplings) -> tuple[Tensor, Grid, Cascade | None]:
     values, _ = unwrap(field, 1, options.dimension)
     if len(values) == 1:
         raise InputError(f"{first} holds one field; errors need at least 2, cut it into pieces")
-    return values, grid_of(field, options.boundary, options.factor), None
+    grid = grid_of(field, options.boundary, options.factor or 2)
+    return values, _operator(options, grid, tuple(values.shape[2:])), grid, None
+
+
+def _operator(options: config.Couplings, grid: Grid, lattice: Lattice) -> Separable:
+    """The coarse-graining, if the lattice can be coarsened so often."""
+    operator = make_operator(options.operator, grid)
+    assert isinstance(operator, Separable)  # as all are that are not learned
+    operator.check_depth(lattice, options.levels)
+    return operator
 
 
 def _own_energy(model: Cascade, fields: Tensor, levels: int) -> dict[str, tuple[str, list[float]]]:
@@ -123,10 +135,10 @@ def _figure(value: float, error: float) -> str:
     return f"{value:.{digits}f}({round(error * 10**digits)})"
 
 
-def _draw(table: xr.Dataset, path: Path) -> None:
+def _picture(table: xr.Dataset) -> bytes | None:
+    """The couplings as a PNG file, or None without matplotlib."""
     try:
         from rgdm import plots
     except ImportError:  # matplotlib is an extra; the table is kept all the same
-        return
-    with replacing(path) as temporary:
-        temporary.write_bytes(plots.figure_to_png(plots.coupling_curves(table)))
+        return None
+    return plots.figure_to_png(plots.coupling_curves(table))

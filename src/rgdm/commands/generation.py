@@ -12,6 +12,7 @@ from rgdm.commands.shared import (
     open_model,
     provenance,
 )
+from rgdm.data.axes import with_boundary
 from rgdm.data.fields import with_own_axes
 from rgdm.data.layout import from_samples
 from rgdm.data.writing import check_output, write_field
@@ -29,7 +30,7 @@ def sample(options: config.Sample) -> xr.DataArray:
     with bar("sampling", options.count) as show:
         values = model.sample(options.lattice, options.count, options.seed, options.evaluations, show, options.sweeps)
     attrs = model.metadata.get("attrs", {}) | provenance(options)
-    result = from_samples(values, list(model.grid.names), channel_names(model), attrs)
+    result = with_boundary(from_samples(values, list(model.grid.names), channel_names(model), attrs), model.grid)
     write_field(options.out, result, options.overwrite, provenance(options))
     note(model)
     return result
@@ -49,7 +50,7 @@ def refine(options: config.Refine) -> xr.DataArray:
     check_size(model, lattice, total)
     with bar("refining", total) as show:
         result = model.refine(coarse, options.levels, options.members, options.seed, options.evaluations, watch=show)
-    result = with_own_axes(result, coarse)
+    result = with_boundary(with_own_axes(result, coarse), model.grid)
     write_field(options.out, result, options.overwrite, provenance(options))
     note(model, coarse)
     return result

@@ -2,6 +2,7 @@
 
 from collections.abc import Hashable, Sequence
 from dataclasses import replace
+from typing import get_args
 
 import numpy as np
 import xarray as xr
@@ -12,6 +13,8 @@ from rgdm.scale.grid import Grid
 
 PERIODIC = "periodic"
 """The attribute by which a file says that its field is a torus."""
+BOUNDARY = "boundary"
+"""The attribute by which a file states boundaries, separated by commas: one for all lattice axes, or one for each."""
 _NEVER_LATTICE = ("channel", "sample", "member")
 
 
@@ -82,11 +85,31 @@ def grid_of(field: xr.DataArray, boundary: Sequence[Boundary] = (), factor: int 
 
     Args:
         field: whose lattice axes are named; an axis called ``time`` is time.
-        boundary: one for all axes, or one for each; empty: as the attribute ``periodic`` of the field says, else
-            reflecting.
+        boundary: one for all axes, or one for each; empty: as the attribute ``boundary`` of the field says, else its
+            attribute ``periodic``, else reflecting.
         factor: of the coarse-graining, one for all axes or one for each; 1: an axis is left alone.
     """
     names = [str(name) for name in field.dims[2:]]
-    stated: Sequence[Boundary] = ["periodic"] if str(field.attrs.get(PERIODIC)) in ("True", "1") else ["reflect"]
-    grid = Grid.uniform(len(names), list(boundary) or stated, factor, names)
+    grid = Grid.uniform(len(names), list(boundary) or _stated(field, len(names)), factor, names)
     return Grid(tuple(replace(axis, kind="time") if axis.name == "time" else axis for axis in grid.axes))
+
+
+def _stated(field: xr.DataArray, dimension: int) -> list[str]:
+    """The boundaries that the attributes of a field state, one for all axes or one for each."""
+    if BOUNDARY not in field.attrs:
+        return ["periodic" if str(field.attrs.get(PERIODIC)) in ("True", "1") else "reflect"]
+    sides = [side.strip() for side in str(field.attrs[BOUNDARY]).split(",")]
+    if len(sides) not in (1, dimension) or not set(sides) <= set(get_args(Boundary)):
+        raise InputError(
+            f"the field has the attribute boundary = {field.attrs[BOUNDARY]!r}, which is not one of "
+            f"{' or '.join(get_args(Boundary))} for all {dimension} lattice axes or for each; pass --boundary"
+        )
+    return sides
+
+
+def with_boundary(field: xr.DataArray, grid: Grid) -> xr.DataArray:
+    """A field that states the boundaries of a grid, so that :func:`grid_of` reads them again."""
+    attrs = {name: value for name, value in field.attrs.items() if name != PERIODIC}
+    field = field.copy(deep=False)
+    field.attrs = {**attrs, BOUNDARY: ",".join(grid.boundaries)}
+    return field

@@ -52,7 +52,7 @@ def judge(
             "channels": truth.shape[1],
             "lattice": list(truth.shape[2:]),
             "levels": levels,
-            "factor": operator.factor,
+            "factor": list(operator.factors(truth.dim() - 2)),
             "boundary": boundary,
         },
         "consistency_error": {"value": consistency_error(ensemble, coarse, operator, levels), "error": None},

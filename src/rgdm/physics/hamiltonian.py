@@ -144,13 +144,16 @@ def couplings_by_scale(
         raise InputError(f"noise is {noise}; a finite standard deviation of 0 or more is needed")
     if levels < 0:
         raise InputError(f"levels is {levels}; it must not be negative")
+    factors = operator.factors(samples.dim() - 2)
+    if eta is not None and len(set(factors)) > 1:
+        raise InputError(f"eta is {eta} for the factors {factors}; it needs the same factor along every axis")
     dimension, x, tables, scales = samples.dim() - 2, samples.double(), [], []
     mean = _centre(x) if eta is None else 0.0
     x, random = x - mean, torch.Generator().manual_seed(seed)
     for level in range(levels + 1):
         if level:
             x = operator.coarsen(x) / operator.gain(dimension)
-        scale = float(x.std()) if eta is None else operator.factor ** (-level * (dimension - 2 + eta) / 2)
+        scale = float(x.std()) if eta is None else factors[0] ** (-level * (dimension - 2 + eta) / 2)
         if level and noise:
             x = x + noise * scale * torch.randn(x.shape, generator=random, dtype=x.dtype).to(x.device)
             scale = float(x.std()) if eta is None else scale

@@ -11,7 +11,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLo
 from numpy.typing import NDArray
 
 from rgdm.errors import InputError
-from rgdm.plots.style import BASELINES, COLUMN, FAINT, GREY, INK, LEVELS, MODEL, PAGE, paper
+from rgdm.plots.style import BASELINES, COLUMN, FAINT, GREY, INK, LEVELS, MODEL, PAGE, detail_scale, paper
 
 Scores = Mapping[str, Any]
 Array = NDArray[np.float64]
@@ -90,7 +90,7 @@ def rank_bars(scores: Scores) -> Figure:
 
 def kurtosis_levels(scores: Scores) -> Figure:
     """Kurtosis of the detail of model and truth at each level, with errors; 3 is a Gaussian field."""
-    kurtosis, factor = scores["detail_kurtosis"], scores["about"]["factor"]
+    kurtosis, factors = scores["detail_kurtosis"], scores["about"]["factor"]
     model, true = numbers(kurtosis["value"]), numbers(kurtosis["truth"])
     with paper():
         figure = Figure(figsize=(COLUMN, 2.2), layout="constrained")
@@ -112,7 +112,7 @@ def kurtosis_levels(scores: Scores) -> Figure:
         axes.yaxis.set_major_locator(FixedLocator(ticks))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
         axes.yaxis.set_minor_formatter(NullFormatter())
-        axes.set_xticks(place, [f"{factor**level} to {factor ** (level + 1)} sites" for level in place])
+        axes.set_xticks(place, [detail_scale(factors, level) for level in range(len(model))])
         axes.set_xlabel("scale of the detail, finest first")
         axes.legend(loc="upper left", ncols=2)
     return figure

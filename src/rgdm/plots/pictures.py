@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from rgdm.errors import InputError
 from rgdm.plots.profiles import profile_strip, profiles
 from rgdm.plots.relief import Look, plane
-from rgdm.plots.style import GREY, PAGE, bare, paper
+from rgdm.plots.style import GREY, PAGE, bare, paper, times
 
 Array = NDArray[np.float64]
 SHOWN_MEMBERS = 3
@@ -44,15 +44,15 @@ def refinement(
     spreads = [plane(each).mean(0) if paint.kind == "rgb" else plane(each)[0] for each in deviation[:rows]]
     top = float(np.quantile(np.stack(spreads), 0.995)) or 1.0
     spread_scale = ScalarMappable(PowerNorm(0.6, 0, top, clip=True), "magma")
-    factor = truth.shape[-1] / coarse.shape[-1]
+    factors = _spacing(truth[0], coarse[0])
     shown = range(min(SHOWN_MEMBERS, len(members)))
-    titles = ["truth", f"coarse (1/{factor:g})", "bicubic", *(f"member {m + 1}" for m in shown), "spread"]
+    titles = ["truth", f"coarse (1/{times(factors)})", "bicubic", *(f"member {m + 1}" for m in shown), "spread"]
     height, width = plane(truth[0]).shape[1:]
     with paper():
         figure, grid = _grid(rows, len(titles), height / width)
         for row, axes in enumerate(grid):
-            fields = [(truth[row], 1.0), (coarse[row], factor), (bicubic[row], 1.0)]
-            fields += [(members[m, row], 1.0) for m in shown]
+            fields = [(truth[row], [1.0]), (coarse[row], factors), (bicubic[row], [1.0])]
+            fields += [(members[m, row], [1.0]) for m in shown]
             for panel, (field, spacing) in zip(axes, fields, strict=False):
                 _show(panel, paint.picture(field, spacing))
             _show(axes[-1], spread_scale.to_rgba(spreads[row])[..., :3])
@@ -76,7 +76,7 @@ def trajectory_strip(fields: Sequence[ArrayLike], *, look: str | None = None) ->
     with paper():
         figure, grid = _grid(1, len(states), height / width, gap=0.05)
         for panel, state in zip(grid[0], states, strict=True):
-            _show(panel, paint.picture(state, states[-1].shape[-1] / state.shape[-1]))
+            _show(panel, paint.picture(state, _spacing(states[-1], state)))
             panel.set_title(_size(state), pad=3)
         _arrow(figure, grid[0][0], grid[0][-1])
     return figure
@@ -108,6 +108,11 @@ def generated(field: ArrayLike, crop: Sequence[int] | None = None, *, look: str 
         whole.set_title(f"generated, {_size(x)}", pad=3)
         part.set_title(f"the framed part, as large as a training crop: {h} × {w}", pad=3)
     return figure
+
+
+def _spacing(fine: Array, coarse: Array) -> list[float]:
+    """How many sites of the fine field (C, *L) one of the coarse field spans along each axis."""
+    return [n / m for n, m in zip(fine.shape[1:], coarse.shape[1:], strict=True)]
 
 
 def _show(axes: Axes, picture: Array) -> None:

@@ -1,5 +1,6 @@
 """How a field is coloured: shaded relief, a map that is symmetric about zero, or RGB."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -65,10 +66,11 @@ class Look:
         norm = FuncNorm(functions, self.values[0], self.values[-1], clip=True)
         return ScalarMappable(norm, _MAPS["relief" if self.kind == "rgb" else self.kind])
 
-    def picture(self, field: ArrayLike, spacing: float = 1.0) -> Picture:
+    def picture(self, field: ArrayLike, spacing: float | Sequence[float] = 1.0) -> Picture:
         """The field (C, *L) as an RGB picture (h, w, 3); of three dimensions the middle slice.
 
-        ``spacing`` is the size of a site of this field in sites of the finest one.
+        ``spacing`` is the size of a site of this field in sites of the finest one, one for all axes or one
+        for each.
         """
         x = plane(field)
         if self.kind == "rgb":
@@ -76,7 +78,7 @@ class Look:
         colours = _MAPS[self.kind](np.interp(x[0], self.values, self.places))[..., :3]
         if self.kind == "diverging":
             return colours
-        return _soft_light(colours, hillshade(x[0], self.slope * spacing))
+        return _soft_light(colours, hillshade(x[0], self.slope * np.atleast_1d(spacing)[-2:]))
 
 
 def guess_kind(fields: Picture) -> Kind:
@@ -98,15 +100,16 @@ def plane(field: ArrayLike) -> Picture:
     return x
 
 
-def hillshade(height: ArrayLike, slope: float, altitude: float = 40.0) -> Picture:
+def hillshade(height: ArrayLike, slope: ArrayLike, altitude: float = 40.0) -> Picture:
     """Brightness 0..1 of a relief lit from the north-west, 1/2 where it is flat.
 
-    A gradient ``slope`` is drawn as 45 degrees; steeper ones are compressed like a square
-    root, so that plains keep their texture beside mountains. A weak second light from
-    straight above shapes the slopes that face away.
+    A gradient ``slope`` (one for both axes, or one for each) is drawn as 45 degrees; steeper ones are compressed like a
+    square root, so that plains keep their texture beside mountains. A weak second light from straight above shapes the
+    slopes that face away.
     """
     h = np.asarray(height, dtype=np.float64)
-    down, right = (np.gradient(h, axis=axis) / slope if h.shape[axis] > 1 else np.zeros_like(h) for axis in (0, 1))
+    each = np.broadcast_to(slope, 2)
+    down, right = (np.gradient(h, axis=i) / each[i] if h.shape[i] > 1 else np.zeros_like(h) for i in (0, 1))
     steepness = np.hypot(down, right)
     squeeze = 1 / np.sqrt(1 + steepness)
     down, right, steepness = down * squeeze, right * squeeze, steepness * squeeze

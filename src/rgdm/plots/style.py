@@ -1,6 +1,7 @@
 """One quiet style for all figures: colours that colour-blind readers can tell apart, thin lines, no boxes."""
 
 import io
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -53,6 +54,18 @@ RC: dict[str, Any] = {
 def paper() -> AbstractContextManager[None]:
     """The style, for the time of a ``with`` block; nothing global changes."""
     return mpl.rc_context(RC)  # pyright: ignore[reportArgumentType]
+
+
+def times(numbers: Iterable[float]) -> str:
+    """One number for all axes, or the number of each: ``2``, ``2×1``."""
+    each = [f"{number:.12g}" for number in numbers]
+    return each[0] if len(set(each)) == 1 else "×".join(each)
+
+
+def detail_scale(factors: Sequence[int], level: int) -> str:
+    """Between which blocks the detail of a level is, for the factor b of each axis: ``1 to 2×1 sites``."""
+    fine, coarse = (times(b**depth for b in factors) for depth in (level, level + 1))
+    return f"{fine} to {coarse} sites"
 
 
 def figure_to_png(figure: Figure, dpi: int = 250) -> bytes:

@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 
 from rgdm import plots
 from rgdm.evaluate import Evaluation
+from rgdm.plots.style import times
 from rgdm.report.page import figure, section, text
 from rgdm.report.sources import Material, Samples, find
 from rgdm.report.table import figures_table, number, tiles
@@ -30,11 +31,12 @@ def sections(material: Material) -> list[str]:
 def _summary(evaluation: Evaluation, attrs: dict[str, Any]) -> str:
     about = evaluation.scores["about"]
     size = " × ".join(str(n) for n in about["lattice"])
-    factor = about["factor"] ** about["levels"]
+    block = times(b ** about["levels"] for b in about["factor"])
+    along = " along every axis" if len(set(about["factor"])) == 1 else ""
     name = f" of {attrs['name']}" if attrs.get("name") else ""
     return (
         f"<p>{about['samples']} held-out fields{text(name)}, {size} sites each, were averaged over blocks of "
-        f"{factor} sites along every axis. From these coarse fields alone the model made {about['members']} "
+        f"{block} sites{along}. From these coarse fields alone the model made {about['members']} "
         f"refinements each. This page compares them with the truth.</p>\n{tiles(evaluation.scores)}"
     )
 

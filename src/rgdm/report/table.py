@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rgdm.evaluate.glossary import explain
+from rgdm.plots.style import detail_scale
 from rgdm.report.page import text
 
 Scores = Mapping[str, Any]
@@ -81,8 +82,7 @@ def _labels(name: str, entry: Scores, scores: Scores) -> list[str]:
         return [f"{a:g} to {b:g} sites" for a, b in itertools.pairwise(sites)]
     if "probability" in entry:
         return [f"{100 * q:g} %" for q in entry["probability"]]
-    factor = scores["about"]["factor"]
-    return [f"{factor**level} to {factor ** (level + 1)} sites" for level in range(len(entry["value"]))]
+    return [detail_scale(scores["about"]["factor"], level) for level in range(len(entry["value"]))]
 
 
 def number(value: float | None, error: float | None = None) -> str:

@@ -252,6 +252,9 @@ def test_the_variables_of_a_dataset_are_channels():
         ({"factor": 1}, "nothing is coarse-grained"),
         ({"operator": "haar", "factor": 3}, "factor is 3"),
         ({"evaluations": 0}, "at least 1"),
+        ({"encoder_blocks": -1}, "encoder_blocks: -1 blocks; take 3"),
+        ({"decoder_blocks": -1, "lift": "flow"}, "decoder_blocks: -1 blocks; take 2"),
+        ({"scattering": -2}, "scattering: -2 scales; take 2"),
     ],
 )
 def test_a_cascade_that_cannot_be_says_why(options, words):
