@@ -83,6 +83,8 @@ class Trainer:
     ) -> None:
         if not 0 < learning_rate < math.inf:
             raise InputError(f"the learning rate is {learning_rate}; it must be positive, such as 0.002")
+        if not checkpoint_seconds >= 0:
+            raise InputError(f"a checkpoint every {checkpoint_seconds} seconds; the time must not be negative")
         self.fields, self.folder, self.budget = fields, folder, budget
         self.seed, self.learning_rate, self.mirror = seed, learning_rate, mirror
         self.checkpoint_seconds = checkpoint_seconds
