@@ -51,7 +51,7 @@ def _run(options: config.Demo, folder: Path, settings: config.Train, budget: Bud
     generated = from_samples(values, list(model.grid.names), commands.channel_names(model), train.attrs)
     write_field(folder / "samples.zarr", generated, overwrite=True, attrs=commands.provenance(options))
 
-    truth, _ = unwrap(held_out, model.channels, model.dimension)
+    truth, _ = unwrap(held_out, model.channels, model.dimension, axes=model.grid.names)
     depth = REFINED if options.data == "terrain" else model.levels
     scores = commands.verify(model, truth, depth, options, folder / "evaluation", dict(held_out.attrs))
     commands.report(config.Report((folder,), path, overwrite=True))

@@ -86,7 +86,8 @@ def test_frames_beyond_the_memory_have_no_noise_in_common():
     field = NoiseField(1)
     replaced = PersistentNoise(field, [0, 2, 3], MEMORY)
     true = field.window
-    field.window = lambda stream, *rest: true(stream, *rest) if stream > 0 else true(stream + 1000, *rest)
+    zero = -1 - 2**31  # the stream of frame 0; those of later frames lie below
+    field.window = lambda stream, *rest: true(stream, *rest) if stream < zero else true(stream - 1000, *rest)
     changed = replaced(0, 1, WHOLE)
     before = frames(0, 2, 3)
     assert torch.equal(changed[2], before[2])  # it remembers 3, 2 and 1
@@ -99,8 +100,9 @@ def test_a_frame_made_alone_is_that_of_a_batch_to_the_bit():
         assert torch.equal(frames(number)[0], batch[i])
 
 
-def test_without_memory_every_frame_is_the_noise_of_its_own_stream():
-    assert torch.equal(frames(5, -2, memory=(2.0,)), NoiseField(1).of([5, -2])(0, 1, WHOLE))
+def test_without_memory_every_frame_is_the_noise_of_a_stream_that_no_sample_has():
+    streams = [-1 - 2**31 - 5, -1 - 2**31 + 2]
+    assert torch.equal(frames(5, -2, memory=(2.0,)), NoiseField(1).of(streams)(0, 1, WHOLE))
 
 
 def test_a_memory_of_zeros_is_refused():

@@ -28,21 +28,22 @@ class Layout(abc.ABC):
 
 
 def unwrap(
-    obj: object, channels: int, dimension: int, names: Sequence[str] = ()
+    obj: object, channels: int, dimension: int, names: Sequence[str] = (), axes: Sequence[Hashable] = ()
 ) -> tuple[Float[Tensor, "B C *L"], Layout]:
     """A tensor, numpy array, DataArray or Dataset as a floating-point tensor, and its layout.
 
     Arrays may be ``(B, C, *L)``, ``(C, *L)`` and, for one channel, ``(B, *L)`` or ``(*L)``.
     Of a DataArray the axis ``channel`` and the last ``dimension`` other ones count, the
     rest is batch. The variables of a Dataset are its channels, in the order of ``names``
-    where they bear these names (the order of variables in a Zarr folder is any).
+    where they bear these names (the order of variables in a Zarr folder is any). Lattice axes that bear the names of
+    ``axes`` are taken in that order.
     """
     if isinstance(obj, Tensor | np.ndarray):
         return _unwrap_array(obj, channels, dimension)
     if isinstance(obj, xr.DataArray):
-        return _unwrap_data_array(obj, channels, dimension)
+        return _unwrap_data_array(obj, channels, dimension, axes)
     if isinstance(obj, xr.Dataset):
-        return _unwrap_dataset(obj, channels, dimension, names)
+        return _unwrap_dataset(obj, channels, dimension, names, axes)
     raise InputError(
         f"a field of type {type(obj).__name__}; give a torch tensor, a numpy array or an xarray DataArray or Dataset"
     )
@@ -117,8 +118,11 @@ def _unwrap_array(obj: Tensor | np.ndarray, channels: int, dimension: int) -> tu
     return values.reshape(-1, channels, *lattice), ArrayLayout(obj, values.dtype, shape[:extra])
 
 
-def _unwrap_data_array(obj: xr.DataArray, channels: int, dimension: int) -> tuple[Tensor, DataArrayLayout]:
+def _unwrap_data_array(
+    obj: xr.DataArray, channels: int, dimension: int, axes: Sequence[Hashable]
+) -> tuple[Tensor, DataArrayLayout]:
     batch, lattice = lattice_axes(obj.dims, dimension)
+    lattice = list(axes) if set(axes) == set(lattice) else lattice
     found = obj.sizes.get("channel", 1)
     if found != channels:
         remedy = "" if "channel" in obj.dims else "; name the axis of channels 'channel'"
@@ -131,14 +135,14 @@ def _unwrap_data_array(obj: xr.DataArray, channels: int, dimension: int) -> tupl
 
 
 def _unwrap_dataset(
-    obj: xr.Dataset, channels: int, dimension: int, names: Sequence[str]
+    obj: xr.Dataset, channels: int, dimension: int, names: Sequence[str], axes: Sequence[Hashable]
 ) -> tuple[Tensor, DatasetLayout]:
     found = list(obj.data_vars)
     if len(found) != channels:
         raise InputError(f"the Dataset has the variables {found}; the model has {channels} channel(s), one for each")
     tensors, layouts = [], {}
     for name in names if set(names) == set(found) else found:
-        tensor, layouts[name] = _unwrap_data_array(obj[name], 1, dimension)
+        tensor, layouts[name] = _unwrap_data_array(obj[name], 1, dimension, axes)
         tensors.append(tensor)
     if len({tensor.shape for tensor in tensors}) > 1:
         shapes = {str(name): obj[name].shape for name in found}

@@ -45,12 +45,13 @@ def bits_per_dof(model: Cascade, truth: Float[Tensor, "B C *F"], levels: int, wa
 def windows(fields: Float[Tensor, "B C *F"], grid: Grid, levels: int) -> Float[Tensor, "N C *W"]:
     """The middle of evenly chosen fields, of sides that can be coarse-grained; periodic axes, without ends, whole."""
     lattice = tuple(fields.shape[2:])
-    if grid.periodic and math.prod(lattice) > TOGETHER:
+    whole = math.prod(n for n, axis in zip(lattice, grid.axes, strict=True) if axis.boundary == "periodic")
+    thin = math.prod(axis.factor**levels for axis in grid.axes if axis.boundary == "reflect")
+    if whole * thin > TOGETHER:
         raise InputError(
             f"the likelihood of a periodic field of {' x '.join(map(str, lattice))} sites takes long; it is left out "
             f"above {TOGETHER} sites (model.log_prob computes it)"
         )
-    whole = math.prod(n for n, axis in zip(lattice, grid.axes, strict=True) if axis.boundary == "periodic")
     cut = sum(axis.boundary != "periodic" for axis in grid.axes)
     side = max(1.0, WINDOW / fields.shape[1] / whole) ** (1 / max(cut, 1)) + 1e-9
     sizes = []

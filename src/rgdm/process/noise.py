@@ -131,20 +131,26 @@ class PersistentNoise:
         field: where the noise comes from.
         frames: which frames the batch holds.
         memory: h_0, h_1, ...
+        stream: which of independent sequences, such as the member of an ensemble.
     """
 
-    def __init__(self, field: NoiseField, frames: Sequence[int], memory: Sequence[float]) -> None:
+    def __init__(self, field: NoiseField, frames: Sequence[int], memory: Sequence[float], stream: int = 0) -> None:
         length = sum(h * h for h in memory) ** 0.5
         if not length > 0:
             raise InputError(f"the memory of the noise is {list(memory)}; one weight at least must not be zero")
         self.field, self.frames, self.memory = field, list(frames), [h / length for h in memory]
+        self.stream = stream
 
     def __call__(self, draw: int, channels: int, window: Window) -> Tensor:
         needed = {frame - j for frame in self.frames for j in range(len(self.memory))}
-        fresh = {frame: self.field.window(frame, draw, channels, window) for frame in sorted(needed)}
+        fresh = {frame: self._frame(frame, draw, channels, window) for frame in sorted(needed)}
         return torch.stack(
             [sum((h * fresh[frame - j] for j, h in enumerate(self.memory)), torch.zeros(())) for frame in self.frames]
         )
+
+    def _frame(self, frame: int, draw: int, channels: int, window: Window) -> Tensor:
+        """Fresh noise of one frame, from a stream that no sample, whose number is not negative, has."""
+        return self.field.window(-1 - (self.stream * 2**32 + 2**31 + frame), draw, channels, window)
 
 
 @functools.cache

@@ -48,11 +48,12 @@ class Harmonics(Basis):
 
     Args:
         boundary: one for all axes, or one for each.
+        sizes: of a site along each axis, in the unit of length of the wavenumbers; by default 1.
     """
 
-    def __init__(self, boundary: Boundaries) -> None:
+    def __init__(self, boundary: Boundaries, sizes: tuple[float, ...] = ()) -> None:
         super().__init__()
-        self.boundary = boundary
+        self.boundary, self.sizes = boundary, sizes
 
     def analyze(self, x: Float[Tensor, "B C *L"]) -> Float[Tensor, "B C *L"]:
         return self._along_each_axis({"periodic": fourier, "reflect": cosine}, x)
@@ -61,10 +62,10 @@ class Harmonics(Basis):
         return self._along_each_axis({"periodic": inverse_fourier, "reflect": inverse_cosine}, z)
 
     def wavenumber(self, lattice: Lattice) -> Float[Tensor, "*L"]:
-        axes = []
-        for n, side in zip(lattice, boundary_of_each(self.boundary, len(lattice)), strict=True):
+        axes, sizes = [], self.sizes or (1.0,) * len(lattice)
+        for n, size, side in zip(lattice, sizes, boundary_of_each(self.boundary, len(lattice)), strict=True):
             mode = 2 * fourier_frequency(n) if side == "periodic" else torch.arange(n)
-            axes.append(math.pi * mode.double() / n)
+            axes.append(math.pi * mode.double() / n / size)
         return torch.stack(torch.meshgrid(*axes, indexing="ij")).square().sum(0).sqrt()
 
     def _along_each_axis(self, transforms: dict[Boundary, Callable[[Tensor], Tensor]], x: Tensor) -> Tensor:

@@ -99,6 +99,16 @@ class Grid:
         return tuple(axis.factor for axis in self.axes)
 
     @property
+    def alike(self) -> bool:
+        """Whether the axes differ in nothing but their names."""
+        return len({(axis.boundary, axis.factor, axis.kind) for axis in self.axes}) == 1
+
+    def site_sizes(self, levels: int) -> tuple[float, ...]:
+        """The length of a site after so many levels along each axis, over the smallest of them."""
+        sizes = [b**levels for b in self.factors]
+        return tuple(size / min(sizes) for size in sizes)
+
+    @property
     def periodic(self) -> bool:
         """Whether the field is a torus: every axis is periodic."""
         return all(side == "periodic" for side in self.boundaries)

@@ -45,16 +45,16 @@ class Batches:
 
     def __call__(self, step: int, rank: int = 0) -> tuple[int, Tensor, Tensor, Tensor, tuple[int, ...]]:
         """``(level, fine patches, t, noise, halo)``, the halo in coarse sites; all ranks have one level."""
-        model, factors = self.model, self.model.grid.factors
+        model = self.model
         everywhere = torch.Generator().manual_seed(hash((self.seed, step)) % 2**63)
         level = int(torch.multinomial(torch.tensor(self.share), 1, generator=everywhere))
         generator = torch.Generator().manual_seed(hash((self.seed, step, rank)) % 2**63)
-        units = [b ** (level + 1) for b in factors]
+        units = [b ** (level + 1) for b in model.grid.factors]
         extents = [self._extent(n // units[i], level, model.grid.axes[i]) for i, n in enumerate(self.lattice)]
         patch, halo = zip(*extents, strict=True)
         count = min(MOST, max(1, round(self.sites / math.prod(patch))))
         wide = tuple(unit * (p + 2 * h) for unit, p, h in zip(units, patch, halo, strict=True))
-        alike = len(set(zip(patch, halo, factors, model.grid.boundaries, strict=True))) == 1
+        alike = model.grid.alike and len(set(zip(patch, halo, strict=True))) == 1
         fine = self._patches(count, wide, alike, generator)
         for _ in range(level):
             fine = model.operator.coarsen(fine)
@@ -80,15 +80,15 @@ class Batches:
     ) -> Float[Tensor, "B C *K"]:
         """``count`` patches of random fields, all cut in one go by where their sites lie in memory.
 
-        Axes are exchanged only if ``alike``, in size and in what lies beyond their ends.
+        Axes are exchanged only if ``alike``, in size and in what lies beyond their ends; time is never reversed.
         """
         device = self.values.device
         field = torch.randint(self.count, (count,), generator=generator)
         places, stride = [], math.prod(self.lattice)
-        for n, s, side in zip(self.lattice, size, self.model.grid.boundaries, strict=True):
-            start = torch.randint(n if side == "periodic" else n - s + 1, (count, 1), generator=generator)
+        for n, s, axis in zip(self.lattice, size, self.model.grid.axes, strict=True):
+            start = torch.randint(n if axis.boundary == "periodic" else n - s + 1, (count, 1), generator=generator)
             place = (start + torch.arange(s)) % n
-            if self.mirror:
+            if self.mirror and axis.kind == "space":
                 place = torch.where(torch.rand(count, 1, generator=generator) < 0.5, place, place.flip(1))
             stride //= n
             places.append(stride * place)

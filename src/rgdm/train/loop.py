@@ -130,6 +130,8 @@ class Trainer:
         device = self.accelerator.device
         fields = self.model.normalise(self.fields.to(device)).to(self.model.dtype)
         batches = Batches(self.model, fields, self.seed, self.mirror)
+        if self.step == 0 and self.accelerator.is_main_process:  # of an earlier run, which must not be resumed as this
+            (self.folder / CHECKPOINT).unlink(missing_ok=True)
         self.save()
         began, saved, stop = time.monotonic() - self.seconds, time.monotonic(), False
         with interrupts() as interrupted:

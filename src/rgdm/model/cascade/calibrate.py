@@ -11,6 +11,7 @@ from rgdm.model.cascade.cascade import Cascade
 from rgdm.model.cascade.generation import batches
 from rgdm.model.lifts.context import Context
 from rgdm.process.noise import NoiseField, Window
+from rgdm.scale.coarse_graining import Lattice
 from rgdm.scale.grid import Grid
 from rgdm.watch import Watch
 
@@ -90,14 +91,15 @@ def _tiles(
     size = math.prod(lattice)
     if grid.periodic or len(x) * size <= sites:
         return x[torch.linspace(0, len(x) - 1, max(1, min(len(x), sites // size, MOST_FIELDS))).long()]
-    wanted = int((sites / max(len(x), 16)) ** (1 / len(lattice)))
+    wanted = _side(sites / max(len(x), 16), lattice, grid)
     sides = [max(1, max(low, wanted) // unit) * unit for low, unit in zip(least, units, strict=True)]
+    sides = [n if b == "periodic" else side for n, side, b in zip(lattice, sides, grid.boundaries, strict=True)]
     generator = torch.Generator().manual_seed(0)
     tiles = []
     for i in range(max(16, sites // math.prod(sides))):
         tile = x[i % len(x)]
         for axis, (n, side, unit) in enumerate(zip(lattice, sides, units, strict=True), start=1):
-            if grid.axes[axis - 1].boundary == "periodic":
+            if grid.boundaries[axis - 1] == "periodic":
                 continue
             width = min(n // unit * unit, side)
             start = unit * int(torch.randint((n - width) // unit + 1, (1,), generator=generator))
@@ -117,7 +119,7 @@ def _windows(
     if grid.periodic:
         kept = torch.linspace(0, fields - 1, max(1, sites // math.prod(lattice))).long().to(truth.device)
         return coarse[kept].flatten(0, 1), truth[kept]
-    wanted = int((sites / fields) ** (1 / len(lattice)))
+    wanted = _side(sites / fields, lattice, grid)
     generator = torch.Generator().manual_seed(0)
     pairs = []
     for x, y in zip(coarse, truth, strict=True):
@@ -130,6 +132,12 @@ def _windows(
             x, y = x.narrow(axis + 1, start, width), y.narrow(axis, b * start, b * width)
         pairs.append((x, y))
     return torch.cat([x for x, _ in pairs]), torch.stack([y for _, y in pairs])
+
+
+def _side(sites: float, lattice: Lattice, grid: Grid) -> int:
+    """The side along every reflecting axis that makes so many sites, where periodic axes are whole."""
+    whole = math.prod(n for n, side in zip(lattice, grid.boundaries, strict=True) if side == "periodic")
+    return int(max(1.0, sites / whole) ** (1 / grid.boundaries.count("reflect")))
 
 
 def _spread_skill(fine: Tensor, truth: Tensor, members: int) -> float:

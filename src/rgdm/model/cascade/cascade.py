@@ -46,7 +46,7 @@ class Cascade(nn.Module):
     coarse fields are block means.
 
     Args:
-        design: levels, operator, networks, objective: what is decided before anything is measured.
+        design: levels, operator, networks, objective.
         grid: names, boundaries, factors of the axes; by default two reflecting axes of factor 2.
         channels: components of the field.
         repetition: of one of the lifts, as :meth:`enlarged` makes it.
@@ -69,8 +69,10 @@ class Cascade(nn.Module):
         self.sampler: Sampler = AdamsBashforth(self.design.evaluations)
         self.units = Units(channels)
         self.lifts = nn.ModuleList(make_lifts(self.design, self.grid, channels, self.operator))
-        self.base = TranslationField(channels, self.grid.boundaries)
-        self.sweep = LearnedSweep(channels, self.dimension, self.grid.boundaries) if self.design.sweep else None
+        self.base = TranslationField(channels, self.grid.boundaries, self.grid.site_sizes(self.design.levels))
+        self.sweep: LearnedSweep | None = None
+        if self.design.sweep:
+            self.sweep = LearnedSweep(channels, self.dimension, self.grid.boundaries, self.grid.alike)
         self.metadata: dict[str, Any] = {}
         """Names, units and figures that travel with the model; JSON only."""
 
@@ -91,7 +93,7 @@ class Cascade(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Of the networks and the units."""
+        """Of all tensors."""
         return self.units.mean.device
 
     def own_lift(self, level: int) -> StandardizedLift:
@@ -261,10 +263,8 @@ class Cascade(nn.Module):
     @property
     def configuration(self) -> dict[str, Any]:
         """What makes an equal untrained model, as JSON holds it."""
-        level, times, growth = self.repetition
-        repetition = [level, times, *growth] if times else None
         parts = {"design": self.design.to_json(), "grid": self.grid.to_json()}
-        return {**parts, "channels": self.channels, "repetition": repetition}
+        return {**parts, "channels": self.channels, "repetition": self.repetition.to_json()}
 
     def save_pretrained(self, path: str | Path) -> None:
         """Write ``config.json`` and ``model.safetensors`` into a folder, each atomically."""
@@ -273,17 +273,18 @@ class Cascade(nn.Module):
     @classmethod
     def from_pretrained(cls, path: str | Path) -> "Cascade":
         """Read a model: a folder, the name of one that ships with the package, or a Hugging Face repository."""
-        folder = storage.locate(path)
-        configuration, metadata = storage.read_config(folder)
+        configuration, metadata = storage.read_config(folder := storage.locate(path))
         try:
             design, grid = Design.from_json(configuration["design"]), Grid.from_json(configuration["grid"])
-            repetition = configuration["repetition"]
-            level, times, *growth = repetition or (0, 0, 1.0)
-            with torch.random.fork_rng(devices=[]):  # initial weights are overwritten: leave the caller's seed alone
-                model = cls(design, grid, configuration["channels"], Repetition(level, times, tuple(growth)))
+            repetition, channels = Repetition.from_json(configuration["repetition"]), int(configuration["channels"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(f"{folder / 'config.json'} does not describe a cascade: {error}") from None
+        try:
+            with torch.random.fork_rng(devices=[]):  # the caller's seed stays as it is
+                model = cls(design, grid, channels, repetition)
         except MissingPackageError:
             raise
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        except InputError as error:
             raise InputError(f"{folder / 'config.json'} does not describe a cascade: {error}") from None
         storage.read_weights(folder, dict(model.state()))
         model.metadata = metadata

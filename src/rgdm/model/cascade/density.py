@@ -45,7 +45,7 @@ def log_prob(
         of normalised fields; ``levels`` and ``base``, the parts of the sum.
     """
     depth = model.depth(levels)
-    x, _ = unwrap(x, model.channels, model.dimension, model.metadata.get("channels", ()))
+    x, _ = unwrap(x, model.channels, model.dimension, model.metadata.get("channels", ()), model.grid.names)
     x = x.to(model.device)
     if not bool(x.isfinite().all()):
         raise InputError(f"{int((~x.isfinite()).sum())} of {x.numel()} values are not finite; drop or fill them")

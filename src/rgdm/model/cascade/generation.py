@@ -70,7 +70,8 @@ def refine(
     levels = model.depth(levels)
     if members < 1:
         raise InputError(f"members is {members}; at least one is needed")
-    field, layout = unwrap(coarse, model.channels, model.dimension, model.metadata.get("channels", ()))
+    names = model.metadata.get("channels", ())
+    field, layout = unwrap(coarse, model.channels, model.dimension, names, model.grid.names)
     if not bool(field.isfinite().all()):
         raise InputError(
             f"{int((~field.isfinite()).sum())} of {field.numel()} values of the coarse field are not finite; "

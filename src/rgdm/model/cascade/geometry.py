@@ -1,6 +1,5 @@
 """Geometry of a cascade: trajectories of fields, lattices that fit, rounding errors taken out."""
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -10,7 +9,6 @@ from rgdm.scale.grid import Grid
 from rgdm.scale.operators.wavelets import RotationLattice
 
 
-@torch.no_grad()
 def trajectory(operator: CoarseGraining, x: Float[Tensor, "B C *L"], levels: int) -> list[Tensor]:
     """The renormalization trajectory of a field: its block means at level 0, 1, ..., ``levels``."""
     operator.check_depth(tuple(x.shape[2:]), levels)

@@ -27,6 +27,16 @@ class Repetition(NamedTuple):
             )
         return cls(int(level), int(times), tuple(map(float, growth)))
 
+    @classmethod
+    def from_json(cls, values: Sequence[float] | None) -> "Repetition":
+        """The repetition that :meth:`to_json` describes."""
+        level, times, *growth = values or (0, 0, 1.0)
+        return cls(int(level), int(times), tuple(growth))
+
+    def to_json(self) -> list[float] | None:
+        """Level, times and growth in one list; None if nothing is repeated."""
+        return [self.level, self.times, *self.growth] if self.times else None
+
     def lift(self, level: int) -> int:
         """The lift that serves a level of the longer cascade, and the level of the shorter one that is like it."""
         return level if level <= self.level else max(self.level, level - self.times)

@@ -38,16 +38,16 @@ def save(
         "configuration": configuration,
         "metadata": metadata,
     }
-    if (folder / CONFIG).is_file() and not _describes(folder / CONFIG, configuration):
+    if (folder / CONFIG).is_file() and not _describes(folder / CONFIG, content):
         (folder / CONFIG).unlink()  # killed between the two files, the folder is incomplete and not a mixture
     write_tensors(folder / WEIGHTS, tensors)
     write_text(folder / CONFIG, json.dumps(content, indent=2) + "\n")
 
 
-def _describes(path: Path, configuration: dict[str, Any]) -> bool:
+def _describes(path: Path, content: dict[str, Any]) -> bool:
     try:
-        return json.loads(path.read_text())["configuration"] == configuration
-    except (OSError, ValueError, KeyError, TypeError):
+        return json.loads(path.read_text()) == content
+    except (OSError, ValueError):
         return False
 
 

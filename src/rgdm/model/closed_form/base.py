@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from rgdm.errors import InputError
-from rgdm.scale.basis import Fourier, Harmonics, bin_of
+from rgdm.scale.basis import Harmonics, bin_of
 from rgdm.scale.boundary import Boundaries, boundary_of_each
 from rgdm.scale.coarse_graining import Lattice
 
@@ -28,14 +28,20 @@ class TranslationField(nn.Module):
 
     g is stationary: periodic on the lattice itself, or, for a field with edges, a window of a
     periodic field twice as long. Scales longer than the fields that were measured are left white.
+
+    Args:
+        channels: of the field.
+        boundary: of each axis.
+        sizes: of a coarsest site along each axis, where they differ: the spectrum is one of physical wavenumbers.
     """
 
     spectrum: Tensor
     marginal: Tensor
 
-    def __init__(self, channels: int, boundary: Boundaries) -> None:
+    def __init__(self, channels: int, boundary: Boundaries, sizes: tuple[float, ...] = ()) -> None:
         super().__init__()
         self.boundary: Boundaries = boundary
+        self.modes, self.noise_modes = Harmonics(boundary, sizes), Harmonics("periodic", sizes)
         self.register_buffer("spectrum", torch.ones(channels, BINS_PER_OCTAVE * OCTAVES))
         self.register_buffer("marginal", _normal_scores().repeat(channels, 1))
 
@@ -62,7 +68,7 @@ class TranslationField(nn.Module):
 
     def forward(self, noise: Float[Tensor, "B C *W"]) -> Float[Tensor, "B C *L"]:
         """A field from white noise on its :meth:`noise_lattice`."""
-        lattice, basis = tuple(noise.shape[2:]), Fourier()
+        lattice, basis = tuple(noise.shape[2:]), self.noise_modes
         density = self.spectrum.to(noise)[:, _bin(basis.wavenumber(lattice)).to(noise.device)]
         g = basis.synthesize(density.sqrt() * basis.analyze(noise))
         sides = zip(lattice, boundary_of_each(self.boundary, len(lattice)), strict=True)
@@ -70,10 +76,9 @@ class TranslationField(nn.Module):
         spread = density.flatten(1).mean(1).sqrt().reshape(1, -1, *[1] * len(lattice))
         return self._map(g / spread.clamp(min=1e-30))
 
-    @torch.no_grad()
     def log_prob(self, x: Float[Tensor, "B C *L"]) -> Float[Tensor, " B"]:
         """log p of each field in nats: that of g, and the slope of the map from g to x."""
-        lattice, basis = tuple(x.shape[2:]), Fourier()
+        lattice, basis = tuple(x.shape[2:]), self.noise_modes
         g, slope = self._inverse(x.double())
         wide = self.noise_lattice(lattice)
         density = self.spectrum.double()[:, _bin(basis.wavenumber(wide)).to(x.device)]
@@ -96,7 +101,7 @@ class TranslationField(nn.Module):
 
     def _window_covariance(self, density: Tensor, lattice: Lattice) -> Tensor:
         """The covariance of g on the window of a torus whose modes have this density, ``(n, n)``."""
-        basis, size = Fourier(), math.prod(lattice)
+        basis, size = self.noise_modes, math.prod(lattice)
         site = torch.zeros(1, 1, *density.shape, dtype=density.dtype, device=density.device)
         site[(0, 0, *[0] * len(lattice))] = 1
         covariance = basis.synthesize(density * basis.analyze(site))[0, 0]  # of the first site with each other
@@ -142,7 +147,7 @@ class TranslationField(nn.Module):
         Of fields about their common mean. A single one says nothing of the zero mode.
         """
         x = x - x.movedim(1, 0).flatten(1).mean(1).reshape(1, -1, *[1] * (x.dim() - 2))
-        basis = Harmonics(self.boundary)
+        basis = self.modes
         k = basis.wavenumber(tuple(x.shape[2:]))
         where = _bin(k).flatten().to(x.device)
         square = basis.analyze(x).square().mean(0).flatten(1)

@@ -99,6 +99,11 @@ class Diffusion(Law):
         encoder, decoder = halos
         return evaluations * decoder, evaluations * decoder + encoder
 
+    @property
+    def halo(self) -> int | None:
+        halos = self.denoiser.backbone.reach()
+        return None if halos is None else max(halos)
+
     def _encode(self, condition: Tensor | None) -> Tensor | None:
         return None if condition is None or condition.shape[1] == 0 else self.denoiser.backbone.encode(condition)
 

@@ -151,7 +151,6 @@ class Flow(Law):
         density = density if example.importance is None else example.importance * density
         return density.flatten(1).mean(1) / white.shape[1]
 
-    @torch.no_grad()
     def log_prob(
         self, z: Float[Tensor, "B D *K"], condition: Tensor | None, temperature: float, tracing: Tracing
     ) -> LogProb:

@@ -6,6 +6,7 @@ import math
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from rgdm.errors import InputError
 from rgdm.model.laws.likelihood import TRACED, LogProb, Tracing
 from rgdm.model.lifts.context import Context
 from rgdm.model.lifts.window import region
@@ -63,7 +64,11 @@ class Lift(nn.Module, abc.ABC):
         details = coarse.shape[1] * self.operator.bands(coarse.dim() - 2)
 
         def draw(number: int) -> Tensor:
-            return noise(number, details, window).to(coarse.device)
+            white = noise(number, details, window)
+            shape = len(coarse), details, *coarse.shape[2:]
+            if white.shape != shape:
+                raise InputError(f"the noise has the shape {tuple(white.shape)}; these coarse fields need {shape}")
+            return white.to(coarse.device)
 
         detail = self.detail(context, draw(0), sampler, lambda step: draw(1 + step))
         return self.operator.merge(coarse, detail.to(coarse))

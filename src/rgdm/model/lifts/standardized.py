@@ -67,7 +67,8 @@ class StandardizedLift(Lift):
     ) -> Float[Tensor, "B D *K"]:
         context = self._in_precision(context)
         start = self.temperature * noise.to(context.coarse)
-        return self.standardizer.restore(context, self.law.sample(start, self.features(context), sampler, draw))
+        more = None if draw is None else lambda step: draw(step).to(start)
+        return self.standardizer.restore(context, self.law.sample(start, self.features(context), sampler, more))
 
     def loss(
         self,
@@ -109,7 +110,6 @@ class StandardizedLift(Lift):
         detail = self.standardizer.shape(z)
         return self.operator.merge(torch.zeros_like(detail[:, :: self.operator.bands(z.dim() - 2)]), detail)
 
-    @torch.no_grad()
     def log_prob(
         self, fine: Float[Tensor, "B C *F"], tracing: Tracing = TRACED, hottest: float = math.inf, networks: bool = True
     ) -> LogProb:

@@ -29,7 +29,9 @@ def make_operator(name: Operator, grid: Grid) -> CoarseGraining:
     factors, sides = set(grid.factors), set(grid.boundaries)
     wrong = factors - {1, 2} if name not in ("block-spin", "decimation", "momentum-shell") else set()
     if wrong:
-        raise InputError(f"the factor is {max(wrong)}; {name} has 2 (block-spin and decimation take any)")
+        raise InputError(
+            f"the factor is {max(wrong)}; {name} has 2 (block-spin, decimation and momentum-shell take any)"
+        )
     if name == "quincunx" or name in LEARNED:
         if factors != {2}:
             raise InputError(f"the factors of the axes are {grid.factors}; {name} has 2 along each")
