@@ -54,7 +54,7 @@ def test_a_budget_is_one_positive_number(budget):
 
 
 @pytest.mark.integration
-@pytest.mark.parametrize("rate", [-1.0, float("nan")])
+@pytest.mark.parametrize("rate", [0.0, -1.0, float("nan")])
 def test_a_learning_rate_is_positive(tmp_path, rate):
     with pytest.raises(ValueError, match="the learning rate is"):
         trainer(tmp_path, learning_rate=rate)
