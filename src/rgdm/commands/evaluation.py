@@ -24,7 +24,7 @@ def evaluate(options: config.Evaluate) -> dict[str, Any]:
     model = open_model(options.model, options.device)
     field = load([options.field], options.variable, model.dimension, options.fill)
     check_channels(model, field, options.field)
-    truth, _ = unwrap(field, model.channels, model.dimension)
+    truth, _ = unwrap(field, model.channels, model.dimension, axes=model.grid.names)
     levels = model.depth(options.levels)
     check_size(model, tuple(truth.shape[2:]), len(truth) * options.members)
     scores = verify(model, truth, levels, options, options.out, dict(field.attrs))

@@ -40,10 +40,9 @@ from rgdm.watch import Watch
 class Cascade(nn.Module):
     """An inverse renormalization group: ``x_L -> x_{L-1} -> ... -> x_0``, coarse to fine.
 
-    A base model makes the coarsest field; one lift for each level adds the detail. With a ``shared`` network every lift
-    uses the same one, which is told the level, each in the units of its own level (its own prediction, amplitude and
-    spectrum), as suits fields that look alike on all scales. At the public edge fields are in the user's units and
-    coarse fields are block means.
+    A base model makes the coarsest field; one lift for each level adds the detail. A ``shared`` network is told the
+    level and works in the units of each (prediction, amplitude, spectrum), as suits fields that look alike on all
+    scales. At the public edge fields are in the user's units and coarse fields are block means.
 
     Args:
         design: levels, operator, networks, objective.
