@@ -9,6 +9,7 @@ STUDIES = {
     "backbones": "fields.backbones",
     "learned": "fields.learned",
     "scattering": "fields.scattering",
+    "seam": "fields.seam",
     "lattice": "physics.lattice",
     "inverse_rg": "physics.inverse_rg",
     "spins": "physics.spins",

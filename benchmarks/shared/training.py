@@ -26,7 +26,7 @@ from rgdm.model.lifts.standardizer import LocalStandardizer
 from rgdm.model.networks.backbone import Backbone
 from rgdm.model.networks.local import LocalConvNet
 from rgdm.model.networks.registry import multiply_adds
-from rgdm.scale.boundary import Boundary
+from rgdm.scale.boundary import Boundaries, Boundary
 from rgdm.scale.grid import Grid
 from rgdm.scale.operators.block import BlockSpin
 from rgdm.train import Budget, Trainer
@@ -76,10 +76,16 @@ def tensor(field: xr.DataArray) -> Tensor:
 
 
 def settings(
-    options: argparse.Namespace, out: Path, boundary: Boundary = "reflect", minutes: float | None = None, **design: Any
+    options: argparse.Namespace,
+    out: Path,
+    boundary: Boundaries = "reflect",
+    minutes: float | None = None,
+    mirror: bool = True,
+    **design: Any,
 ) -> config.Train:
     """What ``rgdm train`` is told; the design by its names."""
-    chosen = {"seed": options.seed, "device": options.device, "overwrite": True, "boundary": (boundary,)}
+    sides = (boundary,) if isinstance(boundary, str) else boundary
+    chosen = {"seed": options.seed, "device": options.device, "overwrite": True, "boundary": sides, "mirror": mirror}
     time_left = options.minutes if minutes is None else minutes
     return config.Train((), out, minutes=time_left, design=Design(**design), **chosen)  # pyright: ignore[reportArgumentType]
 

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 from rgdm.errors import InputError
 
@@ -54,6 +54,11 @@ class Design:
     """Also learn the law of a site given its neighbours: `rgdm sample --sweeps` then puts local structure right."""
 
     def __post_init__(self) -> None:
+        kinds = [("operator", self.operator, Operator), ("objective", self.objective, Objective)]
+        kinds += [("lift", self.lift, LiftKind), *(("backbone", kind, BackboneKind) for kind in self.backbone)]
+        for name, kind, known in kinds:
+            if kind not in get_args(known):
+                raise InputError(f"unknown {name} {kind!r}; known are {', '.join(get_args(known))}")
         if self.levels < 1:
             raise InputError(f"levels = {self.levels}; at least one level is needed")
         if min(self.widths) < 1:
