@@ -1,4 +1,4 @@
-"""Tiny models that the command trained, one for each dimension and boundary, kept between sessions.
+"""Tiny models that the command trained, one for each dimension and boundary, kept between runs of the tests.
 
 A folder holds ``field`` (the data) and ``model``. Its key is a hash of the sources and of what is trained, so that a
 change of either trains anew.
@@ -52,7 +52,7 @@ def trained(cache: Path, dimension: int, boundary: str = "reflect") -> Path:
         _train(building, dimension, boundary)
         try:
             building.rename(folder)
-        except OSError:  # another session was quicker
+        except OSError:  # another process was quicker
             shutil.rmtree(building)
     os.utime(folder)
     return folder
