@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from rgdm.data.layout import unwrap
 from rgdm.errors import InputError
+from rgdm.model.cascade.edge import take
 from rgdm.model.cascade.geometry import check_sample, settle
 from rgdm.model.cascade.memory import TOGETHER
 from rgdm.process.noise import NoiseField
@@ -59,19 +59,21 @@ def refine(
     seed: int = 0,
     evaluations: int | None = None,
     watch: Watch | None = None,
+    force: bool = False,
 ) -> Any:
     """An ensemble of fine fields, each of which coarse-grains to exactly the given field.
 
     With block spins and Haar wavelets that are its block means, with decimation the kept sites; longer wavelets
     and momentum shells keep a mean over a wider window, in the same units. ``coarse`` may be a tensor or array
     ``(*L)``, ``(C, *L)`` or ``(B, C, *L)``, or an xarray object; the same kind comes back with a leading
-    ``member`` axis, lattice axes b^levels times longer, and coordinates refined.
+    ``member`` axis, lattice axes b^levels times longer, and coordinates refined. What an xarray object says of itself
+    is compared with the training data: it is aligned and the result brought back (order of channels, direction of
+    axes, units of one quantity), or refused (other variables, units, spacing, boundary) unless ``force`` is set.
     """
     levels = model.depth(levels)
     if members < 1:
         raise InputError(f"members is {members}; at least one is needed")
-    names = model.metadata.get("channels", ())
-    field, layout = unwrap(coarse, model.channels, model.dimension, names, model.grid.names)
+    field, layout, aligned = take(model, coarse, "the coarse field", levels, force)
     if not bool(field.isfinite().all()):
         raise InputError(
             f"{int((~field.isfinite()).sum())} of {field.numel()} values of the coarse field are not finite; "
@@ -90,9 +92,10 @@ def refine(
         if watch:
             watch(batch.stop, total)
     factors = tuple(b**levels for b in model.grid.factors)
-    return layout.wrap(
+    result = layout.wrap(
         fine.unflatten(0, (members, len(field))), factors, model.operator.places(model.dimension, levels)
     )
+    return aligned.restore(result)
 
 
 def batches(count: int, lattice: Lattice) -> Iterator[range]:
