@@ -1,34 +1,56 @@
 """Files to fields: whatever is read becomes one DataArray ``(sample, channel, *lattice)``."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from rgdm.data.axes import lattice_axes
+from rgdm.data.alignment import align_files
+from rgdm.data.axes import lattice_axes, note_axes
 from rgdm.data.formats import Source, open_source, reading
 from rgdm.data.memory import check_memory
+from rgdm.data.origin import ORIGIN, Origin, origin_of
 from rgdm.errors import InputError
 
 _NUMBERS = "fiub"
-SAMPLE_AXES = "sample_axes"
-"""Where a field remembers, in its encoding, which axes of the file became its samples."""
 
 
-def read_field(paths: Sequence[str | Path], variable: str | None = None, dimension: int = 2) -> xr.DataArray:
+def read_field(
+    paths: Sequence[str | Path],
+    variable: str | None = None,
+    dimension: int = 2,
+    axes: Sequence[str] = (),
+    order: Sequence[str] = (),
+    names: Sequence[str] = (),
+    force: bool = False,
+) -> xr.DataArray:
     """Read NetCDF, Zarr, numpy or image files as ``(sample, channel, *lattice)``, float32 (float64 where the file is).
 
-    The last ``dimension`` axes of a variable that are not named channel, sample, member or
-    time are its lattice; all others, and the files, become samples. ``variable`` names one
-    variable or, separated by commas, one for each channel. A numpy array with two axes or
-    more before the lattice has its channels in the last of these.
+    Args:
+        paths: of the files, which follow each other as samples.
+        variable: the name of one variable or, separated by commas, one for each channel.
+        dimension: of the lattice; all other axes become samples, by name the same in all channels. A numpy array with
+            two axes or more before the lattice has its channels in the last of these.
+        axes: the names of the lattice axes; empty: as :func:`~rgdm.data.axes.lattice_axes` finds them.
+        order: names of axes, such as those of a model, in whose order the lattice axes are wanted.
+        names: of a model's variables, which are taken of a file that has them, where ``variable`` names none.
+        force: go on where files disagree in what they say of their units, spacing or boundary.
+
+    Returns:
+        The field, with the coordinates of lattice and samples, and the attributes that all its channels have. How it
+        lay in the file is its origin (:func:`~rgdm.data.origin.origin_of`).
     """
     if not paths:
         raise InputError("no field is given; name at least one file")
     wanted = [name.strip() for name in variable.split(",")] if variable else []
-    fields = [_read(Path(path), wanted, dimension) for path in paths]
+    fields = [_read(Path(paths[0]), wanted, dimension, axes, order, names)]
+    for path in paths[1:]:
+        alike = names or [str(name) for name in fields[0]["channel"].values]
+        fields.append(_read(Path(path), wanted, dimension, axes, fields[0].dims[2:], alike))
+    fields = align_files(fields, [str(path) for path in paths], force)
     for path, field in zip(paths, fields, strict=True):
         if _kind(field) != _kind(fields[0]):
             raise InputError(f"{path} has {_kind(field)}, {paths[0]} {_kind(fields[0])}; all files must agree")
@@ -39,24 +61,34 @@ def _kind(field: xr.DataArray) -> str:
     return f"the channel(s) {', '.join(field['channel'].values)} on {field.shape[2:]} sites"
 
 
-def _read(path: Path, wanted: list[str], dimension: int) -> xr.DataArray:
+def _read(
+    path: Path, wanted: list[str], dimension: int, axes: Sequence[str], order: Sequence[Hashable], known: Sequence[str]
+) -> xr.DataArray:
     source = open_source(path, dimension)
     try:
+        wanted = wanted or (list(known) if set(known) <= set(source.variables) else [])
         names = _choose(source, wanted, dimension, path)
         arrays = [source.variables[name] for name in names]
         check_memory(sum(array.size * max(4, array.dtype.itemsize) for array in arrays), f"reading {path}")
-        parts = [_as_samples(array, name, dimension, path) for name, array in zip(names, arrays, strict=True)]
+        for name, array in zip(names, arrays, strict=True):
+            if array.size == 0:
+                raise InputError(f"the variable {name} of {path} is empty (shape {array.shape})")
+        if any(dict(array.sizes) != dict(arrays[0].sizes) for array in arrays):
+            shapes = ", ".join(f"{name} {dict(array.sizes)}" for name, array in zip(names, arrays, strict=True))
+            raise InputError(f"the variables of {path} have the shapes {shapes}; channels must have one shape")
+        batch, lattice = lattice_axes(arrays[0], dimension, axes, order)  # of all: their axes are matched by name
+        note_axes(arrays[0], lattice)
+        with reading(path):
+            parts = [_values(array, batch, lattice) for array in arrays]
+            coords = _coordinates(arrays[0], batch, lattice)
+            origin = _origin(source, dict(zip(names, arrays, strict=True)), batch)
     finally:
         source.close()
-    if len({(part.shape[0], part.dims, part.shape[2:]) for part in parts}) > 1:
-        shapes = ", ".join(f"{name} {dict(array.sizes)}" for name, array in zip(names, arrays, strict=True))
-        raise InputError(f"the variables of {path} have the shapes {shapes}; channels must have one shape")
-    if len(parts) == 1:
-        return parts[0]
-    field = xr.concat(
-        parts, "channel", join="override", coords="minimal", compat="override", combine_attrs="drop_conflicts"
-    ).transpose(*parts[0].dims)
-    field.encoding[SAMPLE_AXES] = parts[0].encoding[SAMPLE_AXES]
+    coords["channel"] = list(origin.channels)
+    values = np.concatenate(parts, 1) if len(parts) > 1 else parts[0]
+    field = xr.DataArray(values, dims=("sample", "channel", *lattice), coords=coords, attrs=_shared(origin.channels))
+    field.name = names[0] if len(names) == 1 else None
+    field.encoding[ORIGIN] = origin
     return field
 
 
@@ -84,44 +116,60 @@ def _choose(source: Source, wanted: list[str], dimension: int, path: Path) -> li
     return names
 
 
-def _as_samples(array: xr.DataArray, name: str, dimension: int, path: Path) -> xr.DataArray:
-    batch, lattice = lattice_axes(array.dims, dimension)
+def _values(array: xr.DataArray, batch: list[Hashable], lattice: list[Hashable]) -> np.ndarray:
+    """``(sample, channel, *lattice)``."""
     channel = ["channel"] if "channel" in array.dims else []
-    ordered = array.transpose(*batch, *channel, *lattice)
+    values = _floating(array.transpose(*batch, *channel, *lattice).to_numpy())
     count = math.prod(array.sizes[axis] for axis in batch)
-    with reading(path):
-        coords = _sample_coordinates(array, batch, lattice)
-        values = _floating(ordered.to_numpy()).reshape(count, -1, *(array.sizes[axis] for axis in lattice))
-    if values.size == 0:
-        raise InputError(f"the variable {name} of {path} is empty (shape {array.shape})")
-    coords["channel"] = _channel_names(array, name, values.shape[1])
-    field = xr.DataArray(
-        values, dims=("sample", "channel", *lattice), coords=coords, name=name, attrs=dict(array.attrs)
-    )
-    field.encoding[SAMPLE_AXES] = tuple(str(axis) for axis in batch)
-    return field
+    return values.reshape(count, -1, *(array.sizes[axis] for axis in lattice))
 
 
-def with_own_axes(result: xr.DataArray, field: xr.DataArray) -> xr.DataArray:
-    """What was made of a field that was read, with the axis of samples named as in its file, or without one."""
-    axes = field.encoding.get(SAMPLE_AXES)
-    if axes == () and result.sizes["sample"] == 1:
-        return result.isel(sample=0, drop=True)
-    if axes is None or len(axes) != 1 or axes[0] == "sample" or axes[0] in result.dims:
-        return result
-    (name,) = axes
-    return result.swap_dims(sample=name) if name in result.coords else result.rename(sample=name)
-
-
-def _sample_coordinates(array: xr.DataArray, batch: list, lattice: list) -> dict:
-    """Coordinates of the lattice as they are; those of a single batch axis become coordinates of the samples."""
-    coords = {}
+def _coordinates(array: xr.DataArray, batch: list[Hashable], lattice: list[Hashable]) -> dict[Hashable, Any]:
+    """Coordinates of the lattice as they are; those of the axes of samples, repeated along the others of these."""
+    coords, sizes = {}, {axis: array.sizes[axis] for axis in batch}
     for name, coordinate in array.coords.items():
+        attrs = dict(coordinate.attrs)
         if set(coordinate.dims) <= set(lattice):
-            coords[name] = (coordinate.dims, coordinate.values, dict(coordinate.attrs))
-        elif len(batch) == 1 and coordinate.dims == (batch[0],):
-            coords[name] = (("sample",), coordinate.values, dict(coordinate.attrs))
+            coords[name] = (coordinate.dims, coordinate.values, attrs, _stored_as(coordinate))
+        elif set(coordinate.dims) <= set(batch) and (len(batch) == 1 or name != "sample"):
+            coords[name] = (("sample",), coordinate.variable.set_dims(sizes).values.ravel(), attrs)
     return coords
+
+
+def _stored_as(coordinate: xr.DataArray) -> dict[str, Any]:
+    """The type of numbers in the file, by which whole numbers with gaps are known."""
+    return {key: value for key, value in coordinate.encoding.items() if key == "dtype"}
+
+
+def _origin(source: Source, arrays: dict[str, xr.DataArray], batch: list[Hashable]) -> Origin:
+    first, channels = next(iter(arrays.values())), {}
+    for name, array in arrays.items():
+        attrs = {str(key): value for key, value in array.attrs.items()}
+        channels |= {one: attrs for one in _channel_names(array, name, array.sizes.get("channel", 1))}
+    kept = [
+        name
+        for name, coordinate in source.coords.coords.items()
+        if set(coordinate.dims) <= set(batch) or _are_bounds(coordinate, first)
+    ]
+    coords = source.coords[kept].load() if kept else xr.Dataset()
+    samples = {str(axis): first.sizes[axis] for axis in batch}
+    return Origin(tuple(str(n) for n in first.dims if n != "channel"), samples, channels, coords, source.attrs)
+
+
+def _are_bounds(coordinate: xr.DataArray, array: xr.DataArray) -> bool:
+    """Whether a coordinate may be the bounds of an axis of the array: ``(axis, 2)``."""
+    return coordinate.ndim == 2 and len(set(coordinate.dims) - set(array.dims)) == 1
+
+
+def _shared(attributes: Mapping[str, dict[str, Any]] | Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The attributes that all have alike."""
+    each = list(attributes.values()) if isinstance(attributes, Mapping) else list(attributes)
+    return {key: value for key, value in each[0].items() if all(_same(other.get(key), value) for other in each)}
+
+
+def _same(a: object, b: object) -> bool:
+    """Whether two attributes are equal, arrays among them."""
+    return type(a) is type(b) and bool(np.array_equal(np.asarray(a), np.asarray(b)))
 
 
 def _channel_names(array: xr.DataArray, name: str, count: int) -> list[str]:
@@ -153,4 +201,8 @@ def _along_samples(fields: list[xr.DataArray]) -> xr.DataArray:
             continue
         coords[name] = (coordinate.dims, values, dict(coordinate.attrs))
     values = np.concatenate([field.values for field in fields])
-    return xr.DataArray(values, dims=first.dims, coords=coords, name=first.name, attrs=dict(first.attrs))
+    origins = [origin_of(field) for field in fields]
+    channels = {name: _shared([o.channels.get(name, {}) for o in origins]) for name in origins[0].channels}
+    joined = xr.DataArray(values, dims=first.dims, coords=coords, name=first.name, attrs=_shared(channels))
+    joined.encoding[ORIGIN] = Origin(("sample", *map(str, first.dims[2:])), {"sample": len(values)}, channels)
+    return joined

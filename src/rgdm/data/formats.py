@@ -4,11 +4,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
 import zarr
 
+from rgdm.data.conventions import auxiliary_variables
 from rgdm.data.images import IMAGE_SUFFIXES, read_images
 from rgdm.errors import InputError
 
@@ -21,11 +23,16 @@ _ZARR_MARKS = ("zarr.json", ".zgroup", ".zarray", ".zmetadata")
 
 @dataclass(frozen=True)
 class Source:
-    """The variables of an opened file; ``channels`` are those meant when the user names none."""
+    """The variables of an opened file; ``channels`` are those meant when the user names none.
+
+    ``attrs`` are those of the file; ``coords`` its coordinates, bounds and grid mappings, which are no fields.
+    """
 
     variables: dict[str, xr.DataArray]
     channels: list[str] = field(default_factory=list)
     close: Callable[[], None] = lambda: None
+    attrs: dict[str, Any] = field(default_factory=dict)
+    coords: xr.Dataset = field(default_factory=xr.Dataset)
 
 
 def open_source(path: Path, dimension: int) -> Source:
@@ -91,11 +98,17 @@ def _open_dataset(path: Path, engine: str) -> Source:
             data = xr.open_dataset(path, **options)
         except (ValueError, OverflowError):  # a calendar that cannot be decoded; the field can do without
             data = xr.open_dataset(path, decode_times=False, **options)
-    bounds = {array.attrs.get("bounds") for array in data.variables.values()}
+    data = data.set_coords(auxiliary_variables(data))
     # Sorted, because Zarr lists variables in the order of the folder, which is any.
-    variables = {str(name): data[name] for name in sorted(data.data_vars, key=str) if name not in bounds}
+    variables = {str(name): data[name] for name in sorted(data.data_vars, key=str)}
     channels = str(data.attrs.get(CHANNELS, "")).split(",")
-    return Source(variables, channels if set(channels) <= set(variables) else [], data.close)
+    return Source(
+        variables,
+        channels if set(channels) <= set(variables) else [],
+        data.close,
+        dict(data.attrs),
+        data.coords.to_dataset(),
+    )
 
 
 def _open_numpy(path: Path, dimension: int) -> Source:

@@ -6,7 +6,9 @@ import os
 import shutil
 import warnings
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -22,6 +24,9 @@ _OVERHEAD = 2**16
 """Bytes that a file needs beside its values."""
 
 _ONE_PER_CHUNK = ("member", "refinement", "sample", "channel", "time")
+
+NAMED = (".zarr", ".nc")
+"""Formats that have variables with names, axes and attributes."""
 
 
 def check_output(path: str | Path, overwrite: bool = False) -> Path:
@@ -51,7 +56,7 @@ def write_field(
             _WRITERS[path.suffix](temporary, data, attrs or {})
         except InputError:
             raise
-        except ValueError as error:  # a name that the format does not take
+        except (ValueError, TypeError, NotImplementedError) as error:  # a name or a coordinate it does not take
             raise InputError(f"cannot write {path}: {error}") from error
 
 
@@ -65,14 +70,32 @@ def as_variables(data: xr.DataArray | xr.Dataset, attrs: dict | None = None) -> 
         else:
             data = data.to_dataset(name=str(data.name or "field"))
     data = data.drop_encoding()
-    return data.assign_attrs({name: _plain(value) for name, value in {**data.attrs, **(attrs or {})}.items()})
+    data = data.assign_attrs(_plain_attributes({**data.attrs, **(attrs or {})}))
+    for name in data.variables:
+        data[name].attrs = _plain_attributes(data[name].attrs)
+    return data
+
+
+def _plain_attributes(attrs: Mapping[Any, Any]) -> dict[str, Any]:
+    """Attributes that every format can hold, under names that every format takes."""
+    return {str(name).replace("/", "_"): _plain(value) for name, value in attrs.items() if str(name).strip()}
 
 
 def _plain(value: object) -> object:
-    """The value if every format can hold it as an attribute, else its JSON."""
-    if isinstance(value, str | int | float | np.ndarray | np.generic) and not isinstance(value, bool):
+    """The value if every format can hold it as an attribute, else its JSON, or its words if it has none."""
+    if isinstance(value, np.generic):
+        value = value.item() if value.dtype.kind in "biufSU" else str(value)
+    if isinstance(value, bytes):
+        return value.decode(errors="replace")
+    if isinstance(value, str | float) or (type(value) is int and abs(value) < 2**63):
         return value
-    return json.dumps(value, default=str)
+    value = value.tolist() if isinstance(value, np.ndarray) else value
+    if isinstance(value, list | tuple) and value and all(type(one) in (int, float) for one in value):
+        return np.asarray(value, dtype=None if all(abs(one) < 2**63 for one in value) else np.float64)
+    try:
+        return json.dumps(value, default=str)
+    except (TypeError, ValueError):  # keys that JSON has not, circles
+        return str(value)
 
 
 def _write_zarr(path: Path, data: xr.DataArray | xr.Dataset, attrs: dict) -> None:
