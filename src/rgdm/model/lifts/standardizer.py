@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from rgdm.errors import InputError
 from rgdm.model.closed_form.amplitude import CONTRACTION, LocalAmplitude
 from rgdm.model.closed_form.colouring import Colouring
-from rgdm.model.closed_form.prediction import LinearPrediction
+from rgdm.model.closed_form.prediction import LinearPrediction, detail_of_constant
 from rgdm.model.closed_form.tails import compress, expand, fit_tail, per_band
 from rgdm.model.laws.likelihood import LogProb
 from rgdm.model.lifts.context import Context
@@ -104,10 +104,10 @@ class LocalStandardizer(Standardizer):
         super().__init__()
         if not 0 <= bend < math.inf:
             raise InputError(f"bend = {bend}; the largest bend of the tails must be finite and not negative")
-        bands = operator.bands(dimension)
+        bands, constant = operator.bands(dimension), detail_of_constant(operator, dimension)
         self.channels, self.dimension, self.bend, self.coloured = channels, dimension, bend, coloured
         self.boundaries = boundary_of_each(boundary, dimension)
-        self.prediction = LinearPrediction(channels, channels * bands, dimension, prediction_radius, boundary)
+        self.prediction = LinearPrediction(channels, constant, dimension, prediction_radius, boundary)
         self.colouring = Colouring(channels * bands, dimension, colour_radius, boundary)
         rule = LocalAmplitude(channels, bands, dimension, boundary, contraction)
         self.amplitude = rule if local_amplitude else None
