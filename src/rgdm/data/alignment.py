@@ -2,14 +2,13 @@
 
 import sys
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import xarray as xr
 
-from rgdm.data.identity import AxisIdentity, Channel, Identity, channels_of, fields_of, identity_of, lattice_of
-from rgdm.data.origin import ORIGIN, origin_of
+from rgdm.data.arrangement import choose, convert, flip
+from rgdm.data.identity import AxisIdentity, Channel, Identity, channels_of, identity_of, lattice_of
 from rgdm.data.units import Conversion, conversion
 from rgdm.errors import InputError
 
@@ -55,10 +54,10 @@ class Aligned:
         """
         if not isinstance(result, xr.DataArray | xr.Dataset):
             return result
-        result = _flip(result, self.flipped)
+        result = flip(result, self.flipped)
         if any(not each.trivial for each in self.conversions):
-            result = _convert(result, [each.inverse for each in self.conversions], self.units)
-        return _choose(result, sorted(range(len(self.order)), key=lambda i: self.order[i]))
+            result = convert(result, [each.inverse for each in self.conversions], self.units)
+        return choose(result, sorted(range(len(self.order)), key=lambda i: self.order[i]))
 
 
 def align(
@@ -89,16 +88,16 @@ def align(
         return Aligned(given)
     talk = _Talk(what, whose, force)
     order = _match(channels_of(given), known.channels, talk)
-    field = _choose(given, order)
+    field = choose(given, order)
     own = identity_of(field, len(known.axes), [axis.name for axis in known.axes]) if known.axes else None
     conversions, units = _conversions(channels_of(field), known.channels, talk)
     if any(not each.trivial for each in conversions):
-        field = _convert(field, conversions, [channel.units for channel in known.channels])
+        field = convert(field, conversions, [channel.units for channel in known.channels])
     flipped: list[Hashable] = []
     if own is not None:
         lattice = lattice_of(field, len(known.axes), [axis.name for axis in known.axes])
         flipped = [name for name, a, b in zip(lattice, own.axes, known.axes, strict=True) if _turned(a, b, talk)]
-        field = _flip(field, flipped)
+        field = flip(field, flipped)
         _compare_spacing(own.axes, known.axes, scale or Scale((1,) * len(known.axes)), talk)
         _compare_boundaries(own, known, talk)
     return Aligned(field, tuple(flipped), tuple(order), tuple(conversions), tuple(units), tuple(talk.notes))
@@ -254,71 +253,3 @@ def _compare_boundaries(given: Identity, known: Identity, talk: _Talk) -> None:
             differs = f"{talk.what} states the boundary {own[0]} of {axis.name}; {talk.whose} {right[0]}"
             return talk.refuse(differs, "correct its attribute")
     return None
-
-
-def _choose(field: Any, order: Sequence[int]) -> Any:
-    """The channels in an order, which may leave some out."""
-    if isinstance(field, xr.Dataset):
-        fields = fields_of(field)
-        names = [fields[i] for i in order]
-        if names == fields:
-            return field
-        rest = [name for name in field.data_vars if name not in fields]
-        return field[[*names, *rest]]
-    if "channel" not in field.dims or list(order) == list(range(field.sizes["channel"])):
-        return field
-    return _keeping(field.isel(channel=list(order)), field)
-
-
-def _flip(field: Any, axes: Sequence[Hashable]) -> Any:
-    if not axes:
-        return field
-    flipped = field.isel({name: slice(None, None, -1) for name in axes})
-    return _keeping(flipped, field) if isinstance(field, xr.DataArray) else flipped
-
-
-def _keeping(array: xr.DataArray, source: xr.DataArray) -> xr.DataArray:
-    array.encoding = dict(source.encoding)
-    return array
-
-
-def _convert(field: Any, conversions: Sequence[Conversion], units: Sequence[str | None]) -> Any:
-    """The values of each channel in another unit, computed in float64, and their attributes."""
-    if isinstance(field, xr.Dataset):
-        parts = zip(fields_of(field), conversions, units, strict=False)
-        return field.assign({name: _converted(field[name], each, unit) for name, each, unit in parts})
-    if "channel" not in field.dims:
-        return _converted(field, conversions[0], units[0])
-    axis = field.dims.index("channel")
-    parts = zip(np.moveaxis(field.to_numpy(), axis, 0), conversions, strict=True)
-    result = _keeping(field.copy(data=np.stack([_values(part, each) for part, each in parts], axis)), field)
-    changed = {
-        str(name): unit
-        for name, each, unit in zip(np.ravel(field.coords.get("channel", [])), conversions, units, strict=False)
-        if not each.trivial
-    }
-    if len(set(units)) == 1 and "units" in field.attrs:
-        result.attrs["units"] = units[0]
-    if ORIGIN in field.encoding:
-        origin = origin_of(field)
-        own = {
-            name: {**attrs, "units": changed[name]} if name in changed else attrs
-            for name, attrs in origin.channels.items()
-        }
-        result.encoding[ORIGIN] = replace(origin, channels=own)
-    return result
-
-
-def _converted(array: xr.DataArray, change: Conversion, unit: str | None) -> xr.DataArray:
-    if change.trivial:
-        return array
-    result = _keeping(array.copy(data=_values(array.to_numpy(), change)), array)
-    result.attrs["units"] = unit
-    return result
-
-
-def _values(values: np.ndarray, change: Conversion) -> np.ndarray:
-    if change.trivial:
-        return values
-    dtype = values.dtype if values.dtype.kind == "f" and values.dtype.itemsize >= 4 else np.float32
-    return (values.astype(np.float64) * change.factor + change.offset).astype(dtype)

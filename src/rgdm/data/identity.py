@@ -77,20 +77,19 @@ class Identity:
         return asdict(self)
 
     @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> "Identity":
+    def from_json(cls, content: Any) -> "Identity":
         """What :meth:`to_json` describes; raises ``InputError`` if it does not describe anything."""
         try:
             channels = tuple(Channel(**channel) for channel in content["channels"])
             axes = tuple(AxisIdentity(**axis) for axis in content["axes"])
-            boundaries = tuple(tuple(str(side) for side in sides) for sides in content["boundaries"])
-            for channel in channels:
-                if any(not isinstance(x, str | None) for x in (channel.name, channel.units, channel.standard_name)):
-                    raise TypeError(f"a channel that is {channel}")
-            for axis in axes:
-                if not isinstance(axis.name, str) or not isinstance(axis.units, str | None):
-                    raise TypeError(f"an axis that is {axis}")
-                if axis.spacing is not None and not 0 < float(axis.spacing) < np.inf:
-                    raise ValueError(f"a spacing of {axis.spacing}")
+            boundaries = tuple(tuple(map(str, sides)) for sides in content["boundaries"])
+            words = [word for c in channels for word in (c.name, c.units, c.standard_name)]
+            words += [word for axis in axes for word in (axis.name, axis.units)]
+            wrong = [word for word in words if not isinstance(word, str | None)]
+            wrong += [axis.rising for axis in axes if axis.rising not in (True, False, None)]
+            wrong += [axis.spacing for axis in axes if axis.spacing is not None and not 0 < axis.spacing < np.inf]
+            if wrong or len(boundaries) not in (0, len(axes)):
+                raise ValueError(str(wrong[0] if wrong else f"{len(boundaries)} boundaries of {len(axes)} axes"))
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"the metadata of the model do not describe its data: {error}") from None
         return cls(channels, axes, boundaries)

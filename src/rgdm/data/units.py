@@ -4,6 +4,8 @@ import math
 import re
 from dataclasses import dataclass
 
+import numpy as np
+
 _ALIASES = {
     "K": "kelvin kelvins degK deg_K degree_K degrees_K degree_kelvin degrees_kelvin",
     "degC": "celsius deg_C degree_C degrees_C degreeC degreesC degree_celsius degrees_celsius °C ℃",
@@ -79,6 +81,13 @@ class Conversion:
     def inverse(self) -> "Conversion":
         """The way back."""
         return Conversion(1 / self.factor, -self.offset / self.factor)
+
+    def apply(self, values: np.ndarray) -> np.ndarray:
+        """Converted values, computed in float64; float32 and float64 stay, other numbers become float32."""
+        if self.trivial:
+            return values
+        dtype = values.dtype if values.dtype.kind == "f" and values.dtype.itemsize >= 4 else np.float32
+        return (values.astype(np.float64) * self.factor + self.offset).astype(dtype)
 
 
 def parse(text: str) -> Unit:
