@@ -15,18 +15,19 @@ PATCH_VALUES = 2**25
 """Values of neighbours that least squares holds in memory at a time."""
 RIDGE = 1e-8
 """What least squares adds to the diagonal, in units of the mean square of a neighbour's difference."""
-PROBE = 8
-"""Coarse sites along each axis of the constant field that tells what detail a constant has."""
+PROBE = 16
+"""Coarse sites along each axis of the constant field that tells, in its middle, what detail a constant has."""
 NO_DETAIL = 1e-6
 """Detail of the constant field 1 that counts as none."""
 
 
 def detail_of_constant(operator: CoarseGraining, dimension: int) -> tuple[float, ...]:
-    """The detail of each band where the coarse field is 1 everywhere: 0 of block means, 1 of decimation."""
+    """The detail of each band, far from edges, where the coarse field is 1: 0 of block means, 1 of decimation."""
     ones = torch.ones(1, 1, *(PROBE * b for b in operator.factors(dimension)), dtype=torch.float64)
     with torch.no_grad():
         coarse, detail = operator.split(ones)
-    bands = (detail.flatten(2).mean(2) / coarse.mean())[0]
+    middle = (0, slice(None), *(PROBE // 2,) * dimension)
+    bands = detail[middle] / coarse[middle]
     return tuple(bands.where(bands.abs() > NO_DETAIL, 0.0).tolist())
 
 
