@@ -143,7 +143,7 @@ def channels_of(field: xr.DataArray | xr.Dataset) -> list[Channel]:
         return [channel_of(str(field.name or ""), field.attrs)]
     if "channel" not in field.coords:
         return [channel_of("", field.attrs)] * field.sizes["channel"]
-    own = origin_of(field).channels
+    own = origin_of(field).channels if ORIGIN in field.encoding else {}
     return [channel_of(str(name), own.get(str(name), field.attrs)) for name in field["channel"].values]
 
 
@@ -193,7 +193,7 @@ def stated_boundaries(array: xr.DataArray, lattice: Sequence[Hashable]) -> tuple
 
 def _axis(array: xr.DataArray, name: Hashable) -> AxisIdentity:
     """Orientation and spacing of the coordinate of an axis, if there is one of numbers or dates."""
-    coordinate = array.coords.get(name)
+    coordinate = array.coords[name] if name in array.coords else None
     if coordinate is None or coordinate.ndim != 1 or coordinate.size < 2 or coordinate.dtype.kind not in "fiuM":
         return AxisIdentity(str(name))
     units, angle = coordinate.attrs.get("units"), angle_of(name, coordinate.attrs)
