@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -46,6 +46,14 @@ def origin_of(array: xr.DataArray) -> Origin:
     return Origin(dims, {"sample": array.sizes["sample"]}, {name: dict(array.attrs) for name in names})
 
 
+def with_own_attributes(field: xr.DataArray, channels: Mapping[str, dict[str, Any]]) -> xr.DataArray:
+    """A field ``(sample, channel, *lattice)`` whose channels have attributes of their own."""
+    field, origin = field.copy(deep=False), origin_of(field)
+    own = {name: finer_attributes(channels.get(name, {}), {}) for name in origin.channels}
+    field.encoding[ORIGIN] = replace(origin, channels=own)
+    return field
+
+
 def with_own_axes(result: xr.DataArray, source: xr.DataArray) -> xr.DataArray:
     """What was made of a field that was read, ``(member, sample, channel, *lattice)``, with the axes of its file.
 
@@ -86,17 +94,18 @@ def as_dataset(result: xr.DataArray, source: xr.DataArray, factors: tuple[int, .
         gone = {key for key in source.attrs if key not in result.attrs}
         attrs = {key: value for key, value in own.items() if key not in gone}
         attrs |= {key: value for key, value in result.attrs.items() if key not in source.attrs}
-        part.attrs = attrs
+        part.attrs, part.encoding = attrs, {}
         variables[name] = part if order is None else _transposed(part, [n for n in order if n != "channel"])
     fine = xr.Dataset(variables, attrs={**finer_attributes(origin.attrs, plane), CHANNELS: ",".join(variables)})
-    fine = fine.assign_coords(_refined_bounds(origin.coords, source, steps))
+    of_samples = {n: c for n, c in origin.coords.variables.items() if c.ndim == 2 and set(c.dims) & set(origin.samples)}
+    fine = fine.assign_coords(_refined_bounds(origin.coords, source, steps) | of_samples)
     for name, coordinate in source.coords.items():
         if name in fine.coords and "bounds" in coordinate.attrs:
             fine[name].attrs["bounds"] = coordinate.attrs["bounds"]
     return without_dangling(fine.reset_coords([n for n in auxiliary_variables(fine) if n in fine.coords]))
 
 
-def _refined_bounds(coords: xr.Dataset, source: xr.DataArray, steps: Steps) -> dict[Any, xr.DataArray]:
+def _refined_bounds(coords: xr.Dataset, source: xr.DataArray, steps: Steps) -> dict[Any, xr.Variable]:
     """The bounds that a file had of the lattice axes, of the finer cells, as far as they can be told."""
     refined = {}
     for name, coordinate in source.coords.items():
@@ -104,7 +113,7 @@ def _refined_bounds(coords: xr.Dataset, source: xr.DataArray, steps: Steps) -> d
         if bounds in coords and set(coordinate.dims) & set(steps):
             both = xr.Dataset(coords={name: coordinate.variable, bounds: coords[bounds].variable})
             fine = refine_coordinates(both, steps)
-            refined |= {bounds: fine[bounds]} if bounds in fine else {}
+            refined |= {bounds: fine[bounds].variable} if bounds in fine else {}
     return refined
 
 

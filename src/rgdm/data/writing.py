@@ -14,9 +14,12 @@ import numpy as np
 import xarray as xr
 
 from rgdm.atomic import replacing
+from rgdm.data.conventions import without_dangling
 from rgdm.data.formats import CHANNELS
+from rgdm.data.origin import ORIGIN, origin_of
 from rgdm.errors import InputError
 
+_DATES = "microseconds since 1970-01-01"
 _CHUNK = 1024
 """Largest Zarr chunk along a lattice axis."""
 
@@ -65,15 +68,21 @@ def as_variables(data: xr.DataArray | xr.Dataset, attrs: dict | None = None) -> 
     if isinstance(data, xr.DataArray):
         names = [str(name) for name in data["channel"].values] if "channel" in data.coords else []
         if "channel" in data.dims and names and len(set(names)) == len(names):
+            own = origin_of(data).channels if ORIGIN in data.encoding else {}
             parts = {name: data.isel(channel=i, drop=True).rename(name) for i, name in enumerate(names)}
+            parts = {name: part.assign_attrs({**own.get(name, {}), **part.attrs}) for name, part in parts.items()}
             data = xr.Dataset(parts, attrs={CHANNELS: ",".join(names)})
         else:
             data = data.to_dataset(name=str(data.name or "field"))
-    data = data.drop_encoding()
-    data = data.assign_attrs(_plain_attributes({**data.attrs, **(attrs or {})}))
-    for name in data.variables:
-        data[name].attrs = _plain_attributes(data[name].attrs)
-    return data
+    data = without_dangling(data).drop_encoding()
+    data.attrs = _plain_attributes({**data.attrs, **(attrs or {})})
+    for name, variable in data.variables.items():
+        data[name].attrs = _plain_attributes(variable.attrs)
+        bounds = str(variable.attrs.get("bounds", ""))
+        if variable.dtype.kind == "M" and bounds in data:  # the bounds of dates are in their units
+            data[name].encoding = data[bounds].encoding = {"units": _DATES}
+    words = {name: c.variable.astype(object) for name, c in data.coords.items() if c.dtype.kind == "U"}
+    return data.assign_coords(words)  # words of any length, which Zarr has a type for
 
 
 def _plain_attributes(attrs: Mapping[Any, Any]) -> dict[str, Any]:
@@ -91,7 +100,7 @@ def _plain(value: object) -> object:
         return value
     value = value.tolist() if isinstance(value, np.ndarray) else value
     if isinstance(value, list | tuple) and value and all(type(one) in (int, float) for one in value):
-        return np.asarray(value, dtype=None if all(abs(one) < 2**63 for one in value) else np.float64)
+        return list(value) if all(type(one) is int and abs(one) < 2**63 for one in value) else [float(x) for x in value]
     try:
         return json.dumps(value, default=str)
     except (TypeError, ValueError):  # keys that JSON has not, circles
