@@ -68,7 +68,7 @@ def test_axes_of_samples_come_back_with_names_and_coordinates(archive):
     np.testing.assert_array_equal(fine["time"], DAYS)
     np.testing.assert_array_equal(fine["time_bnds"], data["time_bnds"])
     assert list(fine["height"].values) == [2, 10] and fine["height"].attrs == {"units": "m"}
-    assert list(fine["run"].values) == ["a", "b", "c"] and fine["run"].dims == ("time",)
+    assert list(fine["run"].values) == ["a", "b", "c"] and fine["run"].dims == ("time",) and "run" in fine.coords
     assert fine["lat"].sizes == {"y": 8, "x": 12}
 
 

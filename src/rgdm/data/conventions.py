@@ -4,7 +4,7 @@ CF Metadata Conventions 1.11, https://cfconventions.org: sections 4 (coordinate 
 """
 
 import re
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -23,6 +23,9 @@ REFERENCES = (
     "formula_terms",
 )
 """Attributes that name other variables of the file."""
+
+CELLS = REFERENCES[:3]
+"""Those that name variables which describe the sites."""
 
 STALE = ("actual_range", "valid_range", "valid_min", "valid_max", "_FillValue", "missing_value")
 """Attributes that hold for the values as they were stored, not for finer ones."""
@@ -124,12 +127,12 @@ def named_variables(attrs: Mapping[Any, Any], attribute: str) -> list[str]:
     return [word for word in words if not word.endswith(":")]
 
 
-def auxiliary_variables(data: xr.Dataset) -> list[str]:
+def auxiliary_variables(data: xr.Dataset, attributes: Sequence[str] = (*CELLS, "coordinates")) -> list[str]:
     """The variables that others name as their bounds, grid mapping or coordinates; these are no fields."""
     named = [
         name
         for variable in data.variables.values()
-        for attribute in ("bounds", "climatology", "grid_mapping", "coordinates")
+        for attribute in attributes
         for source in (variable.attrs, variable.encoding)
         for name in named_variables(source, attribute)
     ]

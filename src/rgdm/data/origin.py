@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from rgdm.data.axes import BOUNDARY
-from rgdm.data.conventions import auxiliary_variables, finer_attributes, without_dangling
+from rgdm.data.conventions import CELLS, auxiliary_variables, finer_attributes, without_dangling
 from rgdm.data.coordinates import Steps, finer_steps, plane_steps, refine_coordinates
 from rgdm.data.formats import CHANNELS
 from rgdm.data.layout import new_axis
@@ -102,7 +102,8 @@ def as_dataset(result: xr.DataArray, source: xr.DataArray, factors: tuple[int, .
     for name, coordinate in source.coords.items():
         if name in fine.coords and "bounds" in coordinate.attrs:
             fine[name].attrs["bounds"] = coordinate.attrs["bounds"]
-    return without_dangling(fine.reset_coords([n for n in auxiliary_variables(fine) if n in fine.coords]))
+    cells = auxiliary_variables(fine, CELLS)
+    return without_dangling(fine.reset_coords([name for name in cells if name in fine.coords]))
 
 
 def _refined_bounds(coords: xr.Dataset, source: xr.DataArray, steps: Steps) -> dict[Any, xr.Variable]:
