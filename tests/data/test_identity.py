@@ -67,7 +67,9 @@ def test_of_a_coordinate_what_is_certain_is_known(values, attrs, expected):
     assert identity_of(field, 1).axes == (expected,)
 
 
-@pytest.mark.parametrize("name", ["field", "field_3", "arr_0", "channel2", "__xarray_dataarray_variable__", None])
+@pytest.mark.parametrize(
+    "name", ["field", "field_3", "arr_0", "channel2", "grey", "band_1", "__xarray_dataarray_variable__", None]
+)
 def test_names_that_stand_for_none_are_no_names(name):
     assert identity_of(xr.DataArray(np.zeros(8), dims="x", name=name), 1).channels == (Channel(),)
 

@@ -19,7 +19,8 @@ IDENTITY = "identity"
 """Where the metadata of a model keep it."""
 _REGULAR = 1.25
 """The largest over the smallest step of an axis that has one spacing, as that of a Gaussian grid."""
-_NAMELESS = re.compile(r"((field|arr|channel)(_?\d+)?|__xarray_dataarray_variable__|)")
+_NAMELESS = re.compile(r"((field|arr|channel|band|band_data)(_?\d+)?|grey|__xarray_dataarray_variable__|)")
+"""Names of arrays and images, and those that are given where there is none."""
 _DIFFERENCE = re.compile(r"anomal|difference|deviation|departure|tendency|increment|_change", re.IGNORECASE)
 
 
@@ -166,10 +167,6 @@ def channel_of(name: str, attrs: Mapping[Any, Any]) -> Channel:
 
 def lattice_of(field: xr.DataArray | xr.Dataset, dimension: int, order: Sequence[Hashable] = ()) -> list[Hashable]:
     """The names of the lattice axes, in the order of a model's where names or roles tell."""
-    if isinstance(field, xr.DataArray) and field.dims[:2] == ("sample", "channel") and field.ndim == 2 + dimension:
-        lattice = list(field.dims[2:])  # as read from a file, perhaps by the names that the user gave
-        if not order or set(order) == set(lattice):
-            return list(order) or lattice
     first = field if isinstance(field, xr.DataArray) else field[fields_of(field)[0]]
     return lattice_axes(first, dimension, order=order)[1]
 
