@@ -28,7 +28,7 @@ def archive(tmp_path):
             "p": (
                 ("height", "time", "x", "y"),
                 values.transpose(1, 0, 3, 2) + 10,
-                {"units": "Pa", "cell_measures": "area: a"},
+                {"units": "Pa", "ancillary_variables": "a"},
             ),
             "crs": ((), 0, {"grid_mapping_name": "transverse_mercator", "GeoTransform": "-500 1000 0 3500 0 -1000"}),
             "time_bnds": (("time", "nv"), np.stack([DAYS, DAYS + np.timedelta64(28, "D")], 1)),
@@ -69,7 +69,7 @@ def test_axes_of_samples_come_back_with_names_and_coordinates(archive):
     np.testing.assert_array_equal(fine["time_bnds"], data["time_bnds"])
     assert list(fine["height"].values) == [2, 10] and fine["height"].attrs == {"units": "m"}
     assert list(fine["run"].values) == ["a", "b", "c"] and fine["run"].dims == ("time",) and "run" in fine.coords
-    assert fine["lat"].sizes == {"y": 8, "x": 12}
+    assert fine["lat"].shape == (8, 12)
 
 
 def test_each_variable_has_its_own_attributes_and_none_that_names_what_is_not_there(archive):
@@ -77,7 +77,7 @@ def test_each_variable_has_its_own_attributes_and_none_that_names_what_is_not_th
     fine = refine(path)
     assert fine["t"].attrs["units"] == "K" and fine["p"].attrs["units"] == "Pa"
     assert fine["t"].attrs["grid_mapping"] == "crs" and "grid_mapping" not in fine["p"].attrs
-    assert "cell_measures" not in fine["p"].attrs
+    assert "ancillary_variables" not in fine["p"].attrs
     assert fine.attrs == {"title": "an archive", "Conventions": "CF-1.11", "channels": "p,t"}
     assert fine["p"].attrs["boundary"] == "periodic,reflect"  # of x and y, in the order of the file
 
@@ -150,3 +150,23 @@ def test_attributes_that_a_format_does_not_hold_become_json_or_words(suffix, tmp
         np.testing.assert_array_equal(part.attrs["numbers"], [1, 2.5])
         assert part.attrs["date"] == "2000-01-01" and part.attrs["bytes"] == "text" and part.attrs["5"] == "five"
         assert json.loads(part.attrs["matrix"]) == [[1, 0], [0, 1]] and part.attrs["a_b"] == 1
+
+
+@pytest.mark.parametrize("opened", ["as it is", "all coordinates"])
+def test_a_file_and_an_object_in_memory_come_back_alike(archive, opened):
+    """What the command writes is what Python returns of the same data, but for what only files have."""
+    path, _ = archive
+    by_file = refine(path)
+    data = xr.open_dataset(path, decode_coords="all" if opened == "all coordinates" else True)
+    x, layout = unwrap(data, 2, 2, ["p", "t"], ["y", "x"])
+    fine = x.repeat_interleave(2, -1).repeat_interleave(2, -2)
+    made = layout.wrap(torch.stack([fine, fine]), (2, 2))
+    assert isinstance(made, xr.Dataset)
+    for name in ("p", "t"):
+        by_file[name].attrs.pop("boundary")
+        made[name] = made[name].transpose(*by_file[name].dims)
+    by_file.attrs.pop("channels")
+    assert set(made.variables) == set(by_file.variables)
+    for name in by_file.variables:
+        xr.testing.assert_identical(made[name].variable, by_file[name].variable)
+    assert made.attrs == by_file.attrs

@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from rgdm.data.conventions import (
+    CELLS,
     angle_of,
     finer_attributes,
     is_label,
@@ -51,7 +52,8 @@ def refine_coordinates(field: xr.DataArray | xr.Dataset, steps: Steps) -> xr.Coo
         if values is None:
             lost.append(str(name))
             continue
-        refined[name] = (coordinate.dims, values, finer_attributes(coordinate.attrs, {}))
+        named = {key: names for key, names in coordinate.encoding.items() if key in CELLS}  # as xarray keeps them
+        refined[name] = (coordinate.dims, values, finer_attributes(named | coordinate.attrs, {}))
     if lost:
         print(f"rgdm: note: left out, for it has no refinement: the coordinate {', '.join(lost)}", file=sys.stderr)
     plane = plane_steps(field, steps)

@@ -121,7 +121,7 @@ def _refined_bounds(coords: xr.Dataset, source: xr.DataArray, steps: Steps) -> d
 def _transposed(part: xr.DataArray, order: list[Any]) -> xr.DataArray:
     """The part with its axes in an order, and what it states of their boundaries likewise."""
     lattice = [name for name in part.dims[-len(_sides(part)) :]] if BOUNDARY in part.attrs else []
-    moved = part.transpose(*order)
+    moved = part.transpose(*order, transpose_coords=False)
     if len(lattice) > 1:
         sides = dict(zip(lattice, _sides(part), strict=True))
         moved.attrs[BOUNDARY] = ",".join(sides[name] for name in order if name in sides)
