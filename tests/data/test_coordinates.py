@@ -116,6 +116,16 @@ def test_curvilinear_coordinates_are_refined_across_the_date_line(low):
     assert fine["lon"].min() >= low and fine["lon"].max() < low + 360 and fine["lat"].attrs == LAT
 
 
+@pytest.mark.parametrize("dims", [("time", "y", "x"), ("y", "time", "x"), ("x", "y", "time")])
+def test_positions_that_move_are_refined_at_each_time(dims):
+    lon = 179 + np.arange(3.0)[:, None, None] + 0.2 * np.arange(4)[:, None] + 0.5 * np.arange(6)
+    expected = np.stack([refine_centres(refine_centres(one, 2).T, 3).T for one in lon])
+    moving = xr.Variable(("time", "y", "x"), (lon + 180) % 360 - 180, LON).transpose(*dims)
+    data = xr.Dataset({"f": (("time", "y", "x"), lon)}, coords={"lon": moving})
+    fine = refine_coordinates(data, finer_steps(("y", "x"), (2, 3)))["lon"]
+    assert fine.dims == dims and apart(fine.transpose("time", "y", "x").values, expected).max() < 1e-9
+
+
 def test_curvilinear_coordinates_about_a_pole_are_refined_on_the_sphere():
     """A polar stereographic grid, whose longitudes turn once about its middle."""
 

@@ -38,6 +38,7 @@ def archive(tmp_path):
             "time": ("time", DAYS, {"bounds": "time_bnds"}, {"units": "hours since 1990-01-01"}),
             "height": ("height", [2.0, 10.0], {"units": "m"}),
             "run": ("time", ["a", "b", "c"]),
+            "drift": (("x", "time"), np.arange(18.0).reshape(6, 3) ** 2),
             "lat": (("y", "x"), 50 + 0.01 * np.arange(24.0).reshape(4, 6), {"units": "degrees_north"}),
             **{n: (n, c, {"units": "m", "bounds": f"{n}_bnds"}) for n, c in metres.items()},
         },
@@ -69,7 +70,7 @@ def test_axes_of_samples_come_back_with_names_and_coordinates(archive):
     np.testing.assert_array_equal(fine["time_bnds"], data["time_bnds"])
     assert list(fine["height"].values) == [2, 10] and fine["height"].attrs == {"units": "m"}
     assert list(fine["run"].values) == ["a", "b", "c"] and fine["run"].dims == ("time",) and "run" in fine.coords
-    assert fine["lat"].shape == (8, 12)
+    assert fine["lat"].shape == (8, 12) and fine["drift"].dims == ("x", "time")
 
 
 def test_each_variable_has_its_own_attributes_and_none_that_names_what_is_not_there(archive):

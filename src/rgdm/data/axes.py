@@ -66,8 +66,8 @@ def axis_roles(array: xr.DataArray) -> dict[Hashable, Role]:
     """The role of each axis of an array."""
     roles: dict[Hashable, Role] = {name: role_of(name, array.coords.get(name)) for name in array.dims}
     for name, coordinate in array.coords.items():  # the axes of two-dimensional latitudes are horizontal
-        if coordinate.ndim == 2 and angle_of(name, coordinate.attrs)[0]:
-            first, second = coordinate.dims
+        if coordinate.ndim > 1 and angle_of(name, coordinate.attrs)[0]:
+            first, second = coordinate.dims[-2:]
             roles[first], roles[second] = roles[first] or "y", roles[second] or "x"
     return roles
 

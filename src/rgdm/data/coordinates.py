@@ -115,7 +115,7 @@ def refine_axis(centres: np.ndarray, factor: int, place: float | None = None, li
 
 
 def unwrap_angle(angle: np.ndarray, circle: float = 360.0) -> np.ndarray:
-    """Angles of one or two axes without jumps of a circle between neighbours."""
+    """Angles without jumps of a circle between neighbours along the last two axes."""
     c = np.unwrap(angle.astype(np.float64), period=circle, axis=-1)
     if c.ndim > 1:
         first = np.unwrap(c[..., 0], period=circle, axis=-1)
@@ -131,6 +131,10 @@ def _wrap_like(angle: np.ndarray, like: np.ndarray, circle: float) -> np.ndarray
 
 def _refined(field: xr.DataArray | xr.Dataset, coordinate: xr.DataArray, steps: Steps) -> np.ndarray | None:
     """The values of one coordinate, or None where it has no refinement."""
+    ordered = coordinate.transpose(*(name for name in coordinate.dims if name not in steps), ...)
+    if ordered.dims != coordinate.dims:  # axes that stay come first, so that the last are those of the lattice
+        fine = _refined(field, ordered, steps)
+        return None if fine is None else xr.Variable(ordered.dims, fine).transpose(*coordinate.dims).values
     values = coordinate.values
     if values.dtype.kind == "O" and (dates := _seconds(values)) is not None:
         first, seconds = dates
@@ -168,30 +172,30 @@ def _refined_longitude(
         latitude = _partner(field, coordinate, "latitude")
         both = None if latitude is None else _along_axes_of_sphere(latitude, coordinate, circle, steps)
         return None if both is None else _wrap_like(both[1], values, circle)
-    smooth = unwrap_angle(values, circle) if coordinate.ndim < 3 else values
+    smooth = unwrap_angle(values, circle)
     fine = _along_axes(coordinate, smooth, steps)
     jumps = not np.allclose(smooth, values, rtol=0, atol=circle / 1e6)
     return _wrap_like(fine, values, circle) if fine is not None and jumps else fine
 
 
 def _partner(field: xr.DataArray | xr.Dataset, coordinate: xr.DataArray, angle: str) -> xr.DataArray | None:
-    """The two-dimensional latitude or longitude on the same axes, if there is one."""
-    if coordinate.ndim != 2:
+    """The latitude or longitude of two axes or more that is on the same ones, if there is one."""
+    if coordinate.ndim < 2:
         return None
     fit = [
-        other
+        other.transpose(*coordinate.dims)
         for name, other in field.coords.items()
-        if other.dims == coordinate.dims and other.dtype.kind == "f" and angle_of(str(name), other.attrs)[0] == angle
+        if set(other.dims) == set(coordinate.dims) and angle_of(str(name), other.attrs)[0] == angle
     ]
     return fit[0] if len(fit) == 1 else None
 
 
 def _encloses_pole(longitude: np.ndarray, circle: float) -> bool:
     """Whether two-dimensional longitudes have no continuous branch: going round some cell, they turn once."""
-    if longitude.ndim != 2:
+    if longitude.ndim < 2:
         return False
     smooth = unwrap_angle(longitude, circle)
-    return any(len(d) > 0 and bool((np.abs(d) > circle / 2).any()) for d in (np.diff(smooth, axis=0), np.diff(smooth)))
+    return any(bool((np.abs(np.diff(smooth, axis=axis)) > circle / 2).any()) for axis in (-1, -2))
 
 
 def _along_axes_of_sphere(

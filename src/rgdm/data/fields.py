@@ -125,14 +125,17 @@ def _values(array: xr.DataArray, batch: list[Hashable], lattice: list[Hashable])
 
 
 def _coordinates(array: xr.DataArray, batch: list[Hashable], lattice: list[Hashable]) -> dict[Hashable, Any]:
-    """Coordinates of the lattice as they are; those of the axes of samples, repeated along the others of these."""
+    """Coordinates of the lattice as they are; those of axes of samples, repeated along the others of these."""
     coords, sizes = {}, {axis: array.sizes[axis] for axis in batch}
     for name, coordinate in array.coords.items():
         attrs = dict(coordinate.attrs)
         if set(coordinate.dims) <= set(lattice):
             coords[name] = (coordinate.dims, coordinate.values, attrs, _stored_as(coordinate))
-        elif set(coordinate.dims) <= set(batch) and (len(batch) == 1 or name != "sample"):
-            coords[name] = (("sample",), coordinate.variable.set_dims(sizes).values.ravel(), attrs)
+        elif set(coordinate.dims) <= {*batch, *lattice} and (len(batch) == 1 or name != "sample"):
+            own = [axis for axis in lattice if axis in coordinate.dims]
+            spread = coordinate.variable.set_dims({**sizes, **{axis: array.sizes[axis] for axis in own}})
+            values = spread.transpose(*batch, *own).values.reshape(-1, *(array.sizes[axis] for axis in own))
+            coords[name] = (("sample", *own), values, attrs, _stored_as(coordinate))
     return coords
 
 
@@ -151,9 +154,12 @@ def _origin(source: Source, arrays: dict[str, xr.DataArray], batch: list[Hashabl
         for name, coordinate in source.coords.coords.items()
         if set(coordinate.dims) <= set(batch) or _are_bounds(coordinate, first)
     ]
-    coords = source.coords[kept].load() if kept else xr.Dataset()
+    coords = xr.Dataset(coords={name: source.coords.variables[name] for name in kept}).load()
     samples = {str(axis): first.sizes[axis] for axis in batch}
-    return Origin(tuple(str(n) for n in first.dims if n != "channel"), samples, channels, coords, source.attrs)
+    mixed = {
+        str(n): tuple(map(str, c.dims)) for n, c in first.coords.items() if 0 < len(set(c.dims) & set(batch)) < c.ndim
+    }
+    return Origin(tuple(str(n) for n in first.dims if n != "channel"), samples, channels, coords, source.attrs, mixed)
 
 
 def _are_bounds(coordinate: xr.DataArray, array: xr.DataArray) -> bool:

@@ -28,6 +28,7 @@ class Origin:
         channels: the attributes of each channel.
         coords: coordinates of the axes of samples, reference systems, and bounds of the lattice axes.
         attrs: those of the file.
+        mixed: the axes of coordinates that depend on samples and lattice, such as positions that move.
     """
 
     dims: tuple[str, ...]
@@ -35,6 +36,7 @@ class Origin:
     channels: Mapping[str, dict[str, Any]]
     coords: xr.Dataset = field(default_factory=xr.Dataset)
     attrs: Mapping[str, Any] = field(default_factory=dict)
+    mixed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def origin_of(array: xr.DataArray) -> Origin:
@@ -67,10 +69,24 @@ def with_own_axes(result: xr.DataArray, source: xr.DataArray) -> xr.DataArray:
     coords = {name: c for name, c in result.coords.items() if "sample" not in c.dims and name != member}
     batch = origin.coords.drop_dims([name for name in origin.coords.dims if name not in origin.samples])
     coords |= {name: c for name, c in batch.coords.items() if name not in coords}
+    coords |= {
+        name: _unmixed(result.coords[name], dims, origin)
+        for name, dims in origin.mixed.items()
+        if name in result.coords
+    }
     own = xr.DataArray(
         values, dims=["_", *origin.samples, channel, *lattice], coords=coords, name=result.name, attrs=result.attrs
     )
     return own.rename({"_": (name := new_axis(own))}).assign_coords({name: np.arange(len(values))})
+
+
+def _unmixed(coordinate: xr.DataArray, dims: tuple[str, ...], origin: Origin) -> xr.Variable:
+    """A coordinate ``(sample, *lattice)`` on the axes that it had in the file."""
+    lattice = [str(name) for name in coordinate.dims if name != "sample"]
+    ordered = coordinate.transpose("sample", *lattice)
+    values = ordered.to_numpy().reshape(*origin.samples.values(), *ordered.shape[1:])
+    whole = xr.Variable([*origin.samples, *lattice], values, coordinate.attrs)
+    return whole.isel({name: 0 for name in origin.samples if name not in dims}).transpose(*dims)
 
 
 def as_dataset(result: xr.DataArray, source: xr.DataArray, factors: tuple[int, ...], places: Any = None) -> xr.Dataset:
