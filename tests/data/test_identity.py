@@ -53,6 +53,8 @@ def test_axes_are_taken_in_the_order_of_a_model():
         (100 * np.arange(8.0), {"units": "m"}, AxisIdentity("x", True, 100.0, "m")),
         (np.arange(8.0) ** 2, {"units": "m"}, AxisIdentity("x", True)),  # stretched: no one spacing
         (np.array([0.0, 1, 2, 1, 0, 1, 2, 3]), {"units": "m"}, AxisIdentity("x")),
+        (np.array([5.0, 5, 6, 6, 7, 7, 8, 8]), {"units": "m"}, AxisIdentity("x", True)),  # rounded
+        (np.full(8, 3.0), {"units": "m"}, AxisIdentity("x")),
         (np.full(8, np.nan), {"units": "m"}, AxisIdentity("x")),
         (np.array(list("abcdefgh")), {}, AxisIdentity("x")),
         (

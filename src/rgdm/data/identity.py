@@ -189,23 +189,33 @@ def stated_boundaries(array: xr.DataArray, lattice: Sequence[Hashable]) -> tuple
 
 
 def _axis(array: xr.DataArray, name: Hashable) -> AxisIdentity:
-    """Orientation and spacing of the coordinate of an axis, if there is one of numbers or dates."""
-    coordinate = array.coords[name] if name in array.coords else None
-    if coordinate is None or coordinate.ndim != 1 or coordinate.size < 2 or coordinate.dtype.kind not in "fiuM":
+    """Orientation and spacing of an axis by its coordinate, or by two-dimensional latitudes or longitudes."""
+    coordinate = _places(array, name)
+    if coordinate is None or coordinate.sizes[name] < 2 or coordinate.dtype.kind not in "fiuM":
         return AxisIdentity(str(name))
-    units, angle = coordinate.attrs.get("units"), angle_of(name, coordinate.attrs)
+    units, (angle, circle) = coordinate.attrs.get("units"), angle_of(coordinate.name, coordinate.attrs)
     if coordinate.dtype.kind == "M":
-        seconds = (coordinate.values - coordinate.values[0]) / np.timedelta64(1, "s")
-        steps, units = np.diff(seconds), "s"
+        values, units = (coordinate.values - coordinate.values.flat[0]) / np.timedelta64(1, "s"), "s"
     else:
-        values = coordinate.values.astype(np.float64)
-        steps = np.diff(unwrap_angle(values, angle[1]) if angle[0] == "longitude" else values)
-        units = "degree" if units is None and angle[0] else units
-    if not (np.all(steps > 0) or np.all(steps < 0)):
+        values, units = coordinate.values.astype(np.float64), "degree" if units is None and angle else units
+    values = unwrap_angle(values, circle) if angle == "longitude" else values
+    steps = np.diff(values, axis=coordinate.dims.index(name))
+    if not ((np.all(steps >= 0) or np.all(steps <= 0)) and np.any(steps)):
         return AxisIdentity(str(name))
-    rising, sizes = bool(steps[0] > 0), abs(steps)
+    rising, sizes = bool(np.any(steps > 0)), abs(steps)
     counted = units is None and np.all(sizes == 1)  # sites by number have no size
     if counted or sizes.max() > _REGULAR * sizes.min():
         return AxisIdentity(str(name), rising)
     spacing = float(f"{sizes.mean():.6g}")
     return AxisIdentity(str(name), rising, spacing, None if units is None else str(units))
+
+
+def _places(array: xr.DataArray, name: Hashable) -> xr.DataArray | None:
+    """The coordinate that says where the sites along an axis lie."""
+    if name in array.coords:  # `get` would give the numbers of sites
+        return array.coords[name]
+    for key, coordinate in array.coords.items():
+        angle = angle_of(key, coordinate.attrs)[0]
+        if coordinate.ndim == 2 and angle and name == coordinate.dims[0 if angle == "latitude" else 1]:
+            return coordinate
+    return None
