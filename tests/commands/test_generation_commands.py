@@ -53,13 +53,15 @@ def test_refining_a_file_keeps_its_block_means_coordinates_and_names(terrain, tm
         assert list(fine["time"].values) == [0, 1, 2, 3, 4]
 
 
-def test_refining_a_file_of_one_field_gives_no_axis_of_samples_and_notes_what_does_not_match(terrain, tmp_path, capsys):
+def test_refining_a_file_of_one_field_gives_no_axis_of_samples_and_force_notes_what_does_not_match(
+    terrain, tmp_path, capsys
+):
     coarse = xr.DataArray(100 + walk(4, 6), dims=("lat", "lon"), name="depth", attrs={"units": "km"})
     coarse.to_netcdf(tmp_path / "coarse.nc", engine="h5netcdf")
-    ok("refine", terrain / "model", tmp_path / "coarse.nc", "--members", 2, "--out", tmp_path / "fine.nc")
+    ok("refine", terrain / "model", tmp_path / "coarse.nc", "--members", 2, "--out", tmp_path / "fine.nc", "--force")
     said = capsys.readouterr().err
-    assert "the variable is depth; the model was trained on height" in said
-    assert "the unit is km; the model was trained on m" in said
+    assert "(depth); the model was trained on 1 channel(s) (height); taken as it is" in said
+    assert "is in km and is converted; the model was trained on m" in said
     with xr.open_dataset(tmp_path / "fine.nc", engine="h5netcdf") as fine:
         assert fine["depth"].dims == ("member", "lat", "lon")
 
@@ -130,7 +132,7 @@ def test_what_a_model_of_a_torus_makes_says_that_it_is_one(tmp_path):
     ok("sample", model, "--lattice", 16, 16, "--count", 2, "--out", tmp_path / "sample.nc")
     field = xr.DataArray(walk(1, 4, 4)[0], dims=("y", "x"), name="field", attrs={"periodic": "False"})
     field.to_netcdf(coarse, engine="h5netcdf")
-    ok("refine", model, coarse, "--members", 2, "--out", tmp_path / "fine.nc")
+    ok("refine", model, coarse, "--members", 2, "--out", tmp_path / "fine.nc", "--force")
     for name in ("sample.nc", "fine.nc"):
         made = read_field([tmp_path / name])
         assert grid_of(made).boundaries == ("periodic", "periodic") and "periodic" not in made.attrs
