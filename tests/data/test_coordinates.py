@@ -53,6 +53,8 @@ def test_latitudes_never_lie_beyond_the_poles(sign, places):
 def test_a_position_that_is_no_latitude_has_no_pole():
     fine = refined({"y": ("y", np.linspace(90, -90, 9), {"units": "m"}), "x": ("x", np.arange(4.0))}, (2, 1))["y"]
     assert abs(fine).max() > 90
+    rows = refined({"lat": ("y", np.arange(200.0)), "x": ("x", np.arange(4.0))}, (2, 1), sizes=(200, 4))["lat"]
+    np.testing.assert_allclose(rows, refine_centres(np.arange(200), 2))  # numbers of rows, whatever their name
 
 
 def test_latitudes_that_would_lie_beyond_the_pole_are_left_out_with_a_sentence(capsys):

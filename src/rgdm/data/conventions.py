@@ -53,6 +53,10 @@ _NAMES: dict[Role, str] = {
     "cells": "cell cells ncell ncells cell_id pix npix healpix ncol nface nmesh2_face values",
 }
 _ROLES: dict[str, Role] = {name: role for role, names in _NAMES.items() for name in names.split()}
+_ANGLES: dict[Literal["latitude", "longitude"], tuple[str, ...]] = {
+    "latitude": ("lat", "latitude", "lats", "nav_lat", "xlat", "rlat"),
+    "longitude": ("lon", "longitude", "lons", "long", "nav_lon", "xlong", "rlon"),
+}
 _NUMBERED = re.compile(r"(refinement|batch)_\d+$")
 _LENGTHS = ("m", "metre", "metres", "meter", "meters", "km", "1")
 _LABELS = ("flag_values", "flag_meanings", "flag_masks")
@@ -92,10 +96,9 @@ def angle_of(name: Hashable, attrs: Mapping[Any, Any]) -> tuple[Literal["latitud
         return "longitude", circle
     if standard or units in _LENGTHS:
         return "", circle
-    known = {"y": ("lat", "xlat", "rlat"), "x": ("lon", "xlong", "rlon")}
-    role = _ROLES.get(lower, "")
-    if role in known and any(part in lower for part in known[role]):
-        return ("latitude" if role == "y" else "longitude"), circle
+    for angle, names in _ANGLES.items():
+        if lower in names:
+            return angle, circle
     return "", circle
 
 

@@ -155,13 +155,19 @@ def _refined(field: xr.DataArray | xr.Dataset, coordinate: xr.DataArray, steps: 
     angle, circle = angle_of(str(coordinate.name), coordinate.attrs)
     if angle == "longitude":
         return _refined_longitude(field, coordinate, circle, steps)
-    limit = circle / 4 if angle == "latitude" else np.inf
+    limit = _pole(angle, circle, values)
     partner = _partner(field, coordinate, "longitude") if angle == "latitude" else None
     if partner is not None and _encloses_pole(partner.values, circle):
         both = _along_axes_of_sphere(coordinate, partner, circle, steps)
         return None if both is None else both[0]
     fine = _along_axes(coordinate, values, steps, limit)
     return None if fine is None or np.abs(fine).max(initial=0) > limit * (1 + 1e-9) else fine
+
+
+def _pole(angle: str, circle: float, values: np.ndarray) -> float:
+    """The largest latitude; of what is none, by its values neither, infinity."""
+    pole = circle / 4
+    return pole if angle == "latitude" and np.nanmax(np.abs(values), initial=0) <= pole * (1 + 1e-6) else np.inf
 
 
 def _refined_longitude(
@@ -250,7 +256,7 @@ def _refined_bounds(owner: xr.DataArray, bounds: xr.DataArray, steps: Steps) -> 
     if place is not None or len(owner) < 2 or is_label(owner) or owner.dtype.kind not in "fiu":
         return None
     angle, circle = angle_of(str(owner.name), owner.attrs)
-    limit = circle / 4 if angle == "latitude" else np.inf
+    limit = _pole(angle, circle, owner.values)
     centres = unwrap_angle(owner.values, circle) if angle == "longitude" else owner.values
     edges, given = cell_edges(centres, limit), bounds.values.astype(np.float64)
     turned = given[0, 0] > given[0, 1] if edges[0] < edges[1] else given[0, 0] < given[0, 1]
