@@ -10,9 +10,12 @@ from rgdm.evaluate import (
     fair_crps,
     flatness,
     judge,
+    kurtosis_ratio,
     load_evaluation,
     octave_ratio,
+    rank_histogram,
     save_evaluation,
+    spread_skill,
 )
 from rgdm.evaluate.baselines import block_mean
 from rgdm.evaluate.glossary import explain
@@ -42,23 +45,35 @@ def test_every_figure_is_json_with_an_error_and_an_explanation():
     scores = verdict(*example())
     assert json.loads(json.dumps(scores, allow_nan=False)) == scores
     for name, entry in scores.items():
-        if name not in ("about", "spectrum"):
+        if name not in ("about", "spectrum", "channels"):
             assert {"value", "error"} <= set(entry), name
             assert explain(name) is not None, name
+    for name, entry in scores["channels"]["channel0"].items():
+        assert name == "spectrum" or ({"value", "error"} <= set(entry) and explain(name) is not None), name
 
 
 def test_the_figures_are_those_of_the_single_functions():
     truth, ensemble, coarse = example()
     scores = verdict(truth, ensemble, coarse)
+    own = scores["channels"]["channel0"]
     field = bicubic(coarse, 4)
-    assert scores["crps"]["value"] == pytest.approx(float(fair_crps(ensemble, truth).mean()))
-    assert scores["crps_bicubic"]["value"] == pytest.approx(float((field - truth).abs().mean()))
-    ratio = scores["crps"]["value"] / scores["crps_bicubic"]["value"]
+    assert own["crps"]["value"] == pytest.approx(float(fair_crps(ensemble, truth).mean()))
+    assert own["crps_bicubic"]["value"] == pytest.approx(float((field - truth).abs().mean()))
+    ratio = own["crps"]["value"] / own["crps_bicubic"]["value"]
     assert scores["crps_over_bicubic"]["value"] == pytest.approx(ratio)
+    assert scores["crps"]["value"] == pytest.approx(own["crps"]["value"] / float(truth.std(correction=0)))
     assert scores["octave_ratio"]["value"] == pytest.approx(octave_ratio(ensemble, truth, "reflect")[1].value.tolist())
-    model = torch.cat([flatness(ensemble.flatten(0, 1))[None]])
-    assert scores["flatness_ratio"]["value"] == pytest.approx(float(model / flatness(truth)), rel=0.02)
-    assert scores["quantiles"]["probability"][3] == 0.5
+    kurtosis, wanted = scores["detail_kurtosis_ratio"], kurtosis_ratio(ensemble, truth, OPERATOR, 2).ratio
+    assert kurtosis["value"] == pytest.approx(wanted.value.tolist())
+    assert kurtosis["error"] == pytest.approx(wanted.error.tolist())
+    spread = spread_skill(ensemble, truth)
+    assert scores["spread_skill"]["value"] == pytest.approx(float(spread.pooled))
+    assert scores["rank_histogram"]["value"] == pytest.approx(rank_histogram(ensemble, truth).relative.tolist())
+    model = flatness(ensemble.flatten(0, 1))
+    assert own["flatness_ratio"]["value"] == pytest.approx(float(model / flatness(truth)), rel=0.02)
+    assert own["quantiles"]["probability"][3] == 0.5
+    assert own["range"]["truth"] == [float(truth.min()), float(truth.max())]
+    assert own["range"]["ensemble"] == [float(ensemble.min()), float(ensemble.max())]
 
 
 def test_a_baseline_may_be_an_ensemble_and_the_same_ensemble_is_as_good():
@@ -85,8 +100,8 @@ def test_one_sample_has_values_but_no_errors():
 def test_a_flat_truth_gives_no_flatness_ratio_instead_of_infinity():
     _, ensemble, coarse = example()
     scores = judge(block_constant(coarse, 4), ensemble, coarse, OPERATOR, 2, "reflect")
-    assert scores["flatness_ratio"]["value"] is None
-    assert scores["flatness_ratio"]["truth"] == 0
+    flat = scores["channels"]["channel0"]["flatness_ratio"]
+    assert flat["value"] is None and flat["truth"] == 0
 
 
 def test_judging_works_in_one_and_three_dimensions():
