@@ -1,6 +1,7 @@
 """Files to fields: whatever is read becomes one DataArray ``(sample, channel, *lattice)``."""
 
 import math
+import sys
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from rgdm.data.alignment import align_files
 from rgdm.data.axes import lattice_axes, note_axes
 from rgdm.data.formats import Source, open_source, reading
 from rgdm.data.memory import check_memory
+from rgdm.data.missing import MISSING, unpack, without_storage
 from rgdm.data.origin import ORIGIN, Origin, origin_of
 from rgdm.errors import InputError
 
@@ -31,7 +33,7 @@ def read_field(
 
     Args:
         paths: of the files, which follow each other as samples.
-        variable: the name of one variable or, separated by commas, one for each channel.
+        variable: the name of one variable or, separated by commas, one for each channel; ``group/name`` in a group.
         dimension: of the lattice; all other axes become samples, by name the same in all channels. A numpy array with
             two axes or more before the lattice has its channels in the last of these.
         axes: the names of the lattice axes; empty: as :func:`~rgdm.data.axes.lattice_axes` finds them.
@@ -41,7 +43,8 @@ def read_field(
 
     Returns:
         The field, with the coordinates of lattice and samples, and the attributes that all its channels have. How it
-        lay in the file is its origin (:func:`~rgdm.data.origin.origin_of`).
+        lay in the file is its origin (:func:`~rgdm.data.origin.origin_of`). What is missing, by whatever the file says
+        of it (:func:`~rgdm.data.missing.unpack`), is NaN.
     """
     if not paths:
         raise InputError("no field is given; name at least one file")
@@ -64,32 +67,70 @@ def _kind(field: xr.DataArray) -> str:
 def _read(
     path: Path, wanted: list[str], dimension: int, axes: Sequence[str], order: Sequence[Hashable], known: Sequence[str]
 ) -> xr.DataArray:
-    source = open_source(path, dimension)
+    opened = open_source(path, dimension)
+    source = opened
     try:
         wanted = wanted or (list(known) if set(known) <= set(source.variables) else [])
+        source, wanted = _group(opened, wanted, known, dimension, path)
         names = _choose(source, wanted, dimension, path)
         arrays = [source.variables[name] for name in names]
         check_memory(sum(array.size * max(4, array.dtype.itemsize) for array in arrays), f"reading {path}")
         for name, array in zip(names, arrays, strict=True):
             if array.size == 0:
-                raise InputError(f"the variable {name} of {path} is empty (shape {array.shape})")
+                empty = [f"{axis} has length 0" for axis, size in array.sizes.items() if size == 0]
+                raise InputError(f"the variable {name} of {path} is empty: its axis {', '.join(empty)}")
         if any(dict(array.sizes) != dict(arrays[0].sizes) for array in arrays):
             shapes = ", ".join(f"{name} {dict(array.sizes)}" for name, array in zip(names, arrays, strict=True))
             raise InputError(f"the variables of {path} have the shapes {shapes}; channels must have one shape")
         batch, lattice = lattice_axes(arrays[0], dimension, axes, order)  # of all: their axes are matched by name
         note_axes(arrays[0], lattice)
         with reading(path):
-            parts = [_values(array, batch, lattice) for array in arrays]
+            read = [_values(source, name, batch, lattice, path) for name in names]
             coords = _coordinates(arrays[0], batch, lattice)
             origin = _origin(source, dict(zip(names, arrays, strict=True)), batch)
     finally:
-        source.close()
+        for each in {id(each): each for each in (opened, source)}.values():
+            each.close()
     coords["channel"] = list(origin.channels)
+    parts = [values for values, _ in read]
     values = np.concatenate(parts, 1) if len(parts) > 1 else parts[0]
     field = xr.DataArray(values, dims=("sample", "channel", *lattice), coords=coords, attrs=_shared(origin.channels))
     field.name = names[0] if len(names) == 1 else None
-    field.encoding[ORIGIN] = origin
+    field.encoding |= {ORIGIN: origin, MISSING: tuple(reason for _, reasons in read for reason in reasons)}
     return field
+
+
+def _group(
+    opened: Source, wanted: list[str], known: Sequence[str], dimension: int, path: Path
+) -> tuple[Source, list[str]]:
+    """The group that holds the wanted variables, or the only one that holds a field where the file itself has none."""
+    fits = set(wanted) <= set(opened.variables) if wanted else bool(_fields(opened, dimension))
+    groups = {} if fits else opened.groups()
+    if not groups:
+        return opened, wanted
+    stated = {each.strip("/").rpartition("/")[0] for each in wanted}
+    if len(stated) > 1:
+        raise InputError(f"{path}: the variables {', '.join(wanted)} lie in several groups; channels must be of one")
+    names = [each.rpartition("/")[2] for each in wanted]
+    holding = [name for name, group in groups.items() if _fields(group, dimension)]
+    able = [name for name in holding if set(names) <= set(groups[name].variables) and stated <= {"", name}]
+    if len(able) > 1 and not wanted:
+        able = [name for name in able if known and set(known) <= set(groups[name].variables)]
+    if len(able) != 1:
+        held = [f"{name}/{each}" for name in holding for each in _fields(groups[name], dimension)] or list(groups)
+        lacks = f"has no variable {', '.join(wanted)}" if wanted and not able else "has its fields in groups"
+        raise InputError(f"{path} {lacks}; its groups hold {', '.join(held)}: choose with --variable GROUP/NAME")
+    name = able[0]
+    for other, group in groups.items():
+        if other != name:
+            group.close()
+    return groups[name], names or [each for each in known if set(known) <= set(groups[name].variables)]
+
+
+def _fields(source: Source, dimension: int) -> list[str]:
+    """The variables that can be fields."""
+    variables = source.variables.items()
+    return [name for name, array in variables if array.ndim >= dimension and array.dtype.kind in _NUMBERS]
 
 
 def _choose(source: Source, wanted: list[str], dimension: int, path: Path) -> list[str]:
@@ -99,7 +140,7 @@ def _choose(source: Source, wanted: list[str], dimension: int, path: Path) -> li
     for name in wanted:
         if name not in variables:
             raise InputError(f"{path} has no variable {name!r}; it has {listed}")
-    fit = [name for name, array in variables.items() if array.ndim >= dimension and array.dtype.kind in _NUMBERS]
+    fit = _fields(source, dimension)
     for name in wanted or source.channels:
         if name not in fit:
             array = variables[name]
@@ -116,12 +157,19 @@ def _choose(source: Source, wanted: list[str], dimension: int, path: Path) -> li
     return names
 
 
-def _values(array: xr.DataArray, batch: list[Hashable], lattice: list[Hashable]) -> np.ndarray:
-    """``(sample, channel, *lattice)``."""
+def _values(
+    source: Source, name: str, batch: list[Hashable], lattice: list[Hashable], path: Path
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """``(sample, channel, *lattice)``, and why values are missing."""
+    array = source.variables[name]
+    unpacked = unpack(source.stored.get(name, array.variable), source.netcdf)
+    if name in source.zero_filled and (count := int((unpacked.values == 0).sum())):
+        equal = f"{count} values of {name} in {path} equal its fill_value 0"
+        print(f"rgdm: note: {equal}, which Zarr 2 gives to any array; they are taken as data", file=sys.stderr)
     channel = ["channel"] if "channel" in array.dims else []
-    values = _floating(array.transpose(*batch, *channel, *lattice).to_numpy())
+    values = xr.Variable(array.dims, unpacked.values).transpose(*batch, *channel, *lattice).to_numpy()
     count = math.prod(array.sizes[axis] for axis in batch)
-    return values.reshape(count, -1, *(array.sizes[axis] for axis in lattice))
+    return np.ascontiguousarray(values).reshape(count, -1, *(array.sizes[axis] for axis in lattice)), unpacked.reasons
 
 
 def _coordinates(array: xr.DataArray, batch: list[Hashable], lattice: list[Hashable]) -> dict[Hashable, Any]:
@@ -147,7 +195,7 @@ def _stored_as(coordinate: xr.DataArray) -> dict[str, Any]:
 def _origin(source: Source, arrays: dict[str, xr.DataArray], batch: list[Hashable]) -> Origin:
     first, channels = next(iter(arrays.values())), {}
     for name, array in arrays.items():
-        attrs = {str(key): value for key, value in array.attrs.items()}
+        attrs = {str(key): value for key, value in without_storage(array.attrs).items()}
         channels |= {one: attrs for one in _channel_names(array, name, array.sizes.get("channel", 1))}
     kept = [
         name
@@ -184,12 +232,6 @@ def _channel_names(array: xr.DataArray, name: str, count: int) -> list[str]:
     return [name] if count == 1 else [f"{name}_{i}" for i in range(count)]
 
 
-def _floating(values: np.ndarray) -> np.ndarray:
-    """float32 or float64 in the byte order of the machine; integers and half precision become float32."""
-    double = values.dtype.kind == "f" and values.dtype.itemsize >= 8
-    return np.array(values, dtype=np.float64 if double else np.float32)
-
-
 def _along_samples(fields: list[xr.DataArray]) -> xr.DataArray:
     """Files one after the other; coordinates stay where the files agree on them."""
     first = fields[0]
@@ -211,4 +253,5 @@ def _along_samples(fields: list[xr.DataArray]) -> xr.DataArray:
     channels = {name: _shared([o.channels.get(name, {}) for o in origins]) for name in origins[0].channels}
     joined = xr.DataArray(values, dims=first.dims, coords=coords, name=first.name, attrs=_shared(channels))
     joined.encoding[ORIGIN] = Origin(("sample", *map(str, first.dims[2:])), {"sample": len(values)}, channels)
+    joined.encoding[MISSING] = tuple(reason for field in fields for reason in field.encoding.get(MISSING, ()))
     return joined
