@@ -82,13 +82,16 @@ def test_refining_fewer_levels_than_the_model_has(terrain, tmp_path):
     assert np.load(tmp_path / "fine.npy").shape[-2:] == (16, 24)
 
 
-def test_evaluating_prints_seven_lines_and_the_report_shows_them(terrain, tmp_path, capsys):
-    ok("evaluate", terrain / "model", terrain / "heights.nc", "--members", 4, "--out", tmp_path / "evaluation")
+def test_evaluating_prints_a_screen_of_figures_and_the_report_shows_them(terrain, tmp_path, capsys):
+    options = ["--members", 4, "--thresholds", "100,99", "--out", tmp_path / "evaluation"]
+    ok("evaluate", terrain / "model", terrain / "heights.nc", *options)
     lines = capsys.readouterr().out.splitlines()
     for word, line in zip(
-        ("Coarse field", "CRPS", "Spread", "Power", "Kurtosis", "Bits per", "Bits that"), lines, strict=True
+        ("Coarse field", "CRPS", "Spread", "Power", "Kurtosis", "Bits per", "Bits that"), lines, strict=False
     ):
         assert word in line and "nan" not in line and line.rstrip().endswith(")")
+    assert [line.split()[0] for line in lines[7:]] == ["channel", "height", "members", "99", "100"]
+    assert " m " in lines[8] and len(lines) == 12
     scores = json.loads((tmp_path / "evaluation" / "scores.json").read_text())
     assert f"{scores['crps_over_bicubic']['value']:.3f}" in lines[1]
     pytest.importorskip("matplotlib")
@@ -114,6 +117,8 @@ def test_the_summary_leaves_out_errors_that_do_not_exist():
     one = {"value": 0.98765, "error": None}
     several = {"value": [1.0, None, 2.0], "error": [0.1, None, None]}
     scores = {
+        "about": {"units": [], "thresholds": []},
+        "channels": {},
         "consistency_error": {"value": 3.2e-7, "error": None},
         "crps_over_bicubic": {"value": 0.7, "error": 0.012},
         "spread_skill": one,
@@ -123,6 +128,16 @@ def test_the_summary_leaves_out_errors_that_do_not_exist():
     lines = commands.summary(scores)
     assert "3.2e-07" in lines[0] and "0.700 +- 0.012" in lines[1] and "0.988 (" in lines[2]
     assert "1.000 +- 0.100, 2.000 (" in lines[3]
+
+
+@pytest.mark.parametrize(
+    "given, message",
+    [(("0,x",), "the thresholds are 0, x; give numbers"), (("0", "1e9"), "no value of the truth lies on either side")],
+)
+def test_thresholds_that_are_none_or_that_nothing_crosses_are_refused(terrain, capsys, given, message):
+    arguments = ["evaluate", terrain / "model", terrain / "heights.nc", "--members", 2, "--thresholds", *given]
+    assert main(list(map(str, arguments))) == 2
+    assert message in capsys.readouterr().err
 
 
 def test_what_a_model_of_a_torus_makes_says_that_it_is_one(tmp_path):

@@ -91,7 +91,11 @@ def spread_and_error(
 ) -> tuple[Float[Tensor, "B"], Float[Tensor, "B"]]:
     """Of each sample the mean variance of the members times ``(M + 1)/M``, and the mean squared error of their mean."""
     count = ensemble.shape[0]
-    variance = _per_sample(lambda members, y: members.var(0).mean(), ensemble, truth, valid) * (count + 1) / count
+
+    def spread(members: Tensor, y: Tensor) -> Tensor:
+        return (members - members.mean(0)).square().sum(0).mean() * (count + 1) / (count * (count - 1))
+
+    variance = _per_sample(spread, ensemble, truth, valid)
     return variance, _per_sample(lambda members, y: (members.mean(0) - y).square().mean(), ensemble, truth, valid)
 
 

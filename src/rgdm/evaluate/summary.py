@@ -36,7 +36,7 @@ def summary(scores: Scores) -> list[str]:
     lines += _table([["each channel" if len(channels) > 1 else "channel", *_COLUMNS], *_rows(channels, units, shown)])
     if len(shown) < len(channels):
         lines.append(f"{len(channels) - len(shown)} more channels, better against bicubic interpolation, are not shown")
-    lines += _warnings(channels)
+    lines += warnings(channels)
     few = len(channels) > 1 and not scores["about"]["thresholds"]
     rows = [row for name in shown for row in _excursions(name if len(channels) > 1 else "", channels[name], few)]
     if rows:
@@ -68,7 +68,8 @@ def _rows(channels: Scores, units: Mapping[str, str], shown: list[str]) -> list[
     return rows
 
 
-def _warnings(channels: Scores) -> list[str]:
+def warnings(channels: Scores) -> list[str]:
+    """A sentence for each channel whose members leave the range of the truth by much."""
     lines = []
     for name, one in channels.items():
         beyond = one["range"]["value"]
