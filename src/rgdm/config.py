@@ -22,12 +22,14 @@ class Train:
     """The model folder to write."""
     variable: str | None = None
     """Which variable to take; several, separated by commas, become channels."""
+    axes: tuple[str, ...] = ()
+    """Names of the lattice axes, such as lat,lon (default: found by their attributes and names)."""
     minutes: float | None = None
     """Train for this long (default: 5, unless --steps is given); measuring and calibrating come on top, seconds."""
     steps: int | None = None
     """Train for this many steps instead; bitwise reproducible."""
     dimension: Literal[1, 2, 3] = 2
-    """Axes of the lattice, counted from the last."""
+    """How many axes the lattice has."""
     boundary: tuple[Boundary, ...] = ()
     """What lies beyond the edges of the fields, periodic or reflect: one for all axes, or one for each, in their order
     (default: as the file says, else reflect)."""
@@ -47,6 +49,8 @@ class Train:
     """Arithmetic of training; auto takes bfloat16 where the hardware has it."""
     fill: bool = False
     """Fill missing values with the nearest valid one."""
+    force: bool = False
+    """Go on where files disagree in what they say of themselves (units, spacing), taking values as they are."""
     checkpoint_seconds: float = 55.0
     """Time between two checkpoints."""
     resume: bool = False
@@ -91,6 +95,8 @@ class Refine:
     """Where to write: .zarr, .nc, .npy or .npz."""
     variable: str | None = None
     """Which variable of the file to take."""
+    axes: tuple[str, ...] = ()
+    """Names of the lattice axes, such as lat,lon (default: found by their attributes and names)."""
     levels: int | None = None
     """How many levels finer (default: all of the model's)."""
     members: int = 16
@@ -103,6 +109,8 @@ class Refine:
     """auto, cpu or cuda."""
     fill: bool = False
     """Fill missing values with the nearest valid one."""
+    force: bool = False
+    """Go on where the file is not like the training data (variable, unit, spacing, boundary), taking it as it is."""
     overwrite: bool = False
     """Replace an existing output."""
 
@@ -119,6 +127,8 @@ class Evaluate:
     """A folder for the scores and pictures' data (default: none are kept)."""
     variable: str | None = None
     """Which variable of the file to take."""
+    axes: tuple[str, ...] = ()
+    """Names of the lattice axes, such as lat,lon (default: found by their attributes and names)."""
     levels: int | None = None
     """How many levels to coarsen and refine (default: all of the model's)."""
     members: int = 16
@@ -127,12 +137,16 @@ class Evaluate:
     """The same seed gives the same ensemble."""
     evaluations: int | None = None
     """Network evaluations a level (default: the model's own)."""
+    thresholds: tuple[str, ...] = ()
+    """Values above which area, boundary, islands and lakes are compared, such as 0,-1000 (default: quantiles)."""
     likelihood: bool = True
     """Also the bits per degree of freedom of windows of the truth (a few seconds a level)."""
     device: str = "auto"
     """auto, cpu or cuda."""
     fill: bool = False
     """Fill missing values with the nearest valid one."""
+    force: bool = False
+    """Go on where the file is not like the training data (variable, unit, spacing, boundary), taking it as it is."""
     overwrite: bool = False
     """Replace an existing output."""
 
@@ -147,10 +161,12 @@ class Couplings:
     """A folder for the table (couplings.nc) and its picture (couplings.png); default: only print."""
     variable: str | None = None
     """Which variable to take."""
+    axes: tuple[str, ...] = ()
+    """Names of the lattice axes, such as lat,lon (default: found by their attributes and names)."""
     levels: int = 3
     """How often the field is coarse-grained."""
     dimension: Literal[1, 2, 3] = 2
-    """Axes of the lattice, counted from the last."""
+    """How many axes the lattice has."""
     boundary: tuple[Boundary, ...] = ()
     """Whether the fields have edges (reflect), next to which no site is looked at (default: as the file says)."""
     operator: FixedOperator = "block-spin"
@@ -178,6 +194,8 @@ class Couplings:
     """auto, cpu or cuda."""
     fill: bool = False
     """Fill missing values with the nearest valid one."""
+    force: bool = False
+    """Go on where files disagree in what they say of themselves (units, spacing), taking values as they are."""
     overwrite: bool = False
     """Replace an existing output."""
 
