@@ -91,8 +91,8 @@ GLOSSARY: dict[str, Term] = {
     ),
     "bits_gain": Term(
         "Bits saved by the networks",
-        "What they take off the bits of the closed-form part (linear prediction, amplitude, tails, correlations); like "
-        "the bits, of all channels together.",
+        "What the networks take off the bits of the closed-form part (linear prediction, amplitude, tails, "
+        "correlations); like the bits, of all channels together.",
         "above 0",
     ),
     "quantiles": Term(
@@ -108,8 +108,8 @@ GLOSSARY: dict[str, Term] = {
     ),
     "slopes": Term(
         "Quantiles of slopes, model / truth",
-        "Absolute differences of neighbouring sites: low quantiles are those of flat places, high ones those of cliffs "
-        "and fronts.",
+        "Quantiles of the absolute differences of neighbouring sites: low ones are those of flat places, high ones "
+        "those of cliffs and fronts.",
         "1 at every quantile",
     ),
     "structure_2": Term(
@@ -124,7 +124,7 @@ GLOSSARY: dict[str, Term] = {
     ),
     "excursion_area": Term(
         "Area above a threshold, model / truth",
-        "Share of the sites above it. Without thresholds of the user these are quantiles of the truth.",
+        "Share of the sites above a threshold. Without thresholds of the user these are quantiles of the truth.",
         "1 within the errors",
     ),
     "excursion_perimeter": Term(
@@ -142,12 +142,12 @@ GLOSSARY: dict[str, Term] = {
     ),
     "excursion_islands": Term(
         "Islands above a threshold, model / truth",
-        "Connected parts of what lies above it, joined across edges (faces) of sites.",
+        "Connected parts of what lies above a threshold, joined across edges (faces) of sites.",
         "1 within the errors",
     ),
     "excursion_lakes": Term(
         "Lakes below a threshold, model / truth",
-        "Connected parts of what does not lie above it, the ocean around included.",
+        "Connected parts of what does not lie above a threshold, the ocean around included.",
         "1 within the errors",
     ),
 }
@@ -163,3 +163,9 @@ def explain(name: str) -> Term | None:
             baseline = name[len(stem) :].replace("_", " ")
             return Term(*(part.format(baseline) for part in GLOSSARY[pattern]))
     return None
+
+
+def glossary_table() -> str:
+    """All entries as a Markdown table, as the page on judging has it."""
+    rows = [f"| `{name}` | {term.meaning.format('the baseline')} | {term.good} |" for name, term in GLOSSARY.items()]
+    return "\n".join(["| figure | what it means | good is |", "|---|---|---|", *rows])
