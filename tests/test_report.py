@@ -12,7 +12,9 @@ import xarray as xr
 
 import rgdm
 from rgdm import plots
-from rgdm.evaluate import bicubic, judge, save_evaluation
+from rgdm.cli import main
+from rgdm.data.orientation import Orientation
+from rgdm.evaluate import bicubic, judge, load_evaluation, save_evaluation
 from rgdm.evaluate.baselines import block_mean
 from rgdm.report import collect, write_report
 from rgdm.report.table import number
@@ -187,6 +189,23 @@ def test_north_is_up_and_east_is_right_whatever_the_order_of_the_axes(tmp_path):
     xr.Dataset({"t": (("lon", "lat"), values)}, coords).to_netcdf(tmp_path / "a.nc", engine="h5netcdf")
     field = collect([tmp_path / "a.nc"]).samples[0].field[0]
     assert field[0].tolist() == [305, 205, 105, 5] and field[-1, -1] == 0
+
+
+@pytest.mark.integration
+def test_an_evaluation_is_drawn_alike_whatever_the_order_of_its_latitudes(tmp_path):
+    latitude = np.arange(40.0, 56.0)
+    heights = 100 * (latitude[:, None] - 48) + np.random.default_rng(0).standard_normal((16, 16)).cumsum(1)
+    coords = {"lat": ("lat", latitude, LAT), "lon": ("lon", np.arange(16.0), LON)}
+    field = xr.Dataset({"elevation": (("lat", "lon"), heights, {"units": "m"})}, coords)
+    drawn = []
+    for name, order in (("rising", field), ("falling", field.isel(lat=slice(None, None, -1)))):
+        order.to_netcdf(tmp_path / f"{name}.nc", engine="h5netcdf")
+        options = ["--levels", "1", "--members", "2", "--no-likelihood", "--out", str(tmp_path / name)]
+        assert main(["evaluate", "terrain", str(tmp_path / f"{name}.nc"), *options]) == 0
+        stored = load_evaluation(tmp_path / name)
+        drawn.append(Orientation.from_json(stored.attrs["orientation"]).apply(stored.truth))
+        assert stored.scores["about"]["channels"] == ["elevation"] and stored.scores["about"]["units"] == ["m"]
+    assert (drawn[0] == drawn[1]).all() and (drawn[0][..., 0, :] > drawn[0][..., -1, :]).all()
 
 
 def test_a_model_says_where_north_is_in_a_field_without_coordinates(tmp_path):

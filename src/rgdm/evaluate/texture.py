@@ -50,14 +50,15 @@ def value_figures(
         },
         "slopes": _ratio(*_quantiles(steps, model_steps, STEEPNESS)),
     }
+    flat, middle = figures["slopes"], STEEPNESS.index(0.5)
     if below is not None:
         steps = [slopes(sample, below, boundary, mask) for sample, mask in zip(truth, masks, strict=True)]
         model_steps = [
             torch.cat([slopes(member, below, boundary, mask) for member in sample])
             for sample, mask in zip(ensemble.transpose(0, 1), masks, strict=True)
         ]
-    flat = _ratio(*_quantiles(steps, model_steps, (0.5,)))
-    figures["flatness_ratio"] = {key: flat[key][0] for key in ("value", "error", "truth", "ensemble")}  # pyright: ignore
+        flat, middle = _ratio(*_quantiles(steps, model_steps, (0.5,))), 0
+    figures["flatness_ratio"] = {key: flat[key][middle] for key in ("value", "error", "truth", "ensemble")}  # pyright: ignore
     return figures
 
 
