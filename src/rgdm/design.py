@@ -1,11 +1,11 @@
 """What a cascade is designed to be: the settings that the command line and the saved configuration share."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, TypeVar, get_args
 
 from rgdm.errors import InputError
+from rgdm.ranges import check_choice, check_flag, check_keys, check_options, shown
 
 FixedOperator = Literal["block-spin", "haar", "db2", "db4", "sym4", "momentum-shell", "decimation", "quincunx"]
 Operator = Literal[FixedOperator, "learned-4", "learned-8", "lifting"]
@@ -54,28 +54,20 @@ class Design:
     """Also learn the law of a site given its neighbours: `rgdm sample --sweeps` then puts local structure right."""
 
     def __post_init__(self) -> None:
+        for name in ("width", "backbone"):
+            if not isinstance(getattr(self, name), tuple):
+                raise InputError(f"{name} = {shown(getattr(self, name))}; one for all levels or one for each is needed")
         kinds = [("operator", self.operator, Operator), ("objective", self.objective, Objective)]
         kinds += [("lift", self.lift, LiftKind), *(("backbone", kind, BackboneKind) for kind in self.backbone)]
         for name, kind, known in kinds:
-            if kind not in get_args(known):
-                raise InputError(f"unknown {name} {kind!r}; known are {', '.join(get_args(known))}")
-        if self.levels < 1:
-            raise InputError(f"levels = {self.levels}; at least one level is needed")
-        if min(self.widths) < 1:
-            raise InputError(f"width = {min(self.widths)}; a width of one at least is needed")
-        for name, value, least, unit, remedy in (
-            ("encoder_blocks", self.encoder_blocks, 0, "blocks", "take 3, or 0 for none"),
-            ("decoder_blocks", self.decoder_blocks, 0, "blocks", "take 2, or 0 for none"),
-            ("evaluations", self.evaluations, 1, "sampling steps a level", "at least 1 is needed"),
-            ("scattering", self.scattering, 0, "scales", "take 2, or 0 for none"),
-        ):
-            if value < least:
-                raise InputError(f"{name}: {value} {unit}; {remedy}")
-        if not 0 <= self.bend < math.inf:
-            raise InputError(f"bend = {self.bend}; the largest bend of the tails must be finite and not negative")
-        if self.shared and (len(set(self.backbones)) > 1 or len(set(self.widths)) > 1):
+            check_choice(name, kind, get_args(known))
+        for name in ("shared", "sweep"):
+            check_flag(name, getattr(self, name))
+        check_options(self)
+        backbones, widths = self.backbones, self.widths
+        if self.shared and (len(set(backbones)) > 1 or len(set(widths)) > 1):
             raise InputError(
-                f"backbones {', '.join(self.backbones)} of widths {', '.join(map(str, self.widths))}; a shared network "
+                f"backbones {', '.join(backbones)} of widths {', '.join(map(str, widths))}; a shared network "
                 "has one of each: train without sharing (--no-shared)"
             )
 
@@ -101,10 +93,7 @@ class Design:
     @classmethod
     def from_json(cls, settings: dict[str, Any]) -> "Design":
         """The design that :meth:`to_json` describes; every setting must be there, and none besides."""
-        names = {field.name for field in fields(cls)}
-        wrong = sorted(names ^ set(settings))
-        if wrong:
-            raise InputError(f"the setting {wrong[0]!r} is {'missing' if wrong[0] in names else 'unknown'}")
+        check_keys("design", settings, [field.name for field in fields(cls)])
         plain: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in settings.items()}
         return cls(**plain)
 

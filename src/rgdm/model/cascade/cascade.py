@@ -30,6 +30,7 @@ from rgdm.model.networks.everywhere import MissingPackageError
 from rgdm.model.samplers.reverse import AdamsBashforth
 from rgdm.model.samplers.sampler import Sampler
 from rgdm.process.noise import Noise, Window
+from rgdm.ranges import check_keys, check_range
 from rgdm.scale.coarse_graining import Lattice
 from rgdm.scale.grid import Grid
 from rgdm.scale.operators.learned import Learned
@@ -59,8 +60,7 @@ class Cascade(nn.Module):
         repetition: Repetition | None = None,
     ) -> None:
         super().__init__()
-        if channels < 1:
-            raise InputError(f"channels = {channels}; a field has at least one channel")
+        check_range("channels", channels)
         self.design, self.grid, self.channels = design or Design(), grid or Grid.uniform(), channels
         self.repetition = Repetition() if repetition is None else Repetition.checked(*repetition, self.design.levels)
         self.operator = make_operator(self.design.operator, self.grid)
@@ -251,6 +251,7 @@ class Cascade(nn.Module):
 
     def _sampler(self, evaluations: int | None) -> Sampler:
         return self.sampler if evaluations is None else self.sampler.spending(evaluations)
+        check_range("evaluations", self.sampler.evaluations if evaluations is None else evaluations)
 
     # --- storage ---------------------------------------------------------------------------
 
@@ -275,12 +276,10 @@ class Cascade(nn.Module):
         configuration, metadata = storage.read_config(folder := storage.locate(path))
         try:
             design, grid = Design.from_json(configuration["design"]), Grid.from_json(configuration["grid"])
-            repetition, channels = Repetition.from_json(configuration["repetition"]), int(configuration["channels"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise InputError(f"{folder / 'config.json'} does not describe a cascade: {error}") from None
-        try:
-            with torch.random.fork_rng(devices=[]):  # the caller's seed stays as it is
-                model = cls(design, grid, channels, repetition)
+            check_keys("the configuration", configuration, ("design", "grid", "channels", "repetition"))
+            repetition = Repetition.from_json(configuration["repetition"], design.levels)
+            with torch.random.fork_rng(devices=[]), storage.allowance(folder):  # the caller's seed stays as it is
+                model = cls(design, grid, configuration["channels"], repetition)
         except MissingPackageError:
             raise
         except InputError as error:
