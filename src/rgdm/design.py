@@ -54,16 +54,18 @@ class Design:
     """Also learn the law of a site given its neighbours: `rgdm sample --sweeps` then puts local structure right."""
 
     def __post_init__(self) -> None:
-        for name in ("width", "backbone"):
-            if not isinstance(getattr(self, name), tuple):
-                raise InputError(f"{name} = {shown(getattr(self, name))}; one for all levels or one for each is needed")
+        for field in fields(self):
+            value, each = getattr(self, field.name), isinstance(field.default, tuple)
+            if isinstance(value, tuple | list | dict) != each:
+                wanted = "a sequence, of one for all levels or one for each," if each else "one value"
+                raise InputError(f"{field.name} = {shown(value)}; {wanted} is needed")
         kinds = [("operator", self.operator, Operator), ("objective", self.objective, Objective)]
         kinds += [("lift", self.lift, LiftKind), *(("backbone", kind, BackboneKind) for kind in self.backbone)]
         for name, kind, known in kinds:
             check_choice(name, kind, get_args(known))
         for name in ("shared", "sweep"):
             check_flag(name, getattr(self, name))
-        check_options(self)
+        check_options(self, complete=True)
         backbones, widths = self.backbones, self.widths
         if self.shared and (len(set(backbones)) > 1 or len(set(widths)) > 1):
             raise InputError(

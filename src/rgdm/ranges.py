@@ -75,7 +75,7 @@ RANGES = {
     "members": Range(1, 10**9),
     "sweeps": Range(0, 10**6),
     # couplings and simulations
-    "reach": Range(1, 8),
+    "reach": Range(1, 16),
     "power": Range(2, 16),
     "eta": Range(-10, 10, whole=False),
     "noise": Range(0, 100, whole=False),
@@ -91,32 +91,37 @@ RANGES = {
 
 
 def check_range(name: str, value: Any, what: str = "") -> None:
-    """Raise ``InputError`` if a number, or one of a sequence, is not in the range of this name.
+    """Raise ``InputError`` if a number is not in the range of this name.
 
     Args:
         name: as in :data:`RANGES`.
-        value: a number or a sequence of numbers.
+        value: whatever was given as the number.
         what: how the sentence calls it, by default as its name.
     """
-    allowed = RANGES[name]
-    each = value if isinstance(value, tuple | list) else [value]
-    if not all(number in allowed for number in each):
-        value = each[0] if len(each) == 1 else value
-        raise InputError(f"{what or name} = {shown(value)}; {allowed} is needed")
+    if value not in RANGES[name]:
+        raise InputError(f"{what or name} = {shown(value)}; {RANGES[name]} is needed")
 
 
-def check_options(owner: Any) -> None:
+def check_each(name: str, values: Sequence[Any]) -> None:
+    """Raise ``InputError`` if one of several numbers is not in the range of this name."""
+    if len(values) == 1:
+        check_range(name, values[0])
+    elif not all(value in RANGES[name] for value in values):
+        raise InputError(f"{name} = {shown(values)}; of each {RANGES[name]} is needed")
+
+
+def check_options(owner: Any, complete: bool = False) -> None:
     """Raise ``InputError`` if a field of a dataclass that has a range is not in it, or a path is none.
 
-    None, for what is not given, is left alone, and what has no range.
+    None, for what is not given, is left alone unless all must be there (``complete``), and what has no range.
     """
     for field in fields(owner):
         value = getattr(owner, field.name)
         for path in value if isinstance(value, tuple) else [value]:
             if isinstance(path, Path | str):
                 check_path(path)
-        if field.name in RANGES and value is not None:
-            check_range(field.name, value)
+        if field.name in RANGES and (complete or value is not None):
+            check_each(field.name, value) if isinstance(value, tuple) else check_range(field.name, value)
 
 
 def check_flag(name: str, value: Any) -> None:
@@ -144,8 +149,8 @@ def check_path(path: str | Path) -> None:
     text = str(path)
     if "\0" in text:
         raise InputError(f"the path {shown(text)} has a NUL character; give it another name")
-    for part in (*Path(text).parts, text):
-        length, most = len(part.encode(errors="surrogatepass")), LONGEST_PATH if part is text else LONGEST_NAME
+    for part, most in [*((part, LONGEST_NAME) for part in Path(text).parts), (text, LONGEST_PATH)]:
+        length = len(part.encode(errors="surrogatepass"))
         if length > most:
             raise InputError(f"the name {shown(part)} has {length} bytes; take one of at most {most}")
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from rgdm.design import Boundary
 from rgdm.errors import InputError
+from rgdm.ranges import shown
 
 Boundaries = Boundary | tuple[Boundary, ...]
 """One boundary for all axes, or one for each."""
@@ -19,7 +20,7 @@ def check_boundary(boundary: str) -> Boundary:
     for known in get_args(Boundary):
         if boundary == known:
             return known
-    raise InputError(f"boundary is {boundary!r}; it must be 'periodic' or 'reflect'")
+    raise InputError(f"boundary is {shown(boundary)}; it must be 'periodic' or 'reflect'")
 
 
 def boundary_of_each(boundary: Boundaries | str | list[str], dimension: int) -> tuple[Boundary, ...]:

@@ -33,7 +33,7 @@ class Axis:
         check_boundary(self.boundary)
         check_range("factor", self.factor, f"the factor of axis {self.name}")
         if self.kind not in get_args(AxisKind):
-            raise InputError(f"axis {self.name} is of kind {self.kind!r}; known are space and time")
+            raise InputError(f"axis {self.name} is of kind {shown(self.kind)}; known are space and time")
 
 
 @dataclass(frozen=True)

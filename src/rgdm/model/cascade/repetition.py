@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from rgdm.errors import InputError
-from rgdm.ranges import check_range, shown
+from rgdm.ranges import check_each, check_range, shown
 
 MOST = 64
 """Changes of scale whose growth is given one by one."""
@@ -25,7 +25,7 @@ class Repetition(NamedTuple):
     def checked(cls, level: int, times: int, growth: Sequence[float], levels: int) -> "Repetition":
         """``InputError`` if a cascade of so many levels has no such repetition."""
         check_range("times", times, "how often a level is repeated, times")
-        check_range("growth", growth := list(growth))
+        check_each("growth", growth := list(growth))
         if isinstance(level, bool) or not isinstance(level, int) or not 0 <= level < levels:
             raise InputError(f"the repetition of level {shown(level)}; a level of 0 to {levels - 1} is needed")
         if not 0 < len(growth) <= MOST:

@@ -18,7 +18,7 @@ from rgdm import __version__
 from rgdm.atomic import flush, replacing, write_text
 from rgdm.errors import InputError
 from rgdm.model.checks.allowance import Allowance
-from rgdm.model.checks.metadata import checked_metadata, plain_metadata
+from rgdm.model.checks.metadata import check_json, checked_metadata, plain_metadata
 from rgdm.model.checks.numbers import check_numbers
 from rgdm.ranges import check_keys, check_path, shown
 
@@ -140,6 +140,7 @@ def read_config(folder: Path, wanted: str = "Cascade") -> tuple[dict[str, Any], 
     if version != FORMAT:
         raise InputError(_other_format(folder, version, content.get("rgdm")))
     try:
+        check_json("the file", content)
         check_keys("the file", content, KEYS)
         for name, form in (("configuration", dict), ("weights", list), ("class", str), ("rgdm", str)):
             if not isinstance(content[name], form):

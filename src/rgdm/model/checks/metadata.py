@@ -10,7 +10,7 @@ from rgdm.data.identity import Identity
 from rgdm.errors import InputError
 from rgdm.ranges import shown
 
-DEEPEST = 8
+DEEPEST = 10
 """Most levels of lists and dictionaries in one another."""
 
 
@@ -31,7 +31,7 @@ def checked_metadata(metadata: Any) -> dict[str, Any]:
     """
     if not isinstance(metadata, dict):
         raise InputError(f"the metadata are {shown(metadata)}, no dictionary")
-    _check_json("metadata", metadata)
+    check_json("metadata", metadata)
     for name, (right, kind) in KINDS.items():
         if name in metadata and not right(metadata[name]):
             raise InputError(f"the metadata {name!r} are {shown(metadata[name])}, and not {kind}")
@@ -49,7 +49,8 @@ def _plain(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _check_json(name: str, value: Any, depth: int = 0) -> None:
+def check_json(name: str, value: Any, depth: int = 0) -> None:
+    """Raise ``InputError`` if a value, or one in it, is none of JSON, no whole text or nested too deeply."""
     if depth > DEEPEST:
         raise InputError(f"{shown(name)} is nested more than {DEEPEST} deep")
     if isinstance(value, str):
@@ -59,10 +60,10 @@ def _check_json(name: str, value: Any, depth: int = 0) -> None:
         for key, each in value.items():
             if not isinstance(key, str) or not _is_text(key):
                 raise InputError(f"{shown(name)} has the name {shown(key)}, which is no text")
-            _check_json(key, each, depth + 1)
+            check_json(key, each, depth + 1)
     elif isinstance(value, list):
         for each in value:
-            _check_json(name, each, depth + 1)
+            check_json(name, each, depth + 1)
     elif not (value is None or isinstance(value, bool | int) or (isinstance(value, float) and math.isfinite(value))):
         raise InputError(f"{shown(name)} is {shown(value)}, which JSON does not hold; metadata are plain values")
 

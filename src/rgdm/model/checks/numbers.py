@@ -3,6 +3,7 @@
 import math
 from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from rgdm.errors import InputError
@@ -55,12 +56,14 @@ def check_numbers(place: str, name: str, value: Tensor, own: Tensor) -> None:
         return
     known = next((bounds for end, bounds in BOUNDS.items() if name.endswith(end)), None)
     bounds = known or (WEIGHTS if isinstance(own, nn.Parameter) else OTHER)
-    least, most = (float(x) for x in value.aminmax())
-    top = math.inf if bounds.infinite else bounds.most
-    if not (bounds.least <= least and most <= top):
+    measured = value.detach()
+    if bounds.infinite:  # where nothing was measured
+        measured = torch.where(measured == math.inf, bounds.most, measured)
+    least, most = (float(x) for x in measured.aminmax())
+    if not (bounds.least <= least and most <= bounds.most):
         raise InputError(
             f"{place} is damaged: {name!r} has values from {least:.4g} to {most:.4g}, and {bounds.least:.4g} to "
-            f"{top:.4g} are possible; copy or train the model again"
+            f"{bounds.most:.4g} are possible; copy or train the model again"
         )
     if name.endswith(RISING) and bool((value.diff(dim=-1) < 0).any()):
         raise InputError(f"{place} is damaged: the values of {name!r} do not rise; copy or train the model again")
