@@ -140,6 +140,28 @@ def test_a_model_that_was_saved_over_another_names_its_own_weights_only(folder):
     assert len(json.loads((folder / storage.CONFIG).read_text())["weights"]) == 1
 
 
+def test_a_failed_save_leaves_a_folder_of_the_user_and_none_of_its_own(tmp_path, monkeypatch):
+    (tmp_path / "mine").mkdir()
+
+    def full(path, data):
+        raise OSError(errno.EFBIG, "File too large")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    for name in ("mine", "new", "newer/new"):
+        with pytest.raises(ValueError, match="File too large"):
+            tiny().save_pretrained(tmp_path / name)
+    with pytest.raises(ValueError, match="NUL"):
+        tiny().save_pretrained(tmp_path / "new/a\0b")
+    assert list(tmp_path.rglob("*")) == [tmp_path / "mine"]
+
+
+def test_metadata_that_json_does_not_hold_are_refused_before_anything_is_written(tmp_path):
+    (model := tiny()).metadata = {"attrs": {"units": torch.zeros(1)}}
+    with pytest.raises(ValueError, match=r"'units' is tensor.*JSON does not hold"):
+        model.save_pretrained(tmp_path / "model")
+    assert not (tmp_path / "model").exists()
+
+
 # --- what is no model --------------------------------------------------------------------------
 
 
