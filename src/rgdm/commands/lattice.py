@@ -8,22 +8,23 @@ import xarray as xr
 from torch import Tensor
 
 from rgdm import config
-from rgdm.commands.shared import check_seed, provenance
+from rgdm.commands.shared import provenance
 from rgdm.data.layout import from_samples
 from rgdm.data.memory import check_memory
 from rgdm.data.writing import check_output, write_field
 from rgdm.errors import InputError
-from rgdm.physics.actions import CRITICAL_BETA, CRITICAL_COUPLING, FreeField, Ising, IsingDual, Phi4
+from rgdm.physics.actions import FreeField, Ising, IsingDual, Phi4
 from rgdm.physics.autocorrelation import gamma_method
 from rgdm.physics.monte_carlo.chains import sample_fields
 from rgdm.physics.observables import as_dataset, observables
 from rgdm.progress import bar
+from rgdm.ranges import check_options
 
 
 def lattice(options: config.Simulation) -> xr.Dataset:
     """Simulate and write fields; returns their observables with errors, and ``tau`` of the magnetisation squared."""
+    check_options(options)
     check_output(options.out, options.overwrite)
-    check_seed(options.seed)
     if options.size < 2 or options.count < 2 or options.chains < 1:
         raise InputError(
             f"{options.count} fields of {options.size} sites an axis in {options.chains} chains; at least 2 fields, "
@@ -78,7 +79,7 @@ def _action(options: config.Simulation) -> Phi4 | Ising | IsingDual | FreeField:
                 f"no critical coupling of {options.action} in {options.dimension} dimension(s) with quartic "
                 f"{options.quartic:g} is on record; give one with --coupling"
             )
-        coupling = CRITICAL_BETA if options.action == "phi4" else CRITICAL_COUPLING
+        coupling = Phi4.critical().a if options.action == "phi4" else Ising.critical().coupling
     if options.action == "phi4":
         return Phi4.from_beta(coupling, options.quartic)
     return Ising(coupling) if options.action == "ising" else IsingDual(coupling, options.delta)

@@ -23,19 +23,29 @@ def pareto_index(log_weights: Float[Tensor, " N"]) -> float:
     Returns:
         k-hat; ``-inf`` where the largest weights are equal to ``EQUAL``, NaN where N is below 25.
     """
-    values = log_weights.detach().double().cpu()
-    if values.dim() != 1 or not bool(values.isfinite().all()):
-        raise InputError(f"log weights of shape {tuple(values.shape)}; one finite number of each field is needed")
-    count = len(values)
-    size = min(count // 5, math.ceil(3 * math.sqrt(count)))
-    ordered = (values - values.max()).sort().values.exp()
+    ordered, size = _ordered(log_weights)
     if size < FEWEST:
-        return math.nan if not count or float(ordered[0]) < 1 - EQUAL else -math.inf
+        return math.nan if not len(ordered) or float(ordered[0]) < 1 - EQUAL else -math.inf
     beyond = ordered[-size:] - ordered[-size - 1]
     beyond = beyond[beyond > 0]  # equal weights stand at the threshold
     if len(beyond) < FEWEST or float(beyond[-1]) < EQUAL:
         return -math.inf
     return (len(beyond) * _fitted_index(beyond) + 10 * 0.5) / (len(beyond) + 10)
+
+
+def tail_share(log_weights: Float[Tensor, " N"]) -> float:
+    """What share of the sum of the squares of the weights lies in the tail of :func:`pareto_index`."""
+    ordered, size = _ordered(log_weights)
+    return float(ordered[len(ordered) - size :].square().sum() / ordered.square().sum())
+
+
+def _ordered(log_weights: Float[Tensor, " N"]) -> tuple[Float[Tensor, " N"], int]:
+    """Ascending weights, the largest 1, and how many belong to the tail."""
+    values = log_weights.detach().double().cpu()
+    if not bool(values.isfinite().all()):
+        raise InputError("log weights that are not finite; one finite number of each field is needed")
+    size = min(len(values) // 5, math.ceil(3 * math.sqrt(len(values))))
+    return (values - values.max()).sort().values.exp(), size
 
 
 def _fitted_index(beyond: Float[Tensor, " M"]) -> float:

@@ -17,7 +17,7 @@ from torch import Tensor
 from rgdm.errors import InputError
 from rgdm.jackknife import Estimate, delete_one_error, jackknife
 from rgdm.physics.autocorrelation import Series, gamma_method
-from rgdm.physics.reweighting.tails import pareto_index
+from rgdm.physics.reweighting.tails import pareto_index, tail_share
 
 BLOCKS = 500
 """Blocks of fields of the jackknife."""
@@ -25,6 +25,8 @@ LARGEST = 0.1
 """Largest share of all weight in one field with which errors are trusted."""
 HEAVIEST = 0.5
 """Largest index of the Pareto tail: beyond it weights have no variance, and so no ESS that samples converge to."""
+CARRIED = 0.25
+"""Smallest share of the squares of all weights in the tail with which its index matters."""
 DOUBTFUL = 0.25
 """Largest error of an effective sample size, as a share of it, with which it is trusted."""
 SIGMA = 4.0
@@ -103,7 +105,7 @@ class Reweighting:
             if share > max(LARGEST, 3 / len(values)):
                 doubts.append(f"one field of {whose} carries {share:.0%} of a mean, so no error of it can be trusted")
             index = pareto_index(values)
-            if index > HEAVIEST:
+            if index > HEAVIEST and tail_share(values) > CARRIED:
                 doubts.append(
                     f"the weights of {len(values)} fields of {whose} have a heavy tail (Pareto index {index:.2f}, more "
                     f"than {HEAVIEST}): larger ones are still to come, the true ESS is smaller, errors are larger"
