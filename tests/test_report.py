@@ -18,6 +18,7 @@ from rgdm.evaluate import bicubic, judge, load_evaluation, save_evaluation
 from rgdm.evaluate.baselines import block_mean
 from rgdm.report import collect, write_report
 from rgdm.report.table import number
+from rgdm.scale.grid import Grid
 from rgdm.scale.operators.block import BlockSpin
 from rgdm.scale.operators.per_axis import PerAxis
 
@@ -44,7 +45,7 @@ def run(tmp_path_factory):
         folder / "evaluation", scores, truth, coarse, baseline["bicubic"], ensemble, [coarse[:1], truth[:1]], notes
     )
     (folder / "model").mkdir()
-    grid = [{"name": "latitude"}, {"name": "x"}]
+    grid = Grid.uniform(2, names=["latitude", "x"]).to_json()
     config = {"format": 2, "configuration": {"width": 4, "grid": grid}, "metadata": {"training": {"lattice": [8, 8]}}}
     (folder / "model" / "config.json").write_text(json.dumps(config))
     lines = [{"step": 50 * i, "seconds": i, "loss": 1 / (1 + i), "level_losses": {"0": 1}} for i in range(5)]
@@ -212,7 +213,8 @@ def test_a_model_says_where_north_is_in_a_field_without_coordinates(tmp_path):
     path = write_samples(tmp_path / "samples.nc", ["t"], ("member", "lat", "lon"))
     for rising, top in ((True, 5), (False, 0)):
         axes = [{"name": "lat", "rising": rising}, {"name": "lon", "rising": True}]
-        config = {"grid": [{"name": "lat"}, {"name": "lon"}], "metadata": {"identity": {"axes": axes}}}
+        identity = {"channels": [], "axes": axes, "boundaries": []}
+        config = {"grid": Grid.uniform(2, names=["lat", "lon"]).to_json(), "metadata": {"identity": identity}}
         (tmp_path / "config.json").write_text(json.dumps(config))
         assert collect([path, tmp_path]).samples[0].field[0, 0, 0] == top
 
@@ -259,6 +261,8 @@ def test_an_existing_report_is_kept_unless_told_otherwise(run, tmp_path):
         (lambda p: [touch(p / "a.nc")], "cannot read .*does not begin like a NetCDF file"),
         (lambda p: [touch(p / "a.png")], "holds no model"),
         (lambda p: [touch(p / "config.json").parent], "is damaged"),
+        (lambda p: [touch(p / "config.json", '{"metadata": 5}').parent], "config.json is damaged: the metadata are 5"),
+        (lambda p: [touch(p / "config.json", '{"grid": [5]}').parent], "config.json is damaged: an axis of the grid"),
     ],
 )
 def test_bad_sources_are_one_sentence_and_leave_nothing(tmp_path, make, message):
@@ -269,8 +273,8 @@ def test_bad_sources_are_one_sentence_and_leave_nothing(tmp_path, make, message)
     assert [p.name for p in tmp_path.iterdir()] == ["in"]
 
 
-def touch(path):
-    path.write_text("{")
+def touch(path, text="{"):
+    path.write_text(text)
     return path
 
 

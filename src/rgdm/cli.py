@@ -1,5 +1,6 @@
 """The ``rgdm`` command."""
 
+import io
 import os
 import shlex
 import sys
@@ -34,6 +35,8 @@ def main(arguments: list[str] | None = None) -> int:
     if arguments == ["--version"]:
         print(f"rgdm {rgdm.__version__}")
         return 0
+    if isinstance(sys.stdout, io.TextIOWrapper):  # of names that a terminal cannot show, the codes
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         run(tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="rgdm", description=rgdm.__doc__, args=arguments))
     except InputError as error:

@@ -93,7 +93,7 @@ class Design:
         return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
 
     @classmethod
-    def from_json(cls, settings: dict[str, Any]) -> "Design":
+    def from_json(cls, settings: Any) -> "Design":
         """The design that :meth:`to_json` describes; every setting must be there, and none besides."""
         check_keys("design", settings, [field.name for field in fields(cls)])
         plain: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in settings.items()}

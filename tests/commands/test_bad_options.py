@@ -1,9 +1,11 @@
 """Bad models, outputs and options: exit code 2, one sentence that names the value and the remedy, no file."""
 
 import errno
+import io
 import json
 import os
 import pickle
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -82,6 +84,15 @@ def test_a_place_where_nothing_may_be_written_is_named(capsys, model):
     Path("file").write_text("")
     says(refused(capsys, *sample(model)[:-1], "file/out.zarr"), "file/out.zarr")
     says(refused(capsys, *train("good.npy"), "--out", "file/out"), "file/out")
+
+
+def test_a_terminal_that_cannot_show_a_name_shows_its_codes(model, monkeypatch):
+    screen = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", screen)
+    for name in ("höhe.npy", "h\udcff.npy"):
+        assert main([str(a) for a in [*sample(model)[:-1], name]]) == 0 and Path(name).is_file()
+    screen.flush()
+    assert screen.buffer.getvalue() == b"The samples are in h\\xf6he.npy\nThe samples are in h\\udcff.npy\n"
 
 
 # --- options ------------------------------------------------------------------------------------

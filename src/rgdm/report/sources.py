@@ -15,6 +15,9 @@ from rgdm.data.identity import IDENTITY
 from rgdm.data.orientation import Orientation, orientation_of
 from rgdm.errors import InputError
 from rgdm.evaluate import Evaluation, load_evaluation
+from rgdm.model.cascade.storage import read_json
+from rgdm.model.checks.metadata import checked_metadata
+from rgdm.scale.grid import Grid
 
 LARGEST = 2048
 """Most sites along an axis of a field that is shown."""
@@ -118,7 +121,7 @@ def _read(path: Path, material: Material) -> list[Path]:
         material.evaluation = load_evaluation(path)
         return []
     if (path / "config.json").exists():
-        material.config = _json(path / "config.json")
+        material.config = _configuration(path / "config.json")
         material.history = read_history(path / "history.jsonl")
         return []
     if path.suffix in FILES:
@@ -205,12 +208,15 @@ def _first(variable: xr.DataArray, lattice: list[Hashable]) -> np.ndarray:
     return values if "channel" in variable.dims else values[None]
 
 
-def _json(path: Path) -> dict[str, Any]:
+def _configuration(path: Path) -> dict[str, Any]:
+    """What describes a model, whichever it is."""
+    content = read_json(path)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} is damaged ({error}); train again or use another copy of the model") from error
-    return content if isinstance(content, dict) else {"config": content}
+        checked_metadata(content.get("metadata") or {})
+        Grid.from_json(find(content, "grid") or Grid.uniform().to_json())
+    except InputError as error:
+        raise InputError(f"{path} is damaged: {error}; train again or use another copy of the model") from None
+    return content
 
 
 def find(config: Any, key: str) -> Any:

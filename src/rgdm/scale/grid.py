@@ -72,7 +72,7 @@ class Grid:
         return cls(tuple(Axis(*axis) for axis in zip(names, sides, factors, strict=True)))
 
     @classmethod
-    def from_json(cls, axes: Sequence[dict[str, Any]]) -> "Grid":
+    def from_json(cls, axes: Any) -> "Grid":
         """The grid that :meth:`to_json` describes; everything about an axis must be there, and nothing besides."""
         if not isinstance(axes, list | tuple):
             raise InputError(f"grid = {shown(axes)}; a list of axes is needed")

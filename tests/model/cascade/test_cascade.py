@@ -246,15 +246,15 @@ def test_the_variables_of_a_dataset_are_channels():
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"channels": 0}, "at least one channel"),
-        ({"levels": 0}, "at least one level"),
+        ({"channels": 0}, "channels = 0; a whole number from 1 to 1024"),
+        ({"levels": 0}, "levels = 0; a whole number from 1 to 32"),
         ({"width": 0}, "width = 0"),
         ({"factor": 1}, "nothing is coarse-grained"),
         ({"operator": "haar", "factor": 3}, "factor is 3"),
-        ({"evaluations": 0}, "at least 1"),
-        ({"encoder_blocks": -1}, "encoder_blocks: -1 blocks; take 3"),
-        ({"decoder_blocks": -1, "lift": "flow"}, "decoder_blocks: -1 blocks; take 2"),
-        ({"scattering": -2}, "scattering: -2 scales; take 2"),
+        ({"evaluations": 0}, "evaluations = 0; a whole number from 1 to 1000"),
+        ({"encoder_blocks": -1}, "encoder_blocks = -1; a whole number from 0 to 64"),
+        ({"decoder_blocks": -1, "lift": "flow"}, "decoder_blocks = -1; a whole number from 0 to 64"),
+        ({"scattering": -2}, "scattering = -2; a whole number from 0 to 3"),
     ],
 )
 def test_a_cascade_that_cannot_be_says_why(options, words):

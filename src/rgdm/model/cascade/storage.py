@@ -66,7 +66,7 @@ def _text(content: dict[str, Any]) -> str:
 def _checksums_before(folder: Path, content: dict[str, Any]) -> list[str]:
     """The checksums in a folder of the same configuration, whose weights may be read with the new one."""
     try:
-        there = _read(folder / CONFIG)
+        there = read_json(folder / CONFIG)
         return there["weights"] if there["configuration"] == content["configuration"] else []
     except (InputError, KeyError):
         return []
@@ -133,7 +133,7 @@ def read_config(folder: Path, wanted: str = "Cascade") -> tuple[dict[str, Any], 
     missing = [name for name in (CONFIG, WEIGHTS) if not (folder / name).is_file()]
     if missing:
         raise InputError(f"the model folder {folder} is incomplete: it lacks {' and '.join(missing)}; copy it again")
-    content = _read(folder / CONFIG)
+    content = read_json(folder / CONFIG)
     version, kind = content.get("format"), content.get("class")
     if isinstance(version, bool) or not isinstance(version, int):
         raise _damaged(folder / CONFIG, f"format = {shown(version)}")
@@ -153,7 +153,7 @@ def read_config(folder: Path, wanted: str = "Cascade") -> tuple[dict[str, Any], 
     return content["configuration"], metadata
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
     """The object that a JSON file holds, in which every name is there once and every number is finite."""
     try:
         if path.stat().st_size > LARGEST:
@@ -203,7 +203,7 @@ def read_weights(folder: Path, into: dict[str, Tensor]) -> None:
     except OSError as error:
         raise InputError(f"{folder / WEIGHTS} cannot be read: {error.strerror}") from error
     read_tensors(folder / WEIGHTS, into)
-    if found not in _read(folder / CONFIG).get("weights", []):
+    if found not in read_json(folder / CONFIG).get("weights", []):
         raise InputError(
             f"{folder / WEIGHTS} is damaged: its checksum is not the one in {CONFIG}, for bytes of it have changed or "
             "the two files do not belong together; copy or train the model again"
