@@ -28,8 +28,9 @@ class SiteConditional:
     """``p(phi_x | neighbours)`` of an action with nearest-neighbour bonds, ``pull`` the sum of the neighbours.
 
     Each neighbour counts with the strength of its bond. Spins: ``P(s = 1) = 1 / (1 + exp(-2 (K pull + h)))``. phi^4:
-    ``exp((a pull + h) phi - b phi^2 - c phi^4) / z(pull)`` with z by quadrature; values are drawn by inverting the distribution function. Sites of one half of a checkerboard are
-    independent given the other half, so a model that draws that half last can draw it exactly.
+    ``exp((a pull + h) phi - b phi^2 - c phi^4) / z(pull)`` with z by quadrature; values are drawn by inverting the
+    distribution function. Sites of one half of a checkerboard are independent given the other half, so a model that
+    draws that half last can draw it exactly.
     """
 
     def __init__(self, action: Phi4 | Ising) -> None:
