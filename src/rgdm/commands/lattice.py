@@ -57,12 +57,15 @@ BYTES = 80
 _NAMES = {"phi4": "phi", "ising": "spin", "ising-dual": "phi", "free": "phi"}
 _TITLES = {
     "m": "magnetisation m a site",
+    "abs_m": "<|m|>",
     "m2": "<m^2>",
     "chi": "susceptibility N <m^2>",
+    "chi_connected": "connected susceptibility N (<m^2> - <|m|>^2)",
     "u4": "U4 = 1 - <m^4> / (3 <m^2>^2)",
     "nearest_neighbour": "<phi_x phi_x+mu>",
     "phi2": "<phi^2>",
     "action_per_site": "S / N",
+    "specific_heat": "specific heat, variance of S / N times N",
     "xi_over_length": "second-moment xi / L",
     "tau": "tau_int of m^2, in fields of one chain",
 }
