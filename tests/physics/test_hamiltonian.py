@@ -204,3 +204,15 @@ def test_an_anomalous_dimension_needs_one_factor_for_all_axes():
     assert couplings_by_scale(x, along, 1, local_interactions(2))["coupling"].notnull().all()
     scales = couplings_by_scale(x, same, 1, local_interactions(2), eta=0.25)["scale"]
     assert scales.values == pytest.approx([1, 2**-0.125])
+
+
+def test_arrays_and_integers_are_taken_as_the_same_numbers():
+    spins = torch.randn(8, 1, 6, 6).sign()
+    interactions = [Bond((0, 1))]
+    expected = EffectiveHamiltonian.fit_spins(spins.double(), interactions).couplings
+    for given in (spins.numpy(), spins.to(torch.int8), spins.int().numpy()):
+        torch.testing.assert_close(EffectiveHamiltonian.fit_spins(given, interactions).couplings, expected)
+    x = (10 * torch.randn(8, 1, 8, 8)).round()
+    flows = [couplings_by_scale(given, BlockSpin(2), 1, [Power(2)]) for given in (x, x.int(), x.numpy())]
+    for flow in flows[1:]:
+        assert flow.equals(flows[0])

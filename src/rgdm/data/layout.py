@@ -140,7 +140,7 @@ def _unwrap_array(obj: Tensor | np.ndarray, channels: int, dimension: int) -> tu
             f"an array of shape {shape} does not fit a model of {channels} channel(s) in {dimension} dimension(s); "
             f"give (batch, {channels}, *lattice) or ({channels}, *lattice){one}"
         )
-    values = _floating(obj)
+    values = floating(obj).detach()
     return values.reshape(-1, channels, *lattice), ArrayLayout(obj, values.dtype, shape[:extra])
 
 
@@ -158,7 +158,7 @@ def _unwrap_data_array(
 
 def _arranged(obj: xr.DataArray, batch: list[Hashable], lattice: list[Hashable]) -> tuple[Tensor, DataArrayLayout]:
     channel = ["channel"] if "channel" in obj.dims else []
-    values = _floating(obj.transpose(*batch, *channel, *lattice).to_numpy())
+    values = floating(obj.transpose(*batch, *channel, *lattice).to_numpy())
     sizes = (math.prod(obj.sizes[name] for name in batch), obj.sizes.get("channel", 1))
     tensor = values.reshape(*sizes, *(obj.sizes[name] for name in lattice))
     return tensor, DataArrayLayout(obj, values.dtype, batch, lattice)
@@ -187,16 +187,27 @@ def _unwrap_dataset(
     return torch.cat([tensor.to(common) for tensor in tensors], 1), DatasetLayout(obj, layouts)
 
 
-def _floating(values: Tensor | np.ndarray) -> Tensor:
-    """As a tensor; float32 and float64 stay, other real numbers become float32."""
+def floating(values: Tensor | np.ndarray) -> Float[Tensor, "*N"]:
+    """Real numbers as a tensor of float32, or of float64 where they are that or integers that float32 rounds.
+
+    ``InputError`` for anything that holds no real numbers.
+    """
+    if not isinstance(values, Tensor | np.ndarray):
+        raise InputError(f"a field of type {type(values).__name__}; give a torch tensor or a numpy array")
     if isinstance(values, np.ndarray):
         if values.dtype.kind not in "fiub":
             raise InputError(f"a field of dtype {values.dtype}; it must hold real numbers")
-        double = values.dtype.kind == "f" and values.dtype.itemsize >= 8
+        double = values.dtype.itemsize >= 8 if values.dtype.kind == "f" else _rounded(values)
         return torch.from_numpy(np.array(values, dtype=np.float64 if double else np.float32))
     if values.is_complex():
         raise InputError(f"a field of dtype {values.dtype}; it must hold real numbers")
-    return values.detach() if values.dtype in (torch.float32, torch.float64) else values.detach().float()
+    double = values.dtype == torch.float64 if values.is_floating_point() else _rounded(values)
+    return values.to(torch.float64 if double else torch.float32)
+
+
+def _rounded(whole: Tensor | np.ndarray) -> bool:
+    """Whether float32 may not hold some of these whole numbers."""
+    return whole.dtype.itemsize > 2 and math.prod(whole.shape) > 0 and max(-int(whole.min()), int(whole.max())) > 2**24
 
 
 def from_samples(
