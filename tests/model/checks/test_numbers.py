@@ -73,6 +73,17 @@ def test_tables_rise():
         check_numbers("file", "base.marginal", own.flip(-1), own)
 
 
+@pytest.mark.parametrize("change", [(0, 0, -1.0), (0, 1, 1e9)])
+def test_cross_spectra_are_covariances(change):
+    row, column, value = change
+    own = dict(fitted(channels=2).state())["base.spectrum"]
+    check_numbers("file", "base.spectrum", own, own)
+    wrong = own.clone()
+    wrong[row, column] = wrong[column, row] = value
+    with pytest.raises(InputError, match="are no covariances"):
+        check_numbers("file", "base.spectrum", wrong, own)
+
+
 def test_values_of_another_kind_are_refused():
     weight = nn.Parameter(torch.zeros(3))
     for kind in (torch.int64, torch.bool, torch.complex64):

@@ -4,6 +4,7 @@ import math
 from typing import NamedTuple
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from rgdm.errors import InputError
@@ -33,12 +34,14 @@ BOUNDS = {
     "amplitude.floor": Bounds(1e-13, 1e13),
     "standardizer.tail": Bounds(0, 10),
     "standardizer.limit": Bounds(0, 1e6, infinite=True),
-    "base.spectrum": Bounds(0, 1e30),
+    "standardizer.largest": Bounds(0, 1e30),
     "sweep.scale": Bounds(1e-13, 1e13),
 }
 """By the end of the name of a tensor."""
 RISING = ("base.marginal",)
 """Tables whose values never fall along their last axis."""
+COVARIANCES = ("base.spectrum",)
+"""Matrices (C, C, ...) of covariances: no variance is negative, and no two channels go together more than fully."""
 
 
 def check_numbers(place: str, name: str, value: Tensor, own: Tensor) -> None:
@@ -67,3 +70,12 @@ def check_numbers(place: str, name: str, value: Tensor, own: Tensor) -> None:
         )
     if name.endswith(RISING) and bool((value.diff(dim=-1) < 0).any()):
         raise InputError(f"{place} is damaged: the values of {name!r} do not rise; copy or train the model again")
+    if name.endswith(COVARIANCES) and not _are_covariances(value.detach().double()):
+        raise InputError(f"{place} is damaged: {name!r} are no covariances; copy or train the model again")
+
+
+def _are_covariances(matrices: Float[Tensor, "C C *N"]) -> bool:
+    """Whether ``C_aa >= 0`` and ``C_ab^2 <= C_aa C_bb``, to rounding."""
+    variance = matrices.diagonal().movedim(-1, 0)
+    largest = variance[:, None] * variance[None]
+    return bool((variance >= 0).all() and (matrices.square() <= largest * (1 + 1e-4) + 1e-30).all())
