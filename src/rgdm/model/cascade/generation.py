@@ -11,6 +11,7 @@ from torch import Tensor
 from rgdm.errors import InputError
 from rgdm.model.cascade.edge import take
 from rgdm.model.cascade.geometry import check_sample, settle
+from rgdm.model.cascade.keys import streams
 from rgdm.model.cascade.memory import TOGETHER
 from rgdm.process.noise import NoiseField
 from rgdm.scale.coarse_graining import Lattice
@@ -71,6 +72,11 @@ def refine(
     ``member`` axis, lattice axes b^levels times longer, and coordinates refined. What an xarray object says of itself
     is compared with the training data: it is aligned and the result brought back (order of channels, direction of
     axes, units of one quantity), or refused (other variables, units, spacing, boundary) unless ``force`` is set.
+
+    The noise of a field is keyed by what the field is: by the names and values of its coordinates beside those of the
+    lattice (time, level, realization), where it has any, else by its place among the fields. One seed gives a day the
+    same noise alone and in a longer file, and another day other noise. Fields without such coordinates that lie in
+    separate files have the same noise: give each file a seed of its own.
     """
     levels = model.depth(levels)
     if members < 1:
@@ -83,13 +89,13 @@ def refine(
         )
     lattice = model.operator.fine_lattice(field.shape[2:], levels)
     model.check_texture(lattice, levels)
-    total, noise = members * len(field), NoiseField(seed, "refine")
+    total, noise, own = members * len(field), NoiseField(seed, "refine"), streams(layout, len(field))
     fine = field.new_empty(total, model.channels, *lattice)
     for batch in batches(total, lattice):
         index = [number % len(field) for number in batch]
         given = field[torch.tensor(index, device=field.device)].to(model.device)
-        streams = [i * 2**32 + number // len(field) for i, number in zip(index, batch, strict=True)]
-        x = model.descend(model.normalise(given, levels), levels, noise.of(streams), evaluations)
+        keys = [own[i] + number // len(field) for i, number in zip(index, batch, strict=True)]
+        x = model.descend(model.normalise(given, levels), levels, noise.of(keys), evaluations)
         x = check_made(model.denormalise(x))
         fine[batch.start : batch.stop] = settle(model.operator, x, given, levels).to(fine)
         if watch:
