@@ -1,13 +1,14 @@
 """The likelihood of whole cascades: exact where they are Gaussian, in the user's units, of every operator."""
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 from typing import get_args
 
 import pytest
 import torch
 import xarray as xr
 
-from lift_examples import randomise
+from lift_examples import randomise, red
 from rgdm.model.cascade.cascade import Cascade
 from rgdm.model.closed_form.base import TranslationField
 from rgdm.model.lifts.standardizer import UNBOUNDED
@@ -151,3 +152,20 @@ def test_what_has_no_likelihood_is_refused_with_the_remedy():
         TranslationField(1, "reflect").log_prob(torch.zeros(1, 1, 100, 100))
     with pytest.raises(ValueError, match="unknown lift 'spline'; known are diffusion, flow"):
         cascade(lift="spline")
+
+
+@pytest.mark.parametrize(("lift", "probes"), [("diffusion", None), ("diffusion", 2), ("flow", None)])
+def test_threads_get_the_same_numbers_as_one_alone(lift, probes):
+    model = cascade(1, 1, 1, "periodic", width=2, lift=lift)
+    model.fit(red(32, (16,)))
+    randomise(model.lifts, 0.2)
+    model.eval()
+    fields = [red(2, (16,)) for _ in range(4)]
+
+    def of(x):
+        return model.log_prob(x, probes=probes, tolerance=1e-3).total.value
+
+    alone = [of(x) for x in fields]
+    with ThreadPoolExecutor(4) as threads:
+        for value, expected in zip(threads.map(of, fields), alone, strict=True):
+            assert torch.equal(value, expected)
