@@ -179,7 +179,9 @@ class Couplings:
     power: int = 4
     """Highest power of the field at a site."""
     odd: bool = False
-    """Also odd powers of the field: it has no symmetry of sign."""
+    """Also odd powers of the field, the first of which is an external field: it has no symmetry of sign."""
+    anisotropic: bool = False
+    """A coupling for the bonds along each direction, rather than one for all axes."""
     eta: float | None = None
     """Rescale as a critical field of this anomalous dimension (default: each level in its own standard deviation)."""
     noise: float = 0.0
@@ -208,16 +210,21 @@ class Simulation:
     """phi^4, Ising spins, a continuous field that carries Ising spins, or the Gaussian field of a mass."""
     out: Path
     """The file to write: .nc, .zarr, .npy or .npz."""
-    size: int = 32
-    """Sites along each axis, periodic."""
+    size: tuple[int, ...] = (32,)
+    """Sites along each axis, periodic: one number for all axes, or one for each."""
     dimension: Literal[1, 2, 3] = 2
-    """Axes of the lattice."""
+    """Axes of the lattice, where --size is one number."""
     count: int = 1000
     """How many fields."""
     coupling: float | None = None
-    """beta of phi^4, K of spins (default: the critical one, where it is known: two dimensions, --quartic 1)."""
+    """beta of phi^4, K of spins (default: the critical one, where it is on record; the sentence of refusal lists
+    them)."""
     quartic: float = 1.0
-    """lambda of phi^4: S = sum [ -beta sum_mu phi phi' + phi^2 + lambda (phi^2 - 1)^2 ]."""
+    """lambda of phi^4: S = sum [ -beta sum_mu phi phi' + phi^2 + lambda (phi^2 - 1)^2 - h phi ]."""
+    external_field: float = 0.0
+    """h, the external field of phi^4 and of Ising spins, in units of the temperature."""
+    anisotropy: tuple[float, ...] = ()
+    """Relative strength of the bonds along each axis of phi^4 and of Ising spins (default: 1 each)."""
     mass2: float = 0.25
     """m^2 of the free field."""
     delta: float = 0.1

@@ -80,6 +80,8 @@ RANGES = {
     "eta": Range(-10, 10, whole=False),
     "noise": Range(0, 100, whole=False),
     "coupling": Range(-100, 100, whole=False),
+    "external_field": Range(-1000, 1000, whole=False),
+    "anisotropy": Range(-100, 100, whole=False),
     "quartic": Range(0, 1000, whole=False, above=True),
     "mass2": Range(0, 1e6, whole=False, above=True),
     "delta": Range(0, 1000, whole=False, above=True),

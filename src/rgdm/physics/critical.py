@@ -66,4 +66,4 @@ def critical_point(
     )
     asked = f"{model} in {dimension} dimension(s)" + ("" if quartic is None else f" at lambda = {quartic:g}")
     bonds = f" with bonds of strengths {anisotropy}" if anisotropy else ""
-    raise InputError(f"no critical coupling of {asked}{bonds} is on record; give one, or take {known}")
+    raise InputError(f"no critical coupling of {asked}{bonds} is on record; give one (--coupling), or take {known}")
