@@ -66,15 +66,50 @@ def test_quadrature_of_a_free_field_is_its_determinant():
     assert transfer.phi4_log_z(field.action(2), 3, nodes=16) == pytest.approx(field.log_z((3, 3)), abs=1e-6)
 
 
-@pytest.mark.parametrize("nodes", [8, 10])
+def ring(action: Phi4) -> float:
+    """log Z of 2 x 2 sites, which are a ring of four with doubled bonds, on a fine grid of values."""
+    x = np.linspace(-9, 9, 1501)
+    site = action.b * x**2 + action.c * x**4
+    transferred = 2 * action.a * np.outer(x, x) - (site[:, None] + site) / 2
+    top = transferred.max()
+    power = np.linalg.matrix_power(np.exp(transferred - top) * (x[1] - x[0]), 4)
+    return float(np.log(np.trace(power)) + 4 * top)
+
+
+@pytest.mark.parametrize(
+    "action",
+    [
+        Phi4.critical(),
+        Phi4.from_mass(-4.0, 6.975),
+        Phi4(2.0, 0.0, 1.0),
+        Phi4(0.9, 0.8, 0.1),
+        Phi4(3.0, -1.0, 1.0),
+        Phi4(5.0, 1.0, 1.0),
+        Phi4(20.0, 1.0, 1.0),
+        Phi4(-2.0, 1.0, 1.0),
+        Phi4(2.0, -30.0, 1.0),
+        Phi4(0.5, -100.0, 2.0),
+        Phi4(0.0, 1.0, 1.0),
+    ],
+)
+def test_log_z_is_that_of_a_ring_at_every_coupling(action):
+    assert transfer.phi4_log_z(action, 2) == pytest.approx(ring(action), abs=1e-6)
+
+
 @pytest.mark.parametrize(
     ("action", "side"),
-    [(Phi4(2.0, 0.0, 1.0), 2), (Phi4(0.9, 0.8, 0.1), 2), (Phi4.from_beta(1.5, 1.0), 2), (Phi4.from_beta(1.2, 1.0), 3)],
+    [(Phi4(2.0, 0.0, 1.0), 2), (Phi4(0.9, 0.8, 0.1), 2), (Phi4.from_beta(3.0, 1.0), 2), (Phi4.from_beta(2.0, 1.0), 3)],
 )
-def test_log_z_at_strong_coupling_takes_as_many_nodes_as_it_needs(action, side, nodes):
-    exact = transfer._phi4_log_z(action, side, 40 if side == 2 else 20)
-    assert abs(transfer._phi4_log_z(action, side, nodes) - exact) > 3e-6  # the control: with these alone
-    assert transfer.phi4_log_z(action, side, nodes) == pytest.approx(exact, abs=1e-7)
+def test_log_z_at_strong_coupling_takes_as_many_nodes_as_it_needs(action, side):
+    exact = transfer._phi4_log_z(action, side, 40 if side == 2 else 18, 0.5)
+    for share in transfer.SHARES:
+        assert abs(transfer._phi4_log_z(action, side, 6, share) - exact) > 1e-3  # the control: with these alone
+    assert transfer.phi4_log_z(action, side, 6) == pytest.approx(exact, abs=1e-6)
+
+
+def test_log_z_of_an_action_without_lower_bound_is_refused():
+    with pytest.raises(ValueError, match="no lower bound"):
+        transfer.phi4_log_z(Phi4(1.0, 1.5, 0.0), 2)
 
 
 @pytest.mark.parametrize(("side", "nodes"), [(2, 5), (2, 6), (3, 4), (3, 5), (4, 4), (4, 3)])
@@ -86,8 +121,8 @@ def test_states_are_counted_up_to_translations_and_the_sign(side, nodes):
 
 def test_log_z_that_needs_more_nodes_than_can_be_held_is_said(monkeypatch):
     monkeypatch.setattr(transfer, "LARGEST", 60)
-    with pytest.warns(RuntimeWarning, match="14 and 12 nodes differ by 0.00089"):
-        assert transfer.phi4_log_z(Phi4(2.0, 0.0, 1.0), 2) == pytest.approx(14.1617274, abs=1e-6)
+    with pytest.warns(RuntimeWarning, match="14 and 12 nodes differ by 1.4e-05"):
+        assert transfer.phi4_log_z(Phi4(5.0, 1.0, 1.0), 2) == pytest.approx(77.4016718, abs=2e-5)
 
 
 def test_each_convention_is_the_action_it_is_named_after():
