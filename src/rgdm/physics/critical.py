@@ -45,20 +45,18 @@ def critical_point(
             known coupling: ``sinh(2 K r_1) sinh(2 K r_2) = 1`` (Onsager 1944, Phys. Rev. 65, 117).
 
     Raises:
-        InputError: none is; the sentence names those that are.
+        InputError: none is; the sentence names those that are. Strengths that are not finite, or not one for each axis.
     """
-    if len(set(anisotropy)) > 1 and (model, dimension) == ("ising", 2) and min(anisotropy) > 0:
-        one, two = anisotropy
-
-        def excess(k: float) -> float:
-            return math.sinh(2 * k * one) * math.sinh(2 * k * two) - 1
-
-        coupling = float(brentq(excess, 0, 1 / min(one, two), xtol=1e-15))  # pyright: ignore[reportArgumentType]
-        return CriticalPoint(model, dimension, None, coupling, 0.0, "Onsager 1944, Phys. Rev. 65, 117")
-    if len(set(anisotropy)) <= 1 and 1.0 in (*anisotropy, *([] if anisotropy else [1.0])):
+    if len(anisotropy) not in (0, dimension) or not all(map(math.isfinite, anisotropy)):
+        raise InputError(f"bonds of strengths {anisotropy} on {dimension} axes; one finite number for each is needed")
+    weakest, strongest = min(anisotropy, default=1.0), max(anisotropy, default=1.0)
+    if weakest == strongest > 0:
         for point in RECORD:
             if (point.model, point.dimension, point.quartic) == (model, dimension, quartic):
-                return point
+                return point._replace(coupling=point.coupling / weakest, error=point.error / weakest)
+    elif weakest > 0 and (model, dimension) == ("ising", 2):
+        coupling = _onsager(weakest, strongest)
+        return CriticalPoint(model, dimension, None, coupling, 0.0, "Onsager 1944, Phys. Rev. 65, 117")
     known = ", ".join(
         f"{point.model} in {point.dimension} dimensions"
         + ("" if point.quartic is None else f" at lambda = {point.quartic:g}")
@@ -67,3 +65,14 @@ def critical_point(
     asked = f"{model} in {dimension} dimension(s)" + ("" if quartic is None else f" at lambda = {quartic:g}")
     bonds = f" with bonds of strengths {anisotropy}" if anisotropy else ""
     raise InputError(f"no critical coupling of {asked}{bonds} is on record; give one (--coupling), or take {known}")
+
+
+def _onsager(one: float, two: float) -> float:
+    """K with ``sinh(2 K r_1) sinh(2 K r_2) = 1``, which lies between the critical couplings of either strength."""
+
+    def excess(log_coupling: float) -> float:
+        bonds = [2 * math.exp(log_coupling) * strength for strength in (one, two)]
+        return sum(bond + math.log(-math.expm1(-2 * bond) / 2) for bond in bonds)
+
+    low, high = sorted(math.log(math.asinh(1) / 2 / strength) for strength in (one, two))
+    return math.exp(float(brentq(excess, low, high, xtol=1e-15)))  # pyright: ignore[reportArgumentType]
