@@ -56,6 +56,26 @@ def test_spins_of_a_rectangle_in_a_field_with_bonds_of_two_strengths_are_exact(u
 
 
 @pytest.mark.integration
+@pytest.mark.parametrize("update", ["swendsen-wang", "metropolis", "heat-bath"])
+@pytest.mark.parametrize(
+    ("action", "lattice"),
+    [(Ising(0.3), (4,)), (Ising(0.3, anisotropy=(0.0, 1.0)), (3, 4)), (Ising(0.0), (4, 4)), (Ising(-0.3), (6,))],
+)
+def test_every_state_is_reached_where_flips_cost_nothing(update, action, lattice):
+    """On lines of an even number of spins a checkerboard of flips that are never refused has conserved numbers."""
+    sites, chains = int(np.prod(lattice)), 400
+    states = torch.tensor(list(itertools.product((1.0, -1.0), repeat=min(sites, 12))), dtype=torch.float64)
+    spins = sample_fields(action, lattice, chains, 8000, 3, 60, 4, update=update)
+    if sites > 12:  # free spins
+        assert abs(off(spins.flatten(1).mean(1).square(), 1 / sites, chains)) < 4
+        return
+    states = states.reshape(-1, 1, *lattice)
+    weight = (-action.energy(states)).softmax(0)
+    for measure in (lambda x: x.flatten(1).mean(1).square(), lambda x: (x * x.roll(-1, -1)).flatten(1).mean(1)):
+        assert abs(off(measure(spins), float(weight @ measure(states)), chains)) < 4
+
+
+@pytest.mark.integration
 def test_a_strong_field_turns_large_clusters():
     spins = sample_fields(Ising(0.6, h=-0.3), 16, 20, 100, 0, 20, 1)
     assert float(spins.mean()) < -0.97

@@ -20,6 +20,8 @@ except ImportError:  # an extra: pip install "rgdm[lattice]"
 COMPILED = numba is not None
 NUMBERS = 1 << 20
 """Most random numbers of one site in a heat-bath sweep of phi^4."""
+PROPOSED = 0.9
+"""Share of the sites at which a Metropolis sweep of spins proposes a flip."""
 prange: Any = range if numba is None else numba.prange
 
 
@@ -104,7 +106,11 @@ def heat_bath_phi4(field, neighbours, bonds, h, order, b, c, key):
 
 @_compiled(parallel=True)
 def sweep_ising(field, neighbours, bonds, h, order, heat_bath, key):
-    """One sweep: a new value of each spin given its neighbours (heat bath), or a flip by Metropolis' rule."""
+    """One sweep: a new value of each spin given its neighbours (heat bath), or a flip by Metropolis' rule.
+
+    A flip is proposed at ``PROPOSED`` of the sites. At all of them a checkerboard is not ergodic: flips that cost no
+    energy are then never refused, so that lines of spins keep their numbers of walls that move left and right.
+    """
     chains, sites = field.shape
     for chain in prange(chains):
         stream = _stream(key, chain)
@@ -113,7 +119,7 @@ def sweep_ising(field, neighbours, bonds, h, order, heat_bath, key):
             pull = 2.0 * (_around(field[chain], neighbours, bonds, x) + h)
             if heat_bath:
                 field[chain, x] = 1 if _uniform(stream, i) < 1.0 / (1.0 + math.exp(-pull)) else -1
-            elif _uniform(stream, i) < math.exp(min(0.0, -pull * float(field[chain, x]))):
+            elif _uniform(stream, i) < PROPOSED * math.exp(min(0.0, -pull * float(field[chain, x]))):
                 field[chain, x] = -field[chain, x]
 
 
