@@ -212,8 +212,8 @@ class Simulation:
     """The file to write: .nc, .zarr, .npy or .npz."""
     size: tuple[int, ...] = (32,)
     """Sites along each axis, periodic: one number for all axes, or one for each."""
-    dimension: Literal[1, 2, 3] = 2
-    """Axes of the lattice, where --size is one number."""
+    dimension: Literal[1, 2, 3] | None = None
+    """Axes of the lattice (default: as many as --size has numbers, 2 if it has one)."""
     count: int = 1000
     """How many fields."""
     coupling: float | None = None

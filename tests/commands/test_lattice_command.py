@@ -52,15 +52,17 @@ def test_a_rectangle_in_a_field_with_bonds_of_two_strengths_has_the_couplings_as
 
 
 @pytest.mark.parametrize(
-    ("arguments", "expected"),
+    ("arguments", "expected", "said"),
     [
-        (["ising", "--dimension", 3, "--size", 4], "Ising(coupling=0.221654626"),
-        (["ising", "--size", 4, 6, "--anisotropy", 1, 1], "Ising(coupling=0.44068679"),
-        (["phi4", "--size", 4], "Phi4(a=0.680605, b=-1.0, c=1.0"),
+        (["ising", "--dimension", 3, "--size", 4], "Ising(coupling=0.221654626", "0.221654626 +- 5e-09 (Ferrenberg"),
+        (["ising", "--size", 4, 6, "--anisotropy", 1, 1], "Ising(coupling=0.44068679", "0.440686794 (Kramers"),
+        (["ising", "--size", 4, "--anisotropy", 1, 2], "Ising(coupling=0.304688931", "0.304688932 (Onsager"),
+        (["phi4", "--size", 4], "Phi4(a=0.680605, b=-1.0, c=1.0", "0.680605 +- 4e-06 (Kaupuzs"),
     ],
 )
-def test_the_critical_coupling_on_record_is_the_default(tmp_path, arguments, expected):
+def test_the_critical_coupling_on_record_is_the_default(tmp_path, capsys, arguments, expected, said):
     ok("lattice", *arguments, "--count", 4, "--chains", 2, "--thermalization", 1, "--out", tmp_path / "x.nc")
+    assert f"critical coupling {said}" in capsys.readouterr().out
     with xr.open_dataset(tmp_path / "x.nc") as file:
         assert next(iter(file.data_vars.values())).attrs["action"].startswith(expected)
 
@@ -101,6 +103,8 @@ def test_every_command_takes_the_torus_that_the_file_states(tmp_path):
         (["phi4", "--quartic", "0.123"], "give one (--coupling), or take ising in 2 dimensions"),
         (["phi4", "--size", "8", "8", "8"], "no critical coupling of phi4 in 3"),
         (["ising", "--size", "8", "8", "8", "8"], "--size 8 8 8 8 has 4 axes"),
+        (["ising", "--size", "8", "8", "--dimension", "3"], "--size 8 8 has 2 axes; --dimension is 3"),
+        (["ising", "--size", "8", "0"], "size = (8, 0); of each a whole number"),
         (["ising", "--size", "8", "1"], "at least 2"),
         (["ising", "--anisotropy", "1", "1", "1", "--coupling", "0.4"], "one for each axis"),
         (["ising", "--anisotropy", "1", "1e30"], "anisotropy = (1.0, 1e+30); of each a number from -100 to 100"),

@@ -33,7 +33,7 @@ def lattice(options: config.Simulation) -> xr.Dataset:
         raise InputError(f"{options.count} fields of {sides} sites; at least 2 fields and 2 sites an axis are needed")
     sites = math.prod(sides)
     check_memory(BYTES * options.count * sites, f"making {options.count} fields of {sites} sites")
-    action = _action(options)
+    action, source = _action(options)
     with bar("simulating", 1) as show:
         fields = _fields(action, options, show)
     attrs: dict[str, object] = {"action": repr(action), "periodic": "True"}
@@ -41,12 +41,13 @@ def lattice(options: config.Simulation) -> xr.Dataset:
     write_field(options.out, made, options.overwrite, provenance(options, "lattice"))
     found = observables(fields, action)
     found["tau"] = _memory(fields, options)
-    return as_dataset(found)
+    return as_dataset(found).assign_attrs(coupling_source=source)
 
 
 def lattice_table(found: xr.Dataset) -> list[str]:
-    """One line for each observable."""
-    lines = []
+    """One line for each observable, after one with the source of a coupling from the record."""
+    source = found.attrs.get("coupling_source")
+    lines = [f"critical coupling {source}"] if source else []
     for name in found["observable"].values:
         value, error = (float(found[part].sel(observable=name)) for part in ("value", "error"))
         lines.append(f"{_TITLES[str(name)]:<44} {value:.6g} +- {error:.2g}")
@@ -74,29 +75,34 @@ _TITLES = {
 
 def _sides(options: config.Simulation) -> tuple[int, ...]:
     """Sites along each axis."""
-    if len(options.size) > 3:
-        raise InputError(f"--size {' '.join(map(str, options.size))} has {len(options.size)} axes; at most 3 are known")
-    return options.size * options.dimension if len(options.size) == 1 else options.size
+    if len(options.size) == 1:
+        return options.size * (options.dimension or 2)
+    if len(options.size) > 3 or options.dimension not in (None, len(options.size)):
+        known = "at most 3 are known" if options.dimension is None else f"--dimension is {options.dimension}"
+        raise InputError(f"--size {' '.join(map(str, options.size))} has {len(options.size)} axes; {known}")
+    return options.size
 
 
-def _action(options: config.Simulation) -> Phi4 | Ising | IsingDual | FreeField:
-    """The action that was asked for; critical where no coupling is given."""
+def _action(options: config.Simulation) -> tuple[Phi4 | Ising | IsingDual | FreeField, str]:
+    """The action that was asked for, and the source of its coupling where none is given: then it is critical."""
     dimension = len(_sides(options))
     if options.action in ("free", "ising-dual") and (options.external_field or options.anisotropy):
         raise InputError(f"--external-field and --anisotropy are for phi4 and ising, not for {options.action}")
     strengths(options.anisotropy, dimension)  # one for each axis
     if options.action == "free":
-        return FreeField(options.mass2)
-    coupling, phi4 = options.coupling, options.action == "phi4"
+        return FreeField(options.mass2), ""
+    coupling, source, phi4 = options.coupling, "", options.action == "phi4"
     if coupling is None:
         kind, quartic = ("phi4", options.quartic) if phi4 else ("ising", None)
-        coupling = critical_point(kind, dimension, quartic, options.anisotropy).coupling
+        point = critical_point(kind, dimension, quartic, options.anisotropy)
+        coupling, error = point.coupling, f" +- {point.error:.1g}" if point.error else ""
+        source = f"{coupling:.9g}{error} ({point.source})"
     if phi4:
         action = Phi4.from_beta(coupling, options.quartic)
-        return replace(action, h=options.external_field, anisotropy=options.anisotropy)
+        return replace(action, h=options.external_field, anisotropy=options.anisotropy), source
     if options.action == "ising":
-        return Ising(coupling, options.external_field, options.anisotropy)
-    return IsingDual(coupling, options.delta)
+        return Ising(coupling, options.external_field, options.anisotropy), source
+    return IsingDual(coupling, options.delta), source
 
 
 def _fields(action: Phi4 | Ising | IsingDual | FreeField, options: config.Simulation, show: Watch) -> Tensor:
