@@ -151,3 +151,16 @@ def test_what_a_model_of_a_torus_makes_says_that_it_is_one(tmp_path):
     for name in ("sample.nc", "fine.nc"):
         made = read_field([tmp_path / name])
         assert grid_of(made).boundaries == ("periodic", "periodic") and "periodic" not in made.attrs
+
+
+@pytest.mark.parametrize(("offset", "lines"), [(0.0, 0), (1e4, 1)])
+def test_a_coarse_field_unlike_the_training_data_gets_one_line_with_the_figure(
+    terrain, tmp_path, capsys, offset, lines
+):
+    coarse = xr.open_dataset(terrain / "heights.nc", engine="h5netcdf")["height"].coarsen(lat=4, lon=4).mean()
+    (coarse + offset).assign_attrs(coarse.attrs).to_netcdf(tmp_path / "coarse.nc", engine="h5netcdf")
+    ok("refine", terrain / "model", tmp_path / "coarse.nc", "--out", tmp_path / "fine.nc")
+    said = [line for line in capsys.readouterr().err.splitlines() if "unlike the training data" in line]
+    assert len(said) == lines
+    for line in said:
+        assert line.startswith("rgdm: warning: the coarse field of height is unlike the training data: 100 % of the")

@@ -20,6 +20,7 @@ from rgdm.model.cascade.generation import refine, sample
 from rgdm.model.cascade.geometry import constant, trajectory
 from rgdm.model.cascade.memory import memory_bytes
 from rgdm.model.cascade.repetition import Repetition
+from rgdm.model.cascade.training_range import TrainingRange
 from rgdm.model.cascade.units import Units
 from rgdm.model.closed_form.base import TranslationField
 from rgdm.model.lattice.sweep import LearnedSweep
@@ -68,7 +69,7 @@ class Cascade(nn.Module):
         self.operator = make_operator(self.design.operator, self.grid)
         self.operator.requires_grad_(False)  # a learned one learns before the lifts, whose measurements are of it
         self.sampler: Sampler = AdamsBashforth(self.design.evaluations)
-        self.units = Units(channels)
+        self.units, self.range = Units(channels), TrainingRange(self.design.levels, channels)
         self.lifts = nn.ModuleList(make_lifts(self.design, self.grid, channels, self.operator))
         self.base = TranslationField(channels, self.grid.boundaries, self.grid.site_sizes(self.design.levels))
         self.sweep: LearnedSweep | None = None
@@ -123,10 +124,9 @@ class Cascade(nn.Module):
 
     @torch.no_grad()
     def fit(self, x: Any, watch: Watch | None = None) -> None:
-        """Measure everything that has a closed form: units, standardizers, base. Seconds.
+        """Measure everything that has a closed form: units, ranges, standardizers, base. Seconds.
 
-        ``x`` may be a tensor, an array or an xarray object, as :meth:`refine` takes them. A coarse-graining that is
-        learned is learned first, by its code length.
+        ``x`` is what :meth:`refine` takes. A coarse-graining that is learned is learned first, by its code length.
         """
         if self.repetition.times:
             raise InputError("an enlarged cascade is not measured; fit the one that it was enlarged from")
@@ -138,14 +138,14 @@ class Cascade(nn.Module):
         if isinstance(self.operator, Learned):
             with torch.enable_grad():
                 self.operator.learn(fine.to(self.dtype), self.levels)
+        told = watch or (lambda done, total: None)
         for level in range(self.levels):
             self.own_lift(level).fit(fine)
             fine = self.operator.coarsen(fine)
-            if watch:
-                watch(level + 1, self.levels + 1)
+            self.range.fit(level, fine)
+            told(level + 1, self.levels + 1)
         self.base.fit(fine)
-        if watch:
-            watch(self.levels + 1, self.levels + 1)
+        told(self.levels + 1, self.levels + 1)
 
     def forward(
         self,

@@ -13,6 +13,7 @@ from rgdm.model.cascade.edge import take
 from rgdm.model.cascade.geometry import check_sample, settle
 from rgdm.model.cascade.keys import streams
 from rgdm.model.cascade.memory import TOGETHER
+from rgdm.model.cascade.training_range import warn_outside
 from rgdm.process.noise import NoiseField
 from rgdm.scale.coarse_graining import Lattice
 from rgdm.watch import Watch
@@ -77,6 +78,9 @@ def refine(
     lattice (time, level, realization), where it has any, else by its place among the fields. One seed gives a day the
     same noise alone and in a longer file, and another day other noise. Fields without such coordinates that lie in
     separate files have the same noise: give each file a seed of its own.
+
+    A :class:`~rgdm.errors.RangeWarning` says by how much a coarse field is unlike those of the training, where values
+    or differences of neighbours lie outside their range.
     """
     levels = model.depth(levels)
     if members < 1:
@@ -89,6 +93,7 @@ def refine(
         )
     lattice = model.operator.fine_lattice(field.shape[2:], levels)
     model.check_texture(lattice, levels)
+    warn_outside(model, field.to(model.device), levels)
     total, noise, own = members * len(field), NoiseField(seed, "refine"), streams(layout, len(field))
     fine = field.new_empty(total, model.channels, *lattice)
     for batch in batches(total, lattice):
