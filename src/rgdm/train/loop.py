@@ -111,7 +111,7 @@ class Trainer:
         batches = Batches(self.model, fields, self.seed, self.mirror)
         if self.held_out is not None:
             fields = self.model.normalise(self.held_out.to(device)).to(self.model.dtype)
-        self.validation = Validation(self.model, fields)
+        self.validation = Validation(self.model, fields, self.mirror)
         if self.step == 0 and self.accelerator.is_main_process:  # of an earlier run, which must not be resumed as this
             (self.folder / CHECKPOINT).unlink(missing_ok=True)
         first = self.step

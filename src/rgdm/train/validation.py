@@ -20,12 +20,15 @@ class Validation:
     Args:
         model: whose networks are looked at; its closed-form parts must not change any more.
         fields: normalised, kept back from the training if there are enough.
+        mirror: whether they are mirrored and transposed, as in the training.
         batches: how many of each level.
     """
 
-    def __init__(self, model: Cascade, fields: Float[Tensor, "B C *L"], batches: int = BATCHES) -> None:
+    def __init__(
+        self, model: Cascade, fields: Float[Tensor, "B C *L"], mirror: bool = True, batches: int = BATCHES
+    ) -> None:
         self.model = model
-        cut, self.examples = Batches(model, fields, seed=0), []
+        cut, self.examples = Batches(model, fields, 0, mirror), []
         for level in range(model.levels):
             generator = torch.Generator().manual_seed(level)
             made = [cut.of_level(level, generator) for _ in range(batches)]
