@@ -21,7 +21,12 @@ STUDIES = {
     "ablation": "exact.ablation",
 }
 """In the order of the page of results."""
-TOOLS = {"etopo": "fields.etopo", "critical_gallery": "physics.critical_gallery", "render": "render"}
+TOOLS = {
+    "etopo": "fields.etopo",
+    "critical_gallery": "physics.critical_gallery",
+    "critical_points": "physics.critical_points",
+    "render": "render",
+}
 """What records nothing: data, pictures, pages."""
 
 
