@@ -1,6 +1,7 @@
 """The networks of a cascade as they are trained: which levels each serves, its best weights, its rate."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +19,7 @@ class Learner:
     """One network: what it serves, and how it does."""
 
     levels: tuple[int, ...]
-    weights: dict[str, Tensor]
+    weights: Mapping[str, Tensor]
     """Its parameters by name."""
     kept: dict[str, Tensor]
     """Averages of its weights when they were last good; with fields to choose by, when they were best."""
