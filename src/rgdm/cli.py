@@ -12,7 +12,7 @@ import tyro
 
 import rgdm
 from rgdm import config
-from rgdm.errors import InputError, RangeWarning
+from rgdm.errors import InputError, RangeWarning, TrainingFailedError
 
 COMMANDS = {
     "train": config.Train,
@@ -44,6 +44,9 @@ def main(arguments: list[str] | None = None) -> int:
             run(tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="rgdm", description=rgdm.__doc__, args=arguments))
     except InputError as error:
         return refuse(str(error))
+    except TrainingFailedError as error:
+        refuse(str(error))
+        return 1
     except BrokenPipeError:  # the reader of our output, such as `head`, has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:

@@ -10,3 +10,7 @@ class InputError(ValueError):
 
 class RangeWarning(UserWarning):
     """A field is unlike those that the model was trained on, in one sentence with figures; on stderr in commands."""
+
+
+class TrainingFailedError(RuntimeError):
+    """A training that made no useful model, though nobody made a mistake: one sentence, exit code 1."""

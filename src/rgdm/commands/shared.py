@@ -1,5 +1,6 @@
 """What the commands have in common: reading, checking, notes, and what is written on every output."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,14 +9,16 @@ import xarray as xr
 
 from rgdm import __version__
 from rgdm.data.alignment import Aligned, align, say
-from rgdm.data.checks import check_finite
+from rgdm.data.checks import check_finite, fill_gaps
 from rgdm.data.fields import read_field
 from rgdm.data.identity import IDENTITY, Identity, identity_of
 from rgdm.data.memory import check_memory
+from rgdm.data.origin import origin_of
 from rgdm.errors import InputError
 from rgdm.model.cascade import storage
 from rgdm.model.cascade.cascade import Cascade
 from rgdm.model.cascade.edge import align_with
+from rgdm.scale.boundary import Boundaries
 from rgdm.scale.coarse_graining import Lattice
 from rgdm.train import choose_device
 
@@ -29,10 +32,23 @@ def load(
     model: Cascade | None = None,
     force: bool = False,
 ) -> xr.DataArray:
-    """A checked field ``(sample, channel, *lattice)``; ``axes`` are the user's, a model says which it looks for."""
+    """A field ``(sample, channel, *lattice)``; ``axes`` are the user's, a model says which it looks for.
+
+    Missing values are refused, or NaN with ``fill``, for :func:`filled`.
+    """
     chosen = [name.strip() for part in axes for name in part.split(",")]
     order, names = ((), ()) if model is None else (model.grid.names, channel_names(model))
-    return check_finite(read_field(paths, variable, dimension, chosen, order, names, force), fill)
+    field = read_field(paths, variable, dimension, chosen, order, names, force)
+    return field if fill else check_finite(field)
+
+
+def filled(field: xr.DataArray, boundary: Boundaries, then: str) -> tuple[xr.DataArray, np.ndarray]:
+    """A field without gaps, and which of its values were missing; ``then`` says what becomes of these."""
+    field, missing = fill_gaps(field, boundary)
+    if missing.any():
+        count = f"{missing.sum()} of {missing.size} values ({missing.mean():.2%})"
+        say([f"{count} are missing and filled from the nearest valid sites; {then}"])
+    return field, missing
 
 
 def aligned(model: Cascade, field: xr.DataArray, path: Path, force: bool, levels: int = 0) -> Aligned:
@@ -60,12 +76,6 @@ def open_model(name: str, device: str) -> Cascade:
     return Cascade.from_pretrained(name).to(choose_device(device))
 
 
-def check_seed(seed: int) -> None:
-    """Raise ``ValueError`` if torch does not take the seed."""
-    if not 0 <= seed < 2**63:
-        raise InputError(f"the seed is {seed}; it must be between 0 and 2^63 - 1")
-
-
 def note(model: Cascade) -> None:
     """Say on stderr that a training was cut short."""
     if "training" not in model.metadata:
@@ -84,19 +94,25 @@ def check_size(model: Cascade, lattice: Lattice, fields: int) -> None:
 
 def describe(field: xr.DataArray) -> dict[str, Any]:
     """What is known of the training data: written on what the model makes, compared with what it is given."""
-    plain = {k: v.item() if isinstance(v, np.generic) else v for k, v in field.attrs.items()}
-    attrs = {k: v for k, v in plain.items() if isinstance(v, str | int | float)}
     return {
         "name": str(field.name or ""),
         "channels": [str(name) for name in field["channel"].values],
-        "attrs": {str(k): v for k, v in attrs.items()},
+        "attrs": _plain(field.attrs),
+        "own_attrs": {name: _plain(own) for name, own in origin_of(field).channels.items()},
         IDENTITY: identity_of(field, field.ndim - 2, field.dims[2:]).to_json(),
     }
 
 
+def _plain(attrs: Mapping[Any, Any]) -> dict[str, Any]:
+    """Those attributes that JSON holds as they are."""
+    values = {str(k): v.item() if isinstance(v, np.generic) else v for k, v in attrs.items()}
+    return {k: v for k, v in values.items() if isinstance(v, str | int | float)}
+
+
 def channel_names(model: Cascade) -> list[str]:
     """The channels by name."""
-    return model.metadata.get("channels") or [f"channel{i}" for i in range(model.channels)]
+    names = model.metadata.get("channels") or []
+    return names if len(names) == model.channels else [f"channel{i}" for i in range(model.channels)]
 
 
 def provenance(options: Any, command: str = "") -> dict[str, str]:

@@ -14,6 +14,7 @@ import numpy as np
 import xarray as xr
 
 from rgdm.atomic import replacing
+from rgdm.data.checks import check_made
 from rgdm.data.conventions import without_dangling
 from rgdm.data.formats import CHANNELS
 from rgdm.data.origin import ORIGIN, origin_of
@@ -43,14 +44,21 @@ def check_output(path: str | Path, overwrite: bool = False) -> Path:
 
 
 def write_field(
-    path: str | Path, data: xr.DataArray | xr.Dataset, overwrite: bool = False, attrs: dict | None = None
+    path: str | Path,
+    data: xr.DataArray | xr.Dataset,
+    overwrite: bool = False,
+    attrs: dict | None = None,
+    missing: int | None = 0,
 ) -> None:
     """Write a field as .zarr, .nc, .npy or .npz, chosen by the suffix; ``attrs`` describe its origin.
 
     In Zarr and NetCDF each channel is a variable of its own. The numpy formats keep the
-    values alone: .npy of one DataArray, .npz one array for each variable.
+    values alone: .npy of one DataArray, .npz one array for each variable. All values must be finite but for the
+    ``missing`` ones, which are NaN; with None (of tables, which are no fields) they may be anything.
     """
     path = check_output(path, overwrite)
+    if missing is not None:
+        check_made(data, missing)
     with replacing(path, data.nbytes) as temporary:
         # HDF5 can crash the process when the disk fills up, so ask first; Zarr compresses and may fit.
         if path.suffix != ".zarr" and shutil.disk_usage(path.parent).free < data.nbytes + _OVERHEAD:

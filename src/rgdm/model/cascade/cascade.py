@@ -154,9 +154,10 @@ class Cascade(nn.Module):
         t: Float[Tensor, " B"],
         noise: Float[Tensor, "B D *K"],
         halo: tuple[int, ...] = (),
+        importance: Tensor | None = None,
     ) -> Float[Tensor, " B"]:
         """The training loss of one lift on normalised fields of its level, one value a sample."""
-        return self.own_lift(level).loss(fine, t, noise, halo)
+        return self.own_lift(level).loss(fine, t, noise, halo, importance)
 
     # --- coarse to fine --------------------------------------------------------------------
 

@@ -89,7 +89,7 @@ def refine(
     if not bool(field.isfinite().all()):
         raise InputError(
             f"{int((~field.isfinite()).sum())} of {field.numel()} values of the coarse field are not finite; "
-            "fill them first (rgdm.data.checks.check_finite with fill=True)"
+            "fill them first (rgdm.data.checks.fill_gaps)"
         )
     lattice = model.operator.fine_lattice(field.shape[2:], levels)
     model.check_texture(lattice, levels)
