@@ -1,6 +1,6 @@
 """What a cascade is designed to be: the settings that the command line and the saved configuration share."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, TypeVar, get_args
 
@@ -59,10 +59,7 @@ class Design:
             if isinstance(value, tuple | list | dict) != each:
                 wanted = "a sequence, of one for all levels or one for each," if each else "one value"
                 raise InputError(f"{field.name} = {shown(value)}; {wanted} is needed")
-        kinds = [("operator", self.operator, Operator), ("objective", self.objective, Objective)]
-        kinds += [("lift", self.lift, LiftKind), *(("backbone", kind, BackboneKind) for kind in self.backbone)]
-        for name, kind, known in kinds:
-            check_choice(name, kind, get_args(known))
+        check_choices(asdict(self))
         for name in ("shared", "sweep"):
             check_flag(name, getattr(self, name))
         check_options(self, complete=True)
@@ -96,8 +93,22 @@ class Design:
     def from_json(cls, settings: Any) -> "Design":
         """The design that :meth:`to_json` describes; every setting must be there, and none besides."""
         check_keys("design", settings, [field.name for field in fields(cls)])
+        check_choices(settings)
         plain: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in settings.items()}
         return cls(**plain)
+
+
+def check_choices(settings: Mapping[str, Any]) -> None:
+    """Raise ``InputError`` if one of several known ways is none of them."""
+    for name, known in (
+        ("operator", Operator),
+        ("objective", Objective),
+        ("lift", LiftKind),
+        ("backbone", BackboneKind),
+    ):
+        given = settings[name]
+        for kind in given if isinstance(given, list | tuple) else [given]:
+            check_choice(name, kind, get_args(known))
 
 
 def _of_levels(name: str, values: Sequence[Value], levels: int) -> tuple[Value, ...]:

@@ -99,5 +99,5 @@ def test_scales_that_exceed_a_lattice_are_refused(fields):
         made(dimension=3)
     with pytest.raises(ValueError, match="a whole number from 0 to 3"):
         made(scattering=4)
-    with pytest.raises(ValueError, match="-1 scales"):
+    with pytest.raises(ValueError, match="scattering = -1"):
         made(scattering=-1)

@@ -70,8 +70,8 @@ class AutoregressiveField(StoredModel):
             check_values(action, values)
             if action.anisotropy or (action.h and symmetric):
                 raise InputError(
-                    f"{action} has bonds that differ between the axes or an external field; this law has the symmetries "
-                    "of the lattice, and of the sign unless symmetric=False"
+                    f"{action} has bonds that differ between the axes or an external field; this law has the "
+                    "symmetries of the lattice, and of the sign unless symmetric=False"
                 )
         self.lattice, self.values, self.action = tuple(lattice), values, action
         self.configuration: dict[str, Any] = {
