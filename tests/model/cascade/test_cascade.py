@@ -6,7 +6,7 @@ import torch
 import xarray as xr
 
 from rgdm.evaluate import octave_power
-from rgdm.model.cascade import generation
+from rgdm.model.cascade import memory
 from rgdm.model.cascade.cascade import Cascade
 from rgdm.process.noise import NoiseField
 from small import cascade
@@ -118,7 +118,7 @@ def test_a_member_is_the_same_whatever_the_number_of_members(boundary):
 
 @pytest.mark.integration
 def test_fields_too_large_to_be_made_together_are_the_same_bits_whatever_their_number(monkeypatch):
-    monkeypatch.setattr(generation, "TOGETHER", 16 * 24)
+    monkeypatch.setattr(memory, "TOGETHER", 16 * 24)
     model = fitted(red(4, 1, (16, 24)), learned=True)
     assert torch.equal(model.sample((16, 24), 3, seed=1)[:1], model.sample((16, 24), 1, seed=1))
     coarse = torch.randn(2, 1, 4, 6)

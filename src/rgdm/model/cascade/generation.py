@@ -1,7 +1,6 @@
 """Fields out of nothing, and out of a coarse field: where randomness is keyed and units are the user's."""
 
-import math
-from collections.abc import Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -12,11 +11,12 @@ from rgdm.errors import InputError
 from rgdm.model.cascade.edge import take
 from rgdm.model.cascade.geometry import check_sample, settle
 from rgdm.model.cascade.keys import streams
-from rgdm.model.cascade.memory import TOGETHER
+from rgdm.model.cascade.memory import batches_at_once, fields_together
 from rgdm.model.cascade.training_range import warn_outside
 from rgdm.process.noise import NoiseField
 from rgdm.scale.coarse_graining import Lattice
 from rgdm.watch import Watch
+from rgdm.workers import each
 
 if TYPE_CHECKING:
     from rgdm.model.cascade.cascade import Cascade
@@ -44,13 +44,14 @@ def sample(
         raise InputError(f"{sweeps} sweeps; 0 or more are made, of a model that was trained with sweep=True (--sweep)")
     dtype = torch.promote_types(model.dtype, model.units.dtype)
     fields = torch.empty(count, model.channels, *lattice, dtype=dtype, device=model.device)
-    for batch in batches(count, lattice):
+
+    def make(batch: range) -> None:
         x = model.generate(lattice, NoiseField(seed, "sample").of(batch), evaluations)
         if model.sweep is not None:
             x = model.sweep.run(x, sweeps, NoiseField(seed, "sweep").of(batch))
         fields[batch.start : batch.stop] = check_made(model.denormalise(x))
-        if watch:
-            watch(batch.stop, count)
+
+    in_batches(make, count, lattice, model.device, watch)
     return fields
 
 
@@ -96,15 +97,16 @@ def refine(
     warn_outside(model, field.to(model.device), levels)
     total, noise, own = members * len(field), NoiseField(seed, "refine"), streams(layout, len(field))
     fine = field.new_empty(total, model.channels, *lattice)
-    for batch in batches(total, lattice):
+
+    def make(batch: range) -> None:
         index = [number % len(field) for number in batch]
         given = field[torch.tensor(index, device=field.device)].to(model.device)
         keys = [own[i] + number // len(field) for i, number in zip(index, batch, strict=True)]
         x = model.descend(model.normalise(given, levels), levels, noise.of(keys), evaluations)
         x = check_made(model.denormalise(x))
         fine[batch.start : batch.stop] = settle(model.operator, x, given, levels).to(fine)
-        if watch:
-            watch(batch.stop, total)
+
+    in_batches(make, total, lattice, model.device, watch)
     factors = tuple(b**levels for b in model.grid.factors)
     result = layout.wrap(
         fine.unflatten(0, (members, len(field))), factors, model.operator.places(model.dimension, levels)
@@ -123,8 +125,16 @@ def check_made(fields: Float[Tensor, "B C *L"]) -> Float[Tensor, "B C *L"]:
     return fields
 
 
-def batches(count: int, lattice: Lattice) -> Iterator[range]:
-    """The numbers of the fields that are made at a time."""
-    size = max(1, TOGETHER // math.prod(lattice))
-    for first in range(0, count, size):
-        yield range(first, min(first + size, count))
+def in_batches(
+    make: Callable[[range], None], count: int, lattice: Lattice, device: torch.device, watch: Watch | None
+) -> None:
+    """Call ``make`` with the numbers of the fields of every batch: on a CPU several at a time, each in one thread."""
+    most = batches_at_once(lattice) if device.type == "cpu" else 1
+    size = fields_together(lattice)
+    each(make, batches(count, lattice), most, watch and (lambda done, _: watch(min(done * size, count), count)))
+
+
+def batches(count: int, lattice: Lattice) -> list[range]:
+    """The numbers of the fields that are made in one batch."""
+    size = fields_together(lattice)
+    return [range(first, min(first + size, count)) for first in range(0, count, size)]

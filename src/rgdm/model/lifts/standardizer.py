@@ -16,6 +16,7 @@ from rgdm.model.laws.likelihood import LogProb
 from rgdm.model.lifts.context import Context
 from rgdm.scale.boundary import Boundaries, Boundary, boundary_of_each
 from rgdm.scale.coarse_graining import CoarseGraining
+from rgdm.scale.tiles import in_tiles
 
 PREDICTION_RADIUS = 3
 """Radius of the stencil of the linear prediction, in coarse sites."""
@@ -25,6 +26,8 @@ TAIL = 0.35
 """Largest bend of the tails by default: more gives lighter tails to learn, but sinh makes every error there a spike."""
 AMPLITUDES = 5.0
 """Local amplitudes that detail may always have, also where that is more than was ever measured."""
+TILE = 2**17
+"""Most sites of a tile in which the amplitude is made: its wide windows want large ones."""
 UNBOUNDED = 1e12
 """A largest detail that binds nothing, and in units of a small amplitude does not overflow."""
 
@@ -151,9 +154,13 @@ class LocalStandardizer(Standardizer):
         return self.colouring.whiten(bent) if self.coloured else bent
 
     def restore(self, context: Context, z: Float[Tensor, "B D *K"]) -> Float[Tensor, "B D *K"]:
-        size, bent = self.size(context), self.colouring.colour(z) if self.coloured else z
+        halo = max(self.reach(), self.spread)
+        return in_tiles(self._restore, [context.coarse, z], halo, self.boundaries, sites=TILE)
+
+    def _restore(self, coarse: Tensor, z: Tensor) -> Tensor:
+        size, bent = self.size(Context(coarse)), self.colouring.colour(z) if self.coloured else z
         ends = self._ends(size)
-        return self.prediction(context.coarse) + size * expand(bent.clamp(-ends, ends), self.tail)
+        return self.prediction(coarse) + size * expand(bent.clamp(-ends, ends), self.tail)
 
     def invert(self, context: Context, detail: Float[Tensor, "B D *K"]) -> tuple[Float[Tensor, "B D *K"], LogProb]:
         if self.coloured:

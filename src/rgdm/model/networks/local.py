@@ -1,7 +1,6 @@
 """The local network of this package: a residual ConvNet that serves lattices of every size."""
 
 import math
-from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -9,9 +8,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from rgdm.model.networks.backbone import Backbone
-from rgdm.model.networks.strips import channels_last, in_strips
 from rgdm.scale.boundary import Boundaries
-from rgdm.scale.convolution import Convolution
+from rgdm.scale.convolution import Convolution, channels_last
+from rgdm.scale.tiles import in_tiles
 
 
 class Block(nn.Module):
@@ -66,7 +65,7 @@ class LocalConvNet(Backbone):
         nn.init.zeros_(self.exit.weight)
 
     def encode(self, condition: Float[Tensor, "B F *L"]) -> Float[Tensor, "B W *L"]:
-        return in_strips(self._encode, [condition], self.reach()[0], self.boundaries)
+        return in_tiles(self._encode, [condition], self.reach()[0], self.boundaries)
 
     def forward(
         self, x: Float[Tensor, "B C *L"], t: Float[Tensor, " B"], features: Float[Tensor, "B W *L"] | None = None
@@ -74,7 +73,7 @@ class LocalConvNet(Backbone):
         angle = t.to(x)[:, None] * (math.pi / 2)
         time = self.time(torch.cat([angle.cos(), angle.sin(), (2 * angle).sin(), (4 * angle).cos()], 1))
         inputs = [x] if features is None else [x, features]
-        return in_strips(partial(self._decode, time), inputs, self.reach()[1], self.boundaries)
+        return in_tiles(self._decode, inputs, self.reach()[1], self.boundaries, [time])
 
     def reach(self) -> tuple[int, int]:
         return 1 + 2 * len(self.encoder), 2 + 2 * len(self.decoder)
