@@ -6,3 +6,7 @@ class InputError(ValueError):
 
     Any other exception that leaves rgdm, a plain ``ValueError`` of a library included, is a fault of rgdm.
     """
+
+
+class TrainingFailedError(RuntimeError):
+    """A training that made no useful model, though nobody made a mistake: one sentence, exit code 1."""

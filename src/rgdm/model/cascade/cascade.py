@@ -150,9 +150,10 @@ class Cascade(nn.Module):
         t: Float[Tensor, " B"],
         noise: Float[Tensor, "B D *K"],
         halo: tuple[int, ...] = (),
+        importance: Tensor | None = None,
     ) -> Float[Tensor, " B"]:
         """The training loss of one lift on normalised fields of its level, one value a sample."""
-        return self.own_lift(level).loss(fine, t, noise, halo)
+        return self.own_lift(level).loss(fine, t, noise, halo, importance)
 
     # --- coarse to fine --------------------------------------------------------------------
 
@@ -250,8 +251,8 @@ class Cascade(nn.Module):
         return memory_bytes(self, lattice, fields)
 
     def _sampler(self, evaluations: int | None) -> Sampler:
-        return self.sampler if evaluations is None else self.sampler.spending(evaluations)
         check_range("evaluations", self.sampler.evaluations if evaluations is None else evaluations)
+        return self.sampler if evaluations is None else self.sampler.spending(evaluations)
 
     # --- storage ---------------------------------------------------------------------------
 
@@ -275,8 +276,8 @@ class Cascade(nn.Module):
         """Read a model: a folder, the name of one that ships with the package, or a Hugging Face repository."""
         configuration, metadata = storage.read_config(folder := storage.locate(path))
         try:
-            design, grid = Design.from_json(configuration["design"]), Grid.from_json(configuration["grid"])
             check_keys("the configuration", configuration, ("design", "grid", "channels", "repetition"))
+            design, grid = Design.from_json(configuration["design"]), Grid.from_json(configuration["grid"])
             repetition = Repetition.from_json(configuration["repetition"], design.levels)
             with torch.random.fork_rng(devices=[]), storage.allowance(folder):  # the caller's seed stays as it is
                 model = cls(design, grid, configuration["channels"], repetition)
