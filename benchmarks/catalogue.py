@@ -10,6 +10,7 @@ STUDIES = {
     "learned": "fields.learned",
     "scattering": "fields.scattering",
     "seam": "fields.seam",
+    "busy": "fields.busy",
     "lattice": "physics.lattice",
     "inverse_rg": "physics.inverse_rg",
     "spins": "physics.spins",
@@ -21,7 +22,12 @@ STUDIES = {
     "ablation": "exact.ablation",
 }
 """In the order of the page of results."""
-TOOLS = {"etopo": "fields.etopo", "critical_gallery": "physics.critical_gallery", "render": "render"}
+TOOLS = {
+    "etopo": "fields.etopo",
+    "critical_gallery": "physics.critical_gallery",
+    "critical_points": "physics.critical_points",
+    "render": "render",
+}
 """What records nothing: data, pictures, pages."""
 
 

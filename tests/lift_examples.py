@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from rgdm.model.laws.diffusion import Diffusion
 from rgdm.model.laws.flow import Flow, coupling_layers
 from rgdm.model.lifts.standardized import StandardizedLift, gaussian_lift
+from rgdm.model.lifts.standardizer import UNBOUNDED
 from rgdm.model.networks.local import LocalConvNet
 from rgdm.scale.coarse_graining import CoarseGraining
 from rgdm.scale.operators.block import BlockSpin
@@ -57,4 +58,5 @@ def example_lift(kind: str, boundary: Boundaries, dimension: int) -> tuple[Stand
     if kind != "gaussian":
         lift.temperature.fill_(0.9)
         lift.standardizer.limit.fill_(torch.inf)
+        lift.standardizer.largest.fill_(UNBOUNDED)
     return lift, fields

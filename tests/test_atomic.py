@@ -132,3 +132,39 @@ def test_why_nothing_can_be_written_is_one_sentence(tmp_path, monkeypatch, error
 def test_a_text_is_written_in_utf8(tmp_path):
     write_text(tmp_path / "new" / "a", "ξ = 4")
     assert (tmp_path / "new" / "a").read_bytes() == "ξ = 4".encode()
+
+
+@pytest.mark.parametrize("name", ["a\0b", 256 * "a", "new/a\0b/c", "new/" + 256 * "a" + "/c"])
+def test_a_name_that_no_file_can_have_is_refused_before_a_folder_is_made(tmp_path, name):
+    with pytest.raises(InputError, match=r"NUL|at most 255"), replacing(tmp_path / name):
+        pytest.fail("nothing can be written there")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", [255 * "a", 127 * "é", 63 * "\U0001f30d"])
+def test_a_name_as_long_as_names_may_be_is_written(tmp_path, name):
+    write_text(tmp_path / name, "text")
+    write_text(tmp_path / name, "other")
+    assert (tmp_path / name).read_text() == "other" and len(list(tmp_path.iterdir())) == 1
+
+
+@failing
+def test_a_folder_that_somebody_else_has_made_meanwhile_stays(tmp_path, monkeypatch, error):
+    make = atomic.Path.mkdir
+
+    def overtaken(path, *arguments, **options):
+        make(path, *arguments, **options)
+        make(path, *arguments, **options)  # which finds it there, as if it had been made by another process
+
+    monkeypatch.setattr(atomic.Path, "mkdir", overtaken)
+    with pytest.raises((InputError, RuntimeError, KeyboardInterrupt)), replacing(tmp_path / "new" / "a") as temporary:
+        temporary.write_text("new")
+        raise error
+    assert [p.name for p in tmp_path.rglob("*")] == ["new"]
+
+
+def test_a_file_where_a_folder_is_needed_is_named(tmp_path):
+    (tmp_path / "file").write_text("precious")
+    with pytest.raises(InputError, match=r"cannot write .*Not a directory"), replacing(tmp_path / "file" / "a" / "b"):
+        pytest.fail("nothing can be written there")
+    assert (tmp_path / "file").read_text() == "precious"

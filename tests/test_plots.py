@@ -21,8 +21,9 @@ def opened(figure):
 
 
 @pytest.mark.integration
-@pytest.mark.parametrize("lattice", [(32,), (16, 24), (8, 16, 16)])
-@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(
+    "lattice, channels", [((32,), 1), ((16, 24), 1), ((16, 24), 3), ((8, 16, 16), 1), ((8, 16, 16), 3)]
+)
 def test_fields_of_every_dimension_can_be_drawn(lattice, channels):
     truth = rough(2, channels, *lattice)
     coarse = rough(2, channels, *(n // 4 for n in lattice))
@@ -78,6 +79,9 @@ def test_bad_input_is_one_sentence():
         plots.Look.of(field, "pretty")
     with pytest.raises(ValueError, match="2 channels"):
         plots.Look.of(field, "rgb")
+    for draw in (plots.Look.of, lambda x: plots.generated(x[0]), lambda x: plots.trajectory_strip([x[0, :, 0]])):
+        with pytest.raises(ValueError, match="2 channels is not one picture"):
+            draw(field)
     with pytest.raises(ValueError, match="without fields"):
         plots.trajectory_strip([])
     with pytest.raises(ValueError, match="holds no loss"):

@@ -22,6 +22,8 @@ from rgdm.theory.path_cost import minimal_path, step_costs
 SIDE, OCTAVES = 64, 6
 LOWEST = 2 * math.pi / SIDE
 CUTOFF = 0.17
+FALL = math.log(ExactRG.FIRST / CUTOFF)
+"""By how much the logarithm of the cutoff falls."""
 SHOWN = 9
 BETWEEN = 40
 """Steps of the path between two pictures."""
@@ -37,7 +39,7 @@ class Journey:
         self.mean = float(ends.mean())
         self.basis = Cosine()
         schedule = ExactRG(CUTOFF)
-        self.flow = ContinuousChain(ForwardProcess(self.basis, schedule), math.log2(4 * math.pi / CUTOFF))
+        self.flow = ContinuousChain(ForwardProcess(self.basis, schedule), FALL / math.log(2))
         self.k = self.basis.wavenumber((SIDE, SIDE))
         z = self.basis.analyze(ends - self.mean)
         self.unit = float((z * self.k).square().mean().sqrt())
@@ -49,13 +51,12 @@ class Journey:
 
     def times(self, steps: int) -> Tensor:
         """Scale-times that look closely at both ends: the variance tau of the blur rises by factors, then mirrored."""
-        most = 1 / (2 * CUTOFF**2)
+        most = (CUTOFF**-2 - ExactRG.FIRST**-2) / 2
         half = torch.linspace(0, 1, steps // 2 + 1, dtype=torch.float64)
         ratio = most / 2 / 0.05
         tau = most / 2 * torch.expm1(half * math.log1p(ratio)) / ratio
         tau = torch.cat([tau, (most - tau.flip(0))[1:]])
-        widened = (4 * math.pi / CUTOFF) ** 2
-        t = torch.log1p(tau / most * (widened - 1)) / math.log(widened)
+        t = torch.log1p(2 * tau * ExactRG.FIRST**2) / (2 * FALL)
         return self.flow.span * (t / t[-1])
 
     def heights(self, z: Tensor) -> Tensor:
@@ -65,8 +66,7 @@ class Journey:
     def widths(self) -> Tensor:
         """Of the blur, in sites, at each time."""
         t = self.lam / self.flow.span
-        widened = (4 * math.pi / CUTOFF) ** 2
-        return (torch.expm1(t * math.log(widened)) / (widened - 1)).sqrt() / CUTOFF
+        return torch.expm1(2 * FALL * t).sqrt() / ExactRG.FIRST
 
     def paid(self, path: Tensor) -> Tensor:
         """Cost spent until each time, by octave (the coarsest last) and per mode."""

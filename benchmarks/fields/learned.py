@@ -55,7 +55,7 @@ from rgdm.physics.reweighting.free_energy import log_z_by_integration
 from rgdm.plots.style import LEVELS, PAGE, bare
 from rgdm.scale.operators.learned import code_length, sparsity
 from rgdm.scale.operators.wavelets import RotationLattice
-from rgdm.train.batches import Batches
+from rgdm.train.batches import Batch, Batches
 
 MANY = 8
 SCORED = 128
@@ -138,12 +138,15 @@ def draw(path: Any, models: dict[str, Cascade], truth: Tensor) -> None:
 
 
 def fitted(model: Cascade, fields: Tensor, loss: Callable[..., Tensor], minutes: float, label: str) -> Cascade:
-    """So many minutes of descent of ``loss(level, fine, t, noise, halo)`` on training batches."""
+    """So many minutes of descent of ``loss(batch)`` on training batches."""
     batches = Batches(model, model.normalise(fields.to(model.device)).float(), 0)
 
     def of_step(step: int) -> Tensor:
-        level, fine, t, noise, halo = batches(step)
-        return loss(level, fine, t.to(fine), noise.to(fine), halo)
+        batch = batches(step)
+        like = batch.fine
+        return loss(
+            batch._replace(t=batch.t.to(like), noise=batch.noise.to(like), importance=batch.importance.to(like))
+        )
 
     weights = [p for p in model.train().parameters() if p.requires_grad]
     descend(weights, of_step, 60 * minutes, label, memory=0.995)
@@ -160,20 +163,20 @@ def students(teacher: Cascade, fields: Tensor, minutes: float) -> Iterator[tuple
     for n in (1, 2):
         pupil = student(teacher, objective="energy", evaluations=n)
 
-        def score(level: int, fine: Tensor, t: Tensor, noise: Tensor, halo: Any, pupil: Cascade = pupil) -> Tensor:
-            return pupil(fine, level, t, noise, halo).mean()
+        def score(batch: Batch, pupil: Cascade = pupil) -> Tensor:
+            return pupil(batch.fine, batch.level, batch.t, batch.noise, batch.halo, batch.importance).mean()
 
         yield f"energy score, {n}", fitted(pupil, fields, score, minutes, f"energy score, {n}"), n
     few, many, pupil = AdamsBashforth(1), AdamsBashforth(MANY), student(teacher, evaluations=1)
 
-    def imitate(level: int, fine: Tensor, t: Tensor, noise: Tensor, halo: Any) -> Tensor:
+    def imitate(batch: Batch) -> Tensor:
         """Regression on what the teacher makes of the same noise with many evaluations."""
-        ours, theirs = pupil.own_lift(level), teacher.own_lift(level)
-        example = ours.example(fine, halo)
+        ours, theirs = pupil.own_lift(batch.level), teacher.own_lift(batch.level)
+        example = ours.example(batch.fine, batch.halo)
         with torch.no_grad():
-            wanted = theirs.law.sample(noise, example.condition, many, None)
-        error = (ours.law.sample(noise, example.condition, few, None) - wanted).square()
-        return (error if example.importance is None else example.importance * error).mean()
+            wanted = theirs.law.sample(batch.noise, example.condition, many, None)
+        error = (ours.law.sample(batch.noise, example.condition, few, None) - wanted).square()
+        return (batch.importance * error).mean()
 
     yield "distilled, 1", fitted(pupil, fields, imitate, minutes, "distilling"), 1
 

@@ -21,7 +21,7 @@ from benchmarks.record import Figure, Row
 from benchmarks.shared.estimates import figure, seconds, sigmas
 from benchmarks.shared.lattice import CRITICAL
 from benchmarks.study import study
-from rgdm.physics.actions import CRITICAL_COUPLING, Ising
+from rgdm.physics.actions import Ising
 from rgdm.physics.autocorrelation import gamma_method
 from rgdm.physics.blocking import block_spins
 from rgdm.physics.hamiltonian import EffectiveHamiltonian
@@ -73,7 +73,7 @@ def peer(side: int, update: str) -> Callable[[int], object]:
     lattice = mcising.LatticeConfig(size=side, j1=1.0)
     algorithm = mcising.Algorithm(update.replace("-", "_"))
     chain = mcising.Simulation(mcising.SimulationConfig(lattice=lattice, algorithm=algorithm, seed=1))
-    return lambda count: chain.sweep(count, temperature=1 / CRITICAL_COUPLING)
+    return lambda count: chain.sweep(count, temperature=1 / Ising.critical().coupling)
 
 
 def speed() -> Iterator[Row]:

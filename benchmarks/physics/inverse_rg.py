@@ -59,7 +59,8 @@ def judged(name: str, side: int, generated: Measured, truth: Measured, bound: fl
 def growths(fields: Tensor, smaller: Tensor) -> tuple[list[float], Row]:
     """Of the field at each change of scale from the repeated level on, and y_h, which gives the last."""
     exponents = field_exponent(fields.sign(), block_spins, 4)
-    y_h = fixed_point_exponent(exponents)
+    others = field_exponent(smaller.sign(), block_spins, 3)
+    y_h = fixed_point_exponent({fields.shape[-1]: exponents, smaller.shape[-1]: others})[:2]
     near = detail_growth(smaller, fields, BlockSpin(2), REPEATED + 2)[REPEATED:]
     figures = {f"y_h {i}": figure(pair) for i, pair in enumerate(exponents)} | {"y_h": figure(y_h)}
     figures |= {f"growth {i}": figure(pair) for i, pair in enumerate(near)}

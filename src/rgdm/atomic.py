@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from rgdm.errors import InputError
+from rgdm.ranges import check_path
 
 
 @contextmanager
@@ -23,16 +24,16 @@ def replacing(path: Path, needs: int = 0) -> Iterator[Path]:
         needs: bytes of the content, named if the disk is full (0: not known).
 
     Raises:
-        InputError: if ``path`` cannot be written, or the disk is full.
+        InputError: if ``path`` cannot be written or no file can have its name, or the disk is full.
     """
-    token = secrets.token_hex(4)
-    temporary, previous = (path.with_name(f".{path.name}.{token}.{end}") for end in ("part", "old"))
+    check_path(path)
+    stem = f".{path.name[:40]}.{secrets.token_hex(4)}"  # names of files are of limited length
+    temporary, previous = path.parent / f"{stem}.part", path.parent / f"{stem}.old"
     new_folders: list[Path] = []
     try:
-        new_folders += [folder for folder in path.parents if not folder.exists()]
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _make(path.parent, new_folders)
         yield temporary
-        _flush(temporary)
+        flush(temporary)
         if path.exists() and (path.is_dir() or temporary.is_dir()):
             path.rename(previous)  # a folder cannot be replaced in one step
         temporary.replace(path)
@@ -42,7 +43,7 @@ def replacing(path: Path, needs: int = 0) -> Iterator[Path]:
                 previous.rename(path)
         _remove(temporary)
         with suppress(OSError):  # a folder that somebody else has put something into stays
-            for folder in new_folders:
+            for folder in reversed(new_folders):
                 folder.rmdir()
         if _is_full(error):
             raise InputError(_full(path, needs)) from error
@@ -53,13 +54,24 @@ def replacing(path: Path, needs: int = 0) -> Iterator[Path]:
         _remove(previous)
 
 
+def _make(folder: Path, made: list[Path]) -> None:
+    """Make a folder and its parents; ``made`` says which of them were not there, the outermost first."""
+    for place in (*reversed(folder.parents), folder):
+        if not place.exists():
+            with suppress(FileExistsError):  # somebody else has made it meanwhile, and keeps it
+                place.mkdir()
+                made.append(place)
+    if not folder.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a text file (UTF-8) so that it is there whole or not at all."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
-def _flush(path: Path) -> None:
+def flush(path: Path) -> None:
     """Wait until a file, or every file of a folder, is on the disk."""
     for name in path.rglob("*") if path.is_dir() else [path]:
         if name.is_file():

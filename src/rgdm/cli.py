@@ -1,16 +1,18 @@
 """The ``rgdm`` command."""
 
+import io
 import os
 import shlex
 import sys
 import traceback
+import warnings
 from typing import Any
 
 import tyro
 
 import rgdm
 from rgdm import config
-from rgdm.errors import InputError
+from rgdm.errors import InputError, RangeWarning, TrainingFailedError
 
 COMMANDS = {
     "train": config.Train,
@@ -34,10 +36,17 @@ def main(arguments: list[str] | None = None) -> int:
     if arguments == ["--version"]:
         print(f"rgdm {rgdm.__version__}")
         return 0
+    if isinstance(sys.stdout, io.TextIOWrapper):  # of names that a terminal cannot show, the codes
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        run(tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="rgdm", description=rgdm.__doc__, args=arguments))
+        with warnings.catch_warnings():
+            warnings.showwarning = _show
+            run(tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="rgdm", description=rgdm.__doc__, args=arguments))
     except InputError as error:
         return refuse(str(error))
+    except TrainingFailedError as error:
+        refuse(str(error))
+        return 1
     except BrokenPipeError:  # the reader of our output, such as `head`, has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
@@ -84,6 +93,15 @@ def run(options: Any) -> None:
             print(f"The report is at {options.out}")
         case config.Demo():
             demo(options)
+
+
+def _show(message: Warning | str, category: type[Warning], *where: Any) -> None:
+    """A warning of rgdm in one line, above a progress bar; any other as Python shows it."""
+    from tqdm import tqdm
+
+    ours = issubclass(category, RangeWarning)
+    text = f"rgdm: warning: {message}\n" if ours else warnings.formatwarning(message, category, *where[:2])
+    tqdm.write(text, file=sys.stderr, end="")
 
 
 def refuse(reason: str) -> int:

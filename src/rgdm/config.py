@@ -22,12 +22,14 @@ class Train:
     """The model folder to write."""
     variable: str | None = None
     """Which variable to take; several, separated by commas, become channels."""
+    axes: tuple[str, ...] = ()
+    """Names of the lattice axes, such as lat,lon (default: found by their attributes and names)."""
     minutes: float | None = None
     """Train for this long (default: 5, unless --steps is given); measuring and calibrating come on top, seconds."""
     steps: int | None = None
     """Train for this many steps instead; bitwise reproducible."""
     dimension: Literal[1, 2, 3] = 2
-    """Axes of the lattice, counted from the last."""
+    """How many axes the lattice has."""
     boundary: tuple[Boundary, ...] = ()
     """What lies beyond the edges of the fields, periodic or reflect: one for all axes, or one for each, in their order
     (default: as the file says, else reflect)."""
@@ -47,6 +49,8 @@ class Train:
     """Arithmetic of training; auto takes bfloat16 where the hardware has it."""
     fill: bool = False
     """Fill missing values with the nearest valid one."""
+    force: bool = False
+    """Go on where files disagree in what they say of themselves (units, spacing), taking values as they are."""
     checkpoint_seconds: float = 55.0
     """Time between two checkpoints."""
     resume: bool = False
@@ -91,6 +95,8 @@ class Refine:
     """Where to write: .zarr, .nc, .npy or .npz."""
     variable: str | None = None
     """Which variable of the file to take."""
+    axes: tuple[str, ...] = ()
+    """Names of the lattice axes, such as lat,lon (default: found by their attributes and names)."""
     levels: int | None = None
     """How many levels finer (default: all of the model's)."""
     members: int = 16
@@ -103,6 +109,8 @@ class Refine:
     """auto, cpu or cuda."""
     fill: bool = False
     """Fill missing values with the nearest valid one."""
+    force: bool = False
+    """Go on where the file is not like the training data (variable, unit, spacing, boundary), taking it as it is."""
     overwrite: bool = False
     """Replace an existing output."""
 
@@ -119,6 +127,8 @@ class Evaluate:
     """A folder for the scores and pictures' data (default: none are kept)."""
     variable: str | None = None
     """Which variable of the file to take."""
+    axes: tuple[str, ...] = ()
+    """Names of the lattice axes, such as lat,lon (default: found by their attributes and names)."""
     levels: int | None = None
     """How many levels to coarsen and refine (default: all of the model's)."""
     members: int = 16
@@ -127,12 +137,16 @@ class Evaluate:
     """The same seed gives the same ensemble."""
     evaluations: int | None = None
     """Network evaluations a level (default: the model's own)."""
+    thresholds: tuple[str, ...] = ()
+    """Values above which area, boundary, islands and lakes are compared, such as 0,-1000 (default: quantiles)."""
     likelihood: bool = True
     """Also the bits per degree of freedom of windows of the truth (a few seconds a level)."""
     device: str = "auto"
     """auto, cpu or cuda."""
     fill: bool = False
     """Fill missing values with the nearest valid one."""
+    force: bool = False
+    """Go on where the file is not like the training data (variable, unit, spacing, boundary), taking it as it is."""
     overwrite: bool = False
     """Replace an existing output."""
 
@@ -147,10 +161,12 @@ class Couplings:
     """A folder for the table (couplings.nc) and its picture (couplings.png); default: only print."""
     variable: str | None = None
     """Which variable to take."""
+    axes: tuple[str, ...] = ()
+    """Names of the lattice axes, such as lat,lon (default: found by their attributes and names)."""
     levels: int = 3
     """How often the field is coarse-grained."""
     dimension: Literal[1, 2, 3] = 2
-    """Axes of the lattice, counted from the last."""
+    """How many axes the lattice has."""
     boundary: tuple[Boundary, ...] = ()
     """Whether the fields have edges (reflect), next to which no site is looked at (default: as the file says)."""
     operator: FixedOperator = "block-spin"
@@ -163,7 +179,9 @@ class Couplings:
     power: int = 4
     """Highest power of the field at a site."""
     odd: bool = False
-    """Also odd powers of the field: it has no symmetry of sign."""
+    """Also odd powers of the field, the first of which is an external field: it has no symmetry of sign."""
+    anisotropic: bool = False
+    """A coupling for the bonds along each direction, rather than one for all axes."""
     eta: float | None = None
     """Rescale as a critical field of this anomalous dimension (default: each level in its own standard deviation)."""
     noise: float = 0.0
@@ -178,6 +196,8 @@ class Couplings:
     """auto, cpu or cuda."""
     fill: bool = False
     """Fill missing values with the nearest valid one."""
+    force: bool = False
+    """Go on where files disagree in what they say of themselves (units, spacing), taking values as they are."""
     overwrite: bool = False
     """Replace an existing output."""
 
@@ -190,16 +210,21 @@ class Simulation:
     """phi^4, Ising spins, a continuous field that carries Ising spins, or the Gaussian field of a mass."""
     out: Path
     """The file to write: .nc, .zarr, .npy or .npz."""
-    size: int = 32
-    """Sites along each axis, periodic."""
-    dimension: Literal[1, 2, 3] = 2
-    """Axes of the lattice."""
+    size: tuple[int, ...] = (32,)
+    """Sites along each axis, periodic: one number for all axes, or one for each."""
+    dimension: Literal[1, 2, 3] | None = None
+    """Axes of the lattice (default: as many as --size has numbers, 2 if it has one)."""
     count: int = 1000
     """How many fields."""
     coupling: float | None = None
-    """beta of phi^4, K of spins (default: the critical one, where it is known: two dimensions, --quartic 1)."""
+    """beta of phi^4, K of spins (default: the critical one, where it is on record; the sentence of refusal lists
+    them)."""
     quartic: float = 1.0
-    """lambda of phi^4: S = sum [ -beta sum_mu phi phi' + phi^2 + lambda (phi^2 - 1)^2 ]."""
+    """lambda of phi^4: S = sum [ -beta sum_mu phi phi' + phi^2 + lambda (phi^2 - 1)^2 - h phi ]."""
+    external_field: float = 0.0
+    """h, the external field of phi^4 and of Ising spins, in units of the temperature."""
+    anisotropy: tuple[float, ...] = ()
+    """Relative strength of the bonds along each axis of phi^4 and of Ising spins (default: 1 each)."""
     mass2: float = 0.25
     """m^2 of the free field."""
     delta: float = 0.1

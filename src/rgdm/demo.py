@@ -7,11 +7,12 @@ import xarray as xr
 
 from rgdm import commands, config
 from rgdm.data import reference
-from rgdm.data.layout import from_samples, unwrap
+from rgdm.data.layout import from_samples
 from rgdm.data.writing import write_field
 from rgdm.design import Design
 from rgdm.errors import InputError
 from rgdm.progress import bar, quiet
+from rgdm.ranges import check_options
 from rgdm.train import Budget, choose_device
 
 REFINED = 3
@@ -20,10 +21,10 @@ REFINED = 3
 
 def demo(options: config.Demo) -> Path:
     """Run everything into a new folder and return the path of the report."""
+    check_options(options)
     folder = options.out or Path(f"rgdm-demo-{options.data}")
     if folder.exists() and not options.overwrite:
         raise InputError(f"{folder} exists; pass --overwrite or choose another folder with --out")
-    commands.check_seed(options.seed)
     choose_device(options.device)
     budget = Budget(options.steps, options.minutes if options.steps is None else None)
     settings = training(options, folder / "model")
@@ -51,9 +52,8 @@ def _run(options: config.Demo, folder: Path, settings: config.Train, budget: Bud
     generated = from_samples(values, list(model.grid.names), commands.channel_names(model), train.attrs)
     write_field(folder / "samples.zarr", generated, overwrite=True, attrs=commands.provenance(options))
 
-    truth, _ = unwrap(held_out, model.channels, model.dimension, axes=model.grid.names)
     depth = REFINED if options.data == "terrain" else model.levels
-    scores = commands.verify(model, truth, depth, options, folder / "evaluation", dict(held_out.attrs))
+    scores = commands.verify(model, held_out, depth, options, folder / "evaluation")
     commands.report(config.Report((folder,), path, overwrite=True))
     for line in commands.summary(scores):
         print(line)

@@ -1,11 +1,11 @@
 """What a cascade is designed to be: the settings that the command line and the saved configuration share."""
 
-import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, TypeVar, get_args
 
 from rgdm.errors import InputError
+from rgdm.ranges import check_choice, check_flag, check_keys, check_options, shown
 
 FixedOperator = Literal["block-spin", "haar", "db2", "db4", "sym4", "momentum-shell", "decimation", "quincunx"]
 Operator = Literal[FixedOperator, "learned-4", "learned-8", "lifting"]
@@ -54,28 +54,19 @@ class Design:
     """Also learn the law of a site given its neighbours: `rgdm sample --sweeps` then puts local structure right."""
 
     def __post_init__(self) -> None:
-        kinds = [("operator", self.operator, Operator), ("objective", self.objective, Objective)]
-        kinds += [("lift", self.lift, LiftKind), *(("backbone", kind, BackboneKind) for kind in self.backbone)]
-        for name, kind, known in kinds:
-            if kind not in get_args(known):
-                raise InputError(f"unknown {name} {kind!r}; known are {', '.join(get_args(known))}")
-        if self.levels < 1:
-            raise InputError(f"levels = {self.levels}; at least one level is needed")
-        if min(self.widths) < 1:
-            raise InputError(f"width = {min(self.widths)}; a width of one at least is needed")
-        for name, value, least, unit, remedy in (
-            ("encoder_blocks", self.encoder_blocks, 0, "blocks", "take 3, or 0 for none"),
-            ("decoder_blocks", self.decoder_blocks, 0, "blocks", "take 2, or 0 for none"),
-            ("evaluations", self.evaluations, 1, "sampling steps a level", "at least 1 is needed"),
-            ("scattering", self.scattering, 0, "scales", "take 2, or 0 for none"),
-        ):
-            if value < least:
-                raise InputError(f"{name}: {value} {unit}; {remedy}")
-        if not 0 <= self.bend < math.inf:
-            raise InputError(f"bend = {self.bend}; the largest bend of the tails must be finite and not negative")
-        if self.shared and (len(set(self.backbones)) > 1 or len(set(self.widths)) > 1):
+        for field in fields(self):
+            value, each = getattr(self, field.name), isinstance(field.default, tuple)
+            if isinstance(value, tuple | list | dict) != each:
+                wanted = "a sequence, of one for all levels or one for each," if each else "one value"
+                raise InputError(f"{field.name} = {shown(value)}; {wanted} is needed")
+        check_choices(asdict(self))
+        for name in ("shared", "sweep"):
+            check_flag(name, getattr(self, name))
+        check_options(self, complete=True)
+        backbones, widths = self.backbones, self.widths
+        if self.shared and (len(set(backbones)) > 1 or len(set(widths)) > 1):
             raise InputError(
-                f"backbones {', '.join(self.backbones)} of widths {', '.join(map(str, self.widths))}; a shared network "
+                f"backbones {', '.join(backbones)} of widths {', '.join(map(str, widths))}; a shared network "
                 "has one of each: train without sharing (--no-shared)"
             )
 
@@ -99,14 +90,25 @@ class Design:
         return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
 
     @classmethod
-    def from_json(cls, settings: dict[str, Any]) -> "Design":
+    def from_json(cls, settings: Any) -> "Design":
         """The design that :meth:`to_json` describes; every setting must be there, and none besides."""
-        names = {field.name for field in fields(cls)}
-        wrong = sorted(names ^ set(settings))
-        if wrong:
-            raise InputError(f"the setting {wrong[0]!r} is {'missing' if wrong[0] in names else 'unknown'}")
+        check_keys("design", settings, [field.name for field in fields(cls)])
+        check_choices(settings)
         plain: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in settings.items()}
         return cls(**plain)
+
+
+def check_choices(settings: Mapping[str, Any]) -> None:
+    """Raise ``InputError`` if one of several known ways is none of them."""
+    for name, known in (
+        ("operator", Operator),
+        ("objective", Objective),
+        ("lift", LiftKind),
+        ("backbone", BackboneKind),
+    ):
+        given = settings[name]
+        for kind in given if isinstance(given, list | tuple) else [given]:
+            check_choice(name, kind, get_args(known))
 
 
 def _of_levels(name: str, values: Sequence[Value], levels: int) -> tuple[Value, ...]:

@@ -55,7 +55,7 @@ def test_a_sample_of_a_lattice_that_does_not_suit_the_model_says_what_would(caps
     command = ["sample", model, "--out", "out.zarr", "--lattice"]
     says(refused(capsys, *command, 30, 32), "(30, 32)", "(28, 32) would be")
     says(refused(capsys, *command, 32), "(32,)", "2-dimensional")
-    says(refused(capsys, *command, 0, 32), "(0, 32)", "at least 1 site")
+    says(refused(capsys, *command, 0, 32), "lattice = (0, 32)", "from 1 to")
 
 
 def test_a_request_beyond_the_memory_says_the_estimate(capsys, model):
@@ -68,12 +68,15 @@ def test_a_request_beyond_the_memory_says_the_estimate(capsys, model):
 
 
 def test_levels_and_members_beyond_the_model_are_refused(capsys, model):
-    for levels in (0, -1, 3, 100):
+    for levels, words in ((3, "levels is 3; this model has lifts for 1 to 2"), (0, "levels = 0"), (10**9, "1 to 32")):
         line = refused(capsys, "refine", model, "coarse.npy", "--levels", levels, "--out", "out.zarr")
-        says(line, f"levels is {levels}", "1 to 2")
-    says(refused(capsys, "refine", model, "coarse.npy", "--members", 0, "--out", "out.zarr"), "members is 0")
+        says(line, words)
+    says(refused(capsys, "refine", model, "coarse.npy", "--members", 0, "--out", "out.zarr"), "members = 0", "from 1")
     says(refused(capsys, "evaluate", model, "good.npy", "--members", 1), "members is 1", "at least 2")
-    says(refused(capsys, "sample", model, "--lattice", 16, 16, "--count", 0, "--out", "out.zarr"), "count is 0")
+    says(
+        refused(capsys, "sample", model, "--lattice", 16, 16, "--count", 0, "--out", "out.zarr"), "count = 0", "from 1"
+    )
+    says(refused(capsys, "evaluate", model, "good.npy", "--evaluations", 10**12), "evaluations = 10", "to 1000")
 
 
 # --- channels, dimensions, variables ------------------------------------------------------------

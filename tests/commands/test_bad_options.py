@@ -1,9 +1,11 @@
 """Bad models, outputs and options: exit code 2, one sentence that names the value and the remedy, no file."""
 
 import errno
+import io
 import json
 import os
 import pickle
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -84,24 +86,48 @@ def test_a_place_where_nothing_may_be_written_is_named(capsys, model):
     says(refused(capsys, *train("good.npy"), "--out", "file/out"), "file/out")
 
 
+def test_a_terminal_that_cannot_show_a_name_shows_its_codes(model, monkeypatch):
+    screen = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", screen)
+    for name in ("höhe.npy", "h\udcff.npy"):
+        assert main([str(a) for a in [*sample(model)[:-1], name]]) == 0 and Path(name).is_file()
+    screen.flush()
+    assert screen.buffer.getvalue() == b"The samples are in h\\xf6he.npy\nThe samples are in h\\udcff.npy\n"
+
+
 # --- options ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--minutes", "0"], ["budget of 0", "minutes", "positive"]),
-        (["--steps", "-5", "--minutes", "1"], ["either steps or minutes"]),
-        (["--seed", "-1"], ["seed is -1", "between 0"]),
-        (["--seed", str(2**64)], ["the seed is", "between 0"]),
-        (["--levels", "0"], ["levels = 0", "at least one"]),
+        (["--minutes", "0"], ["minutes = 0", "above 0"]),
+        (["--minutes", "nan"], ["minutes = nan", "above 0"]),
+        (["--minutes", "inf"], ["minutes = inf", "at most 10^6"]),
+        (["--steps", "5", "--minutes", "1"], ["either steps or minutes"]),
+        (["--steps", "-5"], ["steps = -5", "from 1"]),
+        (["--steps", str(10**30)], ["steps = 1000000000000000000000000000000;", "10^9"]),
+        (["--seed", "-1"], ["seed = -1", "from 0 to 2^63 - 1"]),
+        (["--seed", str(2**64)], ["seed = 18446744073709551616", "from 0 to 2^63 - 1"]),
+        (["--levels", "0"], ["levels = 0", "from 1 to 32"]),
+        (["--levels", str(10**9)], ["levels = 1000000000", "from 1 to 32"]),
         (["--width", "0"], ["width = 0"]),
+        (["--width", "100000"], ["width = 100000", "to 4096"]),
+        (["--encoder-blocks", "-1"], ["encoder_blocks = -1", "from 0 to 64"]),
+        (["--decoder-blocks", "99"], ["decoder_blocks = 99", "from 0 to 64"]),
+        (["--bend", "nan"], ["bend = nan", "from 0 to 10"]),
+        (["--scattering", "9"], ["scattering = 9", "from 0 to 3"]),
         (["--factor", "1"], ["every axis has factor 1", "2 or more"]),
-        (["--factor", "0"], ["the factor of axis", "is 0", "at least 1"]),
+        (["--factor", "0"], ["factor = 0", "from 1 to 16"]),
         (["--boundary", *["reflect"] * 3], ["3 boundaries", "for 2 axes", "one for all"]),
         (["--operator", "haar", "--factor", "4"], ["the factor is 4", "haar"]),
-        (["--evaluations", "0"], ["0 sampling steps", "at least 1"]),
-        (["--learning-rate", "-1"], ["learning rate is -1", "positive"]),
+        (["--evaluations", "0"], ["evaluations = 0", "from 1 to 1000"]),
+        (["--learning-rate", "-1"], ["learning_rate = -1", "above 0"]),
+        (["--learning-rate", "1e10"], ["learning_rate = 10000000000", "at most 1"]),
+        (["--checkpoint-seconds", "nan"], ["checkpoint_seconds = nan", "from 0"]),
+        (["--checkpoint-seconds", "-1"], ["checkpoint_seconds = -1", "from 0"]),
+        (["--out", "new/" + 300 * "a"], ["has 300 bytes", "at most 255"]),
+        (["--out", "new/a\0b"], ["NUL"]),
         (["--device", "cuda:x"], ["unknown device", "cpu"]),
         (["--device", "cuda"], ["not available here", "--device cpu"]),
         (["--resume"], ["no checkpoint in out", "without --resume"]),
@@ -176,7 +202,7 @@ def test_our_own_error_is_a_value_error_in_python():
         (["--members", 1], "members is 1"),
         (["--size", 100], "the size is 100; it must be a multiple of 16, such as 96"),
         (["--data", "phi4", "--size", 48], "a multiple of 32"),
-        (["--steps", 0], "0 steps"),
+        (["--steps", 0], "steps = 0"),
         (["--device", "tpu"], "unknown device 'tpu'"),
         (["--device", "cuda:1"], "CUDA_VISIBLE_DEVICES"),
     ],

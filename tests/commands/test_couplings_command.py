@@ -55,8 +55,12 @@ def test_the_couplings_of_a_file_and_of_a_model_are_printed_kept_and_drawn(tmp_p
         (("one.npy",), "holds one field"),
         (("nothing.npy",), "no file or folder"),
         (("phi.npy", "--reach", "0"), "reach = 0"),
+        (("phi.npy", "--reach", "1000"), "reach = 1000; a whole number from 1 to 16"),
+        (("phi.npy", "--power", "1000000"), "power = 1000000; a whole number from 2 to 16"),
+        (("phi.npy", "--noise", "inf"), "noise = inf"),
+        (("phi.npy", "--eta", "nan"), "eta = nan"),
         (("phi.npy", "--out", "phi.npy"), "exists"),
-        (("phi.npy", "--seed", "-1"), "seed is -1"),
+        (("phi.npy", "--seed", "-1"), "seed = -1"),
     ],
 )
 def test_couplings_that_cannot_be_measured_is_refused_in_one_sentence(tmp_path, capsys, monkeypatch, arguments, words):

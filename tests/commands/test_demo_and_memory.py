@@ -46,6 +46,6 @@ def test_the_demo_runs_through(tmp_path, data, capsys):
     out = tmp_path / "run"
     ok("demo", "--data", data, "--out", out, "--steps", 2, "--size", 64, "--members", 2)
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 8 and lines[-1] == f"The report is at {out / 'report.html'}"
+    assert 8 <= len(lines) <= 24 and lines[-1] == f"The report is at {out / 'report.html'}"
     assert {path.name for path in out.iterdir()} == {"model", "evaluation", "samples.zarr", "report.html"}
     assert main(["demo", "--data", data, "--out", str(out)]) == 2

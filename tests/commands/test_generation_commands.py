@@ -53,13 +53,15 @@ def test_refining_a_file_keeps_its_block_means_coordinates_and_names(terrain, tm
         assert list(fine["time"].values) == [0, 1, 2, 3, 4]
 
 
-def test_refining_a_file_of_one_field_gives_no_axis_of_samples_and_notes_what_does_not_match(terrain, tmp_path, capsys):
+def test_refining_a_file_of_one_field_gives_no_axis_of_samples_and_force_notes_what_does_not_match(
+    terrain, tmp_path, capsys
+):
     coarse = xr.DataArray(100 + walk(4, 6), dims=("lat", "lon"), name="depth", attrs={"units": "km"})
     coarse.to_netcdf(tmp_path / "coarse.nc", engine="h5netcdf")
-    ok("refine", terrain / "model", tmp_path / "coarse.nc", "--members", 2, "--out", tmp_path / "fine.nc")
+    ok("refine", terrain / "model", tmp_path / "coarse.nc", "--members", 2, "--out", tmp_path / "fine.nc", "--force")
     said = capsys.readouterr().err
-    assert "the variable is depth; the model was trained on height" in said
-    assert "the unit is km; the model was trained on m" in said
+    assert "(depth); the model was trained on 1 channel(s) (height); taken as it is" in said
+    assert "is in km and is converted; the model was trained on m" in said
     with xr.open_dataset(tmp_path / "fine.nc", engine="h5netcdf") as fine:
         assert fine["depth"].dims == ("member", "lat", "lon")
 
@@ -80,13 +82,16 @@ def test_refining_fewer_levels_than_the_model_has(terrain, tmp_path):
     assert np.load(tmp_path / "fine.npy").shape[-2:] == (16, 24)
 
 
-def test_evaluating_prints_seven_lines_and_the_report_shows_them(terrain, tmp_path, capsys):
-    ok("evaluate", terrain / "model", terrain / "heights.nc", "--members", 4, "--out", tmp_path / "evaluation")
+def test_evaluating_prints_a_screen_of_figures_and_the_report_shows_them(terrain, tmp_path, capsys):
+    options = ["--members", 4, "--thresholds", "100,99", "--out", tmp_path / "evaluation"]
+    ok("evaluate", terrain / "model", terrain / "heights.nc", *options)
     lines = capsys.readouterr().out.splitlines()
     for word, line in zip(
-        ("Coarse field", "CRPS", "Spread", "Power", "Kurtosis", "Bits per", "Bits that"), lines, strict=True
+        ("Coarse field", "CRPS", "Spread", "Power", "Kurtosis", "Bits per", "Bits that"), lines, strict=False
     ):
         assert word in line and "nan" not in line and line.rstrip().endswith(")")
+    assert [line.split()[0] for line in lines[7:]] == ["channel", "height", "members", "99", "100"]
+    assert " m " in lines[8] and len(lines) == 12
     scores = json.loads((tmp_path / "evaluation" / "scores.json").read_text())
     assert f"{scores['crps_over_bicubic']['value']:.3f}" in lines[1]
     pytest.importorskip("matplotlib")
@@ -112,6 +117,8 @@ def test_the_summary_leaves_out_errors_that_do_not_exist():
     one = {"value": 0.98765, "error": None}
     several = {"value": [1.0, None, 2.0], "error": [0.1, None, None]}
     scores = {
+        "about": {"units": [], "thresholds": []},
+        "channels": {},
         "consistency_error": {"value": 3.2e-7, "error": None},
         "crps_over_bicubic": {"value": 0.7, "error": 0.012},
         "spread_skill": one,
@@ -123,6 +130,16 @@ def test_the_summary_leaves_out_errors_that_do_not_exist():
     assert "1.000 +- 0.100, 2.000 (" in lines[3]
 
 
+@pytest.mark.parametrize(
+    "given, message",
+    [(("0,x",), "the thresholds are 0, x; give numbers"), (("0", "1e9"), "no value of the truth lies on either side")],
+)
+def test_thresholds_that_are_none_or_that_nothing_crosses_are_refused(terrain, capsys, given, message):
+    arguments = ["evaluate", terrain / "model", terrain / "heights.nc", "--members", 2, "--thresholds", *given]
+    assert main(list(map(str, arguments))) == 2
+    assert message in capsys.readouterr().err
+
+
 def test_what_a_model_of_a_torus_makes_says_that_it_is_one(tmp_path):
     np.save(tmp_path / "torus.npy", walk(4, 16, 16))
     model, coarse = tmp_path / "model", tmp_path / "coarse.nc"
@@ -130,7 +147,20 @@ def test_what_a_model_of_a_torus_makes_says_that_it_is_one(tmp_path):
     ok("sample", model, "--lattice", 16, 16, "--count", 2, "--out", tmp_path / "sample.nc")
     field = xr.DataArray(walk(1, 4, 4)[0], dims=("y", "x"), name="field", attrs={"periodic": "False"})
     field.to_netcdf(coarse, engine="h5netcdf")
-    ok("refine", model, coarse, "--members", 2, "--out", tmp_path / "fine.nc")
+    ok("refine", model, coarse, "--members", 2, "--out", tmp_path / "fine.nc", "--force")
     for name in ("sample.nc", "fine.nc"):
         made = read_field([tmp_path / name])
         assert grid_of(made).boundaries == ("periodic", "periodic") and "periodic" not in made.attrs
+
+
+@pytest.mark.parametrize(("offset", "lines"), [(0.0, 0), (1e4, 1)])
+def test_a_coarse_field_unlike_the_training_data_gets_one_line_with_the_figure(
+    terrain, tmp_path, capsys, offset, lines
+):
+    coarse = xr.open_dataset(terrain / "heights.nc", engine="h5netcdf")["height"].coarsen(lat=4, lon=4).mean()
+    (coarse + offset).assign_attrs(coarse.attrs).to_netcdf(tmp_path / "coarse.nc", engine="h5netcdf")
+    ok("refine", terrain / "model", tmp_path / "coarse.nc", "--out", tmp_path / "fine.nc")
+    said = [line for line in capsys.readouterr().err.splitlines() if "unlike the training data" in line]
+    assert len(said) == lines
+    for line in said:
+        assert line.startswith("rgdm: warning: the coarse field of height is unlike the training data: 100 % of the")

@@ -5,7 +5,7 @@ import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rgdm.data.axes import refine_axis, refine_centres
+from rgdm.data.coordinates import refine_axis, refine_centres
 from rgdm.data.layout import from_samples, unwrap
 
 
@@ -114,9 +114,9 @@ def test_a_data_array_keeps_names_order_and_attributes(factor):
     assert fine.dims == ("member", "lat", "lon", "time") and fine.name == "t2m" and fine.attrs == {"units": "K"}
     mean = fine.isel(member=1).coarsen(lat=factor, lon=factor).mean()
     # Every coordinate of a coarse site is the mean of those of its fine sites, as its value is.
-    xr.testing.assert_allclose(mean.drop_vars(["member"]), coarse.drop_vars("angle"))
-    assert fine.lat.dtype == np.float32 and fine.lat.attrs == {"units": "degrees_north"}
-    assert float(fine.height) == 10.0 and "angle" not in fine.coords
+    xr.testing.assert_allclose(mean.drop_vars(["member"]), coarse)
+    assert fine.lat.dtype == np.float64 and fine.lat.attrs == {"units": "degrees_north"}
+    assert float(fine.height) == 10.0
     np.testing.assert_array_equal(fine.time, coarse.time)
 
 
@@ -153,11 +153,14 @@ def test_an_ensemble_can_be_refined_again():
     assert layout.wrap(repeat(again, 3, 1), (1, 1)).dims == ("refinement", *ensemble.dims)
 
 
-def test_dates_and_names_along_a_refined_axis_are_left_out():
+def test_dates_along_a_refined_axis_are_refined_and_names_repeated():
     dates = np.array(["2020-01-01", "2020-01-02"], dtype="datetime64[ns]")
     coarse = xr.DataArray(np.zeros((2, 3)), dims=("t", "x"), coords={"t": dates, "x": ["a", "b", "c"]})
     x, layout = unwrap(coarse, 1, 2)
-    assert set(layout.wrap(repeat(x, 1, 2), (2, 2)).coords) == {"member"}
+    fine = layout.wrap(repeat(x, 1, 2), (2, 2))
+    hours = (fine.t.values - dates[0]) / np.timedelta64(1, "h")
+    np.testing.assert_allclose(hours, [-6, 6, 18, 30])
+    assert list(fine.x.values) == ["a", "a", "b", "b", "c", "c"]
 
 
 def test_variables_of_a_dataset_are_channels():
@@ -168,7 +171,7 @@ def test_variables_of_a_dataset_are_channels():
     assert isinstance(fine, xr.Dataset) and fine.attrs == {"title": "two"}
     assert fine.a.dtype == np.float32 and fine.b.dtype == np.float64 and fine.b.attrs == {"units": "K"}
     mean = fine.isel(member=0, drop=True).coarsen(lat=2, lon=2).mean()
-    xr.testing.assert_allclose(mean, coarse.drop_vars("angle"))
+    xr.testing.assert_allclose(mean, coarse)
 
 
 def test_variables_of_a_dataset_take_the_order_of_the_names_of_the_channels():

@@ -152,7 +152,7 @@ def test_a_name_that_the_format_does_not_take_is_one_sentence(tmp_path):
 
 def test_a_parent_that_is_a_file_is_one_sentence(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(ValueError, match=r"cannot write .*a\.nc: File exists"):
+    with pytest.raises(ValueError, match=r"cannot write .*a\.nc: Not a directory"):
         write_field(tmp_path / "file" / "a.nc", example())
 
 

@@ -226,7 +226,7 @@ def test_bad_arguments_of_the_generator_are_named():
         maximum_entropy(target, scattering, 1, lattice=(16, 16))
     with pytest.raises(ValueError, match="room for 1"):
         maximum_entropy(target, scattering, 1, lattice=(3,))
-    with pytest.raises(ValueError, match="seed is -1"):
+    with pytest.raises(ValueError, match="seed = -1"):
         maximum_entropy(target, scattering, 1, seed=-1)
 
 

@@ -132,10 +132,36 @@ def test_consistency_error_sees_rounding_only_and_finds_a_planted_one(lattice):
     assert consistency_error(members, coarse, operator, 2) == pytest.approx(0.3 / float(coarse.std(correction=0)))
 
 
+def test_every_channel_has_a_consistency_error_of_its_own_whatever_its_unit():
+    parts = [1e5 + torch.randn(2, 8, 8), 1e-3 * torch.randn(2, 8, 8), torch.full((2, 8, 8), 5.0)]
+    coarse = torch.stack(parts, 1).double()
+    members = block_constant(coarse, 2)[None].repeat(3, 1, 1, 1, 1)
+    assert consistency_error(members, coarse, BlockSpin(2), 1).max() < 1e-10
+    members[1, 0, 1] += 1e-3
+    members[2, 1, 2] += 1.0
+    error = consistency_error(members, coarse, BlockSpin(2), 1)
+    assert error[0] < 1e-10
+    assert error[1] == pytest.approx(1e-3 / float(coarse[:, 1].std(correction=0)))
+    assert error[2] == pytest.approx(0.2)  # of a constant channel relative to its value
+
+
+def test_sites_that_are_not_valid_do_not_count():
+    ensemble, truth = gaussian(members=4, samples=3)
+    valid = torch.rand(truth.shape, generator=torch.Generator().manual_seed(3)) < 0.6
+    spoilt, filled = torch.where(valid, ensemble, 1e6), torch.where(valid, truth, -1e6)
+    for score in (fair_crps, energy_score, lambda e, t, v: spread_skill(e, t, v).pooled):
+        assert torch.equal(score(spoilt, filled, valid), score(ensemble, truth, valid))
+    ranks = rank_histogram(spoilt, filled, valid=valid)
+    assert ranks.counts.sum() == valid.sum()
+    chosen = fair_crps(ensemble[:, :1, 0][:, valid[:1, 0]][:, None, None], truth[:1, 0][valid[:1, 0]][None, None])
+    assert fair_crps(ensemble, truth, valid)[0] == pytest.approx(float(chosen))
+    assert fair_crps(ensemble, truth, valid & False).isnan().all()
+
+
 def test_consistency_error_does_not_hide_nan():
     members, coarse = torch.randn(2, 1, 1, 8), torch.randn(1, 1, 4)
     members[0, 0, 0, 0] = torch.nan
-    assert np.isnan(consistency_error(members, coarse, BlockSpin(2), 1))
+    assert consistency_error(members, coarse, BlockSpin(2), 1).isnan().all()
 
 
 def test_consistency_error_uses_the_gain_of_the_step():
@@ -161,5 +187,3 @@ def test_bad_input_is_one_sentence():
         fair_crps(torch.randn(3, 2, 1, 6), truth)
     with pytest.raises(ValueError, match="at least 2 members"):
         spread_skill(truth[None], truth)
-    with pytest.raises(ValueError, match="constant"):
-        consistency_error(truth[None], torch.ones(2, 1, 4), BlockSpin(2), 1)

@@ -10,6 +10,7 @@ from rgdm.physics.conditional import SiteConditional
 from rgdm.physics.monte_carlo.chains import sample_fields
 
 ACTIONS = [Phi4.critical(), Phi4(2.0, 0.5, 6.975), Phi4(1.0, 2.2, 0.0), Phi4(-0.7, -3.0, 0.05)]
+ACTIONS += [Phi4(0.6, -1.0, 1.0, h=0.4)]
 HARD = [
     (Phi4.from_beta(0.5, 1e4), [0.0, 2.0]),
     (Phi4(1.0, -10.0, 0.01), [0.0, 2.0]),
@@ -63,8 +64,8 @@ def test_normalised_and_drawn_by_inversion(action, pulls):
         drawn = law.draw(uniform, pull.expand(len(uniform)))
         reach = float(drawn[-1] - drawn[0])
         x = torch.linspace(float(drawn[0]) - 0.2 * reach, float(drawn[-1]) + 0.2 * reach, 100_001, dtype=torch.float64)
-        log_z = law._exponent(drawn, pull) - law.log_prob(drawn, pull.expand(len(drawn)))
-        density = (law._exponent(x, pull) - log_z[3]).exp()
+        log_z = law._exponent(drawn, law._force(pull)) - law.log_prob(drawn, pull.expand(len(drawn)))
+        density = (law._exponent(x, law._force(pull)) - log_z[3]).exp()
         spacing = float(x[1] - x[0])
         assert float(density.sum()) * spacing == pytest.approx(1, abs=1e-9)
         assert float(log_z.std()) < 1e-9

@@ -15,7 +15,7 @@ from rgdm.scale.operators.block import BlockSpin
 from rgdm.scale.operators.per_axis import PerAxis
 
 INTERACTIONS = [Power(1), Power(2), Power(6), Bond((0, 1)), Bond((1, 1)), Bond((1, 2)), Bond((0, 1), 1, 3), Plaquette()]
-INTERACTIONS += [Bond((0, 1), 2, 2)]
+INTERACTIONS += [Bond((0, 1), 2, 2), Bond((1, 0), isotropic=False), Bond((2, 1), 1, 3, isotropic=False)]
 
 
 @pytest.mark.parametrize("interaction", INTERACTIONS, ids=str)
@@ -52,6 +52,41 @@ def test_samples_of_phi4_have_their_bare_couplings():
     wider = EffectiveHamiltonian.fit(fields, [*local_interactions(2, 2, 6), Plaquette()])
     absent = [1, 2, 3, 4, 7, 8]  # longer bonds, phi^6 and plaquettes
     assert float((wider.couplings / wider.errors)[absent].abs().max()) < 4.5
+
+
+@pytest.mark.integration
+def test_rectangular_samples_in_a_field_with_bonds_of_two_strengths_have_their_couplings():
+    action = Phi4(0.5, -0.6, 0.8, h=0.15, anisotropy=(1.0, 0.6))
+    fields = sample_fields(action, (8, 24), 200, 4000, seed=5, thermalization=60, interval=4)
+    interactions = local_interactions(2, odd=True, power=4, isotropic=False)
+    assert [str(o) for o in interactions] == ["bond[0, 1]", "bond[1, 0]", "phi", "phi^2", "phi^3", "phi^4"]
+    fitted = EffectiveHamiltonian.fit(fields, interactions)
+    exact = [-0.3, -0.5, -action.h, action.b, 0.0, action.c]
+    assert float(deviations(fitted, exact)) < 4
+    assert float(deviations(fitted, [-0.5, -0.3, *exact[2:]])) > 20  # a control: axes exchanged
+    assert float(deviations(fitted, [*exact[:2], action.h, *exact[3:]])) > 6  # and the sign of the field
+    one = EffectiveHamiltonian.fit(fields, local_interactions(2, odd=True))
+    assert -0.5 < float(one.couplings[0]) < -0.3
+
+
+@pytest.mark.integration
+def test_spins_in_a_field_with_bonds_of_two_strengths_have_their_couplings():
+    action = Ising(0.3, h=0.05, anisotropy=(0.5, 1.0))
+    spins = sample_fields(action, (8, 12), 200, 4000, seed=5, thermalization=40, interval=3)
+    interactions = [Bond((1, 0), isotropic=False), Bond((0, 1), isotropic=False), Power(1)]
+    fitted = EffectiveHamiltonian.fit_spins(spins, interactions)
+    assert float(deviations(fitted, [-0.15, -0.3, -0.05])) < 4
+    assert float(deviations(fitted, [-0.3, -0.15, -0.05])) > 10
+
+
+@pytest.mark.parametrize("dimension", [1, 2, 3])
+def test_bonds_of_all_directions_add_up_to_the_isotropic_one(dimension):
+    x = torch.randn(2, 1, *(4, 5, 6)[:dimension], dtype=torch.float64)
+    for reach in (1, 2):
+        parts = [o for o in local_interactions(dimension, reach, isotropic=False) if isinstance(o, Bond)]
+        whole = [o for o in local_interactions(dimension, reach) if isinstance(o, Bond)]
+        torch.testing.assert_close(sum(o(x) for o in parts), sum(o(x) for o in whole))
+        assert len({o.name for o in parts}) == len(parts) == (reach + 1) ** dimension - 1 or reach == 1
 
 
 @pytest.mark.integration
@@ -169,3 +204,15 @@ def test_an_anomalous_dimension_needs_one_factor_for_all_axes():
     assert couplings_by_scale(x, along, 1, local_interactions(2))["coupling"].notnull().all()
     scales = couplings_by_scale(x, same, 1, local_interactions(2), eta=0.25)["scale"]
     assert scales.values == pytest.approx([1, 2**-0.125])
+
+
+def test_arrays_and_integers_are_taken_as_the_same_numbers():
+    spins = torch.randn(8, 1, 6, 6).sign()
+    interactions = [Bond((0, 1))]
+    expected = EffectiveHamiltonian.fit_spins(spins.double(), interactions).couplings
+    for given in (spins.numpy(), spins.to(torch.int8), spins.int().numpy()):
+        torch.testing.assert_close(EffectiveHamiltonian.fit_spins(given, interactions).couplings, expected)
+    x = (10 * torch.randn(8, 1, 8, 8)).round()
+    flows = [couplings_by_scale(given, BlockSpin(2), 1, [Power(2)]) for given in (x, x.int(), x.numpy())]
+    for flow in flows[1:]:
+        assert flow.equals(flows[0])

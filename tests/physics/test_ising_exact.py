@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from rgdm.physics.actions import CRITICAL_COUPLING, Ising, IsingDual
+from rgdm.physics.actions import Ising, IsingDual
 from rgdm.physics.exact import ising, transfer
 
 # log Z, E/N and C/N at K_c by Kaufman's formula
@@ -25,7 +25,7 @@ AT_044 = {4: 15.5047265387, 8: 60.0763075272, 16: 238.387247204, 32: 951.6421264
 
 @pytest.mark.parametrize("side", KAUFMAN)
 def test_a_torus_at_criticality_has_the_known_figures(side):
-    computed = ising.thermodynamics(CRITICAL_COUPLING, (side, side))
+    computed = ising.thermodynamics(Ising.critical().coupling, (side, side))
     assert computed == pytest.approx(KAUFMAN[side], rel=1e-9)
 
 
@@ -40,7 +40,7 @@ def all_spins(lattice):
 
 
 @pytest.mark.parametrize("lattice", [(2, 2), (2, 5), (3, 4), (4, 3)])
-@pytest.mark.parametrize("coupling", [0.1, CRITICAL_COUPLING, 0.9])
+@pytest.mark.parametrize("coupling", [0.1, Ising.critical().coupling, 0.9])
 def test_kaufmans_formula_is_the_sum_over_all_states(lattice, coupling):
     expected = float(torch.logsumexp(-Ising(coupling).energy(all_spins(lattice)), 0))
     computed = ising.log_z(torch.tensor(coupling, dtype=torch.float64), lattice)
@@ -48,9 +48,21 @@ def test_kaufmans_formula_is_the_sum_over_all_states(lattice, coupling):
 
 
 def test_large_tori_approach_the_bulk():
-    assert ising.bulk_free_energy(CRITICAL_COUPLING) == pytest.approx(0.9296953983, abs=1e-10)
+    assert ising.bulk_free_energy(Ising.critical().coupling) == pytest.approx(0.9296953983, abs=1e-10)
     assert ising.bulk_free_energy(0.3) == pytest.approx(ising.thermodynamics(0.3, (64, 64)).log_z / 64**2, rel=1e-12)
-    assert ising.thermodynamics(CRITICAL_COUPLING, (256, 256)).energy == pytest.approx(ising.BULK_ENERGY, abs=0.01)
+    energy = ising.thermodynamics(Ising.critical().coupling, (256, 256)).energy
+    assert energy == pytest.approx(ising.BULK_ENERGY, abs=0.01)
+
+
+@pytest.mark.parametrize("lattice", [(4, 4), (3, 4), (4, 3), (2, 5)])
+@pytest.mark.parametrize("anisotropy", [(1.0, 1.0), (1.0, 0.4), (0.3, 1.5)])
+def test_bonds_of_two_strengths_are_those_of_a_sum_over_all_states(lattice, anisotropy):
+    states = torch.tensor(list(itertools.product((1.0, -1.0), repeat=math.prod(lattice))), dtype=torch.float64)
+    action = Ising(0.4, anisotropy=anisotropy)
+    s = action.energy(states.reshape(-1, 1, *lattice))
+    found = ising.thermodynamics(0.4, lattice, anisotropy)
+    assert found.log_z == pytest.approx(float((-s).logsumexp(0)), rel=1e-12)
+    assert 0.4 * found.energy * math.prod(lattice) == pytest.approx(float((-s).softmax(0) @ s), rel=1e-10)
 
 
 @pytest.mark.integration

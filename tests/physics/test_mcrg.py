@@ -64,17 +64,65 @@ def test_impossible_transformations_are_refused(ask, words):
         ask(torch.randn(4, 1, 8))
 
 
-def test_an_exponent_that_comes_nearer_by_halves_is_carried_to_its_limit():
-    exponents = [(1.875 - 0.2 / 2**level, 0.001) for level in range(4)]
-    value, error = fixed_point_exponent(exponents)
-    assert value == pytest.approx(1.875, abs=1e-12) and 0.001 < error < 0.003
-    assert fixed_point_exponent(exponents[-2:])[1] > error  # fewer values, and the noise is carried farther
-    random = torch.Generator().manual_seed(0)
-    noisy = torch.tensor(exponents[1:], dtype=torch.float64)[:, 0] + 0.001 * torch.randn(400, 3, generator=random)
-    spread = torch.tensor([fixed_point_exponent([(float(y), 0.001) for y in each])[0] for each in noisy]).std()
-    assert float(spread) == pytest.approx(error, rel=0.15)
-    with pytest.raises(ValueError, match="1 values"):
-        fixed_point_exponent(exponents[:1])
+OMEGA, SIZE, Y_H = 2**-0.83, 1.41, 2.4818
+"""Of the 3-D Ising model: omega = 0.83, d - 1 / nu, y_h (Ferrenberg, Xu & Landau 2018, Phys. Rev. E 97, 043301)."""
+
+
+def three_dimensional(side: int, levels: int, error: float = 0.001) -> list[tuple[float, float]]:
+    """What changes of scale of a cubic lattice say: below y_h at the spacing, above it where few blocks are left."""
+    return [(Y_H - 0.025 * OMEGA**level + 0.06 * (side / 2 ** (level + 1)) ** -SIZE, error) for level in range(levels)]
+
+
+def test_corrections_to_scaling_and_the_size_of_the_lattice_are_told_apart():
+    limit = fixed_point_exponent({side: three_dimensional(side, 4) for side in (32, 64)}, OMEGA, SIZE)
+    assert limit.value == pytest.approx(Y_H, abs=1e-9) and limit.misfit < 1e-9
+    assert limit.scaling[0] == pytest.approx(-0.025, abs=1e-9) and limit.size[0] == pytest.approx(0.06, abs=1e-9)
+    one = torch.tensor(three_dimensional(32, 4), dtype=torch.float64)[1:, 0]
+    rows = torch.stack([torch.ones(3), 0.5 ** torch.arange(3)], 1).double()
+    alone = torch.linalg.lstsq(rows, one[:, None]).solution[0, 0]  # the control: as if size were a correction
+    assert float(alone) - Y_H > 0.01
+
+
+def test_the_error_of_the_limit_is_what_noise_makes_of_it():
+    exact = {side: torch.tensor(three_dimensional(side, 4), dtype=torch.float64)[:, 0] for side in (32, 64)}
+    random, found = torch.Generator().manual_seed(0), []
+    for _ in range(300):
+        noisy = {n: (y + 0.001 * torch.randn(4, generator=random)).tolist() for n, y in exact.items()}
+        found.append(fixed_point_exponent({n: [(y, 0.001) for y in ys] for n, ys in noisy.items()}, OMEGA, SIZE))
+    spread = float(torch.tensor([limit.value for limit in found]).std())
+    stated = float(torch.tensor([limit.error for limit in found]).mean())
+    assert 0.9 < stated / spread < 1.5  # a misfit above 1 makes it larger, one below not smaller
+
+
+def test_a_form_that_does_not_fit_has_a_larger_error():
+    bent = {
+        side: [(y + 0.02 * (-1) ** i, e) for i, (y, e) in enumerate(three_dimensional(side, 4))] for side in (32, 64)
+    }
+    straight = fixed_point_exponent({side: three_dimensional(side, 4) for side in (32, 64)}, OMEGA, SIZE)
+    limit = fixed_point_exponent(bent, OMEGA, SIZE)
+    assert limit.misfit > 20 and limit.error > 4 * straight.error
+
+
+@pytest.mark.integration
+def test_critical_spins_of_two_lattices_lead_to_the_exponent_of_onsager_and_yang(critical):
+    small = sample_fields(Ising.critical(), 16, 400, 8000, seed=1, thermalization=60, interval=3)
+    values = {32: field_exponent(critical, block_spins, 4), 16: field_exponent(small, block_spins, 3)}
+    limit = fixed_point_exponent(values)
+    assert abs(limit.value - 1.875) < 4 * limit.error and limit.error < 0.01
+
+
+@pytest.mark.parametrize(
+    ("exponents", "words"),
+    [
+        ({32: three_dimensional(32, 4)}, "two sides"),
+        ({32: three_dimensional(32, 4), 64: three_dimensional(64, 1)}, "two sides"),
+        ({32: three_dimensional(32, 2), 64: three_dimensional(64, 2)}, "at least 3 values"),
+        ({32: three_dimensional(32, 4, 0.0), 64: three_dimensional(64, 4)}, "positive, finite"),
+    ],
+)
+def test_what_cannot_be_told_apart_is_refused(exponents, words):
+    with pytest.raises(ValueError, match=words):
+        fixed_point_exponent(exponents)
 
 
 @pytest.mark.integration

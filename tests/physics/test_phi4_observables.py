@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from rgdm.physics.actions import FreeField, Phi4
+from rgdm.physics.actions import FreeField, Ising, Phi4
+from rgdm.physics.exact import ising
 from rgdm.physics.monte_carlo.chains import rethermalize, sample_fields
 from rgdm.physics.observables import as_dataset, correlator, observables
 
@@ -32,6 +33,31 @@ def test_correlation_length_inverts_a_lorentzian_spectrum():
     fields = np.fft.ifft2(amplitude * phase / np.abs(phase)).real
     observed = observables(torch.from_numpy(fields[:, None]), Phi4.critical())
     assert observed["xi_over_length"][0] == pytest.approx(xi / size, rel=1e-9)
+
+
+def test_what_fluctuates_within_a_phase_is_told_from_the_two_phases():
+    """Two phases at +-2 with fluctuations of variance v around them: chi sees the phases, its connected part v."""
+    random, count, sites = torch.Generator().manual_seed(0), 4000, 8
+    fields = 2 + 0.3 * torch.randn(count, 1, sites, generator=random, dtype=torch.float64)
+    signs = torch.where(torch.rand(count, 1, 1, generator=random) < 0.5, 1.0, -1.0)
+    observed = observables(fields * signs, Phi4(0.0, 1.0, 0.0))
+    value, error = observed["chi_connected"]
+    assert abs(value - 0.09) < 4 * error and error < 0.01
+    assert observed["chi"][0] == pytest.approx(4 * sites, rel=0.02)
+    assert observed["abs_m"][0] == pytest.approx(2, abs=0.01) and abs(observed["m"][0]) < 0.2
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize(("lattice", "anisotropy"), [((8, 8), (1.0, 1.0)), ((4, 12), (1.0, 1.0)), ((8, 8), (1.0, 0.4))])
+def test_energy_and_specific_heat_of_spins_are_those_of_kaufman(lattice, anisotropy):
+    action = Ising(0.44, anisotropy=anisotropy)
+    fields = sample_fields(action, lattice, 200, 8000, seed=1, thermalization=50, interval=3)
+    observed, exact = observables(fields, action), ising.thermodynamics(0.44, lattice, anisotropy)
+    for name, known in (("action_per_site", 0.44 * exact.energy), ("specific_heat", exact.specific_heat)):
+        value, error = observed[name]
+        assert abs(value - known) < 4 * error and error < 0.05 * abs(known), name
+    other = ising.thermodynamics(0.37, lattice, anisotropy).specific_heat  # the control
+    assert abs(observed["specific_heat"][0] - other) > 4 * observed["specific_heat"][1]
 
 
 def test_jackknife_error_of_a_mean_is_its_standard_error():

@@ -140,3 +140,11 @@ def test_a_bridge_that_leads_forward_is_refused():
     process, x = ForwardProcess(Site(), Trigonometric()), torch.zeros(1, 1, 4)
     with pytest.raises(ValueError, match=r"it leads back, to s <= t"):
         process.bridge(x, x, torch.tensor([0.2]), torch.tensor([0.8]))
+
+
+@pytest.mark.parametrize("basis", [Site(), Fourier()])
+def test_amplitudes_are_those_of_the_marginal_and_one_where_sites_are_alike(basis):
+    process, t, lattice = ForwardProcess(basis, VariancePreserving()), torch.tensor([0.2, 0.7]), (4, 6)
+    for one, all_of_them in zip(process.amplitudes(t, lattice), process.marginal(t, lattice), strict=True):
+        assert torch.equal(one.expand_as(all_of_them), all_of_them)
+        assert (one.shape == (2, 1, 1, 1)) == isinstance(basis, Site)

@@ -134,7 +134,7 @@ def test_a_small_window_draws_no_more_than_it_needs(dimension, monkeypatch):
 
 
 def test_a_negative_seed_is_refused():
-    with pytest.raises(ValueError, match="the seed is -1; it must not be negative"):
+    with pytest.raises(ValueError, match="seed = -1; a whole number from 0 to 2"):
         NoiseField(-1)
 
 

@@ -186,7 +186,23 @@ def test_exact_rg_leaves_the_free_field_as_it_is_and_ends_at_its_cutoff(t, mass)
     free = 1 / (k**2 + mass**2)
     alpha, sigma = schedule(torch.tensor([t, 1.0]), k)
     torch.testing.assert_close(alpha**2 * free + sigma**2, free.expand(2, 1, 5))
-    torch.testing.assert_close(alpha[1, 0], torch.exp(-(k**2 + mass**2) / (2 * 0.4**2)))
+    torch.testing.assert_close(alpha[1, 0], torch.exp(-(k**2 + mass**2) * (0.4**-2 - schedule.FIRST**-2) / 2))
+
+
+@pytest.mark.parametrize("cutoff", [0.1, 0.4, 3.0])
+def test_the_cutoff_of_exact_rg_falls_by_equal_factors(cutoff):
+    """The cutoff that is read off how much a mode has lost, ``Lambda^-2 = 2 tau + FIRST^-2``, at equal times."""
+    schedule, t = ExactRG(cutoff, 0.3), torch.linspace(0, 1, 9)
+    k = torch.tensor([0.2, 1.5])
+    alpha, _ = (a[:, 0] for a in schedule(t, k))
+    two_tau = -2 * alpha.log() / (k.square() + 0.3**2)
+    scale = (two_tau + schedule.FIRST**-2) ** -0.5
+    torch.testing.assert_close(scale, schedule.cutoff_at(t)[:, None].expand(-1, 2))
+    ratios = scale[1:, 0] / scale[:-1, 0]
+    torch.testing.assert_close(ratios, torch.full_like(ratios, (cutoff / schedule.FIRST) ** (1 / 8)))
+    assert float(scale[0, 0]) == pytest.approx(4 * math.pi) and float(scale[-1, 0]) == pytest.approx(cutoff)
+    alone = (two_tau[1:, 0]) ** -0.5  # the control: without the first cutoff factors are not equal
+    assert float((alone[1:] / alone[:-1]).std()) > 0.01
 
 
 def test_a_mode_of_exact_rg_moves_by_its_langevin_equation():

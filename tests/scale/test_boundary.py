@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rgdm.scale.boundary import boundary_of_each, check_boundary, continued_index, extend
+from rgdm.scale.boundary import boundary_of_each, check_boundary, continued_index, extend, extend_silu
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -87,3 +87,19 @@ def test_periodic_continuation_can_be_mapped_and_differentiated_forward():
 def test_periodic_continuation_keeps_the_channels_last_in_memory():
     x = torch.randn(2, 8, 6, 6).contiguous(memory_format=torch.channels_last)
     assert extend(x, 1, "periodic").is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("boundary", ["periodic", "reflect", "mixed"])
+@pytest.mark.parametrize("lattice", [(5,), (1, 4), (6, 5), (3, 4, 5)])
+@pytest.mark.parametrize("last", [False, True])
+def test_silu_beyond_the_edges_is_the_same_in_one_pass(boundary, lattice, last):
+    x = torch.randn(2, 3, *lattice)
+    if last and x.dim() > 3:
+        x = x.contiguous(memory_format=torch.channels_last if x.dim() == 4 else torch.channels_last_3d)
+    sides = ("periodic", "reflect", "periodic")[: len(lattice)] if boundary == "mixed" else boundary
+    expected = extend(torch.nn.functional.silu(x), 1, sides)
+    with torch.no_grad():
+        made = extend_silu(x, sides)
+    torch.testing.assert_close(made, expected, rtol=1e-6, atol=1e-6)
+    assert torch.equal(extend_silu(x, sides), expected)
+    assert made.stride() == expected.stride() or not last

@@ -39,7 +39,8 @@ def test_a_grid_is_the_same_after_json():
     ("make", "words"),
     [
         (lambda: Axis("x", "open"), "boundary is 'open'; it must be 'periodic' or 'reflect'"),
-        (lambda: Axis("x", factor=0), "the factor of axis x is 0; it must be at least 1"),
+        (lambda: Axis("x", factor=0), "the factor of axis x = 0; a whole number from 1 to 16"),
+        (lambda: Axis("x", factor=17), "the factor of axis x = 17; a whole number from 1 to 16"),
         (lambda: Axis("x", kind="colour"), "axis x is of kind 'colour'; known are space and time"),
         (lambda: Grid(()), "a grid of 0 axes; 1, 2 or 3 are needed"),
         (lambda: Grid.uniform(4), "dimension = 4; 1, 2 or 3 are supported"),

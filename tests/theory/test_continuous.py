@@ -69,12 +69,12 @@ def test_noise_is_never_taken_away(chain):
 
 
 def test_exact_rg_has_the_coefficients_of_its_langevin_equation():
-    """Up to the offset that starts it at tau = 0: dz = -(k^2 + m^2) z dtau + sqrt(2) dW, lambda = log(1/Lambda)."""
+    """dz = -(k^2 + m^2) z dtau + sqrt(2) dW with dtau = Lambda^-2 dlambda, Lambda the cutoff that has fallen so far."""
     cutoff, mass, lattice = 0.5, 0.3, (16,)
     chain = ContinuousChain(ForwardProcess(Fourier(), ExactRG(cutoff, mass)), OCTAVES)
     k, lam = chain.process.basis.wavenumber(lattice), 0.7 * chain.span
-    widened = (4 * math.pi / cutoff) ** 2
-    speed = 2 * math.exp(2 * lam) / (widened - 1) / (2 * cutoff**2)  # dtau / dlambda
+    assert chain.span == pytest.approx(math.log(ExactRG.FIRST / cutoff))
+    speed = (math.exp(lam) / ExactRG.FIRST) ** 2  # dtau / dlambda
     rate, heat = chain.rates(at(lam), lattice)
     torch.testing.assert_close(rate[0, 0], (k**2 + mass**2) * speed)
     torch.testing.assert_close(heat[0, 0], torch.full_like(k, speed))

@@ -98,6 +98,43 @@ def test_a_large_batch_is_integrated_part_by_part(monkeypatch):
 
 
 @pytest.mark.parametrize(
+    ("steps", "shape", "nodes", "expected"),
+    [
+        ([0.3, 0.1], (1, 1), 6, 6**2 * 6**4),  # four sites, two steps
+        ([0.3, 0.1], (1, 2), 3, 3**4 * 3**8),
+        ([0.0, 0.1], (1, 1), 6, 6**2 * 6**2),  # without noise there are only details
+        ([0.3], (1, 1, 1), 5, 5**4),
+        ([0.3], (2, 1), 5, 5**4),
+    ],
+)
+def test_what_a_value_costs_is_known_beforehand(steps, shape, nodes, expected):
+    called = []
+
+    def energy(x):
+        called.append(len(x))
+        return x.square().flatten(1).sum(1)
+
+    chain = Chain([NoisyMap(BlockSpin(2), beta) for beta in steps])
+    top = effective_energies(energy, chain, nodes=nodes)[-1]
+    assert isinstance(top, EffectiveEnergy) and top.evaluations(shape) == expected
+    top(torch.zeros(2, *shape))
+    assert sum(called) == 2 * expected
+
+
+def test_noise_alone_costs_the_nodes_of_each_site():
+    chain = Chain([NoisyMap(BlockSpin(2), 0.3), NoisyMap(None, 0.2)])
+    top = effective_energies(lambda x: x.square().flatten(1).sum(1), chain, nodes=5)[2]
+    assert isinstance(top, EffectiveEnergy) and top.evaluations((1, 1)) == 5 * 5**2
+
+
+def test_an_absurd_cost_is_refused_before_anything_is_computed():
+    chain = Chain([NoisyMap(BlockSpin(2), 0.1)] * 3)
+    top = effective_energies(lambda x: pytest.fail("evaluated"), chain, nodes=12)[3]
+    with pytest.raises(ValueError, match=r"3.9e\+15 evaluations of the energy for 3 field\(s\), 12 nodes"):
+        top(torch.zeros(3, 1, 1))
+
+
+@pytest.mark.parametrize(
     ("make", "words"),
     [
         (lambda: EffectiveEnergy(torch.sum, NoisyMap(None, 1.0, Band(Fourier(), 0.0, 1.0))), "white noise"),

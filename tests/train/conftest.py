@@ -4,6 +4,7 @@ import pytest
 from training_runs import trainer
 
 import rgdm.train.loop
+import rgdm.train.validation
 from rgdm.train import Batches
 
 
@@ -16,13 +17,15 @@ class SmallBatches(Batches):
 
 @pytest.fixture(autouse=True)
 def small_batches(monkeypatch) -> None:
-    monkeypatch.setattr(rgdm.train.loop, "Batches", SmallBatches)
+    for module in (rgdm.train.loop, rgdm.train.validation):
+        monkeypatch.setattr(module, "Batches", SmallBatches)
 
 
 @pytest.fixture(scope="session")
 def unbroken(tmp_path_factory):
     folder = tmp_path_factory.mktemp("unbroken")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rgdm.train.loop, "Batches", SmallBatches)
+        for module in (rgdm.train.loop, rgdm.train.validation):
+            patch.setattr(module, "Batches", SmallBatches)
         trainer(folder).run()
     return folder

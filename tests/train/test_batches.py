@@ -8,8 +8,9 @@ from training_runs import fields, tiny
 
 from rgdm.model.lifts.context import Context
 from rgdm.model.lifts.standardized import StandardizedLift
+from rgdm.model.lifts.standardizer import COLOUR_RADIUS
 from rgdm.train import Batches
-from rgdm.train.batches import HALO
+from rgdm.train.batches import HALO, MARGIN
 from small import cascade
 
 
@@ -43,7 +44,7 @@ def test_patches_are_parts_of_the_fields_in_their_orientation_unless_they_may_be
     for mirror in (False, True):
         batches = Batches(tiny(), ramp, seed=0, mirror=mirror)
         fine = torch.cat([x for level, x, *_ in map(batches, range(6)) if level == 0])
-        along = fine.diff(dim=3)[:, 0, 0, 0]
+        along = fine.diff(dim=3)[:, 0, 72, 72]
         assert set(along.tolist()) == ({1.0, -1.0, 100.0, -100.0} if mirror else {1.0})
 
 
@@ -53,7 +54,7 @@ def test_a_patch_cut_out_of_a_periodic_field_teaches_what_the_whole_field_would(
     model = cascade(levels=1, boundary="periodic", width=4, encoder_blocks=1, decoder_blocks=1)
     model.fit(x)
     fields = model.normalise(x)
-    level, wide, _, _, halo = Batches(model, fields, seed=0, mirror=False)(0)
+    level, wide, _, _, halo, _ = Batches(model, fields, seed=0, mirror=False)(0)
     assert halo == (HALO, HALO) and wide.shape[2:] == (144, 144)
     lift = model.own_lift(level)
     inside = (..., slice(HALO, -HALO), slice(HALO, -HALO))
@@ -62,6 +63,39 @@ def test_a_patch_cut_out_of_a_periodic_field_teaches_what_the_whole_field_would(
         whole = fields[b : b + 1].roll((-y, -z), (2, 3))
         expected = learned(lift, whole)[0][:, HALO:51, HALO:51]
         torch.testing.assert_close(values, expected, rtol=0, atol=1e-3)
+
+
+def test_a_patch_between_edges_teaches_what_the_whole_field_would_and_counts_up_to_a_real_edge_only():
+    x = torch.randn(2, 1, 160, 160, generator=torch.Generator().manual_seed(1)).cumsum(2).cumsum(3)
+    model = cascade(levels=1, boundary="reflect", width=4, encoder_blocks=1, decoder_blocks=1)
+    model.fit(x)
+    fields, sides, compared = model.normalise(x), set(), 0
+    batches = Batches(model, fields, seed=0, mirror=False)
+    lift, inside, fine = model.own_lift(0), (..., *[slice(HALO, -HALO)] * 2), (..., *[slice(2 * HALO, -2 * HALO)] * 2)
+    whole = learned(lift, fields)
+    for step in range(6):
+        batch = batches(step)
+        assert batch.halo == (HALO, HALO)
+        for wide, weights in zip(batch.fine, batch.importance[:, 0], strict=True):
+            b, y, z = place(wide[fine], fields)
+            edges = [y == 0, y == 100, z == 0, z == 100]
+            middle = weights.shape[-1] // 2
+            counts = [weights[0, middle], weights[-1, middle], weights[middle, 0], weights[middle, -1]]
+            assert [bool(w > 0) for w in counts] == edges and bool(weights[middle, MARGIN] > 0)
+            sides |= {i for i, edge in enumerate(edges) if edge}
+            if y % 2 == z % 2 == 0 and compared < 12:  # its blocks are those of the field
+                expected = whole[b, :, y // 2 : y // 2 + 30, z // 2 : z // 2 + 30]
+                made = learned(lift, wide[None])[0][inside]
+                torch.testing.assert_close(made[3:], expected[3:], rtol=0, atol=1e-3)
+                far = (..., *[slice(COLOUR_RADIUS, -COLOUR_RADIUS)] * 2)  # near an edge the whitening differs a little
+                torch.testing.assert_close(made[:3][far], expected[:3][far], rtol=0, atol=1e-3)
+                compared += 1
+    assert sides == {0, 1, 2, 3} and compared == 12
+
+
+def inner(site: torch.Tensor, halo: tuple[int, ...]) -> torch.Tensor:
+    """A patch ``(A, *K)`` of full resolution, factor 2, without its halo."""
+    return site[(..., *(slice(2 * h, n - 2 * h) for h, n in zip(halo, site.shape[1:], strict=True)))]
 
 
 def learned(lift: StandardizedLift, fine: torch.Tensor) -> torch.Tensor:
@@ -103,7 +137,7 @@ def test_every_patch_is_a_window_of_one_field_with_its_axes_turned_or_exchanged(
     batches = Batches(model, numbered, seed=0, mirror=mirror, sites=2_000)
     wrapped, orders = set(), set()
     for step in range(12):
-        _, fine, _, _, halo = batches(step)
+        _, fine, _, _, halo, _ = batches(step)
         alike = len(set(zip(fine.shape[2:], halo, strict=True))) == 1
         assert torch.equal(fine[:, 1] - fine[:, 0], torch.full_like(fine[:, 0], size))
         for patch in fine[:6, 0].long():
@@ -111,7 +145,7 @@ def test_every_patch_is_a_window_of_one_field_with_its_axes_turned_or_exchanged(
             site = torch.stack(torch.unravel_index(patch % size, lattice))  # (axis of the field, *patch)
             order = []
             for axis in range(len(lattice)):
-                moved = site.diff(dim=axis + 1)
+                moved = inner(site, halo).diff(dim=axis + 1)
                 (own,) = (i for i in range(len(lattice)) if bool((moved[i] != 0).any()))
                 others = [i for i in range(len(lattice)) if i != own]
                 assert not bool(moved[others].any())
@@ -131,6 +165,6 @@ def test_axes_are_not_exchanged_if_one_is_cut_and_one_is_whole_though_their_patc
     model = cascade(levels=1, boundary="periodic", width=4)
     ramp = torch.sin(torch.arange(288.0) * 2 * torch.pi / 288).expand(1, 1, 144, 288)
     for step in range(8):
-        _, fine, _, _, halo = Batches(model, ramp.contiguous(), seed=0)(step)
+        _, fine, _, _, halo, _ = Batches(model, ramp.contiguous(), seed=0)(step)
         assert halo == (0, HALO) and fine.shape[2:] == (144, 144)
         assert not fine.diff(dim=2).any()

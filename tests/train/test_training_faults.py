@@ -8,9 +8,11 @@ from safetensors.torch import load_file
 from training_runs import trainer
 
 import rgdm.train.loop
+from rgdm.errors import TrainingFailedError
 from rgdm.model.cascade import storage
 from rgdm.model.cascade.cascade import Cascade
 from rgdm.train import CHECKPOINT, Budget
+from rgdm.train.learner import MOST_RESTARTS
 
 
 @pytest.mark.integration
@@ -27,8 +29,11 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_state_before(tmp_
 
     monkeypatch.setattr(Cascade, "forward", broken)
     run = trainer(tmp_path)
-    with pytest.raises(ValueError, match=r"the loss became .* at step 7, level [01]; .* smaller learning rate"):
+    with pytest.raises(
+        TrainingFailedError, match=r"the loss became .* at step 7, level [01]; .* smaller learning rate"
+    ):
         run.run()
+    assert [learner.restarts for learner in run.learners] == [MOST_RESTARTS]
     state = load_file(tmp_path / CHECKPOINT)
     assert all(state[f"model/{name}"].isfinite().all() for name in run.weights)
     assert all(state[f"average/{name}"].isfinite().all() for name in run.weights)
@@ -56,11 +61,11 @@ def test_a_budget_is_one_positive_number(budget):
 @pytest.mark.integration
 @pytest.mark.parametrize("rate", [0.0, -1.0, float("nan")])
 def test_a_learning_rate_is_positive(tmp_path, rate):
-    with pytest.raises(ValueError, match="the learning rate is"):
+    with pytest.raises(ValueError, match=r"learning_rate = .*; a number above 0 and at most 1 is needed"):
         trainer(tmp_path, learning_rate=rate)
 
 
 @pytest.mark.parametrize("seconds", [-1.0, float("nan")])
 def test_a_time_between_checkpoints_that_is_negative_is_refused(tmp_path, seconds):
-    with pytest.raises(ValueError, match=r"a checkpoint every .* seconds; the time must not be negative"):
+    with pytest.raises(ValueError, match=r"checkpoint_seconds = .*; a number from 0 to 10.6 is needed"):
         trainer(tmp_path, checkpoint_seconds=seconds)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from rgdm import config
 from rgdm.atomic import replacing
-from rgdm.commands.shared import check_seed, check_size, load, open_model, provenance
+from rgdm.commands.shared import check_size, filled, load, open_model, provenance
 from rgdm.data.axes import grid_of
 from rgdm.data.checks import check_varies
 from rgdm.data.layout import unwrap
@@ -21,6 +21,7 @@ from rgdm.model.cascade.geometry import check_sample
 from rgdm.physics.hamiltonian import couplings_by_scale
 from rgdm.physics.interactions import local_interactions
 from rgdm.progress import bar
+from rgdm.ranges import check_options
 from rgdm.scale.coarse_graining import Lattice, Separable
 from rgdm.scale.grid import Grid
 from rgdm.scale.operators.registry import make_operator
@@ -28,11 +29,12 @@ from rgdm.scale.operators.registry import make_operator
 
 def couplings(options: config.Couplings) -> xr.Dataset:
     """Couplings and errors ``(level, interaction)`` of the fields, or of fields that a model makes."""
+    check_options(options)
     if options.out is not None and options.out.exists() and not options.overwrite:
         raise InputError(f"{options.out} exists; choose another name or pass --overwrite")
-    check_seed(options.seed)
     x, operator, grid, model = _fields(options)
-    interactions = local_interactions(grid.dimension, options.reach, options.power, options.odd)
+    isotropic = not options.anisotropic
+    interactions = local_interactions(grid.dimension, options.reach, options.power, options.odd, isotropic)
     table = couplings_by_scale(
         x, operator, options.levels, interactions, options.eta, grid.periodic, options.noise, options.seed
     )
@@ -41,7 +43,7 @@ def couplings(options: config.Couplings) -> xr.Dataset:
         table = table.assign(_own_energy(model, x, options.levels))
     if options.out is not None:
         picture, path = _picture(table), options.out / "couplings.png"
-        write_field(options.out / "couplings.nc", table, options.overwrite, provenance(options))
+        write_field(options.out / "couplings.nc", table, options.overwrite, provenance(options), missing=None)
         if picture is None:
             path.unlink(missing_ok=True)  # of earlier couplings
         else:
@@ -69,14 +71,15 @@ def _fields(options: config.Couplings) -> tuple[Tensor, Separable, Grid, Cascade
         return fields.cpu(), operator, grid, model
     if options.lattice:
         raise InputError(f"--lattice {options.lattice} is for fields that a model makes; {first} is no model")
-    field = load(options.fields, options.variable, options.dimension, options.fill)
+    field = load(options.fields, options.variable, options.dimension, options.fill, options.axes, force=options.force)
+    grid = grid_of(field, options.boundary, options.factor or 2)
+    field, _ = filled(field, grid.boundaries, "the fit takes them for data")
     check_varies(field)
     if field.sizes["channel"] != 1:
         raise InputError(f"{first} has {field.sizes['channel']} channels; a Hamiltonian is fitted to one: --variable")
     values, _ = unwrap(field, 1, options.dimension)
     if len(values) == 1:
         raise InputError(f"{first} holds one field; errors need at least 2, cut it into pieces")
-    grid = grid_of(field, options.boundary, options.factor or 2)
     return values, _operator(options, grid, tuple(values.shape[2:])), grid, None
 
 

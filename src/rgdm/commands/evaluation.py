@@ -4,43 +4,57 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+import xarray as xr
 
 from rgdm import config
-from rgdm.commands.shared import check_channels, check_size, load, note, open_model, provenance
+from rgdm.commands.shared import aligned, check_size, filled, load, note, open_model, provenance
+from rgdm.data.identity import identity_of, known_of
 from rgdm.data.layout import unwrap
+from rgdm.data.orientation import orientation_of
 from rgdm.errors import InputError
 from rgdm.evaluate import bicubic, bits_per_dof, block_constant, judge, save_evaluation
+from rgdm.evaluate.judgement import check_thresholds
 from rgdm.model.cascade.cascade import Cascade
 from rgdm.progress import bar
+from rgdm.ranges import check_options
 
 
 def evaluate(options: config.Evaluate) -> dict[str, Any]:
     """Coarsen, refine and judge; keep scores and fields if a folder is given."""
+    check_options(options)
     if options.out is not None and options.out.exists() and not options.overwrite:
         raise InputError(f"{options.out} exists; choose another name or pass --overwrite")
     if options.members < 2:
         raise InputError(f"members is {options.members}; an ensemble needs at least 2 to be judged")
     model = open_model(options.model, options.device)
-    field = load([options.field], options.variable, model.dimension, options.fill)
-    check_channels(model, field, options.field)
-    truth, _ = unwrap(field, model.channels, model.dimension, axes=model.grid.names)
+    field = load([options.field], options.variable, model.dimension, options.fill, options.axes, model)
+    field = aligned(model, field, options.field, options.force).field
     levels = model.depth(options.levels)
-    check_size(model, tuple(truth.shape[2:]), len(truth) * options.members)
-    scores = verify(model, truth, levels, options, options.out, dict(field.attrs))
-    note(model, field)
+    check_size(model, tuple(field.shape[2:]), len(field) * options.members)
+    field, missing = filled(field, model.grid.boundaries, "they are left out of the scores")
+    scores = verify(model, field, levels, options, options.out, missing)
+    note(model)
     return scores
 
 
 def verify(
     model: Cascade,
-    truth: torch.Tensor,
+    field: xr.DataArray,
     levels: int,
     options: config.Evaluate | config.Demo,
     out: Path | None,
-    attrs: dict[Any, Any],
+    missing: np.ndarray | None = None,
 ) -> dict[str, Any]:
-    """Scores of the ensemble that the model makes of the coarsened truth."""
+    """Scores of the ensemble that the model makes of the coarsened truth, a field ``(sample, channel, *lattice)``.
+
+    Where the truth was ``missing`` and is filled (of its shape), no site counts, and the fields that are kept are NaN.
+    """
+    truth, _ = unwrap(field, model.channels, model.dimension, axes=model.grid.names)
+    names = [str(name) for name in field["channel"].values]
+    levels_of_sets = thresholds(options.thresholds) if isinstance(options, config.Evaluate) else ()
+    check_thresholds(truth, levels_of_sets, names)
     coarse = model.trajectory(truth, levels)[-1]
     evaluations = options.evaluations if isinstance(options, config.Evaluate) else None
     with bar("refining", len(truth) * options.members) as show:
@@ -50,8 +64,24 @@ def verify(
         "block_constant": block_constant(coarse, factors),
         "bicubic": bicubic(coarse, factors, sides, model.operator.places(model.dimension, levels)),
     }
-    scores = judge(truth, ensemble, coarse, model.operator, levels, sides, baseline)
-    if options.likelihood:
+    valid = None if missing is None or not missing.any() else torch.from_numpy(~missing)
+    known = identity_of(field, model.dimension, model.grid.names)
+    scores = judge(
+        truth,
+        ensemble,
+        coarse,
+        model.operator,
+        levels,
+        sides,
+        baseline,
+        channels=names,
+        units=[channel.units or "" for channel in known.channels],
+        thresholds=levels_of_sets,
+        valid=valid,
+    )
+    if options.likelihood and valid is not None:
+        print("rgdm: note: no bits per degree of freedom: values of the truth are filled", file=sys.stderr)
+    elif options.likelihood:
         try:
             with bar("likelihood", levels) as show:
                 scores |= bits_per_dof(model, truth, levels, show)
@@ -59,35 +89,18 @@ def verify(
             print(f"rgdm: note: no bits per degree of freedom: {error}", file=sys.stderr)
     if out is not None:
         zoom = model.trajectory(ensemble[0, :1], levels)[::-1]
-        notes = {str(key): str(value) for key, value in attrs.items()} | provenance(options)
-        save_evaluation(out, scores, truth, coarse, baseline["bicubic"], ensemble, zoom, attrs=notes)
+        notes: dict[str, Any] = {str(key): str(value) for key, value in field.attrs.items()} | provenance(options)
+        rising = [axis.rising for axis in known_of(model.metadata, model.grid, model.channels).axes]
+        lying = orientation_of(field, field.dims[2:], rising)
+        notes["orientation"] = lying.to_json()
+        save_evaluation(out, scores, truth, coarse, baseline["bicubic"], ensemble, zoom, notes, valid)
     return scores
 
 
-def summary(scores: dict[str, Any]) -> list[str]:
-    """A few lines that say how good a refinement is, each figure with its error and what is good."""
-
-    def figure(name: str) -> str:
-        values, errors = scores[name]["value"], scores[name]["error"]
-        if not isinstance(values, list):
-            values, errors = [values], [errors]
-        errors = errors if isinstance(errors, list) else [errors] * len(values)
-        pairs = zip(values, errors, strict=True)
-        return ", ".join(f"{v:.3f}" + (f" +- {e:.3f}" if e is not None else "") for v, e in pairs if v is not None)
-
-    return [
-        f"Coarse field kept to {scores['consistency_error']['value']:.1e} of its spread (rounding only: below 5e-6)",
-        f"Fair CRPS over that of bicubic interpolation: {figure('crps_over_bicubic')} (below 1; smaller is better)",
-        f"Spread over error of the ensemble: {figure('spread_skill')} (1; below it, too sure of itself)",
-        f"Power over that of the truth, finest octave first: {figure('octave_ratio')} (1)",
-        f"Kurtosis of detail over that of the truth, finest level first: {figure('detail_kurtosis_ratio')} (1)",
-        *(
-            [
-                f"Bits per degree of freedom of the true detail, finest level first: {figure('bits')} "
-                "(small; white noise as large as the field has 2.05)",
-                f"Bits that the networks save of those of the closed-form part: {figure('bits_gain')} (above 0)",
-            ]
-            if "bits" in scores
-            else []
-        ),
-    ]
+def thresholds(words: tuple[str, ...]) -> tuple[float, ...]:
+    """Numbers that are separated by spaces or commas."""
+    parts = [part.strip() for word in words for part in word.split(",") if part.strip()]
+    try:
+        return tuple(float(part) for part in parts)
+    except ValueError:
+        raise InputError(f"the thresholds are {', '.join(parts)}; give numbers, such as --thresholds 0,-1000") from None

@@ -1,28 +1,34 @@
 """A model in, fields out: new ones, or refinements of a coarse one."""
 
+import math
+
 import xarray as xr
 
 from rgdm import config
 from rgdm.commands.shared import (
+    aligned,
     channel_names,
-    check_channels,
     check_size,
+    filled,
     load,
     note,
     open_model,
     provenance,
 )
 from rgdm.data.axes import with_boundary
-from rgdm.data.fields import with_own_axes
+from rgdm.data.checks import blank
 from rgdm.data.layout import from_samples
-from rgdm.data.writing import check_output, write_field
+from rgdm.data.origin import as_dataset, with_own_attributes, with_own_axes
+from rgdm.data.writing import NAMED, check_output, write_field
 from rgdm.errors import InputError
 from rgdm.model.cascade.geometry import check_sample
 from rgdm.progress import bar
+from rgdm.ranges import check_options
 
 
 def sample(options: config.Sample) -> xr.DataArray:
     """Generate fields and write them."""
+    check_options(options)
     check_output(options.out, options.overwrite)
     model = open_model(options.model, options.device)
     check_size(model, options.lattice, options.count)
@@ -31,6 +37,7 @@ def sample(options: config.Sample) -> xr.DataArray:
         values = model.sample(options.lattice, options.count, options.seed, options.evaluations, show, options.sweeps)
     attrs = model.metadata.get("attrs", {}) | provenance(options)
     result = with_boundary(from_samples(values, list(model.grid.names), channel_names(model), attrs), model.grid)
+    result = with_own_attributes(result, model.metadata.get("own_attrs", {}))
     write_field(options.out, result, options.overwrite, provenance(options))
     note(model)
     return result
@@ -38,19 +45,27 @@ def sample(options: config.Sample) -> xr.DataArray:
 
 def refine(options: config.Refine) -> xr.DataArray:
     """Refine a coarse field into an ensemble and write it."""
+    check_options(options)
     check_output(options.out, options.overwrite)
     model = open_model(options.model, options.device)
-    coarse = load([options.coarse], options.variable, model.dimension, options.fill)
-    check_channels(model, coarse, options.coarse)
+    coarse = load([options.coarse], options.variable, model.dimension, options.fill, options.axes, model)
     levels = model.depth(options.levels)
+    given = aligned(model, coarse, options.coarse, options.force, levels)
     if options.members < 1:
         raise InputError(f"members is {options.members}; at least one is needed")
     lattice = model.operator.fine_lattice(coarse.shape[2:], levels)
     total = coarse.sizes["sample"] * options.members
     check_size(model, lattice, total)
+    field, missing = filled(given.field, model.grid.boundaries, "what is made of them is missing again")
+    factors, places = tuple(b**levels for b in model.grid.factors), model.operator.places(model.dimension, levels)
     with bar("refining", total) as show:
-        result = model.refine(coarse, options.levels, options.members, options.seed, options.evaluations, watch=show)
-    result = with_boundary(with_own_axes(result, coarse), model.grid)
-    write_field(options.out, result, options.overwrite, provenance(options))
-    note(model, coarse)
+        made = model.refine(field, levels, options.members, options.seed, options.evaluations, show, force=True)
+    made = given.restore(blank(made, missing, factors))
+    result = with_own_axes(with_boundary(made, model.grid), coarse)
+    stored: xr.DataArray | xr.Dataset = result
+    if options.out.suffix in NAMED:
+        stored = as_dataset(result, coarse, factors, places)
+    gaps = int(missing.sum()) * math.prod(factors) * options.members
+    write_field(options.out, stored, options.overwrite, provenance(options), gaps)
+    note(model)
     return result

@@ -1,6 +1,6 @@
 """What the commands have in common: reading, checking, notes, and what is written on every output."""
 
-import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,18 +8,67 @@ import numpy as np
 import xarray as xr
 
 from rgdm import __version__
-from rgdm.data.checks import check_finite
+from rgdm.data.alignment import Aligned, align, say
+from rgdm.data.checks import check_finite, fill_gaps
 from rgdm.data.fields import read_field
+from rgdm.data.identity import IDENTITY, Identity, identity_of
 from rgdm.data.memory import check_memory
+from rgdm.data.origin import origin_of
 from rgdm.errors import InputError
+from rgdm.model.cascade import storage
 from rgdm.model.cascade.cascade import Cascade
+from rgdm.model.cascade.edge import align_with
+from rgdm.scale.boundary import Boundaries
 from rgdm.scale.coarse_graining import Lattice
 from rgdm.train import choose_device
 
 
-def load(paths: list[Path] | tuple[Path, ...], variable: str | None, dimension: int, fill: bool) -> xr.DataArray:
-    """A checked field ``(sample, channel, *lattice)``."""
-    return check_finite(read_field(paths, variable, dimension), fill)
+def load(
+    paths: list[Path] | tuple[Path, ...],
+    variable: str | None,
+    dimension: int,
+    fill: bool,
+    axes: tuple[str, ...] = (),
+    model: Cascade | None = None,
+    force: bool = False,
+) -> xr.DataArray:
+    """A field ``(sample, channel, *lattice)``; ``axes`` are the user's, a model says which it looks for.
+
+    Missing values are refused, or NaN with ``fill``, for :func:`filled`.
+    """
+    chosen = [name.strip() for part in axes for name in part.split(",")]
+    order, names = ((), ()) if model is None else (model.grid.names, channel_names(model))
+    field = read_field(paths, variable, dimension, chosen, order, names, force)
+    return field if fill else check_finite(field)
+
+
+def filled(field: xr.DataArray, boundary: Boundaries, then: str) -> tuple[xr.DataArray, np.ndarray]:
+    """A field without gaps, and which of its values were missing; ``then`` says what becomes of these."""
+    field, missing = fill_gaps(field, boundary)
+    if missing.any():
+        count = f"{missing.sum()} of {missing.size} values ({missing.mean():.2%})"
+        say([f"{count} are missing and filled from the nearest valid sites; {then}"])
+    return field, missing
+
+
+def aligned(model: Cascade, field: xr.DataArray, path: Path, force: bool, levels: int = 0) -> Aligned:
+    """A field as the data of a model lie, ``levels`` coarser than these; what was done to it is said."""
+    found = align_with(model, field, str(path), levels, force)
+    say(found.notes)
+    return found
+
+
+def resumed(field: xr.DataArray, folder: Path, force: bool) -> xr.DataArray:
+    """Fields on which a training goes on, aligned with those on which it began, if their description is left."""
+    try:
+        known = storage.read_config(folder)[1].get(IDENTITY)
+    except InputError:  # killed between two files: the checkpoint is enough to go on
+        return field
+    if known is None:
+        return field
+    found = align(field, Identity.from_json(known), "what is read", "the training began on", force=force)
+    say(found.notes)
+    return found.field
 
 
 def open_model(name: str, device: str) -> Cascade:
@@ -27,33 +76,10 @@ def open_model(name: str, device: str) -> Cascade:
     return Cascade.from_pretrained(name).to(choose_device(device))
 
 
-def check_seed(seed: int) -> None:
-    """Raise ``ValueError`` if torch does not take the seed."""
-    if not 0 <= seed < 2**63:
-        raise InputError(f"the seed is {seed}; it must be between 0 and 2^63 - 1")
-
-
-def check_channels(model: Cascade, field: xr.DataArray, path: Path) -> None:
-    """Raise ``ValueError`` if the field has another number of channels than the model."""
-    if field.sizes["channel"] != model.channels:
-        raise InputError(
-            f"{path} has {field.sizes['channel']} channel(s); the model was trained on {model.channels} "
-            f"({', '.join(channel_names(model))}): choose with --variable"
-        )
-
-
-def note(model: Cascade, field: xr.DataArray | None = None) -> None:
-    """Say on stderr what is allowed and perhaps not meant: a training cut short, another variable, another unit."""
+def note(model: Cascade) -> None:
+    """Say on stderr that a training was cut short."""
     if "training" not in model.metadata:
-        print("rgdm: note: the training of this model was not finished (rgdm train ... --resume)", file=sys.stderr)
-    if field is None or field.name is None:
-        return
-    for what, trained, given in (
-        ("variable", ", ".join(channel_names(model)), ", ".join(str(name) for name in field["channel"].values)),
-        ("unit", model.metadata.get("attrs", {}).get("units"), field.attrs.get("units")),
-    ):
-        if trained and given and trained != given:
-            print(f"rgdm: note: the {what} is {given}; the model was trained on {trained}", file=sys.stderr)
+        say(["the training of this model was not finished (rgdm train ... --resume)"])
 
 
 def check_size(model: Cascade, lattice: Lattice, fields: int) -> None:
@@ -67,19 +93,26 @@ def check_size(model: Cascade, lattice: Lattice, fields: int) -> None:
 
 
 def describe(field: xr.DataArray) -> dict[str, Any]:
-    """Names and units of the training data, to be written on what the model makes."""
-    plain = {k: v.item() if isinstance(v, np.generic) else v for k, v in field.attrs.items()}
-    attrs = {k: v for k, v in plain.items() if isinstance(v, str | int | float)}
+    """What is known of the training data: written on what the model makes, compared with what it is given."""
     return {
         "name": str(field.name or ""),
         "channels": [str(name) for name in field["channel"].values],
-        "attrs": {str(k): v for k, v in attrs.items()},
+        "attrs": _plain(field.attrs),
+        "own_attrs": {name: _plain(own) for name, own in origin_of(field).channels.items()},
+        IDENTITY: identity_of(field, field.ndim - 2, field.dims[2:]).to_json(),
     }
+
+
+def _plain(attrs: Mapping[Any, Any]) -> dict[str, Any]:
+    """Those attributes that JSON holds as they are."""
+    values = {str(k): v.item() if isinstance(v, np.generic) else v for k, v in attrs.items()}
+    return {k: v for k, v in values.items() if isinstance(v, str | int | float)}
 
 
 def channel_names(model: Cascade) -> list[str]:
     """The channels by name."""
-    return model.metadata.get("channels") or [f"channel{i}" for i in range(model.channels)]
+    names = model.metadata.get("channels") or []
+    return names if len(names) == model.channels else [f"channel{i}" for i in range(model.channels)]
 
 
 def provenance(options: Any, command: str = "") -> dict[str, str]:

@@ -6,25 +6,30 @@ import torch
 import xarray as xr
 
 from rgdm import config
-from rgdm.commands.shared import check_seed, describe, load
+from rgdm.commands.shared import describe, filled, load, resumed
 from rgdm.data.axes import grid_of
 from rgdm.data.checks import check_varies
+from rgdm.data.conventions import role_of
 from rgdm.data.layout import unwrap
+from rgdm.data.memory import free_memory
+from rgdm.data.origin import origin_of
 from rgdm.errors import InputError
 from rgdm.model.cascade import storage
 from rgdm.model.cascade.calibrate import calibrate
 from rgdm.model.cascade.cascade import Cascade
+from rgdm.model.checks.allowance import Allowance
 from rgdm.progress import bar, training_bar
+from rgdm.ranges import check_options
 from rgdm.scale.grid import Grid
-from rgdm.train import Budget, Trainer, check_resumable, choose_device
+from rgdm.train import Budget, Parts, Trainer, check_resumable, choose_device, hold_back
 
 
 def train(options: config.Train) -> Cascade:
     """Read fields, measure the closed-form parts, train the lifts, fit the temperatures, save."""
+    check_options(options)
     timed = options.minutes is None and options.steps is None
     budget = Budget(options.steps, 5.0 if timed else options.minutes)
     choose_device(options.device)
-    check_seed(options.seed)
     if options.resume and options.overwrite:
         raise InputError("--resume goes on with a training and --overwrite replaces it; give one of the two")
     if options.resume:
@@ -33,7 +38,11 @@ def train(options: config.Train) -> Cascade:
         raise InputError(f"{options.out} exists; choose another name, or pass --overwrite or --resume")
     if options.out.exists() and not options.out.is_dir():
         raise InputError(f"{options.out} is a file; a model is a folder, choose another name")
-    field = load(options.fields, options.variable, options.dimension, options.fill)
+    field = load(options.fields, options.variable, options.dimension, options.fill, options.axes, force=options.force)
+    if options.resume:
+        field = resumed(field, options.out, options.force)
+    boundaries = grid_of(field, options.boundary, options.factor).boundaries
+    field, _ = filled(field, boundaries, "the training takes them for data")
     check_varies(field)
     return fit(field, options, budget)
 
@@ -46,13 +55,14 @@ def fit(field: xr.DataArray, options: config.Train, budget: Budget) -> Cascade:
         model.operator.check_depth(tuple(values.shape[2:]), model.levels)
     except InputError as error:
         raise InputError(f"{error} (the last {options.dimension} axes are the lattice: --dimension)") from None
+    parts = hold_back(values, model.grid, model.levels, ordered=in_time(field), narrowest=narrowest(model))
     if not options.resume:
         with bar("measuring", model.levels + 1) as show:
-            model.fit(values, watch=show)
+            model.fit(parts.training, watch=show)
     model.metadata = describe(field)
     trainer = Trainer(
         model,
-        values,
+        parts.training,
         options.out,
         budget,
         options.seed,
@@ -61,6 +71,7 @@ def fit(field: xr.DataArray, options: config.Train, budget: Budget) -> Cascade:
         options.precision,
         options.mirror,
         options.checkpoint_seconds,
+        parts.held_out,
     )
     if options.resume:
         trainer.resume()
@@ -69,18 +80,34 @@ def fit(field: xr.DataArray, options: config.Train, budget: Budget) -> Cascade:
             return Cascade.from_pretrained(options.out)
     with training_bar(budget) as show_progress:
         trainer.run(show_progress)
-    return finish(trainer, values)
+    return finish(trainer, parts)
+
+
+def in_time(field: xr.DataArray) -> bool:
+    """Whether the samples follow each other in time."""
+    origin = origin_of(field)
+    first = next((name for name, size in origin.samples.items() if size > 1), None)
+    return first is not None and role_of(first, origin.coords.coords.get(first)) == "t"
+
+
+def narrowest(model: Cascade) -> int:
+    """How many coarsest sites a part that is kept back has at least along an axis."""
+    condition = model.own_lift(0).condition
+    return 2 if condition is None or condition.texture is None else condition.texture.scattering.narrowest
 
 
 def build(options: config.Train, grid: Grid, channels: int) -> Cascade:
     """An untrained model, the same for the same seed."""
-    with torch.random.fork_rng(devices=[]):
+    free = free_memory()
+    refusal = f"networks this large cannot be trained in {free / 2**30:.1f} GiB; take a smaller --width or fewer blocks"
+    with torch.random.fork_rng(devices=[]), Allowance(free // 5, refusal):  # weights, mean, gradient, two moments
         torch.manual_seed(options.seed)
         return Cascade(options.design, grid, channels)
 
 
-def finish(trainer: Trainer, values: torch.Tensor) -> Cascade:
-    """Fit the temperatures of the averaged model and save it."""
+def finish(trainer: Trainer, parts: Parts) -> Cascade:
+    """Fit the temperatures of the best weights, on fields that were kept back if there are any, and save the model."""
+    values = parts.training if parts.held_out is None else parts.held_out
     trainer.accelerator.wait_for_everyone()
     model = Cascade.from_pretrained(trainer.folder).to(trainer.accelerator.device)
     if not trainer.accelerator.is_main_process:
@@ -91,14 +118,46 @@ def finish(trainer: Trainer, values: torch.Tensor) -> Cascade:
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"the training is saved in {trainer.folder}, only its calibration is missing") from None
     if model.sweep is not None:
-        model.sweep.fit(model.normalise(values.to(model.device)), seed=trainer.seed)
-    losses = [record["loss"] for record in trainer.records[-10:]]
+        model.sweep.fit(model.normalise(parts.training.to(model.device)), seed=trainer.seed)
+    losses = [record["loss"] for record in trainer.records if "loss" in record][-10:]
     model.metadata["training"] = {
         "steps": trainer.step,
         "seconds": round(trainer.seconds, 1),
         "loss": sum(losses) / len(losses) if losses else None,
-        "samples": len(values),
-        "lattice": list(values.shape[2:]),
+        "samples": len(parts.training),
+        "lattice": list(parts.training.shape[2:]),
+        "kept_back": parts.what,
     }
     model.save_pretrained(trainer.folder)
+    for line in health(trainer, parts):
+        print(line, file=sys.stderr)
     return model
+
+
+def health(trainer: Trainer, parts: Parts) -> list[str]:
+    """How the networks did, level by level, and what there is to doubt, in lines for the user."""
+    looks = [record for record in trainer.records if "held_out" in record]
+    first, last = looks[0]["held_out"], looks[-1]["held_out"]
+    on = "on fields kept back" if parts.held_out is not None else "on training fields"
+    lines = [f"The loss {on} ({parts.what}):", "  level  closed form     kept  at the end"]
+    steps = {level: learner.step for learner in trainer.learners for level in learner.levels}
+    for level in range(trainer.model.levels):
+        chosen = next(record["held_out"] for record in looks if record["step"] == steps[level])
+        figures = (values[str(level)] for values in (first, chosen, last))
+        lines.append("  {:5d}  {:11.3f}  {:7.3f}  {:10.3f}".format(level, *figures))
+    for learner in trainer.learners:
+        lines += [
+            f"rgdm: note: {reason}; it went on from good weights at a smaller rate" for reason in learner.failures
+        ]
+        level = str(learner.levels[0])
+        if learner.step < 0.75 * trainer.step and last[level] > 1.01 * min(look["held_out"][level] for look in looks):
+            lines.append(
+                f"rgdm: note: {learner.name} learned by heart after step {learner.step}, whose weights are kept; more "
+                "fields would help"
+            )
+    if parts.held_out is None:
+        lines.append(f"rgdm: note: kept back is {parts.what}; spread and temperatures are those of training fields")
+    if len(looks) > 4:
+        before, total = looks[-1 - len(looks) // 4]["held_out"]["0"], first["0"]
+        lines.append(f"The last quarter brought the finest level down by {(before - last['0']) / total:.1%}")
+    return lines

@@ -1,12 +1,13 @@
-"""Which axes of a named array are the lattice, the grid that they make, and how coordinates are refined."""
+"""Which axes of a named array are the lattice, and the grid that they make."""
 
+import sys
 from collections.abc import Hashable, Sequence
 from dataclasses import replace
 from typing import get_args
 
-import numpy as np
 import xarray as xr
 
+from rgdm.data.conventions import Role, angle_of, role_of
 from rgdm.errors import InputError
 from rgdm.scale.boundary import Boundary
 from rgdm.scale.grid import Grid
@@ -15,83 +16,117 @@ PERIODIC = "periodic"
 """The attribute by which a file says that its field is a torus."""
 BOUNDARY = "boundary"
 """The attribute by which a file states boundaries, separated by commas: one for all lattice axes, or one for each."""
-_NEVER_LATTICE = ("channel", "sample", "member")
+_GRID_TYPES = ("grid_type", "CDI_grid_type", "gridType", "grid_mapping_name", "GRIB_gridType")
+_WITHOUT_ORDER = ("healpix", "unstructured")
 
 
-def lattice_axes(dims: Sequence[Hashable], dimension: int) -> tuple[list[Hashable], list[Hashable]]:
-    """Split dims into (batch, lattice): the last ``dimension`` that are not channel, sample, member or time.
+def lattice_axes(
+    array: xr.DataArray, dimension: int, chosen: Sequence[Hashable] = (), order: Sequence[Hashable] = ()
+) -> tuple[list[Hashable], list[Hashable]]:
+    """Split the dims of an array into (batch, lattice).
 
-    ``time`` counts as a lattice axis only where there would be too few without it.
+    Horizontal axes first (by the CF attributes ``axis``, ``standard_name`` and ``units`` of their coordinates, else by
+    usual names), then the last of those of which nothing is known, then vertical ones and time; an axis called
+    channel, sample, member, number, realization or ensemble never. Axes of a field ``(sample, channel, *lattice)``,
+    as files are read, are known.
+
+    Args:
+        array: with names, coordinates and attributes.
+        dimension: how many lattice axes there are.
+        chosen: the names of the lattice axes, in order; empty: as above.
+        order: names in the order wanted, such as those of a model, where the array has them, or axes of the same roles.
     """
-    space = [name for name in dims if name not in (*_NEVER_LATTICE, "time")]
-    if len(space) < dimension:
-        space = [name for name in dims if name not in _NEVER_LATTICE]
-    if len(space) < dimension:
-        raise InputError(f"the dims {tuple(dims)} hold {len(space)} lattice axes; the model needs {dimension}")
-    lattice = space[len(space) - dimension :]
+    dims, roles = list(array.dims), axis_roles(array)
+    free = [name for name in dims if roles[name] != "batch"]
+    if chosen:
+        _check_chosen(array, dimension, chosen)
+        lattice = list(chosen)
+    elif dims[:2] == ["sample", "channel"] and len(dims) == 2 + dimension:
+        lattice = _ordered(dims[2:], roles, order)
+    elif len(free) < dimension:
+        raise InputError(f"the dims {tuple(dims)} hold {len(free)} lattice axes; the model needs {dimension}")
+    elif order and len(order) == dimension and set(order) <= set(dims):
+        lattice = list(order)
+    else:
+        lattice = _ordered(_preferred(free, roles, dimension), roles, order)
+    _check_order_of_cells(array, lattice, roles, bool(chosen))
     return [name for name in dims if name not in lattice and name != "channel"], lattice
 
 
-def refine_coordinates(
-    field: xr.DataArray, lattice: Sequence[Hashable], factors: Sequence[int], places: Sequence[float] | None = None
-) -> dict[Hashable, tuple[tuple[Hashable, ...], np.ndarray, dict]]:
-    """The coordinates of ``field`` when each site becomes so many along each axis of ``lattice``.
-
-    Coordinates without a lattice axis stay. Numbers along one lattice axis are refined;
-    what has no refinement (dates, names, coordinates that need two axes) is left out.
-    A site is the middle of those it becomes, unless its place among them is given for each axis (0 is the first).
-    """
-    refined = {}
-    changes = {axis: (factors[i], None if places is None else places[i]) for i, axis in enumerate(lattice)}
-    for name, coordinate in field.coords.items():
-        values = coordinate.values
-        if any(changes.get(axis, (1, None))[0] > 1 for axis in coordinate.dims):
-            if coordinate.ndim != 1 or values.dtype.kind not in "fiu" or len(values) < 2:
-                continue
-            values = refine_axis(values, *changes[coordinate.dims[0]])
-        refined[name] = (coordinate.dims, values, dict(coordinate.attrs))
-    return refined
+def note_axes(array: xr.DataArray, lattice: Sequence[Hashable]) -> None:
+    """Say on stderr which axes are the lattice, where they are not the last."""
+    axes = [name for name in array.dims if name != "channel"]
+    if set(lattice) != set(axes[len(axes) - len(lattice) :]):
+        taken = ", ".join(str(name) for name in lattice)
+        rest = ", ".join(str(name) for name in axes if name not in lattice)
+        print(f"rgdm: note: the lattice axes are {taken}; {rest} are samples (--axes names others)", file=sys.stderr)
 
 
-def refine_centres(centres: np.ndarray, factor: int) -> np.ndarray:
-    """Centres of cells cut into ``factor`` equal parts; edges lie half-way between coarse centres.
-
-    For regular centres this is ``c + ((j + 1/2) / factor - 1/2) * spacing``.
-    """
-    c = centres.astype(np.float64)
-    middle = (c[1:] + c[:-1]) / 2
-    edges = np.concatenate([[2 * c[0] - middle[0]], middle, [2 * c[-1] - middle[-1]]])
-    part = (np.arange(factor) + 0.5) / factor
-    fine = (edges[:-1, None] + part * np.diff(edges)[:, None]).ravel()
-    return fine.astype(centres.dtype) if centres.dtype.kind == "f" else fine
+def axis_roles(array: xr.DataArray) -> dict[Hashable, Role]:
+    """The role of each axis of an array."""
+    roles: dict[Hashable, Role] = {name: role_of(name, array.coords.get(name)) for name in array.dims}
+    for name, coordinate in array.coords.items():  # the axes of two-dimensional latitudes are horizontal
+        if coordinate.ndim > 1 and angle_of(name, coordinate.attrs)[0]:
+            first, second = coordinate.dims[-2:]
+            roles[first], roles[second] = roles[first] or "y", roles[second] or "x"
+    return roles
 
 
-def refine_axis(coordinate: np.ndarray, factor: int, place: float | None = None) -> np.ndarray:
-    """Fine coordinates such that coarse site i lies at fine site ``place + factor * i``; the middle if not given.
+def _preferred(free: list[Hashable], roles: dict[Hashable, Role], dimension: int) -> list[Hashable]:
+    """The likeliest lattice axes, in the order of the array."""
+    plane = {roles[name] for name in free} >= {"x", "y"}  # one of the two alone tells little of the others
+    rank = {"x": 0 if plane else 1, "y": 0 if plane else 1, "": 1, "cells": 1, "z": 2, "t": 3}
+    ranks = {name: 1 if name == "z" and not plane else rank[roles[name]] for name in free}
+    best = sorted(free, key=lambda name: (ranks[name], -free.index(name)))[:dimension]
+    return [name for name in free if name in best]
 
-    Linear between the coarse sites, and beyond them with the slope of the last two.
-    """
-    if place is None or place == (factor - 1) / 2:
-        return refine_centres(coordinate, factor)
-    c, n = coordinate.astype(np.float64), len(coordinate)
-    at = (np.arange(n * factor) - place) / factor
-    left = np.clip(np.floor(at).astype(int), 0, n - 2)
-    fine = c[left] + (at - left) * (c[left + 1] - c[left])
-    return fine.astype(coordinate.dtype) if coordinate.dtype.kind == "f" else fine
+
+def _ordered(lattice: list[Hashable], roles: dict[Hashable, Role], order: Sequence[Hashable]) -> list[Hashable]:
+    """Lattice axes in the order of others that have the same names or, each once, the same roles."""
+    if set(order) == set(lattice):
+        return list(order)
+    by_role = {roles[name]: name for name in lattice}
+    wanted = [role_of(name) for name in order]
+    if len(by_role) == len(lattice) and "" not in by_role and sorted(wanted) == sorted(by_role):
+        return [by_role[role] for role in wanted]
+    return lattice
+
+
+def _check_chosen(array: xr.DataArray, dimension: int, chosen: Sequence[Hashable]) -> None:
+    named, held = ",".join(str(name) for name in chosen), ", ".join(str(name) for name in array.dims)
+    if len(set(chosen)) != dimension or len(chosen) != dimension:
+        raise InputError(f"--axes {named} names {len(set(chosen))} axes; the lattice has {dimension} (--dimension)")
+    if not set(chosen) <= set(array.dims):
+        raise InputError(f"--axes {named}: the variable {array.name} has the axes {held}")
+    if "channel" in chosen:
+        raise InputError(f"--axes {named}: the axis channel holds variables and cannot be a lattice axis")
+
+
+def _check_order_of_cells(
+    array: xr.DataArray, lattice: list[Hashable], roles: dict[Hashable, Role], chosen: bool
+) -> None:
+    """Raise ``InputError`` if neighbours in the file are no neighbours in space, as on HEALPix and meshes."""
+    kinds = [str(v.attrs.get(key, "")).lower() for v in (array, *array.coords.values()) for key in _GRID_TYPES]
+    kind = next((kind for kind in kinds if kind.startswith(_WITHOUT_ORDER)), "")
+    cells = [name for name in lattice if roles[name] == "cells"]
+    if kind or (cells and not chosen):
+        what = f"is on a grid of type {kind}" if kind else f"has one axis of cells, {cells[0]}"
+        raise InputError(f"the variable {array.name} {what}; regrid it to a lattice, where each axis has neighbours")
 
 
 def grid_of(field: xr.DataArray, boundary: Sequence[Boundary] = (), factor: int | Sequence[int] = 2) -> Grid:
     """The grid of a field ``(sample, channel, *lattice)``.
 
     Args:
-        field: whose lattice axes are named; an axis called ``time`` is time.
+        field: whose lattice axes are named; time is known by its coordinate or name.
         boundary: one for all axes, or one for each; empty: as the attribute ``boundary`` of the field says, else its
             attribute ``periodic``, else reflecting.
         factor: of the coarse-graining, one for all axes or one for each; 1: an axis is left alone.
     """
     names = [str(name) for name in field.dims[2:]]
     grid = Grid.uniform(len(names), list(boundary) or _stated(field, len(names)), factor, names)
-    return Grid(tuple(replace(axis, kind="time") if axis.name == "time" else axis for axis in grid.axes))
+    roles = {str(name): role for name, role in axis_roles(field).items()}
+    return Grid(tuple(replace(axis, kind="time") if roles[axis.name] == "t" else axis for axis in grid.axes))
 
 
 def _stated(field: xr.DataArray, dimension: int) -> list[str]:

@@ -1,5 +1,6 @@
-"""Fields that a model can learn from: finite and not constant."""
+"""Fields that a model can learn from or refine, finite and not constant; gaps filled, and blank again in results."""
 
+from collections.abc import Sequence
 from typing import TypeVar, cast
 
 import numpy as np
@@ -8,38 +9,91 @@ import xarray as xr
 from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
+from rgdm.data.missing import MISSING
 from rgdm.errors import InputError
+from rgdm.scale.boundary import Boundaries, boundary_of_each
 
 Values = TypeVar("Values", Tensor, np.ndarray, xr.DataArray)
 
 
-def check_finite(values: Values, fill: bool = False) -> Values:
-    """Return ``(sample, channel, *lattice)`` values without NaN or infinity.
+def check_finite(values: Values) -> Values:
+    """Return ``(sample, channel, *lattice)`` values that hold neither NaN nor infinity.
 
-    Gaps are an :class:`~rgdm.errors.InputError`; with ``fill`` they take the value of the nearest valid site in a copy.
+    Raises:
+        InputError: which says how many are missing, where the first is, and why, as far as the file says.
+    """
+    gaps = ~np.isfinite(_numpy(values))
+    if not gaps.any():
+        return values
+    reasons = values.encoding.get(MISSING, ()) if isinstance(values, xr.DataArray) else ()
+    told = [each for each in reasons if "NaN" not in each]
+    why = f" ({'; '.join(reasons)})" if told else ""
+    first = tuple(int(i) for i in np.argwhere(gaps)[0])
+    raise InputError(
+        f"{gaps.sum()} of {gaps.size} values ({gaps.mean():.2%}) are {'missing' if told else 'NaN or infinite'}{why}, "
+        f"the first at {_place(values, first)}; fill them from the nearest valid sites with --fill"
+    )
+
+
+def fill_gaps(values: Values, boundary: Boundaries = "reflect") -> tuple[Values, np.ndarray]:
+    """A copy of ``(sample, channel, *lattice)`` values whose gaps have the value of the nearest valid site.
+
+    Across a periodic boundary, too. Also returned: which values were missing, ``(sample, channel, *lattice)``.
     """
     array = _numpy(values)
     gaps = ~np.isfinite(array)
     if not gaps.any():
-        return values
-    first = tuple(int(i) for i in np.argwhere(gaps)[0])
-    if not fill:
-        raise InputError(
-            f"{gaps.sum()} of {gaps.size} values ({gaps.mean():.2%}) are NaN or infinite, the first at "
-            f"{_place(values, first)}; fill them from the nearest valid sites with --fill"
-        )
-    filled = array.copy()
+        return values, gaps
+    sides, filled = boundary_of_each(boundary, array.ndim - 2), array.copy()
     for index in np.ndindex(array.shape[:2]):
         if gaps[index].all():
             raise InputError(f"all values at {_place(values, index)} are NaN or infinite; nothing to fill them from")
         if gaps[index].any():
-            nearest = distance_transform_edt(gaps[index], return_distances=False, return_indices=True)
-            filled[index] = array[index][tuple(np.asarray(nearest))]
+            filled[index] = array[index][_nearest(gaps[index], sides)]
     if isinstance(values, Tensor):
-        return torch.from_numpy(filled).to(values.device)
+        return torch.from_numpy(filled).to(values.device), gaps
     if isinstance(values, xr.DataArray):
-        return values.copy(data=filled)
-    return cast(Values, filled)
+        return _with_values(values, filled), gaps
+    return cast(Values, filled), gaps
+
+
+def _nearest(gaps: np.ndarray, sides: Sequence[str]) -> tuple[np.ndarray, ...]:
+    """For each site of a lattice the indices of the nearest one without a gap."""
+    width = [n // 2 if side == "periodic" else 0 for n, side in zip(gaps.shape, sides, strict=True)]
+    around = np.pad(gaps, [(w, w) for w in width], mode="wrap")
+    nearest = np.asarray(distance_transform_edt(around, return_distances=False, return_indices=True))
+    own = tuple(slice(w, w + n) for w, n in zip(width, gaps.shape, strict=True))
+    return tuple((each[own] - w) % n for each, w, n in zip(nearest, width, gaps.shape, strict=True))
+
+
+def blank(made: xr.DataArray, missing: np.ndarray, factors: Sequence[int]) -> xr.DataArray:
+    """What was made of a filled field, ``(member, sample, channel, *lattice)``: NaN in cells that were missing.
+
+    ``missing`` is ``(sample, channel, *coarse)``, its lattice coarser by ``factors``.
+    """
+    if not missing.any():
+        return made
+    for axis, factor in enumerate(factors, start=2):
+        missing = missing.repeat(factor, axis)
+    return _with_values(made, np.where(missing, np.nan, made.to_numpy()))
+
+
+def check_made(values: xr.DataArray | xr.Dataset, missing: int = 0) -> None:
+    """Raise ``InputError`` unless all values that were made are finite, but for ``missing`` ones that are NaN."""
+    parts = [values] if isinstance(values, xr.DataArray) else list(values.data_vars.values())
+    numbers = [part.to_numpy() for part in parts if part.dtype.kind == "f"]
+    wrong = sum(int((~np.isfinite(array)).sum()) for array in numbers)
+    if wrong != missing or (missing and any(np.isinf(array).any() for array in numbers)):
+        raise InputError(
+            f"{wrong - missing} of {sum(array.size for array in numbers)} values of the result are not finite, and "
+            "nothing is written; the model is damaged, or it was given a field far from those that it was trained on"
+        )
+
+
+def _with_values(array: xr.DataArray, values: np.ndarray) -> xr.DataArray:
+    changed = array.copy(data=values)
+    changed.encoding = dict(array.encoding)
+    return changed
 
 
 def check_varies(values: Tensor | np.ndarray | xr.DataArray) -> None:

@@ -6,15 +6,21 @@ import os
 import shutil
 import warnings
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from rgdm.atomic import replacing
+from rgdm.data.checks import check_made
+from rgdm.data.conventions import without_dangling
 from rgdm.data.formats import CHANNELS
+from rgdm.data.origin import ORIGIN, origin_of
 from rgdm.errors import InputError
 
+_DATES = "microseconds since 1970-01-01"
 _CHUNK = 1024
 """Largest Zarr chunk along a lattice axis."""
 
@@ -22,6 +28,9 @@ _OVERHEAD = 2**16
 """Bytes that a file needs beside its values."""
 
 _ONE_PER_CHUNK = ("member", "refinement", "sample", "channel", "time")
+
+NAMED = (".zarr", ".nc")
+"""Formats that have variables with names, axes and attributes."""
 
 
 def check_output(path: str | Path, overwrite: bool = False) -> Path:
@@ -35,14 +44,21 @@ def check_output(path: str | Path, overwrite: bool = False) -> Path:
 
 
 def write_field(
-    path: str | Path, data: xr.DataArray | xr.Dataset, overwrite: bool = False, attrs: dict | None = None
+    path: str | Path,
+    data: xr.DataArray | xr.Dataset,
+    overwrite: bool = False,
+    attrs: dict | None = None,
+    missing: int | None = 0,
 ) -> None:
     """Write a field as .zarr, .nc, .npy or .npz, chosen by the suffix; ``attrs`` describe its origin.
 
     In Zarr and NetCDF each channel is a variable of its own. The numpy formats keep the
-    values alone: .npy of one DataArray, .npz one array for each variable.
+    values alone: .npy of one DataArray, .npz one array for each variable. All values must be finite but for the
+    ``missing`` ones, which are NaN; with None (of tables, which are no fields) they may be anything.
     """
     path = check_output(path, overwrite)
+    if missing is not None:
+        check_made(data, missing)
     with replacing(path, data.nbytes) as temporary:
         # HDF5 can crash the process when the disk fills up, so ask first; Zarr compresses and may fit.
         if path.suffix != ".zarr" and shutil.disk_usage(path.parent).free < data.nbytes + _OVERHEAD:
@@ -51,7 +67,7 @@ def write_field(
             _WRITERS[path.suffix](temporary, data, attrs or {})
         except InputError:
             raise
-        except ValueError as error:  # a name that the format does not take
+        except (ValueError, TypeError, NotImplementedError) as error:  # a name or a coordinate it does not take
             raise InputError(f"cannot write {path}: {error}") from error
 
 
@@ -60,19 +76,43 @@ def as_variables(data: xr.DataArray | xr.Dataset, attrs: dict | None = None) -> 
     if isinstance(data, xr.DataArray):
         names = [str(name) for name in data["channel"].values] if "channel" in data.coords else []
         if "channel" in data.dims and names and len(set(names)) == len(names):
+            own = origin_of(data).channels if ORIGIN in data.encoding else {}
             parts = {name: data.isel(channel=i, drop=True).rename(name) for i, name in enumerate(names)}
+            parts = {name: part.assign_attrs({**own.get(name, {}), **part.attrs}) for name, part in parts.items()}
             data = xr.Dataset(parts, attrs={CHANNELS: ",".join(names)})
         else:
             data = data.to_dataset(name=str(data.name or "field"))
-    data = data.drop_encoding()
-    return data.assign_attrs({name: _plain(value) for name, value in {**data.attrs, **(attrs or {})}.items()})
+    data = without_dangling(data).drop_encoding()
+    data.attrs = _plain_attributes({**data.attrs, **(attrs or {})})
+    for name, variable in data.variables.items():
+        data[name].attrs = _plain_attributes(variable.attrs)
+        bounds = str(variable.attrs.get("bounds", ""))
+        if variable.dtype.kind == "M" and bounds in data:  # the bounds of dates are in their units
+            data[name].encoding = data[bounds].encoding = {"units": _DATES}
+    words = {name: c.variable.astype(object) for name, c in data.coords.items() if c.dtype.kind == "U"}
+    return data.assign_coords(words)  # words of any length, which Zarr has a type for
+
+
+def _plain_attributes(attrs: Mapping[Any, Any]) -> dict[str, Any]:
+    """Attributes that every format can hold, under names that every format takes."""
+    return {str(name).replace("/", "_"): _plain(value) for name, value in attrs.items() if str(name).strip()}
 
 
 def _plain(value: object) -> object:
-    """The value if every format can hold it as an attribute, else its JSON."""
-    if isinstance(value, str | int | float | np.ndarray | np.generic) and not isinstance(value, bool):
+    """The value if every format can hold it as an attribute, else its JSON, or its words if it has none."""
+    if isinstance(value, np.generic):
+        value = value.item() if value.dtype.kind in "biufSU" else str(value)
+    if isinstance(value, bytes):
+        return value.decode(errors="replace")
+    if isinstance(value, str | float) or (type(value) is int and abs(value) < 2**63):
         return value
-    return json.dumps(value, default=str)
+    value = value.tolist() if isinstance(value, np.ndarray) else value
+    if isinstance(value, list | tuple) and value and all(type(one) in (int, float) for one in value):
+        return list(value) if all(type(one) is int and abs(one) < 2**63 for one in value) else [float(x) for x in value]
+    try:
+        return json.dumps(value, default=str)
+    except (TypeError, ValueError):  # keys that JSON has not, circles
+        return str(value)
 
 
 def _write_zarr(path: Path, data: xr.DataArray | xr.Dataset, attrs: dict) -> None:

@@ -4,8 +4,10 @@ from rgdm.evaluate.archive import Evaluation, load_evaluation, save_evaluation
 from rgdm.evaluate.baselines import bicubic, block_constant
 from rgdm.evaluate.detail import DetailKurtosis, detail_kurtosis, kurtosis_ratio
 from rgdm.evaluate.glossary import GLOSSARY, Term
+from rgdm.evaluate.increments import structure_functions
 from rgdm.evaluate.judgement import judge
 from rgdm.evaluate.likelihood import bits_per_dof
+from rgdm.evaluate.minkowski import FUNCTIONALS, minkowski
 from rgdm.evaluate.scores import (
     RankHistogram,
     SpreadSkill,
@@ -20,6 +22,7 @@ from rgdm.evaluate.spectra import octave_power, octave_ratio, radial_spectrum
 from rgdm.jackknife import Estimate, jackknife
 
 __all__ = [
+    "FUNCTIONALS",
     "GLOSSARY",
     "DetailKurtosis",
     "Estimate",
@@ -39,10 +42,12 @@ __all__ = [
     "judge",
     "kurtosis_ratio",
     "load_evaluation",
+    "minkowski",
     "octave_power",
     "octave_ratio",
     "radial_spectrum",
     "rank_histogram",
     "save_evaluation",
     "spread_skill",
+    "structure_functions",
 ]

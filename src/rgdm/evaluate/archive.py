@@ -1,17 +1,20 @@
 """The evaluation folder: ``scores.json`` (the figures) and ``fields.nc`` (a few fields to look at)."""
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 import xarray as xr
 from torch import Tensor
 
 from rgdm.atomic import replacing, write_text
 from rgdm.errors import InputError
+from rgdm.evaluate.judgement import FORMAT
 
 SCORES, FIELDS = "scores.json", "fields.nc"
 KEPT_SAMPLES, KEPT_MEMBERS = 4, 8
@@ -44,13 +47,17 @@ def save_evaluation(
     members: Tensor,
     trajectory: Sequence[Tensor],
     attrs: dict[str, Any] | None = None,
+    valid: Tensor | None = None,
 ) -> None:
-    """Write the figures, and up to 4 samples and 8 members of the fields (float32); each file is there whole or not.
+    """Write the figures, and up to 4 samples and 8 members of the fields; each file is there whole or not.
 
     ``trajectory`` is one sample at every level, coarse to fine, each (C, *L) or (1, C, *L). ``attrs`` is anything that
-    JSON can hold; a report uses ``name`` and ``units`` of the field, ``crop`` (the lattice of a training crop) and
-    ``look`` (terrain, relief, diverging or rgb).
+    JSON can hold; a report uses ``name`` of the field, ``crop`` (the lattice of a training crop), ``look`` (terrain,
+    relief, diverging or rgb) and ``orientation`` (of :class:`rgdm.data.orientation.Orientation`). Where ``valid`` is
+    given, all other sites of the fine fields are missing in the file.
     """
+    if valid is not None:
+        truth, bicubic, members = (x.masked_fill(~valid.to(x.device), math.nan) for x in (truth, bicubic, members))
     m = KEPT_MEMBERS
     b = np.unique(np.linspace(0, len(truth) - 1, min(KEPT_SAMPLES, len(truth))).round().astype(int))
     variables = {
@@ -77,12 +84,16 @@ def load_evaluation(folder: Path) -> Evaluation:
             raise InputError(f"the evaluation folder {folder} has no {path.name}; run `rgdm evaluate` again")
     try:
         scores = json.loads(scores_path.read_text())
+        if scores["about"]["format"] != FORMAT:
+            raise InputError(f"the evaluation folder {folder} is of another version; run `rgdm evaluate` again")
         attrs = scores.pop("attrs", {})
         with xr.open_dataset(fields_path, engine="h5netcdf") as stored:
             arrays = {str(name): stored[name].values for name in stored.data_vars}
         levels = sum(name.startswith("trajectory_") for name in arrays)
         trajectory = [arrays.pop(f"trajectory_{level}") for level in range(levels)]
         return Evaluation(scores, trajectory=trajectory, attrs=attrs, **arrays)
+    except InputError:
+        raise
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise InputError(f"the evaluation folder {folder} is damaged ({error}); run `rgdm evaluate` again") from error
 
@@ -91,4 +102,5 @@ def _variable(x: Tensor, leading: str, lattice: str) -> xr.DataArray:
     names = [*leading.split(), "channel"]
     dimension = x.dim() - len(names)
     axes = [f"{axis}_{lattice}" for axis in AXES[3 - dimension :]]
-    return xr.DataArray(x.detach().cpu().float().numpy(), dims=[*names, *axes])
+    x = x if x.dtype == torch.float64 else x.float()
+    return xr.DataArray(x.detach().cpu().numpy(), dims=[*names, *axes])

@@ -14,12 +14,13 @@ class Term(NamedTuple):
 GLOSSARY: dict[str, Term] = {
     "consistency_error": Term(
         "Coarse-consistency error",
-        "Largest difference between the block means of a member and the coarse field, over the spread of that field.",
+        "Largest difference between the block means of a member and the coarse field, over the spread of that field; "
+        "of several channels that of the worst.",
         "rounding only: below 5e-6 in float32, 1e-12 in float64",
     ),
     "crps": Term(
         "Fair CRPS",
-        "Mean error of the predicted distribution at a site, in the units of the field; for a single field it is the "
+        "Mean error of the predicted distribution at a site, in the unit of the channel; for a single field it is the "
         "mean absolute error.",
         "smaller than every baseline",
     ),
@@ -31,7 +32,7 @@ GLOSSARY: dict[str, Term] = {
     "crps_*": Term("CRPS of {0}", "The same score for {0}.", "a reference"),
     "energy_score": Term(
         "Energy score",
-        "The CRPS of whole fields: it also judges how sites vary together.",
+        "The CRPS of whole fields: it also judges how sites (and, of all channels together, channels) vary together.",
         "smaller than every baseline",
     ),
     "energy_over_*": Term("Energy score over that of {0}", "The score relative to {0} on the same samples.", "below 1"),
@@ -90,13 +91,64 @@ GLOSSARY: dict[str, Term] = {
     ),
     "bits_gain": Term(
         "Bits saved by the networks",
-        "What they take off the bits of the closed-form part (linear prediction, amplitude, tails, correlations).",
+        "What the networks take off the bits of the closed-form part (linear prediction, amplitude, tails, "
+        "correlations); like the bits, of all channels together.",
         "above 0",
     ),
     "quantiles": Term(
         "Quantiles, model minus truth",
-        "Difference of the quantiles of all values, in the units of the field.",
+        "Difference of the quantiles of all values, in the unit of the channel.",
         "0 within the errors",
+    ),
+    "range": Term(
+        "Beyond the range of the truth",
+        "How far the smallest and largest values of the members lie outside those of the truth, over the width of "
+        "their range. Many members see rarer values than one truth.",
+        "near 0; above 0.5 the tails are too long",
+    ),
+    "slopes": Term(
+        "Quantiles of slopes, model / truth",
+        "Quantiles of the absolute differences of neighbouring sites: low ones are those of flat places, high ones "
+        "those of cliffs and fronts.",
+        "1 at every quantile",
+    ),
+    "structure_2": Term(
+        "Structure function of order 2, model / truth",
+        "Mean square of the difference of two sites at a distance.",
+        "1 at every distance",
+    ),
+    "structure_4": Term(
+        "Structure function of order 4, model / truth",
+        "Mean fourth power of that difference: rare steep places count most.",
+        "1 at every distance",
+    ),
+    "excursion_area": Term(
+        "Area above a threshold, model / truth",
+        "Share of the sites above a threshold. Without thresholds of the user these are quantiles of the truth.",
+        "1 within the errors",
+    ),
+    "excursion_perimeter": Term(
+        "Boundary of what lies above, model / truth",
+        "How many pairs of neighbours have one site above the threshold and one below: the length of the coast in "
+        "edges of sites, in three dimensions the surface in faces. Edges of slanting coasts count in full: "
+        "without a preferred direction 4/π of the length (in three dimensions 3/2 of the surface).",
+        "1 within the errors",
+    ),
+    "excursion_euler": Term(
+        "Euler characteristic, model minus truth",
+        "Islands minus holes, of a field on average (in three dimensions parts minus tunnels plus cavities); the mean "
+        "of joining sites that meet at a corner only, and of not joining them.",
+        "0 within the errors",
+    ),
+    "excursion_islands": Term(
+        "Islands above a threshold, model / truth",
+        "Connected parts of what lies above a threshold, joined across edges (faces) of sites.",
+        "1 within the errors",
+    ),
+    "excursion_lakes": Term(
+        "Lakes below a threshold, model / truth",
+        "Connected parts of what does not lie above a threshold, the ocean around included.",
+        "1 within the errors",
     ),
 }
 
@@ -111,3 +163,9 @@ def explain(name: str) -> Term | None:
             baseline = name[len(stem) :].replace("_", " ")
             return Term(*(part.format(baseline) for part in GLOSSARY[pattern]))
     return None
+
+
+def glossary_table() -> str:
+    """All entries as a Markdown table, as the page on judging has it."""
+    rows = [f"| `{name}` | {term.meaning.format('the baseline')} | {term.good} |" for name, term in GLOSSARY.items()]
+    return "\n".join(["| figure | what it means | good is |", "|---|---|---|", *rows])

@@ -1,27 +1,29 @@
 """All figures of merit of one refinement, as a dictionary that JSON can hold."""
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
-from rgdm.evaluate.detail import detail_moments, ensemble_moments, kurtosis_ratio
+from rgdm.errors import InputError
+from rgdm.evaluate.pieces import Figures, figures_of, over_channels, pieces_of_fields, pieces_of_sites
 from rgdm.evaluate.scattering import scattering_distance
-from rgdm.evaluate.scores import consistency_error, energy_score, fair_crps, rank_histogram, slopes, spread_skill
-from rgdm.evaluate.spectra import octave_ratio, radial_spectrum
-from rgdm.jackknife import Estimate, delete_one_error, delete_one_quantiles, jackknife
+from rgdm.evaluate.scores import consistency_error, energy_score, weighted
+from rgdm.evaluate.spectra import octave_power, radial_spectrum
+from rgdm.evaluate.standard import Standard
+from rgdm.evaluate.texture import excursion_figures, structure_figures, thresholds_of, value_figures
 from rgdm.scale.boundary import Boundaries
 from rgdm.scale.coarse_graining import CoarseGraining
 from rgdm.scale.scattering.coefficients import Scattering
 
-FORMAT = 1
-PROBABILITIES = (0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999)
+FORMAT = 2
 SCALES, WINDOW, MOST = 4, 128, 16
 """Octaves, largest side and most samples of the scattering coefficients, which take long to compute."""
-
-Figures = dict[str, Any]
+_UNITS = ("crps", "energy_score", "rmse")
 
 
 def judge(
@@ -33,120 +35,155 @@ def judge(
     boundary: Boundaries,
     baseline: dict[str, Tensor] | None = None,
     *,
+    channels: Sequence[str] = (),
+    units: Sequence[str] = (),
+    thresholds: Sequence[float] = (),
+    valid: Bool[Tensor, "B #C *F"] | None = None,
     below: float | None = None,
     seed: int = 0,
-) -> Figures:
-    """Every figure of :data:`rgdm.evaluate.GLOSSARY` as ``{"value": ..., "error": ...}``, in the user's units.
+) -> dict[str, Any]:
+    """Every figure of :data:`rgdm.evaluate.GLOSSARY` as ``{"value": ..., "error": ...}``.
 
-    A baseline is a field (B, C, *F), judged by its absolute error, or an ensemble (M, B, C, *F). Errors are jackknife
-    errors over samples. The error of a single sample is ``None``, and so is a value that does not exist. The dictionary
-    also holds ``about`` (counts) and ``spectrum`` (curves to draw). ``below`` restricts the flatness to sites below
-    that value.
+    ``channels`` holds the figures of each channel by its name, in its own unit. Those beside it are of all channels
+    together, each channel divided by its standard deviation in the truth, so that none hides another; constant
+    channels are left out of them. The consistency error is that of the worst channel. Errors are jackknife errors over
+    samples; that of a single sample is ``None``, and so is a value that does not exist. ``about`` holds counts, names
+    and units, ``spectrum`` curves to draw.
+
+    Args:
+        truth: fine fields.
+        ensemble: members for each of them.
+        coarse: block means that the members should have.
+        operator: the coarse-graining, applied ``levels`` times.
+        levels: how often.
+        boundary: of all axes or of each.
+        baseline: fields (B, C, *F), judged by their absolute error, or ensembles (M, B, C, *F), by name.
+        channels: names, by default ``channel0`` and so on.
+        units: of the channels, to be written beside figures.
+        thresholds: of excursion sets, in the unit of the field; by default quantiles of the truth.
+        valid: sites that count; all others, where the truth is filled, are left out of the scores of sites. Figures of
+            whole fields (spectra, detail, scattering, excursion sets) take the filled field there, for the truth, the
+            members and the baselines alike.
+        below: restricts the flatness to neighbours below that value.
+        seed: of the ranks of ties.
+
+    Raises:
+        InputError: if fields are not finite, names do not fit, every channel is constant or no site is valid, or no
+            channel of the truth crosses a threshold.
     """
-    baselines = {name: field if field.dim() > truth.dim() else field[None] for name, field in (baseline or {}).items()}
-    figures: Figures = {
-        "about": {
-            "format": FORMAT,
-            "samples": truth.shape[0],
-            "members": ensemble.shape[0],
-            "channels": truth.shape[1],
-            "lattice": list(truth.shape[2:]),
-            "levels": levels,
-            "factor": list(operator.factors(truth.dim() - 2)),
-            "boundary": boundary,
-        },
-        "consistency_error": {"value": consistency_error(ensemble, coarse, operator, levels), "error": None},
-        **_scores(truth, ensemble, baselines),
-        **_calibration(truth, ensemble, seed),
-        **_detail(truth, ensemble, operator, levels),
-        **_values(truth, ensemble, below),
-        **_octaves(truth, ensemble, baselines, boundary),
-        **_scattering(truth, ensemble[0], boundary),
-        "spectrum": _spectra(truth, ensemble, baselines, boundary),
+    names, spoken = _named(truth.shape[1], channels, "channel"), _named(truth.shape[1], units, "")
+    fields = {name: field if field.dim() > truth.dim() else field[None] for name, field in (baseline or {}).items()}
+    _check_finite(truth=truth, ensemble=ensemble, coarse=coarse, **fields)
+    mask = None if valid is None else valid.expand_as(truth)
+    if mask is not None and not bool(mask.transpose(0, 1).flatten(1).any(1).all()):
+        raise InputError("a channel of the truth has no valid site; leave it out")
+    standard = Standard.of(truth, mask)
+    if bool(standard.constant.all()):
+        raise InputError("the truth is constant; there is nothing that a refinement could be judged by")
+    check_thresholds(truth, thresholds, names)
+    case = _Case(truth, ensemble, fields, operator, levels, boundary, mask, standard)
+    consistency = consistency_error(ensemble, coarse, operator, levels)
+    edges = octave_power(truth[:1, :1], boundary)[0]
+    own, terms, curves = {}, [], []
+    for c, name in enumerate(names):
+        each, figures, curve = _channel(case, c, edges, tuple(thresholds), below, seed)
+        own[name] = {"consistency_error": {"value": consistency[c], "error": None}, **figures, "spectrum": curve}
+        if not standard.constant[c]:
+            terms.append(each)
+            curves.append((name, standard.std[c], curve))
+    together = figures_of(_with_joint_energy(case, over_channels(terms)), edges, list(fields))
+    varying = [name for name, _, _ in curves]
+    about = {
+        "format": FORMAT,
+        "samples": truth.shape[0],
+        "members": ensemble.shape[0],
+        "channels": names,
+        "units": spoken,
+        "std": standard.std,
+        "constant": [name for name in names if name not in varying],
+        "thresholds": list(thresholds),
+        "valid": 1.0 if mask is None else float(mask.double().mean()),
+        "lattice": list(truth.shape[2:]),
+        "levels": levels,
+        "factor": list(operator.factors(truth.dim() - 2)),
+        "boundary": boundary,
     }
-    return plain(figures)
+    together = {"consistency_error": {"value": consistency.max(), "error": None}, **together}
+    together |= _scattering_of_all([own[name] for name in varying])
+    return plain({"about": about, **together, "spectrum": _mean_curve(curves), "channels": own})
 
 
-def _scores(truth: Tensor, ensemble: Tensor, baselines: dict[str, Tensor]) -> Figures:
-    crps, energy = _crps_and_energy(ensemble, truth)
-    error = (ensemble.double().mean(0) - truth.double()).square().flatten(1).mean(1)
-    figures: Figures = {
-        "crps": _mean(crps),
-        "energy_score": _mean(energy),
-        "rmse": estimate(jackknife(torch.sqrt, error)),
-    }
-    for name, field in baselines.items():
-        baseline_crps, baseline_energy = _crps_and_energy(field, truth)
-        figures[f"crps_{name}"] = _mean(baseline_crps)
-        figures[f"crps_over_{name}"] = estimate(jackknife(torch.div, crps, baseline_crps))
-        figures[f"energy_over_{name}"] = estimate(jackknife(torch.div, energy, baseline_energy))
+@dataclass(frozen=True)
+class _Case:
+    """The fields of one judgement, and the units of their channels."""
+
+    truth: Tensor
+    ensemble: Tensor
+    baselines: dict[str, Tensor]
+    operator: CoarseGraining
+    levels: int
+    boundary: Boundaries
+    valid: Tensor | None
+    standard: Standard
+
+    def channels(self, chosen: list[int]) -> tuple[Tensor, Tensor, dict[str, Tensor], Tensor | None]:
+        """Truth, ensemble, baselines and valid sites of some channels, in their units."""
+        standard = Standard(*(part[chosen] for part in (self.standard.mean, self.standard.std, self.standard.constant)))
+        lattice = self.truth.dim() - 2
+        baselines = {n: standard.apply(field[:, :, chosen], lattice) for n, field in self.baselines.items()}
+        truth, ensemble = (standard.apply(x, lattice) for x in (self.truth[:, chosen], self.ensemble[:, :, chosen]))
+        return truth, ensemble, baselines, None if self.valid is None else self.valid[:, chosen]
+
+
+def _channel(
+    case: _Case, c: int, edges: Tensor, thresholds: tuple[float, ...], below: float | None, seed: int
+) -> tuple[dict[str, Tensor], Figures, Figures]:
+    """The terms of one channel, its figures in its unit, and its spectrum."""
+    truth, ensemble, baselines, valid = case.channels([c])
+    unit = case.standard.std[c]
+    terms = pieces_of_sites(truth, ensemble, baselines, valid, seed)
+    filled, smooth = ensemble, baselines
+    raw, members = case.truth[:, [c]], case.ensemble[:, :, [c]]
+    texture = value_figures(raw, members, valid, below, case.boundary)
+    levels = thresholds_of(raw, valid, thresholds)
+    if valid is not None:
+        filled, members = torch.where(valid, ensemble, truth), torch.where(valid, members, raw)
+        smooth = {name: torch.where(valid, field, truth) for name, field in baselines.items()}
+    terms |= pieces_of_fields(truth, filled, smooth, case.operator, case.levels, case.boundary)
+    figures = _in_unit(figures_of(terms, edges, list(case.baselines)), float(unit))
+    figures |= texture
+    figures |= structure_figures(truth, filled, case.boundary)
+    figures |= excursion_figures(raw, members, levels, case.boundary)
+    if not case.standard.constant[c]:
+        figures |= _scattering(truth, filled[0], case.boundary)
+    for entry in (figures["structure_2"], figures["structure_4"]):
+        order = 2 if entry is figures["structure_2"] else 4
+        entry["truth"] = entry["truth"] * unit**order  # pyright: ignore
+    return terms, figures, _spectra(truth, filled, smooth, case.boundary, float(unit) ** 2)
+
+
+def _in_unit(figures: Figures, unit: float) -> Figures:
+    """Scores in units of the truth, in the unit of the channel."""
+    for name, entry in figures.items():
+        if name in _UNITS or (name.startswith("crps_") and not name.startswith("crps_over_")):
+            figures[name] = {key: part * unit for key, part in entry.items()}  # pyright: ignore
     return figures
 
 
-def _crps_and_energy(ensemble: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
-    """CRPS and energy score of each sample; for a single field the mean absolute and the root mean square error."""
-    if len(ensemble) > 1:
-        return fair_crps(ensemble, truth), energy_score(ensemble, truth)
-    error = (ensemble[0].double() - truth.double()).flatten(1)
-    return error.abs().mean(1), error.square().mean(1).sqrt()
-
-
-def _calibration(truth: Tensor, ensemble: Tensor, seed: int) -> Figures:
-    spread, ranks = spread_skill(ensemble, truth), rank_histogram(ensemble, truth, seed)
-    outside = jackknife(lambda relative: (relative[0] + relative[-1]) / 2, ranks.per_sample)
-    return {
-        "spread_skill": {"value": spread.pooled, "error": spread.error, "per_sample": spread.per_sample},
-        "rank_histogram": {"value": ranks.relative, "error": ranks.error, "counts": ranks.counts},
-        "outside": estimate(outside),
-    }
-
-
-def _detail(truth: Tensor, ensemble: Tensor, operator: CoarseGraining, levels: int) -> Figures:
-    kurtosis = kurtosis_ratio(ensemble, truth, operator, levels)
-    variance = ensemble_moments(ensemble, operator, levels)[0], detail_moments(truth, operator, levels)[0]
-    return {
-        "detail_kurtosis": {
-            **estimate(kurtosis.ensemble),
-            "truth": kurtosis.truth.value,
-            "truth_error": kurtosis.truth.error,
-        },
-        "detail_kurtosis_ratio": estimate(kurtosis.ratio),
-        "detail_variance_ratio": estimate(jackknife(torch.div, *variance)),
-    }
-
-
-def _values(truth: Tensor, ensemble: Tensor, below: float | None) -> Figures:
-    """Quantiles of the values and of the steps between neighbours, model against truth."""
-    q = torch.tensor(PROBABILITIES, dtype=torch.float64, device=truth.device)
-    true, true_without = delete_one_quantiles([sample.flatten() for sample in truth], q)
-    model, model_without = delete_one_quantiles([sample.flatten() for sample in ensemble.transpose(0, 1)], q)
-    half = torch.full_like(q[:1], 0.5)
-    rough, rough_without = delete_one_quantiles([slopes(sample, below) for sample in truth], half)
-    steps = [torch.cat([slopes(member, below) for member in sample]) for sample in ensemble.transpose(0, 1)]
-    model_rough, model_rough_without = delete_one_quantiles(steps, half)
-    return {
-        "quantiles": {
-            "value": model - true,
-            "error": delete_one_error(model_without - true_without),
-            "probability": list(PROBABILITIES),
-            "truth": true,
-            "ensemble": model,
-        },
-        "flatness_ratio": {
-            "value": (model_rough / rough)[0],
-            "error": delete_one_error(model_rough_without / rough_without)[0],
-            "truth": rough[0],
-            "ensemble": model_rough[0],
-        },
-    }
-
-
-def _octaves(truth: Tensor, ensemble: Tensor, baselines: dict[str, Tensor], boundary: Boundaries) -> Figures:
-    figures = {}
-    for name, field in {"octave_ratio": ensemble, **{f"octave_ratio_{n}": f for n, f in baselines.items()}}.items():
-        edges, ratio = octave_ratio(field, truth, boundary)
-        figures[name] = {**estimate(ratio), "edges": edges}
-    return figures
+def _with_joint_energy(case: _Case, terms: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The energy score of all channels together also judges how channels vary together."""
+    chosen = (~case.standard.constant).nonzero()[:, 0].tolist()
+    if len(chosen) < 2:
+        return terms
+    truth, ensemble, baselines, valid = case.channels(chosen)
+    for name, field in {"": ensemble, **{f"_{name}": field for name, field in baselines.items()}}.items():
+        if len(field) > 1:
+            terms[f"energy{name}"] = weighted(energy_score(field, truth, valid), terms["sites"])
+        else:
+            mask = torch.ones_like(truth, dtype=torch.bool) if valid is None else valid
+            square = ((field[0].double() - truth).square() * mask).flatten(1).sum(1) / mask.flatten(1).sum(1)
+            terms[f"energy{name}"] = weighted(square.sqrt(), terms["sites"])
+    return terms
 
 
 def _scattering(truth: Tensor, member: Tensor, boundary: Boundaries) -> Figures:
@@ -159,29 +196,77 @@ def _scattering(truth: Tensor, member: Tensor, boundary: Boundaries) -> Figures:
         boundary = "reflect"
     middle = (..., *(slice((n - s) // 2, (n - s) // 2 + s) for n, s in zip(truth.shape[2:], sides, strict=True)))
     samples = torch.linspace(0, len(truth) - 1, min(len(truth), MOST)).round().long().to(truth.device)
-    scattering = Scattering(scales, boundary=boundary)
-    distance = scattering_distance(member[samples][middle], truth[samples][middle], scattering)
+    part, other = member[samples][middle], truth[samples][middle]
+    if bool(Standard.of(other).constant.any()):
+        return {}
+    distance = scattering_distance(part, other, Scattering(scales, boundary=boundary))
     value, error, noise = (part[1:3] for part in (*distance.rms, distance.noise))
     return {"scattering_distance": {"value": value, "error": error, "noise": noise}}
 
 
-def _spectra(truth: Tensor, ensemble: Tensor, baselines: dict[str, Tensor], boundary: Boundaries) -> Figures:
+def _scattering_of_all(channels: list[Figures]) -> Figures:
+    """Root mean square over channels; the error as if theirs were fully correlated, which is the most it can be."""
+    found: list[Any] = [each["scattering_distance"] for each in channels if "scattering_distance" in each]
+    if not found:
+        return {}
+    value, error, noise = (torch.stack([each[key] for each in found]) for key in ("value", "error", "noise"))
+    rms = value.square().mean(0).sqrt()
+    return {
+        "scattering_distance": {
+            "value": rms,
+            "error": (value * error).mean(0) / rms,
+            "noise": noise.square().mean(0).sqrt(),
+        }
+    }
+
+
+def _spectra(
+    truth: Tensor, ensemble: Tensor, baselines: dict[str, Tensor], boundary: Boundaries, unit: float
+) -> dict[str, Any]:
     """S(k) of each field: the mean over samples, and the range that holds eight of ten samples."""
-    curves: Figures = {"wavenumber": radial_spectrum(truth[:1], boundary)[0]}
+    curves: dict[str, Any] = {"wavenumber": radial_spectrum(truth[:1], boundary)[0]}
     for name, field in {"truth": truth[None], "ensemble": ensemble, **baselines}.items():
-        spectrum = torch.cat([radial_spectrum(member, boundary)[1] for member in field])
+        spectrum = torch.cat([radial_spectrum(member, boundary)[1] for member in field]) * unit
         low, high = spectrum.quantile(torch.tensor([0.1, 0.9]).to(spectrum), 0)
         curves[name] = {"value": spectrum.mean(0), "low": low, "high": high}
     return curves
 
 
-def _mean(per_sample: Tensor) -> Figures:
-    return {**estimate(jackknife(lambda mean: mean, per_sample)), "per_sample": per_sample}
+def _mean_curve(curves: list[tuple[str, Tensor, Any]]) -> dict[str, Any]:
+    """The mean of the spectra over channels, each over the variance of its channel in the truth."""
+    first = curves[0][2]
+    return {
+        name: {key: sum(curve[name][key] / std**2 for _, std, curve in curves) / len(curves) for key in first[name]}
+        if isinstance(first[name], dict)
+        else first[name]
+        for name in first
+    }
 
 
-def estimate(statistic: Estimate) -> Figures:
-    """A statistic and its error as the entry of a figure."""
-    return statistic._asdict()
+def _named(count: int, given: Sequence[str], default: str) -> list[str]:
+    if not given:
+        return [f"{default}{i}" if default else "" for i in range(count)]
+    if len(given) != count or (default and len(set(given)) != count):
+        raise InputError(f"{', '.join(given)} do not name {count} channels; give one name each, all different")
+    return list(given)
+
+
+def _check_finite(**fields: Tensor) -> None:
+    for name, field in fields.items():
+        if not bool(field.isfinite().all()):
+            raise InputError(
+                f"the {name.replace('_', ' ')} holds values that are not finite; fill missing ones of the truth, and "
+                "pass `valid` to leave them out of the scores"
+            )
+
+
+def check_thresholds(truth: Float[Tensor, "B C *F"], thresholds: Sequence[float], names: Sequence[str]) -> None:
+    """Raise ``InputError`` for a threshold that no channel of the truth crosses."""
+    low, high = (f(truth.transpose(0, 1).flatten(1), 1).double() for f in (torch.amin, torch.amax))
+    for threshold in thresholds:
+        if not math.isfinite(threshold) or not bool(((low <= threshold) & (threshold < high)).any()):
+            ranges = ", ".join(f"{n}: {a:.6g} to {b:.6g}" for n, a, b in zip(names, low, high, strict=True))
+            raise InputError(f"no value of the truth lies on either side of the threshold {threshold:g} ({ranges})")
 
 
 def plain(value: Any) -> Any:

@@ -7,7 +7,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rgdm.errors import InputError
-from rgdm.evaluate.judgement import Figures, estimate, plain
+from rgdm.evaluate.judgement import plain
+from rgdm.evaluate.pieces import Figures, estimate
 from rgdm.jackknife import jackknife
 from rgdm.model.cascade.cascade import Cascade
 from rgdm.scale.grid import Grid

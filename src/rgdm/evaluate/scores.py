@@ -1,4 +1,8 @@
-"""Scores of an ensemble against the truth: (M, B, C, *L) against (B, C, *L), in the user's units."""
+"""Scores of an ensemble against the truth: (M, B, C, *L) against (B, C, *L).
+
+Each is one number over all channels, which therefore are of one unit: take them one by one, or normalise them, as
+:func:`rgdm.evaluate.judge` does. ``valid`` (B, C, *L) says which sites count; a sample without any has NaN.
+"""
 
 import math
 from collections.abc import Callable
@@ -6,10 +10,12 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from rgdm.errors import InputError
+from rgdm.evaluate.increments import slopes
+from rgdm.evaluate.standard import Standard
 from rgdm.jackknife import jackknife
 from rgdm.scale.coarse_graining import CoarseGraining
 
@@ -31,7 +37,9 @@ class RankHistogram(NamedTuple):
     per_sample: Tensor
 
 
-def fair_crps(ensemble: Float[Tensor, "M B C *L"], truth: Float[Tensor, "B C *L"]) -> Float[Tensor, "B"]:
+def fair_crps(
+    ensemble: Float[Tensor, "M B C *L"], truth: Float[Tensor, "B C *L"], valid: Bool[Tensor, "B C *L"] | None = None
+) -> Float[Tensor, "B"]:
     """Continuous ranked probability score of each sample, mean over sites, unbiased for any M >= 2.
 
     ``mean_i |x_i - y| - sum_ij |x_i - x_j| / (2 M (M - 1))``, the second sum from the
@@ -44,10 +52,12 @@ def fair_crps(ensemble: Float[Tensor, "M B C *L"], truth: Float[Tensor, "B C *L"
         pairs = torch.tensordot(rank, members.sort(0).values, 1)
         return ((members - y).abs().mean(0) - pairs / (count * (count - 1))).mean()
 
-    return _per_sample(score, ensemble, truth)
+    return _per_sample(score, ensemble, truth, valid)
 
 
-def energy_score(ensemble: Float[Tensor, "M B C *L"], truth: Float[Tensor, "B C *L"]) -> Float[Tensor, "B"]:
+def energy_score(
+    ensemble: Float[Tensor, "M B C *L"], truth: Float[Tensor, "B C *L"], valid: Bool[Tensor, "B C *L"] | None = None
+) -> Float[Tensor, "B"]:
     """The fair CRPS of whole fields: absolute values become root mean squares over the N sites of a sample.
 
     ``(mean_i ||x_i - y|| - sum_ij ||x_i - x_j|| / (2 M (M - 1))) / sqrt(N)``
@@ -60,22 +70,41 @@ def energy_score(ensemble: Float[Tensor, "M B C *L"], truth: Float[Tensor, "B C 
         distance = (members - y).flatten(1).norm(dim=1).mean()
         return (distance - pairs / (count * (count - 1))) / math.sqrt(sites)
 
-    return _per_sample(score, ensemble, truth)
+    return _per_sample(score, ensemble, truth, valid)
 
 
-def spread_skill(ensemble: Float[Tensor, "M B C *L"], truth: Float[Tensor, "B C *L"]) -> SpreadSkill:
+def spread_skill(
+    ensemble: Float[Tensor, "M B C *L"], truth: Float[Tensor, "B C *L"], valid: Bool[Tensor, "B C *L"] | None = None
+) -> SpreadSkill:
     """``sqrt(mean variance * (M + 1)/M) / rmse(ensemble mean)``, 1 when truth and members are exchangeable.
 
     The factor corrects for the finite ensemble (Fortin et al. 2014, J. Hydromet. 15, 1708).
     """
-    count = ensemble.shape[0]
-    variance = _per_sample(lambda members, y: members.var(0).mean(), ensemble, truth) * (count + 1) / count
-    error = _per_sample(lambda members, y: (members.mean(0) - y).square().mean(), ensemble, truth)
-    pooled = jackknife(lambda v, e: (v / e).sqrt(), variance, error)
+    variance, error = spread_and_error(ensemble, truth, valid)
+    sites = torch.ones_like(error) if valid is None else valid.flatten(1).double().mean(1)
+    pooled = jackknife(lambda v, e: (v / e).sqrt(), weighted(variance, sites), weighted(error, sites))
     return SpreadSkill(pooled.value, pooled.error, (variance / error).sqrt())
 
 
-def rank_histogram(ensemble: Float[Tensor, "M B C *L"], truth: Float[Tensor, "B C *L"], seed: int = 0) -> RankHistogram:
+def spread_and_error(
+    ensemble: Float[Tensor, "M B C *L"], truth: Float[Tensor, "B C *L"], valid: Bool[Tensor, "B C *L"] | None = None
+) -> tuple[Float[Tensor, "B"], Float[Tensor, "B"]]:
+    """Of each sample the mean variance of the members times ``(M + 1)/M``, and the mean squared error of their mean."""
+    count = ensemble.shape[0]
+
+    def spread(members: Tensor, y: Tensor) -> Tensor:
+        return (members - members.mean(0)).square().sum(0).mean() * (count + 1) / (count * (count - 1))
+
+    variance = _per_sample(spread, ensemble, truth, valid)
+    return variance, _per_sample(lambda members, y: (members.mean(0) - y).square().mean(), ensemble, truth, valid)
+
+
+def rank_histogram(
+    ensemble: Float[Tensor, "M B C *L"],
+    truth: Float[Tensor, "B C *L"],
+    seed: int = 0,
+    valid: Bool[Tensor, "B C *L"] | None = None,
+) -> RankHistogram:
     """Counts of the rank 0..M of the truth among the members; ties are broken at random.
 
     ``relative`` is the count over that of a flat histogram. Its error is a jackknife
@@ -90,26 +119,30 @@ def rank_histogram(ensemble: Float[Tensor, "M B C *L"], truth: Float[Tensor, "B 
         rank = (members < y).sum(0) + (chance * (ties + 1)).long()
         return torch.bincount(rank.flatten(), minlength=bins)
 
-    counts = _per_sample(score, ensemble, truth)
-    per_sample = counts.double() * bins / truth[0].numel()
-    relative = jackknife(lambda mean: mean, per_sample)
-    return RankHistogram(counts.sum(0), relative.value, relative.error, per_sample)
+    counts = _per_sample(score, ensemble, truth, valid)
+    sites = counts.sum(1, keepdim=True).double()
+    relative = jackknife(lambda ranks, every: ranks * bins / every, counts, sites)
+    return RankHistogram(counts.sum(0), relative.value, relative.error, counts * bins / sites)
 
 
 def consistency_error(
     ensemble: Float[Tensor, "M B C *F"], coarse: Float[Tensor, "B C *K"], operator: CoarseGraining, levels: int
-) -> float:
-    """``max |block mean - coarse| / std(coarse)``, computed in double precision."""
-    scale = float(coarse.double().std(correction=0))
-    if not scale > 0:
-        raise InputError("the coarse field is constant; consistency relative to its spread needs a field that varies")
+) -> Float[Tensor, "C"]:
+    """``max |block mean - coarse| / std(coarse)`` of each channel, computed in double precision.
+
+    Of a channel that is constant the difference is relative to its value instead (to 1 if that is 0).
+    """
+    standard = Standard.of(coarse)
+    size = coarse.double().abs().transpose(0, 1).flatten(1).amax(1)
+    scale = torch.where(standard.constant, torch.where(size > 0, size, 1.0), standard.std)
     gain = operator.gain(coarse.dim() - 2) ** levels
-    worst = []
-    for member in ensemble.double():
+    worst = torch.zeros_like(scale)
+    for member in ensemble:
+        means = member.double()
         for _ in range(levels):
-            member = operator.coarsen(member)
-        worst.append((member / gain - coarse.to(member)).abs().max())
-    return float(torch.stack(worst).max()) / scale
+            means = operator.coarsen(means)
+        worst = torch.maximum(worst, (means / gain - coarse).abs().transpose(0, 1).flatten(1).amax(1))
+    return worst / scale
 
 
 def flatness(field: Float[Tensor, "B C *L"], below: float | None = None) -> Float[Tensor, ""]:
@@ -120,18 +153,14 @@ def flatness(field: Float[Tensor, "B C *L"], below: float | None = None) -> Floa
     return torch.tensor(np.median(steps.double().cpu().numpy()))
 
 
-def slopes(sample: Float[Tensor, "C *L"], below: float | None = None) -> Float[Tensor, "n"]:
-    """The absolute differences of all neighbouring sites of one sample, along every axis."""
-    steps = []
-    for axis in range(1, sample.dim()):
-        n = sample.shape[axis]
-        a, b = sample.narrow(axis, 0, n - 1), sample.narrow(axis, 1, n - 1)
-        step = (b - a).abs()
-        steps.append(step.flatten() if below is None else step[(a < below) & (b < below)])
-    return torch.cat(steps)
+def weighted(per_sample: Float[Tensor, "B *S"], sites: Float[Tensor, "B"]) -> Float[Tensor, "B *S"]:
+    """Means over the valid sites of each sample times the share of these; NaN, of a sample without any, counts 0."""
+    return per_sample.nan_to_num(0.0) * sites.reshape(-1, *(1,) * (per_sample.dim() - 1)).to(per_sample)
 
 
-def _per_sample(score: Callable[[Tensor, Tensor], Tensor], ensemble: Tensor, truth: Tensor) -> Tensor:
+def _per_sample(
+    score: Callable[[Tensor, Tensor], Tensor], ensemble: Tensor, truth: Tensor, valid: Tensor | None
+) -> Tensor:
     """One score per sample in float64, one sample at a time: memory stays that of one sample."""
     if ensemble.dim() != truth.dim() + 1 or ensemble.shape[1:] != truth.shape:
         raise InputError(
@@ -140,4 +169,7 @@ def _per_sample(score: Callable[[Tensor, Tensor], Tensor], ensemble: Tensor, tru
         )
     if ensemble.shape[0] < 2:
         raise InputError("an ensemble of 1 member has no spread to judge; use at least 2 members")
-    return torch.stack([score(ensemble[:, b].double(), truth[b].double()) for b in range(truth.shape[0])])
+    if valid is None:
+        return torch.stack([score(ensemble[:, b].double(), truth[b].double()) for b in range(truth.shape[0])])
+    pairs = ((ensemble[:, b][:, chosen], truth[b][chosen]) for b, chosen in enumerate(valid))
+    return torch.stack([score(members.double(), y.double()) for members, y in pairs])

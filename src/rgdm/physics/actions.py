@@ -1,19 +1,16 @@
 """Lattice actions: ``p(field) ~ exp(-S)`` on periodic lattices of 1 to 3 dimensions."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from rgdm.errors import InputError
-
-CRITICAL_BETA = 0.680605
-"""Critical beta of phi^4 at lambda = 1 in two dimensions, error 4e-6: Kaupuzs, Melnik & Rimsans, arXiv:1406.7491."""
-CRITICAL_COUPLING = math.log1p(math.sqrt(2)) / 2
-"""Critical coupling K_c of the square-lattice Ising model: Kramers & Wannier 1941."""
+from rgdm.physics.critical import critical_point
 
 
 @runtime_checkable
@@ -29,17 +26,27 @@ class Action(Protocol):
 class Phi4:
     """The phi^4 action.
 
-    ``S = sum_x [ -a sum_mu phi_x phi_{x+mu} + b phi_x^2 + c phi_x^4 ]``, each bond once. An axis of two sites has two
-    bonds between the same neighbours.
+    ``S = sum_x [ -a sum_mu r_mu phi_x phi_{x+mu} + b phi_x^2 + c phi_x^4 - h phi_x ]``, each bond once. An axis of two
+    sites has two bonds between the same neighbours.
+
+    Args:
+        a: coupling of neighbours.
+        b: of the square.
+        c: of the fourth power.
+        h: external field.
+        anisotropy: strength r of the bonds along each axis, relative to a; none: 1 along every axis.
     """
 
     a: float
     b: float
     c: float
+    h: float = 0.0
+    anisotropy: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         if not all(map(math.isfinite, (self.a, self.b, self.c))):
             raise InputError(f"a = {self.a}, b = {self.b}, c = {self.c}; finite couplings are needed")
+        _check_more(self.h, self.anisotropy)
         if self.c < 0 or (self.c == 0 and self.b <= 0):
             raise InputError(f"b = {self.b}, c = {self.c}: the action has no lower bound; c > 0 is needed")
 
@@ -81,44 +88,58 @@ class Phi4:
         return cls(beta, dimension * beta - 1 - 2 * beta, 1.0)
 
     @classmethod
-    def critical(cls) -> "Phi4":
-        """The critical point in two dimensions at lambda = 1, beta_c = 0.680605(4)."""
-        return cls.from_beta(CRITICAL_BETA, 1.0)
+    def critical(cls, lambda_: float = 1.0) -> "Phi4":
+        """The critical point in two dimensions, beta_c = 0.680605(4) at lambda = 1: see ``rgdm.physics.critical``."""
+        return cls.from_beta(critical_point("phi4", 2, lambda_).coupling, lambda_)
 
     def check_bounded(self, dimension: int) -> None:
         """Refuse couplings whose action may have no lower bound on a lattice of this dimension."""
-        if self.c == 0 and self.b <= dimension * abs(self.a):
-            raise InputError(f"{self} may have no lower bound; c > 0 or b > {dimension} |a| is needed")
+        bonds = abs(self.a) * sum(map(abs, strengths(self.anisotropy, dimension)))
+        if self.c == 0 and self.b <= bonds:
+            raise InputError(f"{self} may have no lower bound; c > 0 or b > {bonds:g} is needed")
 
     def rescaled(self, factor: float) -> "Phi4":
-        """The action of phi / factor: couplings ``(a s^2, b s^2, c s^4)``, s = ``factor``."""
-        return Phi4(self.a * factor**2, self.b * factor**2, self.c * factor**4)
+        """The action of phi / factor: couplings ``(a s^2, b s^2, c s^4, h s)``, s = ``factor``."""
+        square = factor**2
+        return Phi4(self.a * square, self.b * square, self.c * square**2, self.h * factor, self.anisotropy)
 
     def energy(self, field: Float[Tensor, "B 1 *L"]) -> Float[Tensor, " B"]:
         """The action S of each configuration."""
         square = field.square()
-        density = -self.a * field * neighbours_ahead(field) + self.b * square + self.c * square.square()
+        bonds = field * neighbours_ahead(field, self.anisotropy)
+        density = -self.a * bonds + self.b * square + self.c * square.square() - self.h * field
         return density.flatten(1).sum(1)
 
 
 @dataclass(frozen=True)
 class Ising:
-    """Spins +-1 with ``S = -K sum_<xy> s_x s_y``, K = beta J, each bond once."""
+    """Spins +-1 with ``S = -K sum_<xy> r_mu s_x s_y - h sum_x s_x``, K = beta J, each bond once.
+
+    Args:
+        coupling: K.
+        h: external field, in units of the temperature.
+        anisotropy: strength r of the bonds along each axis, relative to K; none: 1 along every axis.
+    """
 
     coupling: float
+    h: float = 0.0
+    anisotropy: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         if not math.isfinite(self.coupling):
             raise InputError(f"the coupling K is {self.coupling}; it must be finite")
+        _check_more(self.h, self.anisotropy)
 
     @classmethod
-    def critical(cls) -> "Ising":
-        """K_c = log(1 + sqrt 2) / 2 of the square lattice."""
-        return cls(CRITICAL_COUPLING)
+    def critical(cls, dimension: int = 2, anisotropy: tuple[float, ...] = ()) -> "Ising":
+        """K_c = log(1 + sqrt 2) / 2 of the square lattice; others: see ``rgdm.physics.critical``."""
+        point = critical_point("ising", dimension, anisotropy=anisotropy)
+        return cls(point.coupling, anisotropy=anisotropy)
 
     def energy(self, field: Float[Tensor, "B 1 *L"]) -> Float[Tensor, " B"]:
         """S of each configuration of spins."""
-        return -self.coupling * (field * neighbours_ahead(field)).flatten(1).sum(1)
+        bonds = field * neighbours_ahead(field, self.anisotropy)
+        return -(self.coupling * bonds + self.h * field).flatten(1).sum(1)
 
 
 @dataclass(frozen=True)
@@ -141,7 +162,7 @@ class IsingDual:
     @classmethod
     def critical(cls, delta: float = 0.1) -> "IsingDual":
         """The dual of the critical square-lattice Ising model."""
-        return cls(CRITICAL_COUPLING, delta)
+        return cls(Ising.critical().coupling, delta)
 
     def alpha(self, dimension: int) -> float:
         """The diagonal of A."""
@@ -221,23 +242,34 @@ def diagonal(values: Float[Tensor, "*L"], field: Float[Tensor, "B C *L"]) -> Flo
     return torch.fft.ifftn(values.to(field) * torch.fft.fftn(field, dim=axes), dim=axes).real
 
 
-def neighbours_ahead(field: Float[Tensor, "B C *L"]) -> Float[Tensor, "B C *L"]:
-    """``sum_mu phi_{x+mu}``."""
-    return torch.stack([field.roll(-1, axis) for axis in range(2, field.dim())]).sum(0)
+def neighbours_ahead(field: Float[Tensor, "B C *L"], anisotropy: tuple[float, ...] = ()) -> Float[Tensor, "B C *L"]:
+    """``sum_mu r_mu phi_{x+mu}``."""
+    bonds = enumerate(strengths(anisotropy, field.dim() - 2), start=2)
+    return torch.stack([strength * field.roll(-1, axis) for axis, strength in bonds]).sum(0)
 
 
-def description(action: Phi4 | Ising) -> dict[str, str | float]:
+def strengths(anisotropy: tuple[float, ...], dimension: int) -> tuple[float, ...]:
+    """Relative strength of the bonds along each axis: those given, or 1 each."""
+    if anisotropy and len(anisotropy) != dimension:
+        raise InputError(f"bonds of strengths {anisotropy} on {dimension} axes; one for each axis is needed")
+    return anisotropy or (1.0,) * dimension
+
+
+def description(action: Phi4 | Ising) -> dict[str, Any]:
     """The name and the couplings of an action, plain JSON; :func:`described` is the inverse."""
-    return {"name": type(action).__name__, **asdict(action)}
+    couplings = asdict(action) | {"anisotropy": list(action.anisotropy)}
+    return {"name": type(action).__name__} | {
+        name: value for name, value in couplings.items() if value or name not in ("h", "anisotropy")
+    }
 
 
-def described(words: dict[str, str | float]) -> Phi4 | Ising:
+def described(words: Mapping[str, Any]) -> Phi4 | Ising:
     """The action of a :func:`description`."""
     known, couplings = {"Phi4": Phi4, "Ising": Ising}, dict(words)
     name = couplings.pop("name", None)
     if name not in known:
         raise InputError(f"unknown action {name!r}; known are {', '.join(known)}")
-    return known[name](**couplings)
+    return known[name](**couplings | {"anisotropy": tuple(couplings.get("anisotropy", ()))})
 
 
 def check_values(action: Action, values: str | None) -> None:
@@ -251,6 +283,13 @@ def check_no_gaps(fields: Float[Tensor, "B C *L"]) -> None:
     bad = int((~fields.isfinite()).flatten(1).any(1).sum())
     if bad:
         raise InputError(f"{bad} of {len(fields)} fields have values that are not finite; leave them out")
+
+
+def _check_more(h: float, anisotropy: tuple[float, ...]) -> None:
+    if not math.isfinite(h):
+        raise InputError(f"the external field h is {h}; it must be finite")
+    if not all(map(math.isfinite, anisotropy)):
+        raise InputError(f"bonds of strengths {anisotropy}; finite ones are needed")
 
 
 def _cosines(lattice: tuple[int, ...]) -> Float[Tensor, "*L"]:

@@ -27,9 +27,10 @@ TABLE = 8192
 class SiteConditional:
     """``p(phi_x | neighbours)`` of an action with nearest-neighbour bonds, ``pull`` the sum of the neighbours.
 
-    Spins: ``P(s = 1) = 1 / (1 + exp(-2 K pull))``. phi^4: ``exp(a pull phi - b phi^2 - c phi^4) / z(pull)`` with z by
-    quadrature; values are drawn by inverting the distribution function. Sites of one half of a checkerboard are
-    independent given the other half, so a model that draws that half last can draw it exactly.
+    Each neighbour counts with the strength of its bond. Spins: ``P(s = 1) = 1 / (1 + exp(-2 (K pull + h)))``. phi^4:
+    ``exp((a pull + h) phi - b phi^2 - c phi^4) / z(pull)`` with z by quadrature; values are drawn by inverting the
+    distribution function. Sites of one half of a checkerboard are independent given the other half, so a model that
+    draws that half last can draw it exactly.
     """
 
     def __init__(self, action: Phi4 | Ising) -> None:
@@ -44,32 +45,36 @@ class SiteConditional:
 
     def log_prob(self, value: Float[Tensor, "*N"], pull: Float[Tensor, "*N"]) -> Float[Tensor, "*N"]:
         """log p of values, float64."""
-        x, h = value.double(), _finite(pull)
+        x, force = value.double(), self._force(pull)
         if isinstance(self.action, Ising):
-            return torch.nn.functional.logsigmoid(2 * self.action.coupling * x * h)
-        return self._exponent(x, h) - self.log_partition(h)
+            return torch.nn.functional.logsigmoid(2 * x * force)
+        return self._exponent(x, force) - self._log_partition(force)
 
     def log_partition(self, pull: Float[Tensor, "*N"]) -> Float[Tensor, "*N"]:
         """log z, z the integral or the sum over the site of ``exp`` of minus the terms of S with this site; float64."""
-        h = _finite(pull)
+        return self._log_partition(self._force(pull))
+
+    def _log_partition(self, force: Tensor) -> Tensor:
         if isinstance(self.action, Ising):
-            h = (self.action.coupling * h).abs()
-            return h + torch.log1p(torch.exp(-2 * h))
-        parts = [mass.sum(1).log() + top for _, _, mass, top, _ in self._cells(h.flatten())]
-        return torch.cat([h.new_zeros(0), *parts]).reshape(h.shape)
+            force = force.abs()
+            return force + torch.log1p(torch.exp(-2 * force))
+        parts = [mass.sum(1).log() + top for _, _, mass, top, _ in self._cells(force.flatten())]
+        return torch.cat([force.new_zeros(0), *parts]).reshape(force.shape)
 
     def tabulated(self, farthest: float, device: torch.device) -> Callable[[Float[Tensor, "*N"]], Float[Tensor, "*N"]]:
         """:meth:`log_partition` as a function that interpolates in a table of pulls, for many evaluations.
 
-        Interpolation is linear, so the result is too large by at most ``(farthest / 8192)^2 / 8`` times the variance of
-        ``a`` times the site; beyond ``farthest`` the last interval is continued. A pull of NaN gives NaN.
+        Interpolation is linear, so the result is too large by at most ``(a farthest + h)^2 / 8192^2 / 8`` times the
+        variance of the site; beyond ``farthest`` the last interval is continued. A pull of NaN gives NaN.
         """
         if not 0 < farthest < math.inf:
             raise InputError(f"a table of log z up to the pull {farthest}; a positive number is needed")
-        table = self.log_partition(torch.linspace(0, farthest, TABLE + 1, dtype=torch.float64)).to(device)
+        coupling, h = self._couplings()
+        most = abs(coupling) * farthest + abs(h)  # log z is an even function of the force
+        table = self._log_partition(torch.linspace(0, most, TABLE + 1, dtype=torch.float64)).to(device)
 
         def log_z(pull: Float[Tensor, "*N"]) -> Float[Tensor, "*N"]:
-            place = pull.double().abs() * (TABLE / farthest)
+            place = (coupling * pull.double() + h).abs() * (TABLE / most if most else 0.0)
             left = place.nan_to_num().clamp(max=TABLE - 1).long()
             return torch.lerp(table[left], table[left + 1], place - left)
 
@@ -77,25 +82,34 @@ class SiteConditional:
 
     def draw(self, uniform: Float[Tensor, "*N"], pull: Float[Tensor, "*N"]) -> Float[Tensor, "*N"]:
         """The value at which the distribution function equals ``uniform``, in (0, 1); float64."""
-        u, h = uniform.double(), _finite(pull)
+        u, force = uniform.double(), self._force(pull)
         if isinstance(self.action, Ising):
-            return torch.where(u < torch.sigmoid(2 * self.action.coupling * h), 1.0, -1.0).double()
+            return torch.where(u < torch.sigmoid(2 * force), 1.0, -1.0).double()
         drawn, done = [u.new_zeros(0)], 0
-        for left, width, mass, top, pulls in self._cells(h.flatten()):
-            part = u.flatten()[done : done + len(pulls)]
-            drawn.append(self._inverse(part, left, width, mass, top, pulls))
-            done += len(pulls)
-        return torch.cat(drawn).reshape(h.shape)
+        for left, width, mass, top, forces in self._cells(force.flatten()):
+            part = u.flatten()[done : done + len(forces)]
+            drawn.append(self._inverse(part, left, width, mass, top, forces))
+            done += len(forces)
+        return torch.cat(drawn).reshape(force.shape)
 
-    def _exponent(self, x: Tensor, h: Tensor) -> Tensor:
+    def _couplings(self) -> tuple[float, float]:
+        """That of neighbours, and the external field."""
+        return (self.action.coupling if isinstance(self.action, Ising) else self.action.a), self.action.h
+
+    def _force(self, pull: Tensor) -> Tensor:
+        """The coefficient of the value in -S."""
+        coupling, h = self._couplings()
+        return coupling * _finite(pull) + h
+
+    def _exponent(self, x: Tensor, force: Tensor) -> Tensor:
         assert isinstance(self.action, Phi4)
         square = x.square()
-        return self.action.a * h * x - self.action.b * square - self.action.c * square.square()
+        return force * x - self.action.b * square - self.action.c * square.square()
 
-    def _bounds(self, h: Tensor) -> tuple[Tensor, Tensor]:
+    def _bounds(self, pulled: Tensor) -> tuple[Tensor, Tensor]:
         """An interval that contains all values whose density is more than ``exp(-DEPTH)`` of its maximum."""
         assert isinstance(self.action, Phi4)
-        b, c, force = self.action.b, self.action.c, (self.action.a * h).abs()
+        b, c, force = self.action.b, self.action.c, pulled.abs()
 
         def exponent(x: Tensor) -> Tensor:
             return (force - b * x - c * x**3) * x
@@ -113,7 +127,7 @@ class SiteConditional:
         counts = exponent(other) >= lowest  # the weaker peak
         start, end = torch.where(counts, -far, other), torch.where(counts, other, peak)
         low = _crossing(start, end, lambda x: exponent(x) >= lowest)
-        mirrored = self.action.a * h < 0
+        mirrored = pulled < 0
         return torch.where(mirrored, -high, low), torch.where(mirrored, -low, high)
 
     def _stationary(self, x: Tensor, force: Tensor) -> Tensor:
@@ -128,12 +142,12 @@ class SiteConditional:
                 break
         return x
 
-    def _cells(self, pulls: Float[Tensor, " N"]) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor, Tensor]]:
-        """Left edges ``(N, K)`` and width of cells, integrals in units of ``exp(top)``, top, and pulls."""
+    def _cells(self, forces: Float[Tensor, " N"]) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor, Tensor]]:
+        """Left edges ``(N, K)`` and width of cells, integrals in units of ``exp(top)``, top, and forces."""
         assert isinstance(self.action, Phi4)
-        if not len(pulls):
+        if not len(forces):
             return
-        low, high = self._bounds(pulls)
+        low, high = self._bounds(forces)
         curvature = 2 * abs(self.action.b) + 12 * self.action.c * torch.maximum(low.abs(), high.abs()).square()
         count = max(FEWEST, math.ceil(float(((high - low) * curvature.sqrt() / 2).max())))
         if count > MOST:
@@ -141,10 +155,10 @@ class SiteConditional:
                 f"the law of a site of {self.action} is too narrow: {count} cells, more than {MOST}; take Ising "
                 "for wells as stiff as that"
             )
-        nodes, weights = (each.to(pulls) for each in _legendre())
-        for h, lo, hi in zip(*(x.split(max(1, TOGETHER // count)) for x in (pulls, low, high)), strict=True):
+        nodes, weights = (each.to(forces) for each in _legendre())
+        for h, lo, hi in zip(*(x.split(max(1, TOGETHER // count)) for x in (forces, low, high)), strict=True):
             width = (hi - lo) / count
-            left = lo[:, None] + width[:, None] * torch.arange(count).to(pulls)
+            left = lo[:, None] + width[:, None] * torch.arange(count).to(forces)
             values = self._exponent(left[..., None] + width[:, None, None] * nodes, h[:, None, None])
             top = values.flatten(1).max(1).values
             mass = ((values - top[:, None, None]).exp() * weights).sum(-1) * width[:, None]

@@ -4,11 +4,13 @@ import math
 from collections.abc import Sequence
 from types import EllipsisType
 
+import numpy as np
 import torch
 import xarray as xr
 from jaxtyping import Float
 from torch import Tensor
 
+from rgdm.data.layout import floating
 from rgdm.errors import InputError
 from rgdm.jackknife import BLOCKS, jackknife
 from rgdm.physics.interactions import Interaction
@@ -34,12 +36,12 @@ class EffectiveHamiltonian:
     @classmethod
     def fit(
         cls,
-        samples: Float[Tensor, "B 1 *L"],
+        samples: Tensor | np.ndarray,
         interactions: Sequence[Interaction],
         blocks: int = BLOCKS,
         periodic: bool = True,
     ) -> "EffectiveHamiltonian":
-        """The couplings of continuous fields, by score matching: no training, a linear system.
+        """The couplings of continuous fields ``(B, 1, *L)``, by score matching: no training, a linear system.
 
         Minimising ``E |grad H - grad H_true|^2`` gives ``sum_b A_ab K_b = B_a`` with ``A_ab = E[grad O_a . grad O_b]``
         and ``B_a = E[laplacian O_a]`` (Hyvarinen 2005, J. Mach. Learn. Res. 6, 695, eq. 2, for a linear family).
@@ -62,9 +64,9 @@ class EffectiveHamiltonian:
 
     @classmethod
     def fit_spins(
-        cls, samples: Float[Tensor, "B 1 *L"], interactions: Sequence[Interaction], blocks: int = BLOCKS
+        cls, samples: Tensor | np.ndarray, interactions: Sequence[Interaction], blocks: int = BLOCKS
     ) -> "EffectiveHamiltonian":
-        """The couplings of spins +-1, by pseudo-likelihood: each spin given all others.
+        """The couplings of spins +-1, ``(B, 1, *L)``, by pseudo-likelihood: each spin given all others.
 
         ``P(s_x | rest) = 1 / (1 + exp(2 s_x sum_a K_a dO_a/ds_x))`` for interactions in which no spin has a power
         (Besag 1975, The Statistician 24, 179); Newton's method on the concave mean of its logarithm. Errors from the
@@ -108,7 +110,7 @@ class EffectiveHamiltonian:
 
 
 def couplings_by_scale(
-    samples: Float[Tensor, "B 1 *L"],
+    samples: Tensor | np.ndarray,
     operator: Separable,
     levels: int,
     interactions: Sequence[Interaction],
@@ -122,7 +124,7 @@ def couplings_by_scale(
     Coarse fields are means in the user's units (of block spins, the block means).
 
     Args:
-        samples: fields of one channel.
+        samples: fields of one channel, ``(B, 1, *L)``.
         operator: the coarse-graining.
         levels: how often it is applied.
         interactions: the terms of the Hamiltonian at every level.
@@ -144,6 +146,7 @@ def couplings_by_scale(
         raise InputError(f"noise is {noise}; a finite standard deviation of 0 or more is needed")
     if levels < 0:
         raise InputError(f"levels is {levels}; it must not be negative")
+    samples = floating(samples)
     factors = operator.factors(samples.dim() - 2)
     if eta is not None and len(set(factors)) > 1:
         raise InputError(f"eta is {eta} for the factors {factors}; it needs the same factor along every axis")
@@ -171,9 +174,10 @@ def _centre(x: Tensor) -> float:
     return 0.0 if float(value.abs()) <= 3 * float(error) else float(value)
 
 
-def _checked(samples: Tensor, interactions: Sequence[Interaction]) -> Tensor:
+def _checked(samples: Tensor | np.ndarray, interactions: Sequence[Interaction]) -> Tensor:
     if not interactions:
         raise InputError("a Hamiltonian of no interactions; give at least one")
+    samples = floating(samples)
     if samples.shape[1] != 1 or not bool(samples.isfinite().all()):
         raise InputError(f"fields of shape {tuple(samples.shape)}; one channel of finite values is needed")
     if len(samples) < 2:

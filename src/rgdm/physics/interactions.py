@@ -63,19 +63,22 @@ class Power(Interaction):
 class Bond(Interaction):
     """``sum phi_x^p phi_y^q`` over all pairs x, y whose distance is ``shift``, up to reflections and exchanges of axes.
 
+    With ``isotropic=False`` up to reflections only: a bond of its own for each direction.
     Each pair counts once if p = q, else both ways. On an axis of two sites both neighbours of a site are the same one,
     which counts twice.
     """
 
-    def __init__(self, shift: Shift, p: int = 1, q: int = 1) -> None:
+    def __init__(self, shift: Shift, p: int = 1, q: int = 1, isotropic: bool = True) -> None:
         if min(p, q) < 1 or not any(shift):
             raise InputError(
                 f"shift = {shift}, p = {p}, q = {q}; a shift that is not zero and powers from 1 are needed"
             )
         self.shift, self.p, self.q, self.reach = shift, p, q, max(map(abs, shift))
-        self.star = sorted({tuple(a * s for a, s in zip(shape, sign, strict=True)) for shape, sign in _images(shift)})
+        images = _images(shift) if isotropic else [(shift, sign) for _, sign in _images(shift)]
+        self.star = sorted({tuple(a * s for a, s in zip(shape, sign, strict=True)) for shape, sign in images})
         powers = {(1, 1): ""}.get((p, q), f"^{p}.{q}")
-        self.name = f"bond{powers}{'' if sum(map(abs, shift)) == 1 else list(map(abs, shift))}"
+        nearest = isotropic and sum(map(abs, shift)) == 1
+        self.name = f"bond{powers}{'' if nearest else list(map(abs, shift))}"
 
     def density(self, x: Float[Tensor, "B 1 *L"]) -> Float[Tensor, "B 1 *L"]:
         share = 0.5 if self.p == self.q else 1.0
@@ -124,7 +127,9 @@ class Plaquette(Interaction):
         return one * two * one.roll(-sign[1], pair[1])
 
 
-def local_interactions(dimension: int, reach: int = 1, power: int = 4, odd: bool = False) -> list[Interaction]:
+def local_interactions(
+    dimension: int, reach: int = 1, power: int = 4, odd: bool = False, isotropic: bool = True
+) -> list[Interaction]:
     """Bonds, then powers of the field: at reach 1 and power 4 those of phi^4.
 
     Args:
@@ -132,14 +137,15 @@ def local_interactions(dimension: int, reach: int = 1, power: int = 4, odd: bool
         reach: longest bond along each axis, in sites; at 1 only the bond of nearest neighbours, from 2 on all bonds
             within the cube.
         power: highest power.
-        odd: whether odd powers are included.
+        odd: whether odd powers are included, the first of which is the external field.
+        isotropic: whether bonds along all axes have one coupling; False: one for each direction.
     """
     if reach < 1 or power < 2:
         raise InputError(f"reach = {reach}, power = {power}; at least 1 and 2 are needed")
-    nearest = (0,) * (dimension - 1) + (1,)
-    cube = itertools.combinations_with_replacement(range(reach + 1), dimension)
-    shifts = [nearest] if reach == 1 else sorted((s for s in cube if any(s)), key=lambda s: math.hypot(*s))
-    bonds: list[Interaction] = [Bond(shift) for shift in shifts]
+    cube = itertools.product(range(reach + 1), repeat=dimension)
+    apart = [s for s in cube if any(s) and (not isotropic or list(s) == sorted(s))]
+    shifts = sorted((s for s in apart if reach > 1 or sum(s) == 1), key=lambda s: math.hypot(*s))
+    bonds: list[Interaction] = [Bond(shift, isotropic=isotropic) for shift in shifts]
     return bonds + [Power(n) for n in range(1, power + 1) if odd or n % 2 == 0]
 
 

@@ -1,7 +1,7 @@
 """Monte Carlo renormalization group: exponents from how interactions respond to those one scale below."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -104,24 +104,70 @@ def field_exponent(
     return exponents
 
 
-def fixed_point_exponent(exponents: Sequence[tuple[float, float]], correction: float = 0.5) -> tuple[float, float]:
-    """The limit that an exponent approaches from one change of scale to the next, and its error.
+class Limit(NamedTuple):
+    """An exponent at the fixed point of an infinite lattice, and what lattices and levels add to it."""
 
-    Weighted least squares of ``y_l = y - a correction^l`` over the last three ``exponents`` (value, error), at least
-    two. The error takes their errors for independent, and does not contain the assumption that the difference from the
-    limit shrinks by ``correction`` a level (by default like the inverse lattice spacing for factor 2).
+    value: float
+    error: float
+    scaling: tuple[float, float]
+    """A of ``A correction^l``, which falls from one level l to the next, and its error."""
+    size: tuple[float, float]
+    """B of ``B n^-size``, which rises from one level to the next: n is the side of the coarse lattice; its error."""
+    misfit: float
+    """chi^2 a degree of freedom; errors are larger by its square root where it is above 1."""
+
+
+def fixed_point_exponent(
+    exponents: Mapping[int, Sequence[tuple[float, float]]],
+    correction: float = 0.5,
+    size: float = 1.0,
+    first: int = 1,
+    factor: int = 2,
+) -> Limit:
+    """The limit of an exponent from the values of all changes of scale of lattices of at least two sides.
+
+    Two effects change from one level l to the next, in opposite ways: corrections to scaling fall, and what a finite
+    lattice adds rises, for the coarse lattice shrinks, ``n = L / factor^(l + 1)``. On one lattice they look alike; the
+    same level on another lattice has the same correction to scaling, and the same n at another level the same effect
+    of size. Weighted least squares of ``y_l(L) = y + A correction^l + B n^-size`` over all values.
+
+    Args:
+        exponents: (value, error) of each change of scale, the finest first, as of :func:`field_exponent`, by the side
+            of the lattice. Their errors are taken for independent: simulate each lattice by itself.
+        correction: ``factor^-omega``: 0.5 for 2-D Ising blocked by majority rule, ``2^-0.83`` in three dimensions.
+        size: power of n. At a critical point energies feel the lattice by ``d - 1 / nu``: 1 in 2-D Ising, 1.41 in 3-D.
+        first: the first level that is used; the finest ones have corrections that fall faster.
+        factor: of the blocking.
+
+    Raises:
+        InputError: values of fewer than two sides, fewer values than unknowns, errors that are not positive.
     """
-    last = list(exponents)[-3:]
-    if len(last) < 2 or not all(0 < error < math.inf for _, error in last) or not 0 < correction < 1:
+    rows = [
+        (side / factor ** (level + 1), level, *pair)
+        for side, values in exponents.items()
+        for level, pair in enumerate(values)
+        if level >= first
+    ]
+    sides = {round(n * factor ** (level + 1)) for n, level, _, _ in rows}
+    if len(sides) < 2 or len(rows) < 3 or not 0 < correction < 1 or not size > 0:
         raise InputError(
-            f"{len(last)} values of the exponent and a correction of {correction}; at least 2 with positive, finite "
-            "errors, and a correction between 0 and 1, are needed"
+            f"{len(rows)} values of lattices of sides {sorted(sides)} from level {first} on, correction {correction}, "
+            f"size {size}; at least 3 values of two sides are needed, a correction between 0 and 1 and a positive size"
         )
-    values, errors = torch.tensor(last, dtype=torch.float64).unbind(1)
-    weight = errors**-2
-    rows = torch.stack([torch.ones_like(values), correction ** torch.arange(len(last), dtype=torch.float64)], 1)
-    covariance = torch.linalg.inv(rows.T @ (weight[:, None] * rows))
-    return float((covariance @ rows.T @ (weight * values))[0]), float(covariance[0, 0].sqrt())
+    table = torch.tensor(rows, dtype=torch.float64)
+    n, level, values, errors = table.unbind(1)
+    if not bool((errors > 0).all() and table.isfinite().all()):
+        raise InputError(f"errors {errors.tolist()} of the exponents; positive, finite ones are needed")
+    columns = torch.stack([torch.ones_like(n), correction**level, n**-size], 1) / errors[:, None]
+    if int(torch.linalg.matrix_rank(columns)) < 3:
+        raise InputError(f"levels {level.int().tolist()} of sides {sorted(sides)} cannot tell the two effects apart")
+    covariance = torch.linalg.inv(columns.T @ columns)
+    found = covariance @ columns.T @ (values / errors)
+    free = len(rows) - 3
+    misfit = float((values / errors - columns @ found).square().sum()) / free if free else 1.0
+    spread = (covariance.diagonal() * max(1.0, misfit)).sqrt()
+    (y, a, b), (dy, da, db) = found.tolist(), spread.tolist()
+    return Limit(y, dy, (a, da), (b, db), misfit)
 
 
 def detail_growth(

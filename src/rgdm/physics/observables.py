@@ -18,15 +18,19 @@ def observables(
 ) -> dict[str, tuple[float, float]]:
     """Means over the configurations, each with its jackknife error over blocks of consecutive ones.
 
-    ``m`` and ``m2``: magnetization per site and its square; ``chi = N <m^2>``; ``u4 = 1 - <m^4> / (3 <m^2>^2)``;
-    ``nearest_neighbour``: ``<phi_x phi_{x+mu}>``; ``phi2``: ``<phi_x^2>``; ``action_per_site``: S / N;
-    ``xi_over_length``: second-moment correlation length ``sqrt(G(0) / G(k_min) - 1) / (2 sin(pi / L))`` over L.
+    ``m``, ``abs_m`` and ``m2``: magnetization per site, its modulus and its square; ``chi = N <m^2>``;
+    ``chi_connected = N (<m^2> - <|m|>^2)``, the susceptibility within one phase; ``u4 = 1 - <m^4> / (3 <m^2>^2)``;
+    ``nearest_neighbour``: ``<phi_x phi_{x+mu}>``, the mean over the axes; ``phi2``: ``<phi_x^2>``;
+    ``action_per_site``: S / N; ``specific_heat = (<S^2> - <S>^2) / N``, in units of k_B where S = E / k_B T;
+    ``xi_over_length``: second-moment correlation length ``sqrt(G(0) / G(k_min) - 1) / (2 sin(pi / L))`` over L, of the
+    longest axes, not connected.
     """
     if len(fields) < 2:
         raise InputError(f"{len(fields)} configurations; an error estimate needs at least 2")
     x = fields.double()
-    length = max(x.shape[2:])
-    m = x.flatten(1).mean(1)
+    length, sites = max(x.shape[2:]), x[0].numel()
+    m, energy = x.flatten(1).mean(1), action.energy(x) / x[0].numel()
+    shifted = energy - energy.mean()  # so that no digits are lost in the difference of squares
     measured = torch.stack(
         [
             m,
@@ -34,19 +38,25 @@ def observables(
             m**4,
             _nearest_neighbour(x),
             x.square().flatten(1).mean(1),
-            action.energy(x) / x[0].numel(),
+            energy,
             _lowest_mode(x),
+            m.abs(),
+            shifted,
+            shifted**2,
         ],
         1,
     )
     derived: dict[str, Callable[[Tensor], Tensor]] = {
         "m": lambda q: q[..., 0],
+        "abs_m": lambda q: q[..., 7],
         "m2": lambda q: q[..., 1],
-        "chi": lambda q: q[..., 1] * x[0].numel(),
+        "chi": lambda q: q[..., 1] * sites,
+        "chi_connected": lambda q: (q[..., 1] - q[..., 7] ** 2) * sites,
         "u4": lambda q: 1 - q[..., 2] / (3 * q[..., 1] ** 2),
         "nearest_neighbour": lambda q: q[..., 3],
         "phi2": lambda q: q[..., 4],
         "action_per_site": lambda q: q[..., 5],
+        "specific_heat": lambda q: (q[..., 9] - q[..., 8] ** 2) * sites,
         "xi_over_length": lambda q: (q[..., 1] / q[..., 6] - 1).sqrt() / (2 * math.sin(math.pi / length) * length),
     }
     estimates = {name: jackknife(f, measured, blocks=blocks) for name, f in derived.items()}

@@ -4,14 +4,17 @@ from rgdm.plots.curves import coupling_curves, kurtosis_levels, rank_bars, spect
 from rgdm.plots.pictures import generated, refinement, trajectory_strip
 from rgdm.plots.relief import Kind, Look, hillshade
 from rgdm.plots.style import figure_to_png
+from rgdm.plots.texture import excursions, increments
 
 __all__ = [
     "Kind",
     "Look",
     "coupling_curves",
+    "excursions",
     "figure_to_png",
     "generated",
     "hillshade",
+    "increments",
     "kurtosis_levels",
     "rank_bars",
     "refinement",

@@ -19,7 +19,7 @@ RATIO_TOP = 2.0
 """Top of the axis of power over the truth's; larger ratios are drawn as arrows."""
 
 
-def spectra(scores: Scores) -> Figure:
+def spectra(scores: Scores, units: str = "") -> Figure:
     """Power spectra with the range of eight in ten samples, below them the power over the truth's in each octave."""
     curves = scores["spectrum"]
     baselines = [name for name in curves if name not in ("wavenumber", "truth", "ensemble")]
@@ -38,7 +38,7 @@ def spectra(scores: Scores) -> Figure:
         ratios = {"ensemble": scores["octave_ratio"], **{b: scores[f"octave_ratio_{b}"] for b in baselines}}
         for place, (name, ratio) in enumerate(ratios.items()):
             _octaves(lower, ratio, colours[name], shift=place - (len(ratios) - 1) / 2)
-        _spectral_axes(upper, lower, numbers(scores["octave_ratio"]["edges"]), curves)
+        _spectral_axes(upper, lower, numbers(scores["octave_ratio"]["edges"]), curves, units)
     return figure
 
 
@@ -51,10 +51,12 @@ def _octaves(axes: Axes, ratio: Scores, colour: str, shift: float) -> None:
     axes.plot(middle[beyond], np.full(beyond.sum(), RATIO_TOP * 0.97), "^", color=colour, ms=3.5, mew=0)
 
 
-def _spectral_axes(upper: Axes, lower: Axes, edges: Array, curves: Scores) -> None:
-    upper.set(xscale="log", yscale="log", ylabel="power per mode $S(k)$")
+def _spectral_axes(upper: Axes, lower: Axes, edges: Array, curves: Scores, units: str) -> None:
+    label = f"power per mode $S(k)$, ({units})²" if units.strip("1") else "power per mode $S(k)$"
+    upper.set(xscale="log", yscale="log", ylabel=label.replace("_", " "))
     shown = numbers(curves["truth"]["value"])
-    upper.set_ylim(shown[shown > 0].min() / 12, shown.max() * 6)
+    if (shown > 0).any():
+        upper.set_ylim(shown[shown > 0].min() / 12, shown.max() * 6)
     upper.legend(loc="lower left")
     upper.yaxis.set_minor_locator(NullLocator())
     lower.axhspan(0.9, 1.1, color=FAINT, lw=0, zorder=0)

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from rgdm.errors import InputError
 from rgdm.plots.profiles import profile_strip, profiles
-from rgdm.plots.relief import Look, plane
+from rgdm.plots.relief import MISSING, Look, check_channels, plane
 from rgdm.plots.style import GREY, PAGE, bare, paper, times
 
 Array = NDArray[np.float64]
@@ -39,10 +39,13 @@ def refinement(
     deviation = members.std(0, ddof=1) if spread is None else np.asarray(spread, dtype=np.float64)
     rows = min(samples, len(truth))
     if truth.ndim == 3:
+        check_channels(truth.shape[1])
         return profiles(truth[:rows], coarse[:rows], bicubic[:rows], members[:, :rows], units)
     paint = Look.of(truth[:rows], look)
     spreads = [plane(each).mean(0) if paint.kind == "rgb" else plane(each)[0] for each in deviation[:rows]]
-    top = float(np.quantile(np.stack(spreads), 0.995)) or 1.0
+    every = np.stack(spreads)
+    top = float(np.quantile(every[np.isfinite(every)], 0.995)) if np.isfinite(every).any() else 0.0
+    top = top or 1.0
     spread_scale = ScalarMappable(PowerNorm(0.6, 0, top, clip=True), "magma")
     factors = _spacing(truth[0], coarse[0])
     shown = range(min(SHOWN_MEMBERS, len(members)))
@@ -55,7 +58,7 @@ def refinement(
             fields += [(members[m, row], [1.0]) for m in shown]
             for panel, (field, spacing) in zip(axes, fields, strict=False):
                 _show(panel, paint.picture(field, spacing))
-            _show(axes[-1], spread_scale.to_rgba(spreads[row])[..., :3])
+            _show(axes[-1], _spread(spreads[row], spread_scale))
         for panel, title in zip(grid[0], titles, strict=True):
             panel.set_title(title, pad=3)
         if paint.kind != "rgb":
@@ -70,6 +73,7 @@ def trajectory_strip(fields: Sequence[ArrayLike], *, look: str | None = None) ->
     if not states:
         raise InputError("a trajectory without fields cannot be drawn; pass at least one")
     if states[-1].ndim == 2:
+        check_channels(states[-1].shape[0])
         return profile_strip(states)
     paint = Look.of(states[-1][None], look)
     height, width = plane(states[-1]).shape[1:]
@@ -86,6 +90,7 @@ def generated(field: ArrayLike, crop: Sequence[int] | None = None, *, look: str 
     """A large field (C, *L); framed in it the size of a training crop, which is shown enlarged beside it."""
     x = np.asarray(field, dtype=np.float64)
     if x.ndim == 2:
+        check_channels(x.shape[0])
         return profile_strip([x])
     paint = Look.of(x[None], look)
     picture = paint.picture(x)
@@ -113,6 +118,12 @@ def generated(field: ArrayLike, crop: Sequence[int] | None = None, *, look: str 
 def _spacing(fine: Array, coarse: Array) -> list[float]:
     """How many sites of the fine field (C, *L) one of the coarse field spans along each axis."""
     return [n / m for n, m in zip(fine.shape[1:], coarse.shape[1:], strict=True)]
+
+
+def _spread(values: Array, scale: ScalarMappable) -> Array:
+    picture = scale.to_rgba(values)[..., :3]
+    picture[~np.isfinite(values)] = MISSING
+    return picture
 
 
 def _show(axes: Axes, picture: Array) -> None:

@@ -18,6 +18,8 @@ Knots = tuple[float, ...]
 _SEA = ["#15305a", "#1d4f86", "#2f77a8", "#5b9fc0", "#93c5d4", "#cde7e6"]
 _LAND = ["#4c7350", "#7f9a5f", "#b5b87c", "#d9c391", "#c79f74", "#a67b5b", "#c9b8a8", "#fbfaf8"]
 _SHORE = [*np.linspace(0, 0.4999, len(_SEA)), *np.linspace(0.5, 1, len(_LAND))]
+MISSING = 0.82
+"""Grey of sites without a value."""
 _MAPS: dict[Kind, Colormap] = {
     "terrain": LinearSegmentedColormap.from_list("terrain", list(zip(_SHORE, _SEA + _LAND, strict=True)), 1024),
     "relief": LinearSegmentedColormap.from_list(
@@ -51,10 +53,12 @@ class Look:
         known = next((each for each in get_args(Kind) if each == kind), None) or guess_kind(x)
         if known == "rgb" and x.shape[1] != 3:
             raise InputError(f"a field with {x.shape[1]} channels cannot be shown as rgb; that needs 3")
-        shown = x if known == "rgb" else x[:, :1]
-        steps = [np.abs(np.diff(shown, axis=axis)).ravel() for axis in range(2, shown.ndim)]
-        slope = float(np.quantile(np.concatenate(steps), 0.8))
-        return cls(known, *_knots(shown.ravel(), known), slope if slope > 0 else 1.0)
+        if known != "rgb":
+            check_channels(x.shape[1])
+        steps = np.concatenate([np.abs(np.diff(x, axis=axis)).ravel() for axis in range(2, x.ndim)])
+        steps, values = steps[np.isfinite(steps)], x[np.isfinite(x)]
+        slope = float(np.quantile(steps, 0.8)) if steps.size else 0.0
+        return cls(known, *_knots(values if values.size else np.zeros(1), known), slope if slope > 0 else 1.0)
 
     @property
     def scale(self) -> ScalarMappable:
@@ -67,12 +71,19 @@ class Look:
         return ScalarMappable(norm, _MAPS["relief" if self.kind == "rgb" else self.kind])
 
     def picture(self, field: ArrayLike, spacing: float | Sequence[float] = 1.0) -> Picture:
-        """The field (C, *L) as an RGB picture (h, w, 3); of three dimensions the middle slice.
+        """The field (C, *L) as an RGB picture (h, w, 3); of three dimensions the middle slice. Missing sites are grey.
 
         ``spacing`` is the size of a site of this field in sites of the finest one, one for all axes or one
         for each.
         """
         x = plane(field)
+        missing = ~np.isfinite(x).all(0)
+        x = np.where(missing, x[:, ~missing].mean() if (~missing).any() else 0.0, x)
+        picture = self._coloured(x, spacing)
+        picture[missing] = MISSING
+        return picture
+
+    def _coloured(self, x: Picture, spacing: float | Sequence[float]) -> Picture:
         if self.kind == "rgb":
             return np.interp(np.moveaxis(x, 0, -1), self.values, self.places)
         colours = _MAPS[self.kind](np.interp(x[0], self.values, self.places))[..., :3]
@@ -81,11 +92,18 @@ class Look:
         return _soft_light(colours, hillshade(x[0], self.slope * np.atleast_1d(spacing)[-2:]))
 
 
+def check_channels(count: int) -> None:
+    """Raise ``InputError`` if several channels are to be one picture or profile, which would hide all but the first."""
+    if count != 1:
+        raise InputError(f"a field with {count} channels is not one picture; draw each channel by itself")
+
+
 def guess_kind(fields: Picture) -> Kind:
     """Three channels are colours, values balanced about zero call for a diverging map, all else for relief."""
     if fields.shape[1] == 3:
         return "rgb"
-    low, middle, high = np.quantile(fields[:, :1], [0.05, 0.5, 0.95])
+    values = fields[np.isfinite(fields)]
+    low, middle, high = np.quantile(values, [0.05, 0.5, 0.95]) if values.size else (0.0, 0.0, 0.0)
     balanced = low < 0 < high and 0.6 < -low / high < 1 / 0.6 and abs(middle) < 0.3 * (high - low)
     return "diverging" if balanced else "relief"
 

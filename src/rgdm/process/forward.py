@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from rgdm.errors import InputError
 from rgdm.process.derivative import along
 from rgdm.process.schedule import Schedule, check_order
-from rgdm.scale.basis import Basis
+from rgdm.scale.basis import Basis, Site
 from rgdm.scale.coarse_graining import Lattice
 
 CHECKED = 2**16
@@ -31,6 +31,10 @@ class ForwardProcess(nn.Module):
         """(alpha, sigma) of ``q(z_t | z_0)``, each ``(B, 1, *lattice)``, in the dtype of ``t``."""
         return self.schedule(t, self._wavenumber(t, lattice))
 
+    def amplitudes(self, t: Float[Tensor, " B"], lattice: Lattice) -> tuple[Tensor, Tensor]:
+        """As :meth:`marginal`, but one value, ``(B, 1, 1, ...)``, where it is the same for all sites."""
+        return self.marginal(t, (1,) * len(lattice) if isinstance(self.basis, Site) else lattice)
+
     def rates(self, t: Float[Tensor, " B"], lattice: Lattice) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """(alpha, sigma, dalpha/dt, dsigma/dt), each ``(B, 1, *lattice)``, by automatic differentiation."""
         k = self._wavenumber(t, lattice)
@@ -51,12 +55,12 @@ class ForwardProcess(nn.Module):
         self, z: Float[Tensor, "B C *L"], t: Float[Tensor, " B"], noise: Float[Tensor, "B C *L"]
     ) -> Float[Tensor, "B C *L"]:
         """A sample of ``q(z_t | z_0)`` made from unit ``noise``."""
-        alpha, sigma = self.marginal(t.to(z), tuple(z.shape[2:]))
+        alpha, sigma = self.amplitudes(t.to(z), tuple(z.shape[2:]))
         return alpha * z + sigma * noise
 
     def start(self, noise: Float[Tensor, "B C *L"]) -> Float[Tensor, "B C *L"]:
         """The state at t = 1 that unit ``noise`` makes, ``sigma(1) noise``: what a sampler starts from."""
-        return self.marginal(noise.new_ones(1), tuple(noise.shape[2:]))[1] * noise
+        return self.amplitudes(noise.new_ones(1), tuple(noise.shape[2:]))[1] * noise
 
     def bridge(
         self, z_t: Float[Tensor, "B C *L"], z_0: Float[Tensor, "B C *L"], t: Float[Tensor, " B"], s: Float[Tensor, " B"]

@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rgdm.errors import InputError
+from rgdm.ranges import check_range
 from rgdm.scale.coarse_graining import Lattice
 
 BLOCK = {1: 4096, 2: 64, 3: 16}
@@ -58,8 +59,7 @@ class NoiseField:
     """
 
     def __init__(self, seed: int, purpose: Purpose = "sample") -> None:
-        if seed < 0:
-            raise InputError(f"the seed is {seed}; it must not be negative")
+        check_range("seed", seed)
         if purpose not in get_args(Purpose):
             raise InputError(f"unknown purpose {purpose!r} of noise; known are {', '.join(get_args(Purpose))}")
         self.seed, self.purpose = operator.index(seed), purpose

@@ -185,19 +185,26 @@ class ExactRG(Schedule):
     """The flow of a smooth cutoff: ``alpha = exp(-(k^2 + m^2) tau)``, ``sigma^2 = (1 - alpha^2) / (k^2 + m^2)``.
 
     Each mode relaxes to the free field of that propagator, the fast ones first: Carosso 2020,
-    arXiv:1904.13057; the Polchinski flow as a diffusion: Cotler & Rezchikov 2023, arXiv:2308.12355. The
-    cutoff ``Lambda = (2 tau)^(-1/2)`` falls by equal factors, from far above the pixel to ``cutoff`` at t = 1;
-    modes well below that keep their signal. ``mass`` m in inverse sites.
+    arXiv:1904.13057; the Polchinski flow as a diffusion: Cotler & Rezchikov 2023, arXiv:2308.12355. The cutoff
+    ``Lambda`` falls by equal factors in equal times, from ``FIRST`` at t = 0, four times the largest wavenumber of an
+    axis, to ``cutoff`` at t = 1, and ``2 tau = Lambda^-2 - FIRST^-2``: nothing has happened at t = 0. Modes well below
+    the cutoff keep their signal. ``mass`` m in inverse sites.
     """
+
+    FIRST = 4 * math.pi
+    """The cutoff at t = 0, in radians per site."""
 
     def __init__(self, cutoff: float, mass: float = 0.0) -> None:
         if not 0 < cutoff < math.pi or not 0 <= mass < math.inf:
             raise InputError(f"cutoff = {cutoff}, mass = {mass}; 0 < cutoff < pi and mass >= 0 are needed")
         self.cutoff, self.mass = cutoff, mass
 
+    def cutoff_at(self, t: Float[Tensor, " B"]) -> Float[Tensor, " B"]:
+        """``Lambda(t) = FIRST (cutoff / FIRST)^t``, in radians per site."""
+        return self.FIRST * (self.cutoff / self.FIRST) ** t
+
     def __call__(self, t: Float[Tensor, " B"], k: Float[Tensor, "*L"]) -> tuple[Tensor, Tensor]:
-        widened = (4 * math.pi / self.cutoff) ** 2  # how often 1 / Lambda^2 grows
-        tau = (widened ** _column(t, k) - 1) / (widened - 1) / (2 * self.cutoff**2)
+        tau = torch.expm1(2 * math.log(self.FIRST / self.cutoff) * _column(t, k)) / (2 * self.FIRST**2)
         rate = k.square() + self.mass**2
         spent = 2 * tau * rate
         grown = torch.where(spent > 1e-12, -torch.expm1(-spent) / rate.clamp(min=1e-300), 2 * tau)

@@ -1,7 +1,7 @@
 """The material of a report, read from the files of earlier commands."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,25 +9,50 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from rgdm.data.axes import axis_roles, lattice_axes
+from rgdm.data.formats import open_source, reading
+from rgdm.data.identity import IDENTITY
+from rgdm.data.orientation import Orientation, orientation_of
 from rgdm.errors import InputError
 from rgdm.evaluate import Evaluation, load_evaluation
+from rgdm.model.cascade.storage import read_json
+from rgdm.model.checks.metadata import checked_metadata
+from rgdm.scale.grid import Grid
 
 LARGEST = 2048
 """Most sites along an axis of a field that is shown."""
-LEADING = {"sample", "member", "refinement", "time", "batch", "ensemble", "realization", "number"}
-"""Names of axes that are not lattice."""
+FILES = (".zarr", ".nc", ".npy", ".npz")
+"""What `rgdm sample` and `rgdm refine` write."""
 TERRAIN_NAMES = ("elevation", "topography", "bathymetry", "terrain", "altitude", "orography", "relief")
 """Words in the name of a field that is drawn as terrain."""
+COLOURS = (["r", "g", "b"], ["red", "green", "blue"])
+"""Names of three channels that are the colours of one picture."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A channel to be drawn: its places along the axis of channels, its name, its unit, how it is coloured."""
+
+    channels: list[int]
+    name: str
+    units: str
+    look: str | None
 
 
 @dataclass(frozen=True)
 class Samples:
-    """The first field (C, *L) of a sample file, cut to at most 2048 sites along each axis."""
+    """The first field (C, *L) of a sample file, as it is drawn, cut to at most 2048 sites along each axis."""
 
     path: Path
-    name: str
     field: np.ndarray
+    channels: list[str]
+    units: list[str]
     attrs: dict[str, Any]
+    orientation: Orientation
+
+    @property
+    def name(self) -> str:
+        return self.channels[0]
 
 
 @dataclass
@@ -41,24 +66,35 @@ class Material:
 
     @property
     def attrs(self) -> dict[str, Any]:
-        """What is known of the field: name, units, axes, crop and look; the evaluation takes precedence."""
+        """What is known of the field: name, units, crop and look; the evaluation takes precedence."""
         notes = (self.config or {}).get("metadata") or {}
-        axes = [axis["name"] for axis in find(self.config or {}, "grid") or []]
-        known = {**notes.get("attrs", {}), "axes": axes, "crop": (notes.get("training") or {}).get("lattice")}
-        known["name"] = next(iter(notes.get("channels") or []), None)
+        known = {**notes.get("attrs", {}), "crop": (notes.get("training") or {}).get("lattice")}
+        channels = list(notes.get("channels") or [])
         for each in (*(s.attrs for s in self.samples), self.evaluation.attrs if self.evaluation else {}):
             known.update(each)
+        for each in self.samples:
+            channels = channels or each.channels
+        if self.evaluation is not None:
+            channels = self.evaluation.scores["about"]["channels"]
         known = {key: value for key, value in known.items() if value is not None}
-        known.setdefault("name", known.get("long_name") or next((s.name for s in self.samples), ""))
-        names = f"{known['name']} {known.get('long_name', '')}".lower()
-        if "look" not in known and any(word in names for word in TERRAIN_NAMES):
-            known["look"] = "terrain"
+        known.setdefault("name", ", ".join(map(str, channels[:4])) + (", ..." if len(channels) > 4 else ""))
         return known
 
-    def upright(self, x: np.ndarray) -> np.ndarray:
-        """The field with north up. Where an axis is latitude, it is taken to grow with the index."""
-        axes = [str(axis).lower() for axis in self.attrs.get("axes", [])]
-        return x[..., ::-1, :] if len(axes) > 1 and axes[-2].startswith("lat") else x
+    def shown(self, channels: list[str], units: list[str]) -> list[Shown]:
+        """What is drawn of these channels: each by itself, three colours as one picture."""
+        attrs, words = self.attrs, ["name", "long_name", "standard_name"]
+        look = attrs.get("look")
+        if [name.lower() for name in channels] in COLOURS or (look == "rgb" and len(channels) == 3):
+            return [Shown([0, 1, 2], "colours", "", "rgb")]
+        told = " ".join(str(attrs.get(word, "")) for word in words) if len(channels) == 1 else ""
+        looks = [
+            "terrain" if any(word in f"{name} {told}".lower() for word in TERRAIN_NAMES) else None for name in channels
+        ]
+        looks = [look] if look is not None and len(channels) == 1 else looks
+        return [
+            Shown([i], name, unit, each)
+            for i, (name, unit, each) in enumerate(zip(channels, units, looks, strict=True))
+        ]
 
     @property
     def title(self) -> str:
@@ -73,31 +109,33 @@ def collect(sources: Sequence[Path]) -> Material:
     material = Material()
     for path in sources:
         if not path.exists():
-            raise InputError(f"{path} does not exist; give a run, model or evaluation folder, or a .zarr or .nc file")
-        _read(path, material)
+            raise InputError(f"{path} does not exist; give a run, model or evaluation folder, or a file of samples")
+    files = [file for path in sources for file in _read(path, material)]
+    material.samples += [read_samples(file, material.config) for file in files]  # a model says how they lie
     return material
 
 
-def _read(path: Path, material: Material) -> None:
+def _read(path: Path, material: Material) -> list[Path]:
+    """Read a model or an evaluation; the sample files that are left to be read."""
     if (path / "scores.json").exists() or (path / "fields.nc").exists():
         material.evaluation = load_evaluation(path)
-    elif (path / "config.json").exists():
-        material.config = _json(path / "config.json")
+        return []
+    if (path / "config.json").exists():
+        material.config = _configuration(path / "config.json")
         material.history = read_history(path / "history.jsonl")
-    elif path.suffix in (".zarr", ".nc"):
-        material.samples.append(read_samples(path))
-    elif path.is_dir() and (parts := _parts(path)):
-        for part in parts:
-            _read(part, material)
-    else:
-        raise InputError(
-            f"{path} holds no model, evaluation or samples that a report can show; give a folder that an rgdm command "
-            "wrote, or samples as .zarr or .nc"
-        )
+        return []
+    if path.suffix in FILES:
+        return [path]
+    if path.is_dir() and (parts := _parts(path)):
+        return [file for part in parts for file in _read(part, material)]
+    raise InputError(
+        f"{path} holds no model, evaluation or samples that a report can show; give a folder that an rgdm command "
+        f"wrote, or samples as {', '.join(FILES)}"
+    )
 
 
 def _parts(run: Path) -> list[Path]:
-    return [p for p in sorted(run.iterdir()) if p.name in ("model", "evaluation") or p.suffix in (".zarr", ".nc")]
+    return [p for p in sorted(run.iterdir()) if p.name in ("model", "evaluation") or p.suffix in FILES]
 
 
 def read_history(path: Path) -> list[dict[str, Any]]:
@@ -116,45 +154,69 @@ def read_history(path: Path) -> list[dict[str, Any]]:
     return records
 
 
-def read_samples(path: Path) -> Samples:
-    """The first field of a Zarr or NetCDF file, its variables as channels, north up."""
+def read_samples(path: Path, config: dict[str, Any] | None = None) -> Samples:
+    """The first field of a file that `rgdm sample` or `rgdm refine` wrote, with its channels, north up.
+
+    The configuration of a model says which axes are the lattice, and where its data had north.
+    """
+    grid = [str(axis["name"]) for axis in find(config or {}, "grid") or []]
+    source = open_source(path, len(grid) or 2)
     try:
-        with _open(path) as data:
-            names = str(data.attrs.get("channels", "")).split(",")
-            if not set(names) <= set(data.data_vars):
-                names = sorted(map(str, data.data_vars), key=lambda name: data[name].ndim)[-1:]
-            values = np.concatenate([_first(data[name]) for name in names])
-            return Samples(path, names[0], values, {**data.attrs, **data[names[0]].attrs})
-    except (OSError, ValueError, KeyError, IndexError, ImportError, RuntimeError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"{path} cannot be read as a field ({reason}); sample or refine again") from error
+        with reading(path):
+            names = source.channels or sorted(source.variables, key=lambda name: source.variables[name].ndim)[-1:]
+            first = source.variables[names[0]]
+            lattice = _lattice(first, grid)
+            variables = [source.variables[name] for name in names if set(lattice) <= set(source.variables[name].dims)]
+            known = _axes_of(config)
+            rising = [axis.get("rising") for axis in known] if len(known) == len(lattice) else []
+            lying = orientation_of(first, lattice, rising)
+            shown = lying.apply(np.concatenate([_first(variable, lattice) for variable in variables]))
+            channels, units = [], []
+            for name, variable in zip(names, variables, strict=False):
+                each = [str(c) for c in variable["channel"].values] if "channel" in variable.coords else []
+                count = variable.sizes.get("channel", 1)
+                channels += each or ([name] if count == 1 else [f"{name} {i}" for i in range(count)])
+                units += [str(variable.attrs.get("units", ""))] * count
+            attrs = {**source.attrs, **(first.attrs if len(variables) == 1 else {})}
+            return Samples(path, shown, channels, units, attrs, lying)
+    finally:
+        source.close()
 
 
-def _open(path: Path) -> xr.Dataset:
-    if path.is_dir():
-        return xr.open_zarr(path, chunks=None, consolidated=False)
-    return xr.open_dataset(path, engine="h5netcdf")
+def _lattice(variable: xr.DataArray, grid: list[str]) -> list[Hashable]:
+    """The lattice axes: those of the model, or all that are no samples, members or times, three at most."""
+    if grid:
+        try:
+            return lattice_axes(variable, len(grid), order=grid)[1]
+        except InputError:  # a file of another model
+            pass
+    roles = axis_roles(variable)
+    axes = [name for name in variable.dims if name != "channel"]
+    return [name for name in axes if roles[name] not in ("batch", "t")][-3:] or axes[-1:]
 
 
-def _first(variable: xr.DataArray) -> np.ndarray:
-    """The first field (C, *L) along all axes that are not lattice, a copy of no more than is shown."""
-    lattice = [dim for dim in variable.dims if dim not in LEADING and dim != "channel"][-3:]
-    shown = variable.isel({dim: 0 for dim in variable.dims if dim not in lattice and dim != "channel"})
-    shown = shown.isel({dim: slice(0, LARGEST) for dim in lattice})
-    if len(lattice) > 1 and str(lattice[-2]).lower().startswith("lat"):
-        latitude = shown.coords.get(lattice[-2])
-        if latitude is None or latitude[0] < latitude[-1]:
-            shown = shown.isel({lattice[-2]: slice(None, None, -1)})
-    values = shown.transpose(..., *lattice).values
+def _axes_of(config: dict[str, Any] | None) -> list[dict[str, Any]]:
+    identity = ((config or {}).get("metadata") or {}).get(IDENTITY) or {}
+    return [axis for axis in identity.get("axes", []) if isinstance(axis, dict)]
+
+
+def _first(variable: xr.DataArray, lattice: list[Hashable]) -> np.ndarray:
+    """The first field (C, *L) along all axes that are not lattice, no more of it than is shown."""
+    variable = variable.isel({dim: 0 for dim in variable.dims if dim not in lattice and dim != "channel"})
+    variable = variable.isel({dim: slice(0, LARGEST) for dim in lattice})
+    values = variable.transpose(..., *lattice).values
     return values if "channel" in variable.dims else values[None]
 
 
-def _json(path: Path) -> dict[str, Any]:
+def _configuration(path: Path) -> dict[str, Any]:
+    """What describes a model, whichever it is."""
+    content = read_json(path)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} is damaged ({error}); train again or use another copy of the model") from error
-    return content if isinstance(content, dict) else {"config": content}
+        checked_metadata(content.get("metadata") or {})
+        Grid.from_json(find(content, "grid") or Grid.uniform().to_json())
+    except InputError as error:
+        raise InputError(f"{path} is damaged: {error}; train again or use another copy of the model") from None
+    return content
 
 
 def find(config: Any, key: str) -> Any:

@@ -17,7 +17,7 @@ HEADLINES = {
     "octave_ratio": "power, finest octave / truth",
     "detail_kurtosis_ratio": "kurtosis, finest level / truth",
 }
-IN_UNITS = ("crps", "rmse", "energy_score", "quantiles")
+IN_UNITS = ("crps", "rmse", "energy_score", "quantiles", "range")
 
 
 def tiles(scores: Scores) -> str:
@@ -38,20 +38,22 @@ def tiles(scores: Scores) -> str:
     return f'<ul class="tiles">{"".join(items)}</ul>'
 
 
-def figures_table(scores: Scores, units: str = "") -> str:
+def figures_table(figures: Scores, about: Scores, units: str = "", title: str = "") -> str:
     """All figures of the glossary but histograms, each with its error, its meaning and what is good."""
     rows = []
-    for name, entry in scores.items():
+    for name, entry in figures.items():
         term = explain(name)
         if term is None or name == "rank_histogram" or name.startswith("octave_ratio_"):
             continue
-        unit = f" {text(units)}" if units and (name in IN_UNITS or _is_baseline_score(name)) else ""
+        in_unit = name in IN_UNITS or _is_baseline_score(name) or name.startswith("excursion_")
+        unit = f" {text(units)}" if units and in_unit else ""
         rows.append(
-            f'<tr><th scope="row">{text(term.title)}</th><td class="number">{_cell(name, entry, scores, unit)}</td>'
+            f'<tr><th scope="row">{text(term.title)}</th><td class="number">{_cell(name, entry, about, unit)}</td>'
             f"<td>{text(term.meaning)}</td><td>{text(term.good)}</td></tr>"
         )
-    samples = scores["about"]["samples"]
+    samples = about["samples"]
     note = f"Errors are jackknife errors over the {samples} samples." if samples > 1 else "One sample gives no errors."
+    note = f"<b>{text(title)}.</b> {note}" if title else note
     return (
         f'<div class="scroll"><table><caption>{note}</caption><thead><tr><th scope="col">figure</th>'
         '<th scope="col">value ± error</th><th scope="col">what it means</th><th scope="col">good is</th></tr></thead>'
@@ -63,26 +65,39 @@ def _is_baseline_score(name: str) -> bool:
     return name.startswith("crps_") and not name.startswith("crps_over_")
 
 
-def _cell(name: str, entry: Scores, scores: Scores, unit: str) -> str:
+def _cell(name: str, entry: Scores, about: Scores, unit: str) -> str:
     value, error = entry["value"], entry["error"]
+    if name == "range":
+        (low, high), (least, most) = entry["ensemble"], entry["truth"]
+        pairs = (("members", low, high), ("truth", least, most))
+        lines = [f"<small>{who}</small> {a:.5g} to {b:.5g}{unit}" for who, a, b in pairs]
+        return "<br>".join([number(value), *lines])
     if not isinstance(value, list):
         return number(value, error) + unit
-    lines = zip(_labels(name, entry, scores), value, error, strict=True)
-    cells = [f"<small>{label}</small> {number(v, e)}{unit}" for label, v, e in lines]
+    lines = zip(_labels(entry, about, unit), value, error, strict=True)
+    cells = [f"<small>{label}</small> {number(v, e)}{unit * (name in IN_UNITS)}" for label, v, e in lines]
     if name == "detail_kurtosis":
         pairs = zip(cells, entry["truth"], entry["truth_error"], strict=True)
         cells = [f"{cell} <small>(truth {number(v, e)})</small>" for cell, v, e in pairs]
+    if name.startswith("excursion_"):
+        cells = [f"{cell} <small>(truth {number(v)})</small>" for cell, v in zip(cells, entry["truth"], strict=True)]
     return "<br>".join(cells)
 
 
-def _labels(name: str, entry: Scores, scores: Scores) -> list[str]:
-    """What the entries of a list stand for: octaves, quantiles or levels."""
+def _labels(entry: Scores, about: Scores, unit: str) -> list[str]:
+    """What the entries of a list stand for: octaves, quantiles, thresholds, distances or levels."""
     if "edges" in entry:
         sites = [1 / edge for edge in entry["edges"]]
         return [f"{a:g} to {b:g} sites" for a, b in itertools.pairwise(sites)]
     if "probability" in entry:
         return [f"{100 * q:g} %" for q in entry["probability"]]
-    return [detail_scale(scores["about"]["factor"], level) for level in range(len(entry["value"]))]
+    if "threshold" in entry:
+        return [f"above {threshold:.5g}{unit}" for threshold in entry["threshold"]]
+    if "lag" in entry:
+        return [f"{lag} sites" if lag > 1 else "1 site" for lag in entry["lag"]]
+    if "noise" in entry:
+        return [f"order {order}" for order in range(1, len(entry["value"]) + 1)]
+    return [detail_scale(about["factor"], level) for level in range(len(entry["value"]))]
 
 
 def number(value: float | None, error: float | None = None) -> str:

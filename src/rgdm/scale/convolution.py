@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from rgdm.scale.boundary import Boundaries, extend
+from rgdm.scale.boundary import Boundaries, extend, extend_silu
 
 
 class Convolution(nn.Module):
@@ -24,6 +24,19 @@ class Convolution(nn.Module):
 
     def forward(self, x: Float[Tensor, "B C *L"]) -> Float[Tensor, "B D *L"]:
         return local_convolution(x, self.weight, self.bias, self.boundary)
+
+    def of_silu(self, x: Float[Tensor, "B C *L"]) -> Float[Tensor, "B D *L"]:
+        """``forward(silu(x))``, of kernels of 3 sites the faster way."""
+        if self.weight.shape[-1] != 3:
+            return self(F.silu(x))
+        return convolve(extend_silu(x, self.boundary), self.weight, self.bias)
+
+
+def channels_last(x: Float[Tensor, "B C *L"]) -> Float[Tensor, "B C *L"]:
+    """The same values with the channels of a site side by side in memory, where convolutions are twice as fast."""
+    if x.dim() == 3:
+        return x
+    return x.contiguous(memory_format=torch.channels_last if x.dim() == 4 else torch.channels_last_3d)
 
 
 def local_convolution(

@@ -1,10 +1,11 @@
 """What is known of the axes of a field: their names, boundaries and factors, and which of them is time."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args
 
 from rgdm.errors import InputError
+from rgdm.ranges import LONGEST_NAME, check_keys, check_range, shown
 from rgdm.scale.boundary import Boundaries, Boundary, boundary_of_each, check_boundary
 
 AxisKind = Literal["space", "time"]
@@ -27,11 +28,12 @@ class Axis:
     kind: AxisKind = "space"
 
     def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not 0 < len(self.name) <= LONGEST_NAME:
+            raise InputError(f"an axis is named {shown(self.name)}; a short text is needed")
         check_boundary(self.boundary)
-        if self.factor < 1:
-            raise InputError(f"the factor of axis {self.name} is {self.factor}; it must be at least 1")
+        check_range("factor", self.factor, f"the factor of axis {self.name}")
         if self.kind not in get_args(AxisKind):
-            raise InputError(f"axis {self.name} is of kind {self.kind!r}; known are space and time")
+            raise InputError(f"axis {self.name} is of kind {shown(self.kind)}; known are space and time")
 
 
 @dataclass(frozen=True)
@@ -70,8 +72,12 @@ class Grid:
         return cls(tuple(Axis(*axis) for axis in zip(names, sides, factors, strict=True)))
 
     @classmethod
-    def from_json(cls, axes: Sequence[dict[str, Any]]) -> "Grid":
-        """The grid that :meth:`to_json` describes."""
+    def from_json(cls, axes: Any) -> "Grid":
+        """The grid that :meth:`to_json` describes; everything about an axis must be there, and nothing besides."""
+        if not isinstance(axes, list | tuple):
+            raise InputError(f"grid = {shown(axes)}; a list of axes is needed")
+        for axis in axes:
+            check_keys("an axis of the grid", axis, [field.name for field in fields(Axis)])
         return cls(tuple(Axis(**axis) for axis in axes))
 
     def to_json(self) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from rgdm.errors import InputError
-from rgdm.model.closed_form.prediction import LinearPrediction
+from rgdm.model.closed_form.prediction import LinearPrediction, detail_of_constant
 from rgdm.model.lifts.standardizer import PREDICTION_RADIUS
 from rgdm.scale.boundary import Boundaries
 from rgdm.scale.coarse_graining import CoarseGraining
@@ -41,9 +41,9 @@ class DeterministicInverse(nn.Module):
         if not 0 <= beta < torch.inf:
             raise InputError(f"beta is {beta}; a variance of noise is needed, 0 or more")
         self.operator, self.beta = operator, beta
-        bands = channels * operator.bands(dimension)
-        self.prediction = LinearPrediction(channels, bands, dimension, radius, boundary)
-        self.cleaning = LinearPrediction(channels, channels, dimension, radius, boundary)
+        constant = detail_of_constant(operator, dimension)
+        self.prediction = LinearPrediction(channels, constant, dimension, radius, boundary)
+        self.cleaning = LinearPrediction(channels, (0.0,), dimension, radius, boundary)
         """Prediction of ``-sqrt(beta) eps`` from the noisy coarse field."""
         self.learned = upsampling == "linear"
 

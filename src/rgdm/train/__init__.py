@@ -1,18 +1,23 @@
 """Training: one readable loop, resumable to the bit."""
 
 from rgdm.train.batches import Batches
+from rgdm.train.budget import Budget, Progress
+from rgdm.train.checkpoint import CHECKPOINT, HISTORY, check_resumable, fingerprint
 from rgdm.train.device import choose_device, choose_precision
-from rgdm.train.loop import CHECKPOINT, HISTORY, Budget, Progress, Trainer, check_resumable, fingerprint
+from rgdm.train.heldout import Parts, hold_back
+from rgdm.train.loop import Trainer
 
 __all__ = [
     "CHECKPOINT",
     "HISTORY",
     "Batches",
     "Budget",
+    "Parts",
     "Progress",
     "Trainer",
     "check_resumable",
     "choose_device",
     "choose_precision",
     "fingerprint",
+    "hold_back",
 ]

@@ -1,6 +1,9 @@
 """What a training step sees: patches of the fields, and the noise on their detail."""
 
+import hashlib
 import math
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -15,7 +18,9 @@ PATCH = {1: 512, 2: 30, 3: 16}
 MOST = 512
 """Most patches of a batch: to cut thousands of tiny ones would cost more than to learn from them."""
 HALO = 21
-"""Width of the halo of a patch, in coarse sites, for features that look around; between edges the most it can be."""
+"""Width of the halo of a patch, in coarse sites, for features that look around."""
+MARGIN = 6
+"""Width of the strip along a cut side that does not count, in coarse sites: networks hardly look farther."""
 
 
 class Batches:
@@ -23,15 +28,16 @@ class Batches:
 
     A patch of level l is cut from the field at full resolution at any offset, mirrored
     and transposed at random (periodic fields are cut across their edges), then
-    coarse-grained l times. ``mirror=False`` for fields that have no such symmetry. An axis of a periodic
-    field that is not much longer than a patch is taken whole, and so is every axis if
-    the coarse-graining or the backbone of the level is not local. Patches between edges have a halo too where networks
-    are shown the texture of the field, which reaches far.
+    coarse-grained l times. ``mirror=False`` for fields that have no such symmetry. An axis that is not longer than a
+    patch (of a torus: than a patch and its surroundings) is taken whole, and so is every axis if
+    the coarse-graining or the backbone of the level is not local. Patches have a halo, from which the surroundings of
+    their sites are measured as in use; real edges stay edges, and come up as often as other places (only the whitening
+    of detail near them is that of a mirrored field, whose odd detail changes sign).
     Batches hold about the same number of sites, less where that would be very many patches. The finer
     levels, of which there is more to see, come more often; less so where each level has its own network.
     """
 
-    VERSION = 3
+    VERSION = 4
     """Counts the changes of what a step is given: a training that was begun with another cannot go on to the bit."""
 
     def __init__(
@@ -40,62 +46,121 @@ class Batches:
         self.model, self.seed, self.mirror, self.sites = model, seed, mirror, sites
         self.count, self.channels, *lattice = fields.shape
         self.lattice, self.values = tuple(lattice), fields.flatten()
-        decay = 0.5 if model.design.shared else 0.6
-        self.share = [decay**level for level in range(model.levels)]
+        self.share = shares(model)
 
-    def __call__(self, step: int, rank: int = 0) -> tuple[int, Tensor, Tensor, Tensor, tuple[int, ...]]:
-        """``(level, fine patches, t, noise, halo)``, the halo in coarse sites; all ranks have one level."""
-        model = self.model
-        everywhere = torch.Generator().manual_seed(hash((self.seed, step)) % 2**63)
+    def __call__(self, step: int, rank: int = 0) -> "Batch":
+        """The batch of a step; all ranks have one level."""
+        everywhere = _generator(self.seed, step)
         level = int(torch.multinomial(torch.tensor(self.share), 1, generator=everywhere))
-        generator = torch.Generator().manual_seed(hash((self.seed, step, rank)) % 2**63)
+        return self.of_level(level, _generator(self.seed, step, rank))
+
+    def of_level(self, level: int, generator: torch.Generator) -> "Batch":
+        """A batch of one level."""
+        model = self.model
         units = [b ** (level + 1) for b in model.grid.factors]
-        extents = [self._extent(n // units[i], level, model.grid.axes[i]) for i, n in enumerate(self.lattice)]
-        patch, halo = zip(*extents, strict=True)
+        cuts = [
+            self._cut(n, unit, level, axis) for n, unit, axis in zip(self.lattice, units, model.grid.axes, strict=True)
+        ]
+        patch, halo = tuple(cut.patch for cut in cuts), tuple(cut.halo for cut in cuts)
         count = min(MOST, max(1, round(self.sites / math.prod(patch))))
-        wide = tuple(unit * (p + 2 * h) for unit, p, h in zip(units, patch, halo, strict=True))
-        alike = model.grid.alike and len(set(zip(patch, halo, strict=True))) == 1
-        fine = self._patches(count, wide, alike, generator)
+        fine, importance = self._patches(count, cuts, generator)
         for _ in range(level):
             fine = model.operator.coarsen(fine)
         t = (torch.arange(count) + torch.rand(1, generator=generator)) / count
         channels = model.channels * model.operator.bands(model.dimension) * model.own_lift(level).law.draws
         noise = torch.randn(count, channels, *patch, generator=generator)
-        return level, fine, t, noise, halo
+        return Batch(level, fine, t, noise, halo, importance)
 
-    def _extent(self, n: int, level: int, axis: Axis) -> tuple[int, int]:
-        """Length of a patch along an axis of n coarse sites, and of the halo at either end of it."""
-        side = PATCH[self.model.dimension]
-        lift = self.model.own_lift(level)
+    def _cut(self, n: int, unit: int, level: int, axis: Axis) -> "Cut":
+        """How patches are cut along an axis of n sites."""
+        side, coarse, lift = PATCH[self.model.dimension], n // unit, self.model.own_lift(level)
         shells = any(isinstance(module, MomentumShell) for module in self.model.operator.modules())
-        if shells or lift.law.halo is None:
-            return n, 0
-        if axis.boundary == "reflect":
-            textured = lift.condition is not None and lift.condition.texture is not None
-            return min(side, n), min(HALO, (n - side) // 2) if textured and n > side else 0
-        return (n, 0) if n <= side + 2 * HALO else (side, HALO)
+        longest = side if axis.boundary == "reflect" else side + 2 * HALO
+        if shells or lift.law.halo is None or coarse <= longest:
+            return Cut(n, unit, coarse, 0, axis)
+        return Cut(n, unit, side, HALO, axis)
 
-    def _patches(
-        self, count: int, size: tuple[int, ...], alike: bool, generator: torch.Generator
-    ) -> Float[Tensor, "B C *K"]:
-        """``count`` patches of random fields, all cut in one go by where their sites lie in memory.
+    def _patches(self, count: int, cuts: Sequence["Cut"], generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """``count`` patches of random fields, all cut in one go by where their sites lie in memory, and which count.
 
-        Axes are exchanged only if ``alike``, in size and in what lies beyond their ends; time is never reversed.
+        Axes are exchanged only if alike, in size and in what lies beyond their ends; time is never reversed.
         """
         device = self.values.device
         field = torch.randint(self.count, (count,), generator=generator)
-        places, stride = [], math.prod(self.lattice)
-        for n, s, axis in zip(self.lattice, size, self.model.grid.axes, strict=True):
-            start = torch.randint(n if axis.boundary == "periodic" else n - s + 1, (count, 1), generator=generator)
-            place = (start + torch.arange(s)) % n
-            if self.mirror and axis.kind == "space":
-                place = torch.where(torch.rand(count, 1, generator=generator) < 0.5, place, place.flip(1))
-            stride //= n
+        places, inner, stride = [], [], math.prod(self.lattice)
+        for cut in cuts:
+            place, counts = cut.places(count, generator)
+            if self.mirror and cut.axis.kind == "space":
+                turned = torch.rand(count, 1, generator=generator) < 0.5
+                place, counts = (torch.where(turned, x.flip(1), x) for x in (place, counts))
+            stride //= cut.length
             places.append(stride * place)
-        if self.mirror and alike:
-            order = torch.rand(count, len(size), generator=generator).argsort(1)
-            places = torch.stack(places, 1).gather(1, order[:, :, None].expand(-1, -1, size[0])).unbind(1)
+            inner.append(counts)
+        if self.mirror and self.model.grid.alike and len({(cut.patch, cut.halo) for cut in cuts}) == 1:
+            order = torch.rand(count, len(cuts), generator=generator).argsort(1)[:, :, None]
+            places, inner = (torch.stack(x, 1).take_along_dim(order, 1).unbind(1) for x in (places, inner))
         site = (field[:, None] * self.channels + torch.arange(self.channels)).to(device) * math.prod(self.lattice)
-        for axis, place in enumerate(places, start=1):
+        importance = torch.ones(count, 1)
+        for axis, (place, counts) in enumerate(zip(places, inner, strict=True), start=1):
             site = site.unsqueeze(-1) + place.to(device).reshape(count, *[1] * axis, -1)
-        return self.values.take(site)
+            importance = importance.unsqueeze(-1) * counts.reshape(count, *[1] * axis, -1)
+        return self.values.take(site), importance / importance.mean()
+
+
+def _generator(*key: int) -> torch.Generator:
+    """One for every key, however large its numbers."""
+    digest = hashlib.blake2b(repr(key).encode(), digest_size=8).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest, "little") % 2**63)
+
+
+def shares(model: Cascade) -> list[float]:
+    """How often batches of each level come: of the finer ones there is more to see."""
+    decay = 0.5 if model.design.shared else 0.6
+    return [decay**level for level in range(model.levels)]
+
+
+class Batch(NamedTuple):
+    """What a training step is given."""
+
+    level: int
+    fine: Tensor
+    """``(B, C, *F)``, with the halo."""
+    t: Tensor
+    noise: Tensor
+    """``(B, D, *K)``, without the halo."""
+    halo: tuple[int, ...]
+    """In coarse sites, along each axis."""
+    importance: Tensor
+    """``(B, 1, *K)`` of mean 1: how much each site counts."""
+
+
+class Cut(NamedTuple):
+    """How patches are cut along an axis: its length, and patch and halo in units of coarse sites."""
+
+    length: int
+    unit: int
+    patch: int
+    halo: int
+    axis: Axis
+
+    def places(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Sites of ``count`` patches with their halo, ``(count, sites)``, and the weights of their coarse sites.
+
+        Beyond an edge a field goes on as the features take it to go on, mirrored. Along a side where it is cut the
+        outer sites of a patch weigh nothing, for the network does not see beyond them.
+        """
+        n, size, wide = self.length, self.unit * self.patch, self.unit * self.halo
+        offsets, inner = torch.arange(-wide, size + wide), torch.ones(count, self.patch)
+        margin = min(self.halo, MARGIN)
+        if self.axis.boundary == "periodic":
+            start = torch.randint(n, (count, 1), generator=generator)
+            place = (start + offsets) % n
+            begins = ends = torch.zeros(count, 1)
+        else:
+            beyond = size // 8 if self.halo else 0  # so that edges come up
+            start = torch.randint(-beyond, n - size + 1 + beyond, (count, 1), generator=generator).clamp(0, n - size)
+            place = (start + offsets) % (2 * n)
+            place = torch.minimum(place, 2 * n - 1 - place)
+            begins, ends = (start == 0).float(), (start == n - size).float()
+        inner[:, :margin], inner[:, self.patch - margin :] = begins, ends
+        return place, inner

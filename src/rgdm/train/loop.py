@@ -1,14 +1,10 @@
 """Training: one readable loop, resumable to the bit."""
 
-import hashlib
 import json
 import math
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,44 +16,20 @@ from torch import Tensor
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from rgdm.atomic import write_text
-from rgdm.errors import InputError
+from rgdm.errors import InputError, TrainingFailedError
 from rgdm.model.cascade import storage
 from rgdm.model.cascade.cascade import Cascade
-from rgdm.train.batches import Batches
+from rgdm.ranges import check_range
+from rgdm.train.batches import Batches, shares
+from rgdm.train.budget import Budget, Progress
+from rgdm.train.checkpoint import CHECKPOINT, HISTORY, check_resumable, fingerprint
 from rgdm.train.device import choose_device, choose_precision
+from rgdm.train.interrupts import interrupts
+from rgdm.train.learner import MOST_RESTARTS, Learner
+from rgdm.train.validation import ALIVE, Validation
 
-CHECKPOINT, HISTORY = "checkpoint.safetensors", "history.jsonl"
-
-
-@dataclass(frozen=True)
-class Budget:
-    """How long to train: a number of steps, or a time from which the learning rate is paced."""
-
-    steps: int | None = None
-    minutes: float | None = None
-
-    def __post_init__(self) -> None:
-        if (self.steps is None) == (self.minutes is None):
-            raise InputError("give a budget of either steps or minutes, one of them")
-        size = self.minutes if self.steps is None else self.steps
-        if size is None or not 0 < size < math.inf:
-            unit = "minutes" if self.steps is None else "steps"
-            raise InputError(f"a budget of {size} {unit} is no training; it must be positive")
-
-    def spent(self, step: int, seconds: float) -> float:
-        """The fraction that is used up."""
-        return step / self.steps if self.steps else seconds / (60 * (self.minutes or 1))
-
-
-@dataclass(frozen=True)
-class Progress:
-    """What a watcher of the training is told after every step."""
-
-    step: int
-    fraction: float
-    seconds: float
-    left: float
-    loss: float
+VALIDATED = 100
+"""Steps between two looks at the fields that are kept back."""
 
 
 class Trainer:
@@ -80,12 +52,12 @@ class Trainer:
         precision: str = "auto",
         mirror: bool = True,
         checkpoint_seconds: float = 55.0,
+        held_out: Float[Tensor, "H C *M"] | None = None,
     ) -> None:
-        if not 0 < learning_rate < math.inf:
-            raise InputError(f"the learning rate is {learning_rate}; it must be positive, such as 0.002")
-        if not checkpoint_seconds >= 0:
-            raise InputError(f"a checkpoint every {checkpoint_seconds} seconds; the time must not be negative")
-        self.fields, self.folder, self.budget = fields, folder, budget
+        given = {"seed": seed, "learning_rate": learning_rate, "checkpoint_seconds": checkpoint_seconds}
+        for name, value in given.items():
+            check_range(name, value)
+        self.fields, self.held_out, self.folder, self.budget = fields, held_out, folder, budget
         self.seed, self.learning_rate, self.mirror = seed, learning_rate, mirror
         self.checkpoint_seconds = checkpoint_seconds
         on_cpu = choose_device(device).type == "cpu"
@@ -101,6 +73,7 @@ class Trainer:
             "precision": precision,
             "processes": self.accelerator.num_processes,
             "data": fingerprint(fields),
+            "held_out": None if held_out is None else fingerprint(held_out),
             "axes": list(model.grid.names),
             "boundary": list(model.grid.boundaries),
             "factor": list(model.grid.factors),
@@ -110,7 +83,13 @@ class Trainer:
         self.model = model.to(self.accelerator.device)
         self.weights = dict(model.named_parameters())
         self.average = {name: p.detach().clone() for name, p in self.weights.items()}
-        self.optimizer = torch.optim.AdamW(self.weights.values(), lr=learning_rate, betas=(0.9, 0.99), fused=True)
+        self.learners = Learner.of(self.model)
+        groups = [list(learner.weights.values()) for learner in self.learners]
+        learning = {id(p) for group in groups for p in group}
+        groups.append([p for p in self.weights.values() if id(p) not in learning])
+        self.optimizer = torch.optim.AdamW(
+            [{"params": group} for group in groups], lr=learning_rate, betas=(0.9, 0.99), fused=True
+        )
         for p in self.weights.values():  # as the first step would make them: a checkpoint holds all from the start
             zero = torch.zeros((), dtype=torch.float32, device=p.device)
             moments = {"exp_avg": torch.zeros_like(p), "exp_avg_sq": torch.zeros_like(p)}
@@ -130,8 +109,14 @@ class Trainer:
         device = self.accelerator.device
         fields = self.model.normalise(self.fields.to(device)).to(self.model.dtype)
         batches = Batches(self.model, fields, self.seed, self.mirror)
+        if self.held_out is not None:
+            fields = self.model.normalise(self.held_out.to(device)).to(self.model.dtype)
+        self.validation = Validation(self.model, fields, self.mirror)
         if self.step == 0 and self.accelerator.is_main_process:  # of an earlier run, which must not be resumed as this
             (self.folder / CHECKPOINT).unlink(missing_ok=True)
+        first = self.step
+        if not self.records:
+            self._validate()
         self.save()
         began, saved, stop = time.monotonic() - self.seconds, time.monotonic(), False
         with interrupts() as interrupted:
@@ -146,33 +131,93 @@ class Trainer:
                 stop = self._agreed(float(interrupted())) > 0
             if not stop:
                 self._summarise()
+                if self.step > first and self.step % VALIDATED:
+                    self._validate()
             self.save()
         if stop:
             raise KeyboardInterrupt(f"step {self.step} is saved in {self.folder}")
 
     def _advance(self, network: Any, optimizer: Any, batches: Batches) -> float:
-        """One optimizer step; a loss that is not finite stops the run before it touches the weights."""
-        level, fine, t, noise, halo = batches(self.step, self.accelerator.process_index)
+        """One optimizer step; a loss that is not finite never touches the weights: the network starts again."""
+        level, fine, t, noise, halo, importance = batches(self.step, self.accelerator.process_index)
         with self.accelerator.autocast():
-            loss = network(fine, level, t.to(fine), noise.to(fine), halo).mean()
+            loss = network(fine, level, t.to(fine), noise.to(fine), halo, importance.to(fine)).mean()
         optimizer.zero_grad()
         self.accelerator.backward(loss)
         value = self._agreed(float(loss.detach()))
         slope = float(self.accelerator.clip_grad_norm_(list(self.weights.values()), 1.0) or 0)
         if not math.isfinite(value + slope):
-            self.save()
-            raise InputError(
-                f"the loss became {value} (gradient {slope}) at step {self.step}, level {level}; the state before is "
-                f"in {self.folder}: look for extreme values in the field, or train anew with a smaller learning rate"
-            )
-        for group in optimizer.param_groups:
-            group["lr"] = self.learning_rate * self._pace()
+            learner = next(learner for learner in self.learners if level in learner.levels)
+            self._restart(learner, f"the loss became {value} (gradient {slope}) at step {self.step}, level {level}")
+            return value
+        pace = self.learning_rate * self._pace()
+        rates = [learner.rate for learner in self.learners]
+        for group, rate in zip(optimizer.param_groups, [*rates, 1.0], strict=True):
+            group["lr"] = rate * pace
         optimizer.step()
         self.step += 1
         decay = min(0.999, (1 + self.step) / (10 + self.step))
         get_ema_multi_avg_fn(decay)(list(self.average.values()), list(self.weights.values()), self.step)
         self._record(level, value)
+        if self.step % VALIDATED == 0:
+            self._validate()
         return value
+
+    def _validate(self) -> None:
+        """Keep weights that are better than all before, and send networks back that have stopped to learn."""
+        with self.averaged(), self.accelerator.autocast():
+            losses = self.validation()
+        self.records.append(
+            {
+                "step": self.step,
+                "seconds": round(self.seconds, 3),
+                "held_out": {str(k): v for k, v in enumerate(losses)},
+            }
+        )
+        for learner in self.learners:
+            share = [self.share[level] for level in learner.levels]
+            loss = sum(s * losses[level] for s, level in zip(share, learner.levels, strict=True)) / sum(share)
+            if self.step == 0:
+                learner.keep(self.average, loss, 0)
+                continue
+            silent = [level for level in learner.levels if self.validation.slope(level) < ALIVE]
+            if silent:
+                self._restart(learner, f"the network of level {silent[0]} was silent at step {self.step}")
+            elif not math.isfinite(loss):
+                self._restart(learner, f"the averaged network of {learner.name} made {loss} at step {self.step}")
+            elif loss < learner.best or self.held_out is None:
+                learner.keep(self.average, loss, self.step)
+
+    def _restart(self, learner: Learner, reason: str) -> None:
+        """Back to the weights that were good; a network that fails again and again ends the training."""
+        if learner.restarts >= MOST_RESTARTS:
+            self.save()
+            raise TrainingFailedError(
+                f"{reason}; {learner.restarts} times the network of {learner.name} was put back and slowed down, in "
+                f"vain; the state before is in {self.folder}: look for extreme values in the field, or train anew with "
+                "a smaller learning rate"
+            )
+        learner.restart(self.average, self.optimizer, reason)
+
+    @property
+    def share(self) -> list[float]:
+        """How much each level counts."""
+        return shares(self.model)
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Let the model have the averaged weights for a while."""
+        now = {name: p.detach().clone() for name, p in self.weights.items()}
+        try:
+            self._put(self.average)
+            yield
+        finally:
+            self._put(now)
+
+    @torch.no_grad()
+    def _put(self, weights: dict[str, Tensor]) -> None:
+        for name, p in self.weights.items():
+            p.copy_(weights[name])
 
     def _pace(self) -> float:
         """The learning rate over its peak: 100 steps up, then half a cosine down."""
@@ -209,13 +254,15 @@ class Trainer:
     # --- checkpoints -----------------------------------------------------------------------
 
     def save(self) -> None:
-        """Write the model (averaged weights), the history, and last the state that they belong to."""
+        """Write the model (the best averaged weights), the history, and last the state that they belong to."""
         if not self.accelerator.is_main_process:
             return
-        averaged = {name: self.average.get(name, tensor) for name, tensor in self.model.state()}
-        storage.save(self.folder, self.model.configuration, self.model.metadata, averaged)
+        good = {name: tensor for learner in self.learners for name, tensor in learner.kept.items()}
+        chosen = {name: good.get(name, self.average.get(name, tensor)) for name, tensor in self.model.state()}
+        storage.save(self.folder, self.model.configuration, self.model.metadata, chosen)
         write_text(self.folder / HISTORY, "".join(json.dumps(r) + "\n" for r in self.records))
         now = {"step": self.step, "seconds": self.seconds, "recent": self.recent, "settings": self.settings}
+        now["learners"] = [learner.state() for learner in self.learners]
         notes = {name: json.dumps(value) for name, value in now.items()}
         storage.write_tensors(self.folder / CHECKPOINT, self._state(), notes)
 
@@ -229,6 +276,7 @@ class Trainer:
             self.step, self.seconds = int(notes["step"]), float(notes["seconds"])
             self.recent = [(int(k), float(v)) for k, v in notes["recent"]]
             self.records = [r for r in lines if r["step"] <= self.step]
+            states = list(notes["learners"])
         except (OSError, KeyError, TypeError, ValueError):
             raise InputError(f"the checkpoint in {self.folder} is damaged; train anew with --overwrite") from None
         for name, now in self.settings.items():
@@ -238,42 +286,15 @@ class Trainer:
                     "resume it with the same, or begin another with --overwrite"
                 )
         storage.read_tensors(path, self._state())
+        for learner, state in zip(self.learners, states, strict=True):
+            learner.load(state)
 
     def _state(self) -> dict[str, Tensor]:
         """Everything a step depends on, by name."""
         tensors = {f"model/{name}": tensor for name, tensor in self.model.state()}
         tensors |= {f"average/{name}": tensor for name, tensor in self.average.items()}
+        for learner in self.learners:
+            tensors |= {f"kept/{name}": tensor for name, tensor in learner.kept.items()}
         for name, parameter in self.weights.items():
             tensors |= {f"optimizer/{name}/{key}": value for key, value in self.optimizer.state[parameter].items()}
         return tensors
-
-
-def check_resumable(folder: Path) -> Path:
-    """The checkpoint of a folder; ``ValueError`` if there is none."""
-    path = folder / CHECKPOINT
-    if not path.is_file():
-        raise InputError(f"there is no checkpoint in {folder} to resume from; train without --resume")
-    return path
-
-
-def fingerprint(fields: Float[Tensor, "B C *L"]) -> str:
-    """A short hash of the values, their shape and their type."""
-    values = fields.detach().cpu().contiguous().numpy()
-    digest = hashlib.blake2b(values.data, digest_size=8)
-    digest.update(f"{values.shape} {values.dtype}".encode())
-    return digest.hexdigest()
-
-
-@contextmanager
-def interrupts() -> Iterator[Callable[[], bool]]:
-    """Ctrl-C and SIGTERM wait: the function that is yielded says whether one came, to be asked between two steps."""
-    came: list[int] = []
-    if threading.current_thread() is not threading.main_thread():  # signals reach only that one
-        yield lambda: False
-        return
-    before = {s: signal.signal(s, lambda number, _: came.append(number)) for s in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield lambda: bool(came)
-    finally:
-        for s, handler in before.items():
-            signal.signal(s, handler)

@@ -6,7 +6,7 @@ import torch
 import xarray as xr
 
 from rgdm.evaluate import octave_power
-from rgdm.model.cascade import generation
+from rgdm.model.cascade import memory
 from rgdm.model.cascade.cascade import Cascade
 from rgdm.process.noise import NoiseField
 from small import cascade
@@ -118,7 +118,7 @@ def test_a_member_is_the_same_whatever_the_number_of_members(boundary):
 
 @pytest.mark.integration
 def test_fields_too_large_to_be_made_together_are_the_same_bits_whatever_their_number(monkeypatch):
-    monkeypatch.setattr(generation, "TOGETHER", 16 * 24)
+    monkeypatch.setattr(memory, "TOGETHER", 16 * 24)
     model = fitted(red(4, 1, (16, 24)), learned=True)
     assert torch.equal(model.sample((16, 24), 3, seed=1)[:1], model.sample((16, 24), 1, seed=1))
     coarse = torch.randn(2, 1, 4, 6)
@@ -246,15 +246,15 @@ def test_the_variables_of_a_dataset_are_channels():
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"channels": 0}, "at least one channel"),
-        ({"levels": 0}, "at least one level"),
+        ({"channels": 0}, "channels = 0; a whole number from 1 to 1024"),
+        ({"levels": 0}, "levels = 0; a whole number from 1 to 32"),
         ({"width": 0}, "width = 0"),
         ({"factor": 1}, "nothing is coarse-grained"),
         ({"operator": "haar", "factor": 3}, "factor is 3"),
-        ({"evaluations": 0}, "at least 1"),
-        ({"encoder_blocks": -1}, "encoder_blocks: -1 blocks; take 3"),
-        ({"decoder_blocks": -1, "lift": "flow"}, "decoder_blocks: -1 blocks; take 2"),
-        ({"scattering": -2}, "scattering: -2 scales; take 2"),
+        ({"evaluations": 0}, "evaluations = 0; a whole number from 1 to 1000"),
+        ({"encoder_blocks": -1}, "encoder_blocks = -1; a whole number from 0 to 64"),
+        ({"decoder_blocks": -1, "lift": "flow"}, "decoder_blocks = -1; a whole number from 0 to 64"),
+        ({"scattering": -2}, "scattering = -2; a whole number from 0 to 3"),
     ],
 )
 def test_a_cascade_that_cannot_be_says_why(options, words):

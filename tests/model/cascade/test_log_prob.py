@@ -1,15 +1,17 @@
 """The likelihood of whole cascades: exact where they are Gaussian, in the user's units, of every operator."""
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 from typing import get_args
 
 import pytest
 import torch
 import xarray as xr
 
-from lift_examples import randomise
+from lift_examples import randomise, red
 from rgdm.model.cascade.cascade import Cascade
 from rgdm.model.closed_form.base import TranslationField
+from rgdm.model.lifts.standardizer import UNBOUNDED
 from rgdm.model.samplers.reverse import AdamsBashforth
 from rgdm.scale.operators.registry import Operator
 from small import cascade, lifted
@@ -29,6 +31,7 @@ def gaussian_cascade(step_name):
         lift.standardizer.amplitude.gamma.fill_(0)
         lift.standardizer.tail.fill_(0)
         lift.standardizer.limit.fill_(torch.inf)
+        lift.standardizer.largest.fill_(UNBOUNDED)
         lift.temperature.fill_(0.9)
     model.base.marginal.copy_(torch.linspace(-3.5, 3.5, 257)[None])
     return model
@@ -60,6 +63,7 @@ def test_white_noise_has_the_bits_of_a_standard_normal():
     model = cascade(1, 1, 1, "periodic", width=2, encoder_blocks=1, decoder_blocks=1).double()
     lift = model.lift(0)
     lift.standardizer.limit.fill_(torch.inf)
+    lift.standardizer.largest.fill_(UNBOUNDED)
     x = torch.randn(4000, 1, 8)
     bits = model.log_prob(x).bits[0]
     assert float(bits.mean()) == pytest.approx(math.log2(2 * math.pi * math.e) / 2, abs=0.03)
@@ -148,3 +152,20 @@ def test_what_has_no_likelihood_is_refused_with_the_remedy():
         TranslationField(1, "reflect").log_prob(torch.zeros(1, 1, 100, 100))
     with pytest.raises(ValueError, match="unknown lift 'spline'; known are diffusion, flow"):
         cascade(lift="spline")
+
+
+@pytest.mark.parametrize(("lift", "probes"), [("diffusion", None), ("diffusion", 2), ("flow", None)])
+def test_threads_get_the_same_numbers_as_one_alone(lift, probes):
+    model = cascade(1, 1, 1, "periodic", width=2, lift=lift)
+    model.fit(red(32, (16,)))
+    randomise(model.lifts, 0.2)
+    model.eval()
+    fields = [red(2, (16,)) for _ in range(4)]
+
+    def of(x):
+        return model.log_prob(x, probes=probes, tolerance=1e-3).total.value
+
+    alone = [of(x) for x in fields]
+    with ThreadPoolExecutor(4) as threads:
+        for value, expected in zip(threads.map(of, fields), alone, strict=True):
+            assert torch.equal(value, expected)

@@ -105,7 +105,9 @@ def test_the_likelihood_of_an_enlarged_cascade_is_that_of_the_map_it_samples_by(
     [
         (lambda m: m.enlarged(1, 1.8, level=4), "a level of 0 to 3"),
         (lambda m: m.enlarged(0, 1.8), "once or more"),
-        (lambda m: m.enlarged(1, 0.0), "a positive growth"),
+        (lambda m: m.enlarged(33, 1.8), "times = 33; a whole number from 0 to 32"),
+        (lambda m: m.enlarged(1, 0.0), "growth = 0.0; a number above 0"),
+        (lambda m: m.enlarged(1, []), "0 values of growth"),
         (lambda m: m.enlarged(1, 1.8).enlarged(1, 1.8), "enlarged already"),
         (lambda m: m.enlarged(1, 1.8).fit(torch.randn(2, 1, 32, 32)), "is not measured"),
     ],

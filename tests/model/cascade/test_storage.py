@@ -4,6 +4,7 @@ import errno
 import json
 import pickle
 import stat
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -102,13 +103,63 @@ def test_a_full_disk_leaves_the_old_model_whole(folder, monkeypatch, writer):
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
-def test_killed_between_its_two_files_a_model_of_another_shape_is_incomplete_and_no_mixture(folder, monkeypatch):
-    monkeypatch.setattr(storage, "write_text", lambda path, text: (_ for _ in ()).throw(KeyboardInterrupt))
-    with pytest.raises(KeyboardInterrupt):
-        tiny(channels=2).save_pretrained(folder)
+@pytest.mark.parametrize("moment", range(4))
+@pytest.mark.parametrize("channels", [1, 2])
+def test_killed_at_any_moment_a_folder_holds_a_whole_model_or_is_refused(folder, monkeypatch, channels, moment):
+    """Of the same configuration it is the old or the new one, whenever it was; of another it may be refused."""
+    before = tiny()
+    with torch.no_grad():
+        before.base.spectrum.mul_(2)
+    before.save_pretrained(folder)
+    old, new, replace, done = states(before), tiny(channels=channels), Path.replace, []
+
+    def killed(path, target):
+        if len(done) == moment:
+            raise KeyboardInterrupt
+        done.append(target)
+        return replace(path, target)
+
+    monkeypatch.setattr(Path, "replace", killed)
+    with suppress(KeyboardInterrupt):
+        new.save_pretrained(folder)
     monkeypatch.undo()
-    with pytest.raises(ValueError, match=r"incomplete: it lacks config.json"):
-        Cascade.from_pretrained(folder)
+    if channels == 2 and moment == 1:
+        return refused(folder, "does not fit its configuration")
+    found = states(Cascade.from_pretrained(folder))
+    assert found == (old if moment < 2 else states(new))
+
+
+def states(model: Cascade) -> dict:
+    return {name: tensor.tolist() for name, tensor in model.state()}
+
+
+def test_a_model_that_was_saved_over_another_names_its_own_weights_only(folder):
+    with torch.no_grad():
+        (second := tiny()).base.spectrum.mul_(2)
+    second.save_pretrained(folder)
+    assert len(json.loads((folder / storage.CONFIG).read_text())["weights"]) == 1
+
+
+def test_a_failed_save_leaves_a_folder_of_the_user_and_none_of_its_own(tmp_path, monkeypatch):
+    (tmp_path / "mine").mkdir()
+
+    def full(path, data):
+        raise OSError(errno.EFBIG, "File too large")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    for name in ("mine", "new", "newer/new"):
+        with pytest.raises(ValueError, match="File too large"):
+            tiny().save_pretrained(tmp_path / name)
+    with pytest.raises(ValueError, match="NUL"):
+        tiny().save_pretrained(tmp_path / "new/a\0b")
+    assert list(tmp_path.rglob("*")) == [tmp_path / "mine"]
+
+
+def test_metadata_that_json_does_not_hold_are_refused_before_anything_is_written(tmp_path):
+    (model := tiny()).metadata = {"attrs": {"units": torch.zeros(1)}}
+    with pytest.raises(ValueError, match=r"'units' is tensor.*JSON does not hold"):
+        model.save_pretrained(tmp_path / "model")
+    assert not (tmp_path / "model").exists()
 
 
 # --- what is no model --------------------------------------------------------------------------

@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from rgdm.model.closed_form.colouring import Colouring
-from rgdm.model.closed_form.prediction import LinearPrediction
+from rgdm.model.closed_form.prediction import LinearPrediction, detail_of_constant
 from rgdm.model.closed_form.stencil import Stencil
 from rgdm.model.lifts.context import Context
 from rgdm.model.lifts.standardized import gaussian_lift
-from rgdm.scale.operators.block import BlockSpin
+from rgdm.scale.operators.block import BlockSpin, Decimation
 from rgdm.scale.operators.momentum_shell import MomentumShell
 from rgdm.scale.operators.wavelets import Wavelet
 
@@ -52,22 +52,25 @@ def relative_error(measured, truth):
 
 @pytest.mark.parametrize("boundary", ["periodic", "reflect"])
 @pytest.mark.parametrize(("lattice", "radius"), [((64,), 3), ((16, 24), 2), ((8, 8, 8), 1)])
-def test_a_fit_recovers_the_stencil_that_made_the_detail(boundary, lattice, radius):
-    truth = LinearPrediction(2, 3, len(lattice), radius, boundary)
+@pytest.mark.parametrize("constant", [(0.0, 0.0), (1.0, 0.0)])
+def test_a_fit_recovers_the_stencil_that_made_the_detail(boundary, lattice, radius, constant):
+    truth = LinearPrediction(2, constant, len(lattice), radius, boundary)
     kernel = torch.randn_like(truth.kernel)
     axes = tuple(range(2, kernel.dim()))
-    truth.kernel.copy_(kernel - kernel.mean(axes, keepdim=True))  # a prediction sees differences only
-    fitted = LinearPrediction(2, 3, len(lattice), radius, boundary)
+    held = torch.tensor([value == 0 for value in constant] * 2).reshape(-1, *[1] * (kernel.dim() - 1))
+    truth.kernel.copy_(kernel - held * kernel.mean(axes, keepdim=True))  # those bands see differences only
+    fitted = LinearPrediction(2, constant, len(lattice), radius, boundary)
     coarse = torch.randn(6, 2, *lattice)
     fitted.fit(coarse, truth(coarse))
     torch.testing.assert_close(fitted.kernel, truth.kernel, rtol=0, atol=1e-6)
 
 
-def test_a_fit_is_the_least_squares_solution_where_detail_is_noisy():
+def test_a_fit_is_the_least_squares_solution_where_detail_is_noisy(monkeypatch):
+    monkeypatch.setattr("rgdm.model.closed_form.prediction.RIDGE", 0.0)
     coarse = torch.randn(4, 1, 40)
     detail = torch.randn(4, 1, 40)
-    fitted = LinearPrediction(1, 1, 1, 1, "periodic")
-    fitted.fit(coarse, detail, ridge=0.0)
+    fitted = LinearPrediction(1, (0.0,), 1, 1, "periodic")
+    fitted.fit(coarse, detail)
     residual = detail - fitted(coarse)
     for shift in (-1, 1):
         difference = coarse.roll(shift, -1) - coarse
@@ -76,19 +79,45 @@ def test_a_fit_is_the_least_squares_solution_where_detail_is_noisy():
 
 @pytest.mark.parametrize("boundary", ["periodic", "reflect"])
 def test_the_prediction_of_a_constant_field_is_zero(boundary):
-    fitted = LinearPrediction(1, 3, 2, 2, boundary)
+    fitted = LinearPrediction(1, (0.0,) * 3, 2, 2, boundary)
     fitted.fit(*BlockSpin(2).split(torch.randn(4, 1, 16, 16) + 5))
     assert float(fitted(torch.full((1, 1, 8, 8), 1e3)).abs().max()) < 1e-9
 
 
+@pytest.mark.parametrize(
+    ("step", "expected"),
+    [
+        (BlockSpin(3), (0.0,) * 8),
+        (Wavelet("db4", "reflect"), (0.0,) * 3),
+        (MomentumShell(2), (0.0,) * 3),
+        (Decimation(2), (1.0,) * 3),
+    ],
+    ids=str,
+)
+def test_the_detail_of_a_constant_is_none_or_the_constant_itself(step, expected):
+    assert detail_of_constant(step, 2) == pytest.approx(expected, abs=1e-9)
+
+
+def test_an_offset_of_decimated_fields_is_an_offset_of_the_prediction():
+    fields = stationary(free_field_spectrum(LATTICE, mass2=0.01), 20, channels=2)
+    fitted = LinearPrediction(2, detail_of_constant(Decimation(2), 2), 2, 2, "periodic")
+    coarse, detail = Decimation(2).split(fields + 1e6)
+    fitted.fit(coarse, detail)
+    plain = LinearPrediction(2, (1.0,) * 3, 2, 2, "periodic")
+    plain.fit(coarse - 1e6, detail - 1e6)
+    missed = float((fitted(coarse) - detail).square().mean())
+    assert missed == pytest.approx(float((plain(coarse - 1e6) - detail + 1e6).square().mean()), rel=0.01)
+    torch.testing.assert_close(fitted.kernel.sum((1, 2, 3)), torch.ones(6), rtol=0, atol=1e-4)
+
+
 def test_a_prediction_of_radius_zero_is_zero():
-    fitted = LinearPrediction(1, 3, 2, 0, "periodic")
+    fitted = LinearPrediction(1, (0.0,) * 3, 2, 0, "periodic")
     fitted.fit(*BlockSpin(2).split(torch.randn(2, 1, 8, 8)))
     assert not fitted(torch.randn(1, 1, 4, 4)).any()
 
 
 def test_a_fit_serves_lattices_of_every_size():
-    fitted = LinearPrediction(1, 3, 2, 1, "periodic")
+    fitted = LinearPrediction(1, (0.0,) * 3, 2, 1, "periodic")
     fitted.fit(*BlockSpin(2).split(torch.randn(4, 1, 16, 16)))
     small, large = torch.randn(1, 1, 8, 8), torch.zeros(1, 1, 32, 32)
     large[..., 10:18, 10:18] = small
@@ -157,6 +186,19 @@ def test_a_periodic_lattice_smaller_than_the_stencil_keeps_its_covariance(n):
     truth, samples = covariance_of(spectrum), stationary(spectrum, 8000)
     colour = matrix_of(fitted_colouring(5, samples).colour, 1, (n, n))
     assert relative_error(colour @ colour.T, truth) < 0.04
+
+
+def left_by_whitening_white_noise():
+    """How far from the identity a whitening filter measured on little white noise is."""
+    whiten = fitted_colouring(3, torch.randn(2, 3, 8, 8, 8)).whiten.kernel
+    whiten[:, :, 3, 3, 3] -= torch.eye(3)
+    return float(whiten.square().sum())
+
+
+def test_correlations_that_are_chance_are_left_out(monkeypatch):
+    left = left_by_whitening_white_noise()
+    monkeypatch.setattr("rgdm.model.closed_form.colouring.CHANCE", 0.0)
+    assert left < left_by_whitening_white_noise() / 3
 
 
 def test_a_negative_radius_is_refused():

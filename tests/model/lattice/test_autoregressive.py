@@ -172,6 +172,9 @@ def test_bad_input():
         AutoregressiveField((5, 5), action=Phi4.critical())
     with pytest.raises(ValueError, match="not an action of spins"):
         AutoregressiveField((4, 4), "spins", action=Phi4.critical())
+    for action in (Ising(0.4, h=0.1), Ising(0.4, anisotropy=(1.0, 0.5))):
+        with pytest.raises(ValueError, match="has the symmetries of the lattice"):
+            AutoregressiveField((4, 4), "spins", action=action)
     with pytest.raises(ValueError, match="unknown values 'potts'"):
         AutoregressiveField((4, 4), "potts")
     model = AutoregressiveField((4, 4), "spins", width=8)

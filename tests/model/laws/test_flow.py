@@ -8,7 +8,7 @@ import torch
 from lift_examples import example_lift, randomise
 from rgdm.model.laws.flow import coupling_layers
 from rgdm.model.lifts.context import Context
-from rgdm.model.networks import strips
+from rgdm.scale import tiles
 from small import log_volume
 
 pytestmark = pytest.mark.usefixtures("float64")
@@ -50,7 +50,7 @@ def test_the_loss_of_a_flow_lift_is_its_log_density_less_what_the_networks_do_no
 
 
 @pytest.mark.parametrize("boundary", BOUNDARIES)
-def test_a_flow_in_strips_is_the_flow_of_the_whole(boundary, monkeypatch):
+def test_a_flow_in_tiles_is_the_flow_of_the_whole(boundary, monkeypatch):
     layers = randomise(coupling_layers(1, 2, 2, boundary, 6, 1))
     y, condition = torch.randn(1, 1, 50, 6), torch.randn(1, 2, 50, 6)
 
@@ -60,6 +60,7 @@ def test_a_flow_in_strips_is_the_flow_of_the_whole(boundary, monkeypatch):
             return there, slope, layers[1].inverse(there, condition)
 
     whole = both()
-    monkeypatch.setattr(strips, "STRIP", 60)
+    monkeypatch.setattr(tiles, "SITES", {1: 60, 2: 60, 3: 60})
+    monkeypatch.setattr(tiles, "PIECES", 2**20)
     for a, b in zip(both(), whole, strict=True):
         torch.testing.assert_close(a, b)

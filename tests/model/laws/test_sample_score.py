@@ -66,10 +66,10 @@ def test_one_evaluation_learns_two_wells():
     before, true = kurtosis(model.refine(coarse, seed=1)[0]), kurtosis(fields)
     optimizer = torch.optim.Adam(model.parameters(), 4e-3)
     for step in range(300):
-        level, fine, t, noise, halo = batches(step)
+        level, fine, t, noise, halo, importance = batches(step)
         assert noise.shape[1] == 2
         optimizer.zero_grad()
-        model(fine, level, t, noise, halo).mean().backward()
+        model(fine, level, t, noise, halo, importance).mean().backward()
         optimizer.step()
     after = kurtosis(model.refine(coarse, seed=1)[0])
     assert before > 2.0 and abs(after - true) < 0.25 and true < 1.3, (before, after, true)

@@ -11,7 +11,7 @@ from rgdm.model.laws.likelihood import Tracing
 from rgdm.model.lifts.condition import Condition
 from rgdm.model.lifts.context import Context
 from rgdm.model.lifts.standardized import StandardizedLift
-from rgdm.model.lifts.standardizer import LocalStandardizer
+from rgdm.model.lifts.standardizer import UNBOUNDED, LocalStandardizer
 from rgdm.model.networks.local import LocalConvNet
 from rgdm.model.samplers.reverse import AdamsBashforth
 from rgdm.scale.operators.block import BlockSpin
@@ -40,6 +40,7 @@ def test_every_combination_is_a_lift_whose_split_and_coordinates_are_exact(law, 
     lift = StandardizedLift(operator, standardizer, randomise(made), condition)
     lift.fit(fine)
     standardizer.limit.fill_(torch.inf)
+    standardizer.largest.fill_(UNBOUNDED)
     context, detail = Context.of(fine, operator)
     z, _ = standardizer.invert(context, detail)
     torch.testing.assert_close(standardizer.restore(context, z), detail)

@@ -8,7 +8,7 @@ from rgdm.model.laws.diffusion import Diffusion
 from rgdm.model.lifts.condition import Condition
 from rgdm.model.lifts.context import Context
 from rgdm.model.lifts.standardized import StandardizedLift
-from rgdm.model.lifts.standardizer import LocalStandardizer
+from rgdm.model.lifts.standardizer import UNBOUNDED, LocalStandardizer
 from rgdm.model.lifts.texture import Texture
 from rgdm.model.samplers.reverse import AdamsBashforth
 from rgdm.process.noise import GivenNoise, Window
@@ -36,6 +36,7 @@ def example(kind, boundary, lattice):
     lift = measured(kind, boundary, red(16, {1: (64,), 2: (16, 16)}[len(lattice)]), size=0.2)
     lift.standardizer.amplitude.gamma.fill_(0.5)
     lift.standardizer.limit.fill_(torch.inf)
+    lift.standardizer.largest.fill_(UNBOUNDED)
     coarse = 2 * red(1, lattice)
     return lift, coarse, torch.randn(1, lift.operator.bands(len(lattice)), *lattice)
 

@@ -1,10 +1,11 @@
-"""Backbones: seen in strips they are what they are as a whole."""
+"""Backbones: seen in tiles they are what they are as a whole."""
 
 import pytest
 import torch
 
-from rgdm.model.networks import local, strips
+from rgdm.model.networks import local
 from rgdm.model.networks.local import LocalConvNet
+from rgdm.scale import tiles
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -14,6 +15,11 @@ def network(dimension: int, boundary: str) -> LocalConvNet:
     for weight in net.parameters():
         torch.nn.init.normal_(weight, std=0.3)
     return net
+
+
+def few(monkeypatch, sites: int) -> None:
+    monkeypatch.setattr(tiles, "SITES", dict.fromkeys(tiles.SITES, sites))
+    monkeypatch.setattr(tiles, "PIECES", 2**20)
 
 
 def seen(net: LocalConvNet, lattice: tuple[int, ...]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -26,13 +32,13 @@ def seen(net: LocalConvNet, lattice: tuple[int, ...]) -> tuple[torch.Tensor, tor
 
 @pytest.mark.parametrize("boundary", ["periodic", "reflect"])
 @pytest.mark.parametrize("lattice", [(101,), (37, 6), (6, 37), (3, 40, 4)])
-@pytest.mark.parametrize("strip", [1, 60])
-def test_strips_make_the_whole_but_for_the_order_of_sums(monkeypatch, boundary, lattice, strip):
+@pytest.mark.parametrize("sites", [1, 60])
+def test_tiles_make_the_whole_but_for_the_order_of_sums(monkeypatch, boundary, lattice, sites):
     net = network(len(lattice), boundary)
     whole = seen(net, lattice)
     calls = []
     plain = net.entry.forward
-    monkeypatch.setattr(strips, "STRIP", strip)
+    few(monkeypatch, sites)
     monkeypatch.setattr(net.entry, "forward", lambda x: calls.append(x.shape) or plain(x))
     for pieces, expected in zip(seen(net, lattice), whole, strict=True):
         torch.testing.assert_close(pieces, expected, rtol=0, atol=1e-12 * float(expected.std()))
@@ -42,15 +48,15 @@ def test_strips_make_the_whole_but_for_the_order_of_sums(monkeypatch, boundary, 
 def test_a_halo_that_is_too_small_shows_at_the_seams(monkeypatch):
     net = network(2, "periodic")
     whole, _ = seen(net, (37, 6))
-    monkeypatch.setattr(strips, "STRIP", 1)
-    real = local.in_strips
-    monkeypatch.setattr(local, "in_strips", lambda network, fields, halo, boundary: real(network, fields, 2, boundary))
+    few(monkeypatch, 1)
+    real = local.in_tiles
+    monkeypatch.setattr(local, "in_tiles", lambda net, fields, halo, *more: real(net, fields, 2, *more))
     assert (seen(net, (37, 6))[0] - whole).abs().max() > 1e-3 * whole.std()
 
 
 def test_training_sees_the_whole(monkeypatch):
     net = network(2, "reflect")
-    monkeypatch.setattr(strips, "STRIP", 1)
-    monkeypatch.setattr(torch, "cat", None)
+    few(monkeypatch, 1)
+    monkeypatch.setattr(tiles, "tiling", None)
     net.encode(torch.randn(1, 3, 37, 6)).sum().backward()
     assert net.stem.weight.grad is not None

@@ -19,28 +19,34 @@ def deviations(measured, known) -> dict[str, float]:
     return {k: (measured[k][0] - v) / math.hypot(measured[k][1], e) for k, (v, e) in known.items()}
 
 
-def exact_smallest_lattice(action: Phi4) -> tuple[float, float]:
-    """<phi^2> and <m^2> of the 2 x 2 lattice by quadrature."""
+def exact_smallest_lattice(action: Phi4) -> dict[str, tuple[float, float]]:
+    """<phi^2>, <m> and <m^2> of the 2 x 2 lattice by quadrature, and no error."""
     line = np.linspace(-2.6, 2.6, 27)
     field = torch.from_numpy(np.stack(np.meshgrid(*[line] * 4, indexing="ij"), -1).reshape(-1, 1, 2, 2))
     weight = torch.softmax(-action.energy(field), 0)
     mean = field.flatten(1).mean(1)
-    return float(weight @ field.square().flatten(1).mean(1)), float(weight @ mean.square())
+    known = {"phi2": field.square().flatten(1).mean(1), "m": mean, "m2": mean.square()}
+    return {name: (float(weight @ value), 0.0) for name, value in known.items()}
+
+
+SMALLEST = [Phi4.critical(), Phi4(0.3, 0.5, 0.5), Phi4(-0.4, -0.5, 1.0), Phi4(0.6, -0.8, 1.0, h=0.15)]
+SMALLEST += [Phi4(0.5, -0.5, 1.0, h=-0.1, anisotropy=(1.0, -0.4))]
 
 
 @pytest.mark.integration
-@pytest.mark.parametrize("action", [Phi4.critical(), Phi4(0.3, 0.5, 0.5), Phi4(-0.4, -0.5, 1.0)])
+@pytest.mark.parametrize("action", SMALLEST, ids=str)
 def test_the_smallest_lattice_agrees_with_quadrature(action):
-    phi2, m2 = exact_smallest_lattice(action)
-    fields = sample_fields(action, 2, chains=2000, count=20000, seed=1, thermalization=30, interval=3)
-    observed = observables(fields, action)
-    off = deviations(observed, {"phi2": (phi2, 0.0), "m2": (m2, 0.0)})
+    exact = exact_smallest_lattice(action)
+    observed = observables(sample_fields(action, 2, 2000, 20000, 1, 30, 3), action)
+    off = deviations(observed, exact)
     assert max(map(abs, off.values())) < 4, off
-    assert observed["phi2"][1] < 0.01 * phi2
+    assert observed["phi2"][1] < 0.01 * exact["phi2"][0]
+    if action.h:  # the control
+        assert abs(exact["m"][0]) > 20 * observed["m"][1]
 
 
 HEAT_BATH = [Phi4.critical(), Phi4(0.5, 1.5, 0.0), Phi4(-0.7, 0.2, 0.3), Phi4(2.0, 0.0, 6.975), Phi4(1.0, -6.0, 1.0)]
-HEAT_BATH += [Phi4(1.0, -3.0, 0.2), Phi4(1.0, 0.0, 0.01)]
+HEAT_BATH += [Phi4(1.0, -3.0, 0.2), Phi4(1.0, 0.0, 0.01), Phi4(0.5, -0.5, 1.0, h=-0.7)]
 
 
 @pytest.mark.integration
@@ -54,7 +60,7 @@ def test_the_heat_bath_draws_a_site_from_its_law_given_the_neighbours(action):
         markov.field[...] = field[:, 0].numpy()
         markov.sweep()
         drawn = np.sort(markov.field[:, 0, 0].astype(np.float64))  # even sites are the first
-        exponent = action.a * around * axis - action.b * axis**2 - action.c * axis**4
+        exponent = (action.a * around + action.h) * axis - action.b * axis**2 - action.c * axis**4
         density = np.exp(exponent - exponent.max())
         law = np.cumsum(density) / density.sum()
         furthest = np.abs(np.interp(drawn, axis, law) - (np.arange(count) + 0.5) / count).max()

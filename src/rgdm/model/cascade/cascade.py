@@ -6,10 +6,12 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from rgdm.data.layout import floating, unwrap
 from rgdm.design import Design
 from rgdm.errors import InputError
 from rgdm.model.cascade import storage
@@ -18,6 +20,7 @@ from rgdm.model.cascade.generation import refine, sample
 from rgdm.model.cascade.geometry import constant, trajectory
 from rgdm.model.cascade.memory import memory_bytes
 from rgdm.model.cascade.repetition import Repetition
+from rgdm.model.cascade.training_range import TrainingRange
 from rgdm.model.cascade.units import Units
 from rgdm.model.closed_form.base import TranslationField
 from rgdm.model.lattice.sweep import LearnedSweep
@@ -30,6 +33,7 @@ from rgdm.model.networks.everywhere import MissingPackageError
 from rgdm.model.samplers.reverse import AdamsBashforth
 from rgdm.model.samplers.sampler import Sampler
 from rgdm.process.noise import Noise, Window
+from rgdm.ranges import check_keys, check_range
 from rgdm.scale.coarse_graining import Lattice
 from rgdm.scale.grid import Grid
 from rgdm.scale.operators.learned import Learned
@@ -59,14 +63,13 @@ class Cascade(nn.Module):
         repetition: Repetition | None = None,
     ) -> None:
         super().__init__()
-        if channels < 1:
-            raise InputError(f"channels = {channels}; a field has at least one channel")
+        check_range("channels", channels)
         self.design, self.grid, self.channels = design or Design(), grid or Grid.uniform(), channels
         self.repetition = Repetition() if repetition is None else Repetition.checked(*repetition, self.design.levels)
         self.operator = make_operator(self.design.operator, self.grid)
         self.operator.requires_grad_(False)  # a learned one learns before the lifts, whose measurements are of it
         self.sampler: Sampler = AdamsBashforth(self.design.evaluations)
-        self.units = Units(channels)
+        self.units, self.range = Units(channels), TrainingRange(self.design.levels, channels)
         self.lifts = nn.ModuleList(make_lifts(self.design, self.grid, channels, self.operator))
         self.base = TranslationField(channels, self.grid.boundaries, self.grid.site_sizes(self.design.levels))
         self.sweep: LearnedSweep | None = None
@@ -120,13 +123,14 @@ class Cascade(nn.Module):
     # --- learning --------------------------------------------------------------------------
 
     @torch.no_grad()
-    def fit(self, x: Float[Tensor, "B C *L"], watch: Watch | None = None) -> None:
-        """Measure everything that has a closed form: units, standardizers, base. Seconds.
+    def fit(self, x: Any, watch: Watch | None = None) -> None:
+        """Measure everything that has a closed form: units, ranges, standardizers, base. Seconds.
 
-        A coarse-graining that is learned is learned first, by its code length.
+        ``x`` is what :meth:`refine` takes. A coarse-graining that is learned is learned first, by its code length.
         """
         if self.repetition.times:
             raise InputError("an enlarged cascade is not measured; fit the one that it was enlarged from")
+        x = unwrap(x, self.channels, self.dimension, axes=self.grid.names)[0].to(self.device)
         self.operator.check_depth(tuple(x.shape[2:]), self.levels)
         self.check_texture(tuple(x.shape[2:]), self.levels)
         self.units.fit(x)
@@ -134,14 +138,14 @@ class Cascade(nn.Module):
         if isinstance(self.operator, Learned):
             with torch.enable_grad():
                 self.operator.learn(fine.to(self.dtype), self.levels)
+        told = watch or (lambda done, total: None)
         for level in range(self.levels):
             self.own_lift(level).fit(fine)
             fine = self.operator.coarsen(fine)
-            if watch:
-                watch(level + 1, self.levels + 1)
+            self.range.fit(level, fine)
+            told(level + 1, self.levels + 1)
         self.base.fit(fine)
-        if watch:
-            watch(self.levels + 1, self.levels + 1)
+        told(self.levels + 1, self.levels + 1)
 
     def forward(
         self,
@@ -150,13 +154,14 @@ class Cascade(nn.Module):
         t: Float[Tensor, " B"],
         noise: Float[Tensor, "B D *K"],
         halo: tuple[int, ...] = (),
+        importance: Tensor | None = None,
     ) -> Float[Tensor, " B"]:
         """The training loss of one lift on normalised fields of its level, one value a sample."""
-        return self.own_lift(level).loss(fine, t, noise, halo)
+        return self.own_lift(level).loss(fine, t, noise, halo, importance)
 
     # --- coarse to fine --------------------------------------------------------------------
 
-    sample, refine, log_prob = sample, refine, log_prob  # methods that stand in files of their own
+    sample, refine, log_prob, memory = sample, refine, log_prob, memory_bytes  # methods in files of their own
 
     def generate(self, lattice: Lattice, noise: Noise, evaluations: int | None = None) -> Float[Tensor, "B C *L"]:
         """Normalised fields as a differentiable function of their noise: the base field, then every lift.
@@ -190,9 +195,9 @@ class Cascade(nn.Module):
             x = lift.sample(Context(x), source, Window.whole(level, x.shape[2:]), sampler)
         return x
 
-    def trajectory(self, x: Float[Tensor, "B C *L"], levels: int | None = None) -> list[Tensor]:
-        """The renormalization trajectory of a field: its block means at level 0, 1, ..., ``levels``."""
-        return trajectory(self.operator, x, self.levels if levels is None else levels)
+    def trajectory(self, x: Tensor | np.ndarray, levels: int | None = None) -> list[Tensor]:
+        """The renormalization trajectory of fields ``(B, C, *L)``: their block means at level 0, 1, ..., ``levels``."""
+        return trajectory(self.operator, floating(x), self.levels if levels is None else levels)
 
     def enlarged(self, times: int, growth: float | Iterable[float], level: int = 2) -> "Cascade":
         """The same cascade with the lift of one level repeated: fields ``factor^times`` times as wide.
@@ -219,19 +224,19 @@ class Cascade(nn.Module):
 
     # --- units and checks ------------------------------------------------------------------
 
-    def normalise(self, x: Float[Tensor, "B C *L"], level: int = 0) -> Float[Tensor, "B C *L"]:
-        """User's block means at ``level`` to the normalised orthonormal field."""
-        one = constant(self.operator, self.grid, x, level)
+    def normalise(self, x: Tensor | np.ndarray, level: int = 0) -> Float[Tensor, "B C *L"]:
+        """User's block means at ``level``, ``(B, C, *L)``, to the normalised orthonormal field."""
+        one = constant(self.operator, self.grid, x := floating(x), level)
         return self.units.normalise(x, self.operator.gain(self.dimension) ** level, one)
 
-    def denormalise(self, x: Float[Tensor, "B C *L"]) -> Float[Tensor, "B C *L"]:
-        """The normalised field of level 0 in the user's units."""
-        return self.units.denormalise(x)
+    def denormalise(self, x: Tensor | np.ndarray) -> Float[Tensor, "B C *L"]:
+        """The normalised field of level 0, ``(B, C, *L)``, in the user's units."""
+        return self.units.denormalise(floating(x))
 
     def dofs(self, lattice: Lattice) -> list[int]:
         """Degrees of freedom of each level's detail, the finest first, and of the base field."""
-        sites = [math.prod(self.operator.coarse_lattice(lattice, level)) for level in range(self.levels + 1)]
-        return [self.channels * (a - b) for a, b in itertools.pairwise(sites)] + [self.channels * sites[-1]]
+        sizes = [math.prod(self.operator.coarse_lattice(lattice, i)) * self.channels for i in range(self.levels + 1)]
+        return [a - b for a, b in itertools.pairwise(sizes)] + [sizes[-1]]
 
     def depth(self, levels: int | None) -> int:
         """How many levels to refine: all, or as many as are asked for."""
@@ -245,11 +250,8 @@ class Cascade(nn.Module):
         if condition is not None and condition.texture is not None:
             condition.texture.scattering.check(self.operator.coarse_lattice(lattice, levels))
 
-    def memory(self, lattice: Lattice, fields: int) -> int:
-        """Estimate of the bytes that making ``fields`` fields of this lattice takes at its peak, on the safe side."""
-        return memory_bytes(self, lattice, fields)
-
     def _sampler(self, evaluations: int | None) -> Sampler:
+        check_range("evaluations", self.sampler.evaluations if evaluations is None else evaluations)
         return self.sampler if evaluations is None else self.sampler.spending(evaluations)
 
     # --- storage ---------------------------------------------------------------------------
@@ -274,13 +276,11 @@ class Cascade(nn.Module):
         """Read a model: a folder, the name of one that ships with the package, or a Hugging Face repository."""
         configuration, metadata = storage.read_config(folder := storage.locate(path))
         try:
+            check_keys("the configuration", configuration, ("design", "grid", "channels", "repetition"))
             design, grid = Design.from_json(configuration["design"]), Grid.from_json(configuration["grid"])
-            repetition, channels = Repetition.from_json(configuration["repetition"]), int(configuration["channels"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise InputError(f"{folder / 'config.json'} does not describe a cascade: {error}") from None
-        try:
-            with torch.random.fork_rng(devices=[]):  # the caller's seed stays as it is
-                model = cls(design, grid, channels, repetition)
+            repetition = Repetition.from_json(configuration["repetition"], design.levels)
+            with torch.random.fork_rng(devices=[]), storage.allowance(folder):  # the caller's seed stays as it is
+                model = cls(design, grid, configuration["channels"], repetition)
         except MissingPackageError:
             raise
         except InputError as error:

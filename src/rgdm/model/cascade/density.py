@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from rgdm.data.layout import unwrap
 from rgdm.errors import InputError
+from rgdm.model.cascade.edge import take
 from rgdm.model.laws.likelihood import Likelihood, LogProb, TooManyDetailsError, Tracing, signs
 from rgdm.watch import Watch
 
@@ -24,8 +24,9 @@ def log_prob(
     seed: int = 0,
     networks: bool = True,
     watch: Watch | None = None,
+    force: bool = False,
 ) -> Likelihood:
-    """log p of fields in the user's units.
+    """log p of fields in the units of the training data.
 
     Args:
         model: the cascade.
@@ -39,13 +40,14 @@ def log_prob(
         seed: of the signs.
         networks: False leaves them out: the likelihood of the closed-form part, to compare with.
         watch: is told after each level.
+        force: take an xarray object as it is where it does not agree with the training data, as ``refine`` does.
 
     Returns:
-        ``total``, log p of each field in the user's units; ``bits`` of each level and the base, per degree of freedom
+        ``total``, log p of each field in these units; ``bits`` of each level and the base, per degree of freedom
         of normalised fields; ``levels`` and ``base``, the parts of the sum.
     """
     depth = model.depth(levels)
-    x, _ = unwrap(x, model.channels, model.dimension, model.metadata.get("channels", ()), model.grid.names)
+    x, _, _ = take(model, x, "the field", force=force)
     x = x.to(model.device)
     if not bool(x.isfinite().all()):
         raise InputError(f"{int((~x.isfinite()).sum())} of {x.numel()} values are not finite; drop or fill them")

@@ -1,20 +1,22 @@
 """Fields out of nothing, and out of a coarse field: where randomness is keyed and units are the user's."""
 
-import math
-from collections.abc import Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from rgdm.data.layout import unwrap
 from rgdm.errors import InputError
+from rgdm.model.cascade.edge import take
 from rgdm.model.cascade.geometry import check_sample, settle
-from rgdm.model.cascade.memory import TOGETHER
+from rgdm.model.cascade.keys import streams
+from rgdm.model.cascade.memory import batches_at_once, fields_together
+from rgdm.model.cascade.training_range import warn_outside
 from rgdm.process.noise import NoiseField
 from rgdm.scale.coarse_graining import Lattice
 from rgdm.watch import Watch
+from rgdm.workers import each
 
 if TYPE_CHECKING:
     from rgdm.model.cascade.cascade import Cascade
@@ -32,21 +34,24 @@ def sample(
 ) -> Float[Tensor, "B C *L"]:
     """New fields of any lattice that is divisible by b^levels, ``(count, channels, *lattice)``, in user's units.
 
-    The same seed gives the same fields, whatever ``count``. ``sweeps`` of the learned single-site conditional
-    follow, where the model has one.
+    The same seed gives the same fields, whatever ``count``. Values have the dtype of the networks, but float64 where
+    float32 steps by more than .001 of the spread of a channel (1e9 +- 1). ``sweeps`` of the learned single-site
+    conditional follow, where the model has one.
     """
     check_sample(model.grid, model.levels, lattice, count)
     model.check_texture(lattice, model.levels)
     if sweeps < 0 or (sweeps and model.sweep is None):
         raise InputError(f"{sweeps} sweeps; 0 or more are made, of a model that was trained with sweep=True (--sweep)")
-    fields = torch.empty(count, model.channels, *lattice, dtype=model.dtype, device=model.device)
-    for batch in batches(count, lattice):
+    dtype = torch.promote_types(model.dtype, model.units.dtype)
+    fields = torch.empty(count, model.channels, *lattice, dtype=dtype, device=model.device)
+
+    def make(batch: range) -> None:
         x = model.generate(lattice, NoiseField(seed, "sample").of(batch), evaluations)
         if model.sweep is not None:
             x = model.sweep.run(x, sweeps, NoiseField(seed, "sweep").of(batch))
-        fields[batch.start : batch.stop] = model.denormalise(x)
-        if watch:
-            watch(batch.stop, count)
+        fields[batch.start : batch.stop] = check_made(model.denormalise(x))
+
+    in_batches(make, count, lattice, model.device, watch)
     return fields
 
 
@@ -59,44 +64,77 @@ def refine(
     seed: int = 0,
     evaluations: int | None = None,
     watch: Watch | None = None,
+    force: bool = False,
 ) -> Any:
     """An ensemble of fine fields, each of which coarse-grains to exactly the given field.
 
     With block spins and Haar wavelets that are its block means, with decimation the kept sites; longer wavelets
     and momentum shells keep a mean over a wider window, in the same units. ``coarse`` may be a tensor or array
     ``(*L)``, ``(C, *L)`` or ``(B, C, *L)``, or an xarray object; the same kind comes back with a leading
-    ``member`` axis, lattice axes b^levels times longer, and coordinates refined.
+    ``member`` axis, lattice axes b^levels times longer, and coordinates refined. What an xarray object says of itself
+    is compared with the training data: it is aligned and the result brought back (order of channels, direction of
+    axes, units of one quantity), or refused (other variables, units, spacing, boundary) unless ``force`` is set.
+
+    The noise of a field is keyed by what the field is: by the names and values of its coordinates beside those of the
+    lattice (time, level, realization), where it has any, else by its place among the fields. One seed gives a day the
+    same noise alone and in a longer file, and another day other noise. Fields without such coordinates that lie in
+    separate files have the same noise: give each file a seed of its own.
+
+    A :class:`~rgdm.errors.RangeWarning` says by how much a coarse field is unlike those of the training, where values
+    or differences of neighbours lie outside their range.
     """
     levels = model.depth(levels)
     if members < 1:
         raise InputError(f"members is {members}; at least one is needed")
-    names = model.metadata.get("channels", ())
-    field, layout = unwrap(coarse, model.channels, model.dimension, names, model.grid.names)
+    field, layout, aligned = take(model, coarse, "the coarse field", levels, force)
     if not bool(field.isfinite().all()):
         raise InputError(
             f"{int((~field.isfinite()).sum())} of {field.numel()} values of the coarse field are not finite; "
-            "fill them first (rgdm.data.checks.check_finite with fill=True)"
+            "fill them first (rgdm.data.checks.fill_gaps)"
         )
     lattice = model.operator.fine_lattice(field.shape[2:], levels)
     model.check_texture(lattice, levels)
-    total, noise = members * len(field), NoiseField(seed, "refine")
+    warn_outside(model, field.to(model.device), levels)
+    total, noise, own = members * len(field), NoiseField(seed, "refine"), streams(layout, len(field))
     fine = field.new_empty(total, model.channels, *lattice)
-    for batch in batches(total, lattice):
+
+    def make(batch: range) -> None:
         index = [number % len(field) for number in batch]
         given = field[torch.tensor(index, device=field.device)].to(model.device)
-        streams = [i * 2**32 + number // len(field) for i, number in zip(index, batch, strict=True)]
-        x = model.descend(model.normalise(given, levels), levels, noise.of(streams), evaluations)
-        fine[batch.start : batch.stop] = settle(model.operator, model.denormalise(x), given, levels).to(fine)
-        if watch:
-            watch(batch.stop, total)
+        keys = [own[i] + number // len(field) for i, number in zip(index, batch, strict=True)]
+        x = model.descend(model.normalise(given, levels), levels, noise.of(keys), evaluations)
+        x = check_made(model.denormalise(x))
+        fine[batch.start : batch.stop] = settle(model.operator, x, given, levels).to(fine)
+
+    in_batches(make, total, lattice, model.device, watch)
     factors = tuple(b**levels for b in model.grid.factors)
-    return layout.wrap(
+    result = layout.wrap(
         fine.unflatten(0, (members, len(field))), factors, model.operator.places(model.dimension, levels)
     )
+    return aligned.restore(result)
 
 
-def batches(count: int, lattice: Lattice) -> Iterator[range]:
-    """The numbers of the fields that are made at a time."""
-    size = max(1, TOGETHER // math.prod(lattice))
-    for first in range(0, count, size):
-        yield range(first, min(first + size, count))
+def check_made(fields: Float[Tensor, "B C *L"]) -> Float[Tensor, "B C *L"]:
+    """The same fields; ``InputError`` if a value is not finite, which nobody should take for a field."""
+    wrong = int((~fields.isfinite()).sum())
+    if wrong:
+        raise InputError(
+            f"{wrong} of {fields.numel()} values that the model made are not finite; a coarse field must be like those "
+            "of the training, and a model that makes such fields of every one must be trained again"
+        )
+    return fields
+
+
+def in_batches(
+    make: Callable[[range], None], count: int, lattice: Lattice, device: torch.device, watch: Watch | None
+) -> None:
+    """Call ``make`` with the numbers of the fields of every batch: on a CPU several at a time, each in one thread."""
+    most = batches_at_once(lattice) if device.type == "cpu" else 1
+    size = fields_together(lattice)
+    each(make, batches(count, lattice), most, watch and (lambda done, _: watch(min(done * size, count), count)))
+
+
+def batches(count: int, lattice: Lattice) -> list[range]:
+    """The numbers of the fields that are made in one batch."""
+    size = fields_together(lattice)
+    return [range(first, min(first + size, count)) for first in range(0, count, size)]

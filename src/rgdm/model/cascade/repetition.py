@@ -2,9 +2,13 @@
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from rgdm.errors import InputError
+from rgdm.ranges import check_each, check_range, shown
+
+MOST = 64
+"""Changes of scale whose growth is given one by one."""
 
 
 class Repetition(NamedTuple):
@@ -19,19 +23,23 @@ class Repetition(NamedTuple):
 
     @classmethod
     def checked(cls, level: int, times: int, growth: Sequence[float], levels: int) -> "Repetition":
-        """``ValueError`` if a cascade of so many levels has no such repetition."""
-        if not (0 <= level < levels and times >= 0 and growth and all(0 < g < math.inf for g in growth)):
-            raise InputError(
-                f"repetition of level {level}, {times} times, growth {list(growth)}; a level of 0 to {levels - 1}, how "
-                "often, and a positive growth are needed"
-            )
-        return cls(int(level), int(times), tuple(map(float, growth)))
+        """``InputError`` if a cascade of so many levels has no such repetition."""
+        check_range("times", times, "how often a level is repeated, times")
+        check_each("growth", growth := list(growth))
+        if isinstance(level, bool) or not isinstance(level, int) or not 0 <= level < levels:
+            raise InputError(f"the repetition of level {shown(level)}; a level of 0 to {levels - 1} is needed")
+        if not 0 < len(growth) <= MOST:
+            raise InputError(f"{len(growth)} values of growth; one for all changes of scale or up to {MOST} are needed")
+        return cls(level, int(times), tuple(map(float, growth)))
 
     @classmethod
-    def from_json(cls, values: Sequence[float] | None) -> "Repetition":
-        """The repetition that :meth:`to_json` describes."""
-        level, times, *growth = values or (0, 0, 1.0)
-        return cls(int(level), int(times), tuple(growth))
+    def from_json(cls, values: Any, levels: int) -> "Repetition":
+        """The repetition that :meth:`to_json` describes, of a cascade of so many levels."""
+        if values is None:
+            return cls()
+        if not isinstance(values, list) or len(values) < 3:
+            raise InputError(f"repetition = {shown(values)}; level, times and growth are needed")
+        return cls.checked(values[0], values[1], values[2:], levels)
 
     def to_json(self) -> list[float] | None:
         """Level, times and growth in one list; None if nothing is repeated."""

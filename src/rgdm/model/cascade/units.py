@@ -6,6 +6,9 @@ from torch import Tensor, nn
 
 from rgdm.errors import InputError
 
+RESOLUTION = 1e-3
+"""Of the spread of a channel, which the dtype of its values must tell apart."""
+
 
 class Units(nn.Module):
     """Mean and standard deviation of every channel, in the unit of the data (float64)."""
@@ -17,6 +20,12 @@ class Units(nn.Module):
         super().__init__()
         self.register_buffer("mean", torch.zeros(channels, dtype=torch.float64))
         self.register_buffer("scale", torch.ones(channels, dtype=torch.float64))
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """That values in the unit of the data need: float64 where float32 steps by more than .001 of their spread."""
+        step = torch.finfo(torch.float32).eps * self.mean.abs()
+        return torch.float64 if bool((step > RESOLUTION * self.scale).any()) else torch.float32
 
     @torch.no_grad()
     def fit(self, x: Float[Tensor, "B C *L"]) -> None:
@@ -30,16 +39,19 @@ class Units(nn.Module):
     def normalise(
         self, x: Float[Tensor, "B C *L"], gain: float = 1.0, one: Tensor | float = 1.0
     ) -> Float[Tensor, "B C *L"]:
-        """User's values to normalised ones: ``(x - mean * one) * gain / scale``.
+        """User's values to normalised ones of the same dtype: ``(x - mean * one) * gain / scale`` in float64.
 
         ``gain`` is the coarse value of the constant 1 in the orthonormal convention, ``one`` its value in user's units.
         """
-        return (x - self._shaped(self.mean, x) * one) * (gain / self._shaped(self.scale, x))
+        mean, scale = self._shaped(x)
+        return ((x.double() - mean * one) * (gain / scale)).to(x.dtype)
 
     def denormalise(self, x: Float[Tensor, "B C *L"]) -> Float[Tensor, "B C *L"]:
-        """The normalised field of level 0 in the user's units."""
-        return x * self._shaped(self.scale, x) + self._shaped(self.mean, x)
+        """The normalised field of level 0 in the user's units, in the wider of its dtype and :attr:`dtype`."""
+        mean, scale = self._shaped(x)
+        return (x.double() * scale + mean).to(torch.promote_types(x.dtype, self.dtype))
 
-    @staticmethod
-    def _shaped(value: Tensor, like: Tensor) -> Tensor:
-        return value.reshape(1, -1, *[1] * (like.dim() - 2)).to(like)
+    def _shaped(self, like: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and scale, ``(1, C, 1, ...)``."""
+        shape = 1, -1, *[1] * (like.dim() - 2)
+        return self.mean.reshape(shape), self.scale.reshape(shape)

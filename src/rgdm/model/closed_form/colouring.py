@@ -3,7 +3,7 @@
 import math
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Complex, Float
 from torch import Tensor, nn
 
 from rgdm.errors import InputError
@@ -12,6 +12,8 @@ from rgdm.scale.boundary import Boundaries
 
 COVARIANCE_SITES = 2**20
 """Most sites of a block: larger fields are cut into blocks to measure their covariance, which saves memory."""
+CHANCE = 2.0
+"""Standard errors up to which a covariance counts as chance."""
 DENSE = 4096
 """Largest matrix (details of a field with edges) that is solved, and whose determinant is taken, directly."""
 PROBED = 2**17
@@ -40,17 +42,24 @@ class Colouring(nn.Module):
         S is held above its standard error, ``sum_s 1 / pairs(s)`` under the root in units of its
         mean: what little data say below that is chance, and its inverse root would amplify it.
         """
-        radius, dimension = self.colour.radius, residual.dim() - 2
         covariance, error = self._covariance(residual)
-        density = torch.fft.fftn(covariance, dim=tuple(range(2, 2 + dimension))).movedim((0, 1), (-2, -1))
+        density = torch.fft.fftn(covariance, dim=tuple(range(2, covariance.dim()))).movedim((0, 1), (-2, -1))
+        self.set_density(density, max(1e-6, min(error, 1.0)))
+
+    def set_density(self, density: Complex[Tensor, "*K D D"], floor: float) -> None:
+        """Set both stencils to the roots of S(k), given on the grid of an FFT; S is held above ``floor`` of its mean.
+
+        Raises:
+            ValueError: if S is 0.
+        """
         values, vectors = torch.linalg.eigh((density + density.mH) / 2)
         if not float(values.mean()) > 0:
             raise InputError("a level has no detail at all: the field looks enlarged; give it at its true resolution")
-        values = values.clamp(min=max(1e-6, min(error, 1.0)) * float(values.mean()))
+        values = values.clamp(min=floor * float(values.mean()))
         for stencil, root in ((self.colour, values.sqrt()), (self.whiten, values.rsqrt())):
-            matrix = (vectors * root.unsqueeze(-2).to(vectors)) @ vectors.mH
-            kernel = torch.fft.ifftn(matrix.movedim((-2, -1), (0, 1)), dim=tuple(range(2, 2 + dimension))).real
-            stencil.kernel.copy_(cut(kernel, radius))
+            matrix = ((vectors * root.unsqueeze(-2).to(vectors)) @ vectors.mH).movedim((-2, -1), (0, 1))
+            kernel = torch.fft.ifftn(matrix, dim=tuple(range(2, matrix.dim()))).real
+            stencil.kernel.copy_(cut(kernel, stencil.radius))
 
     def invert(self, y: Float[Tensor, "B D *K"]) -> tuple[Float[Tensor, "B D *K"], float, float]:
         """z with ``colour(z) = y`` (float64); ``log |det W|`` on this lattice, and the standard error of that.
@@ -141,7 +150,7 @@ class Colouring(nn.Module):
         for axis in axes:
             grid = covariance.shape[axis]
             mirrored = mirrored.index_select(axis, (-torch.arange(grid) % grid).to(x.device))
-        return (covariance + mirrored) / 2, float(pairs.reciprocal().sum().sqrt())
+        return _significant((covariance + mirrored) / 2, pairs), float(pairs.reciprocal().sum().sqrt())
 
     def _shifts(self, n: int, wrap: bool) -> Tensor:
         """The shifts to measure on an axis of n sites: those within two radii, or all of a smaller torus.
@@ -153,6 +162,22 @@ class Colouring(nn.Module):
             return torch.arange(n)
         reach = min(reach, n // 3)
         return torch.fft.ifftshift(torch.arange(-reach, reach + 1))
+
+
+def _significant(covariance: Tensor, pairs: Tensor) -> Tensor:
+    """The covariances without what is chance.
+
+    Shrunk by ``1 - (CHANCE * error / C)^2`` each, the variances apart, where an estimate from n pairs of sites has the
+    error ``sqrt(C_aa C_bb / n)``: a whitened level has many shifts and few correlations, and the noise of all of them
+    would cost more than what they tell (James & Stein 1961; cut off as in Gao & Bruce 1997, Stat. Sinica 7, 855).
+    """
+    dimension = covariance.dim() - 2
+    origin = (..., *(0,) * dimension)
+    size = covariance[origin].diagonal().clamp(min=0).sqrt()
+    error = (size[:, None] * size).reshape(len(size), len(size), *[1] * dimension) / pairs.sqrt()
+    kept = (1 - (CHANCE * error / covariance).square()).clamp(min=0).nan_to_num()
+    kept[origin] = torch.where(torch.eye(len(size), device=kept.device) > 0, 1.0, kept[origin])
+    return covariance * kept
 
 
 def _blocks(x: Tensor, sites: int) -> Tensor:

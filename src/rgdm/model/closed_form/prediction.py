@@ -1,57 +1,109 @@
 """The best local linear prediction of detail from the coarse field."""
 
 import itertools
-import math
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from rgdm.model.closed_form.stencil import Stencil
-from rgdm.scale.boundary import extend
+from rgdm.scale.boundary import Boundaries, extend
+from rgdm.scale.coarse_graining import CoarseGraining
 
 PATCH_VALUES = 2**25
 """Values of neighbours that least squares holds in memory at a time."""
+RIDGE = 1e-8
+"""What least squares adds to the diagonal, in units of the mean square of a neighbour's difference."""
+PROBE = 16
+"""Coarse sites along each axis of the constant field that tells, in its middle, what detail a constant has."""
+NO_DETAIL = 1e-6
+"""Detail of the constant field 1 that counts as none."""
+
+
+def detail_of_constant(operator: CoarseGraining, dimension: int) -> tuple[float, ...]:
+    """The detail of each band, far from edges, where the coarse field is 1: 0 of block means, 1 of decimation."""
+    ones = torch.ones(1, 1, *(PROBE * b for b in operator.factors(dimension)), dtype=torch.float64)
+    with torch.no_grad():
+        coarse, detail = operator.split(ones)
+    middle = (0, slice(None), *(PROBE // 2,) * dimension)
+    bands = detail[middle] / coarse[middle]
+    return tuple(bands.where(bands.abs() > NO_DETAIL, 0.0).tolist())
 
 
 class LinearPrediction(Stencil):
-    """The best local linear prediction of detail from the coarse field, ``G * coarse``."""
+    """The best local linear prediction of detail from the coarse field, ``G * coarse``.
 
-    def fit(self, coarse: Float[Tensor, "B C *K"], detail: Float[Tensor, "B D *K"], ridge: float = 1e-8) -> None:
-        """Least squares over all sites (normal equations in float64).
+    A band whose detail of a constant field is 0 sees the differences of the neighbours from the centre site only, so
+    that adding a constant to the coarse field (an arbitrary zero of the scale) changes no detail. Where a constant has
+    detail, as where sites are dropped, the value of the centre site is a predictor too; kriging calls the two ordinary
+    and simple (Cressie 1993, Statistics for Spatial Data, 3.2 and 3.4.5).
 
-        The prediction of a constant field is held at zero, so adding a constant to
-        the coarse field (an arbitrary zero of the scale) changes no detail.
-        """
+    Args:
+        channels: of the coarse field.
+        constant: the detail of the coarse field 1 in each band of a channel (:func:`detail_of_constant`).
+        dimension: 1, 2 or 3.
+        radius: of the stencil, in coarse sites.
+        boundary: of each axis.
+    """
+
+    def __init__(
+        self, channels: int, constant: Sequence[float], dimension: int, radius: int, boundary: Boundaries
+    ) -> None:
+        super().__init__(channels, channels * len(constant), dimension, radius, boundary)
+        self.constant = tuple(constant)
+
+    def fit(self, coarse: Float[Tensor, "B C *K"], detail: Float[Tensor, "B D *K"]) -> None:
+        """Least squares over all sites (moments in float64)."""
         gram = torch.zeros((), dtype=torch.float64)
         cross = torch.zeros((), dtype=torch.float64)
-        for c, d in zip(coarse.split(8), detail.split(8), strict=True):
-            wide, rows = extend(c.double(), self.radius, self.boundaries), c.shape[2]
+        for c, d in zip(coarse.double().split(8), detail.double().split(8), strict=True):
+            wide, rows = extend(c, self.radius, self.boundaries), c.shape[2]
             height = max(1, PATCH_VALUES * rows // (c.numel() * self.kernel[0, 0].numel()))
             for top in range(0, rows, height):
-                patches = self._patches(wide.narrow(2, top, min(height, rows - top) + 2 * self.radius))
+                size = min(height, rows - top)
+                patches = self._patches(wide.narrow(2, top, size + 2 * self.radius))
+                left = d.narrow(2, top, size) - self._of_constants(c.narrow(2, top, size))
                 gram = gram + patches.T @ patches
-                there = d.narrow(2, top, min(height, rows - top))
-                cross = cross + patches.T @ there.double().movedim(1, -1).flatten(0, -2)
-        taps = gram.shape[0]
-        penalty = ridge * gram.diagonal().mean() * torch.eye(taps, dtype=torch.float64, device=gram.device)
-        solution = torch.linalg.lstsq(gram + penalty, cross).solution
-        kernel = torch.zeros_like(self.kernel, dtype=torch.float64).flatten(2)
-        centre = kernel.shape[-1] // 2
-        others = [i for i in range(kernel.shape[-1]) if i != centre]
-        kernel[:, :, others] = solution.T.unflatten(1, (kernel.shape[1], -1)).to(kernel)
-        kernel[:, :, centre] = -kernel.sum(-1)
+                cross = cross + patches.T @ left.movedim(1, -1).flatten(0, -2)
+        self.solve(gram, cross)
+
+    def solve(self, gram: Float[Tensor, "P P"], cross: Float[Tensor, "P D"]) -> None:
+        """Set the kernel by the normal equations ``gram @ weights = cross``.
+
+        The predictors are, channel by channel, the taps in the order of the kernel: the centre site's value, and the
+        differences of the others from it. What they predict is the detail less that of a constant field with the value
+        of the centre site. The moments may be sums over sites or expectations.
+        """
+        channels, taps = self.kernel.shape[1], self.kernel[0, 0].numel()
+        centre = torch.arange(len(gram), device=gram.device) % taps == taps // 2
+        held = torch.tensor([value == 0 for value in self.constant] * channels, device=gram.device)
+        weights = torch.zeros_like(cross)
+        penalty = RIDGE * gram.diagonal()[~centre].sum() / max(1, len(gram) - channels)
+        for bands, used in ((held, ~centre), (~held, torch.ones_like(centre))):
+            if bool(bands.any()) and bool(used.any()):
+                system = gram[used][:, used] + penalty * torch.eye(int(used.sum())).to(gram)
+                unit = system.diagonal().sqrt().clamp(min=torch.finfo(gram.dtype).tiny)  # values are larger by far
+                system, right = system / unit[:, None] / unit, cross[used][:, bands] / unit[:, None]
+                solution = torch.linalg.lstsq(system, right).solution / unit[:, None]
+                weights[used.nonzero(), bands.nonzero().T] = solution
+        kernel = weights.T.reshape(len(self.kernel), channels, taps)
+        kernel[:, :, taps // 2] -= kernel.sum(-1) - kernel[:, :, taps // 2]
+        for band, row in enumerate(kernel):
+            row[band // len(self.constant), taps // 2] += self.constant[band % len(self.constant)]
         self.kernel.copy_(kernel.reshape(self.kernel.shape))
 
-    def _patches(self, wide: Tensor) -> Tensor:
-        """``(sites, C * (taps - 1))``: every neighbour's difference from the centre site, ``radius`` from the edges."""
+    def _of_constants(self, coarse: Tensor) -> Tensor:
+        """The detail that a constant field with the value of each site would have."""
+        each = coarse.new_tensor(self.constant).reshape(-1, *[1] * (coarse.dim() - 2))
+        return (coarse.unsqueeze(2) * each).flatten(1, 2)
+
+    def _patches(self, wide: Tensor) -> Float[Tensor, "sites taps"]:
+        """The centre site and every neighbour's difference from it, ``radius`` from the edges, channel by channel."""
         r = self.radius
         lattice = tuple(n - 2 * r for n in wide.shape[2:])
         x, views = wide[(..., *(slice(r, r + n) for n in lattice))], []
         for shift in itertools.product(range(-r, r + 1), repeat=len(lattice)):
-            if any(shift):
-                where = tuple(slice(r + s, r + s + n) for s, n in zip(shift, lattice, strict=True))
-                views.append(wide[(..., *where)] - x)
-        if not views:
-            return x.new_zeros(x.shape[0] * math.prod(lattice), 0)
+            where = tuple(slice(r + s, r + s + n) for s, n in zip(shift, lattice, strict=True))
+            views.append(wide[(..., *where)] - x if any(shift) else x)
         return torch.stack(views, 2).flatten(1, 2).movedim(1, -1).flatten(0, -2)

@@ -16,6 +16,7 @@ from rgdm.model.lattice.stored import StoredModel
 from rgdm.physics.actions import Action, Ising, Phi4, check_values, described, description
 from rgdm.physics.conditional import SiteConditional
 from rgdm.process.noise import NoiseField, Window
+from rgdm.ranges import check_each, check_flag, check_range
 from rgdm.watch import Watch
 
 SiteValues = Literal["continuous", "spins"]
@@ -61,8 +62,17 @@ class AutoregressiveField(StoredModel):
             raise InputError(f"unknown values {values!r}; known are {', '.join(get_args(SiteValues))}")
         if len(tuple(lattice)) != 2 or width < 1:
             raise InputError(f"lattice {lattice}, width {width}; two axes and a width of at least 1 are needed")
+        check_each("lattice", tuple(lattice))
+        check_range("reach", reach)
+        check_range("width", width)
+        check_flag("symmetric", symmetric)
         if action is not None:
             check_values(action, values)
+            if action.anisotropy or (action.h and symmetric):
+                raise InputError(
+                    f"{action} has bonds that differ between the axes or an external field; this law has the "
+                    "symmetries of the lattice, and of the sign unless symmetric=False"
+                )
         self.lattice, self.values, self.action = tuple(lattice), values, action
         self.configuration: dict[str, Any] = {
             "lattice": list(lattice),

@@ -10,6 +10,7 @@ from rgdm.model.lattice.site_law import SpinLaw
 from rgdm.model.lattice.site_order import Stage, gather
 from rgdm.model.lattice.stored import StoredModel
 from rgdm.process.noise import NoiseField, Window
+from rgdm.ranges import check_range
 from rgdm.scale.coarse_graining import Lattice
 from rgdm.watch import Watch
 
@@ -34,6 +35,8 @@ class MajorityInverse(StoredModel):
         super().__init__()
         if reach < 1:
             raise InputError(f"reach is {reach}; a spin must see 1 site around it at least")
+        check_range("reach", reach)
+        check_range("width", width)
         self.configuration = {"reach": reach, "width": width}
         self._orders: dict[tuple[Lattice, torch.device], list[Stage]] = {}
         self.offsets: list[tuple[list[tuple[int, int]], list[tuple[int, int]]]] = []

@@ -11,6 +11,8 @@ from rgdm.errors import InputError
 
 LARGEST_CORE = 8
 """Most sites along an axis of the coarsest sublattice, whose sites are drawn one after the other."""
+MOST_GIVEN = 2**25
+"""Most values that the sites of a lattice are given in all: their positions are held in memory."""
 NEAREST = ((0, 1), (1, 0), (0, -1), (-1, 0))
 
 
@@ -37,6 +39,9 @@ def stages(lattice: tuple[int, int], reach: int, independent: bool) -> list[Stag
     """
     if len(lattice) != 2 or min(lattice) < 2 or reach < 1:
         raise InputError(f"lattice {lattice}, reach {reach}; two axes of at least 2 sites and a reach of 1 are needed")
+    given = lattice[0] * lattice[1] * (2 * reach + 1) ** 2
+    if given > MOST_GIVEN:
+        raise InputError(f"lattice {lattice}, reach {reach}: sites see {given} others in all; {MOST_GIVEN} at most")
     depth = min((n & -n).bit_length() - 1 for n in lattice)
     core = tuple(n >> depth for n in lattice)
     if max(core) > LARGEST_CORE:

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any, TypeVar
 
+import torch
 from torch import nn
 
 from rgdm.errors import InputError
@@ -31,7 +32,8 @@ class StoredModel(nn.Module):
         place = storage.locate(folder)
         configuration, _ = storage.read_config(place, cls.__name__)
         try:
-            model = cls.configured(configuration)
+            with torch.random.fork_rng(devices=[]), storage.allowance(place):  # the caller's seed stays as it is
+                model = cls.configured(configuration)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InputError(f"{place / storage.CONFIG} describes no {cls.__name__}: {error}") from None
         storage.read_weights(place, dict(model.state_dict()))

@@ -36,7 +36,7 @@ class Denoiser(nn.Module):
         self, z_t: Float[Tensor, "B C *L"], t: Float[Tensor, " B"], features: Tensor | None = None
     ) -> Float[Tensor, "B C *L"]:
         """E[z_0 | z_t, condition], from features that ``backbone.encode`` has made of the condition."""
-        alpha, sigma = self.process.marginal(t.to(z_t), tuple(z_t.shape[2:]))
+        alpha, sigma = self.process.amplitudes(t.to(z_t), tuple(z_t.shape[2:]))
         power = alpha.square() + sigma.square()
         rest = self._rest(z_t * power.rsqrt(), t, features)
         return (alpha * z_t) / power - sigma * power.rsqrt() * rest
@@ -45,7 +45,7 @@ class Denoiser(nn.Module):
         self, z_t: Float[Tensor, "B C *L"], t: Float[Tensor, " B"], features: Tensor | None = None
     ) -> Float[Tensor, "B C *L"]:
         """The gradient of log p(z_t), by Tweedie's formula ``(alpha z_0_hat - z_t) / sigma^2``; needs sigma > 0."""
-        alpha, sigma = self.process.marginal(t.to(z_t), tuple(z_t.shape[2:]))
+        alpha, sigma = self.process.amplitudes(t.to(z_t), tuple(z_t.shape[2:]))
         if not bool((sigma > 0).all()):
             raise InputError("the score needs noise in every mode; sigma is 0 at this t")
         return (alpha * self(z_t, t, features) - z_t) / sigma.square()
@@ -63,7 +63,7 @@ class Denoiser(nn.Module):
         ``importance`` weighs sites and channels; it changes no minimum, only where errors count more.
         """
         z = self.process.basis.analyze(x)
-        alpha, sigma = self.process.marginal(t.to(z), tuple(z.shape[2:]))
+        alpha, sigma = self.process.amplitudes(t.to(z), tuple(z.shape[2:]))
         power = alpha.square() + sigma.square()
         rest = self._rest((alpha * z + sigma * noise) * power.rsqrt(), t, features)
         target = (alpha * noise - sigma * z) * power.rsqrt()

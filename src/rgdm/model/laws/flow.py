@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from rgdm.model.laws.law import Example, Law
 from rgdm.model.laws.likelihood import LogProb, Tracing, normal_log_prob
 from rgdm.model.networks.local import Block
-from rgdm.model.networks.strips import channels_last, in_strips
 from rgdm.model.samplers.sampler import Draw, Sampler
 from rgdm.scale.boundary import Boundaries
-from rgdm.scale.convolution import Convolution
+from rgdm.scale.convolution import Convolution, channels_last
+from rgdm.scale.tiles import in_tiles
 
 BINS = 8
 BOUND = 6.0
@@ -50,16 +50,16 @@ class Coupling(nn.Module):
         self, y: Float[Tensor, "B D *K"], condition: Float[Tensor, "B F *K"]
     ) -> tuple[Float[Tensor, "B D *K"], Float[Tensor, "B 1 *K"]]:
         """Towards white noise; and the log slope at each site, 0 where nothing moves."""
-        both = self._in_strips(self._forward, y, condition)
+        both = self._in_tiles(self._forward, y, condition)
         return both[:, :-1], both[:, -1:]
 
     def inverse(self, z: Float[Tensor, "B D *K"], condition: Float[Tensor, "B F *K"]) -> Float[Tensor, "B D *K"]:
         """From noise."""
-        return self._in_strips(self._inverse, z, condition)
+        return self._in_tiles(self._inverse, z, condition)
 
-    def _in_strips(self, part: Callable[..., Tensor], y: Tensor, condition: Tensor) -> Tensor:
+    def _in_tiles(self, part: Callable[..., Tensor], y: Tensor, condition: Tensor) -> Tensor:
         moved = checkerboard(y, self.odd).to(y).expand(len(y), -1, *y.shape[2:])
-        return in_strips(part, [y, condition, moved], self.reach(), self.entry.boundary)
+        return in_tiles(part, [y, condition, moved], self.reach(), self.entry.boundary)
 
     def reach(self) -> int:
         """How many sites away the network looks."""

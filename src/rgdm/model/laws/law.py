@@ -17,7 +17,7 @@ class Example(NamedTuple):
     z: Tensor
     condition: Tensor
     importance: Tensor | None
-    """``(1, 1, *K)`` of mean 1; None: all sites count alike."""
+    """``(B, 1, *K)`` of mean 1; None: all sites count alike."""
     field: Callable[[Tensor], Tensor]
     """z to a fine field without coarse part, in units of the local amplitude."""
 

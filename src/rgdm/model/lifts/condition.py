@@ -1,5 +1,7 @@
 """What the networks see of the context of a level: its features, how they are normalised, and how many they are."""
 
+from functools import partial
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -7,9 +9,10 @@ from torch import Tensor, nn
 from rgdm.errors import InputError
 from rgdm.model.closed_form.amplitude import WIDTHS, blur, blur_reach
 from rgdm.model.lifts.context import Context
-from rgdm.model.lifts.standardizer import LocalStandardizer, Standardizer
+from rgdm.model.lifts.standardizer import TILE, LocalStandardizer, Standardizer
 from rgdm.model.lifts.texture import Texture
 from rgdm.scale.coarse_graining import CoarseGraining
+from rgdm.scale.tiles import in_tiles
 
 SMALLEST = 1e-6
 """Least standard deviation that a feature is divided by."""
@@ -63,28 +66,34 @@ class Condition(nn.Module):
     @torch.no_grad()
     def fit(self, context: Context, standardizer: Standardizer) -> None:
         """Measure mean and size of every feature."""
-        features = self._features(context, standardizer).movedim(1, 0).flatten(1)
+        features = self._features(standardizer, context.coarse, context.companion_features(self.operator))
+        features = features.movedim(1, 0).flatten(1)
         self.mean.copy_(features.mean(1))
         self.scale.copy_(features.std(1).clamp(min=SMALLEST))
 
     def forward(self, context: Context, standardizer: Standardizer) -> Float[Tensor, "B F *K"]:
         """The normalised features of every coarse site."""
-        shape = (1, -1, *[1] * (context.coarse.dim() - 2))
-        features = (self._features(context, standardizer) - self.mean.reshape(shape)) / self.scale.reshape(shape)
-        return torch.cat([features, torch.full_like(features[:, :1], self.level)], 1)
+        known = [context.coarse, context.companion_features(self.operator)]
+        halo, make = self.reach(standardizer), partial(self._normalised, standardizer)
+        return make(*known) if halo is None else in_tiles(make, known, halo, standardizer.boundaries, sites=TILE)
 
     def reach(self, standardizer: Standardizer) -> int | None:
         """How many coarse sites away a feature looks; None: everywhere, as texture does."""
         return None if self.texture is not None else max(standardizer.reach(), blur_reach())
 
-    def _features(self, context: Context, standardizer: Standardizer) -> Tensor:
+    def _normalised(self, standardizer: Standardizer, coarse: Tensor, companions: Tensor) -> Tensor:
+        shape = (1, -1, *[1] * (coarse.dim() - 2))
+        features = self._features(standardizer, coarse, companions)
+        features = (features - self.mean.reshape(shape)) / self.scale.reshape(shape)
+        return torch.cat([features, torch.full_like(features[:, :1], self.level)], 1)
+
+    def _features(self, standardizer: Standardizer, coarse: Tensor, companions: Tensor) -> Tensor:
         assert isinstance(standardizer, LocalStandardizer) and standardizer.amplitude is not None
-        coarse, rule = context.coarse, standardizer.amplitude
+        rule = standardizer.amplitude
         roughness = rule.roughness(coarse)
         amplitude = rule.from_roughness(roughness)
         local = amplitude.unflatten(1, (coarse.shape[1], -1))[:, :, 0]
         above = [torch.asinh((coarse - blur(coarse, w, rule.boundaries)) / local) for w in WIDTHS]
         predicted = torch.asinh(standardizer.prediction(coarse) / amplitude)
         texture = [] if self.texture is None else [self.texture(coarse, rule.floor.sqrt())]
-        companions = context.companion_features(self.operator)
         return torch.cat([coarse, roughness.flatten(1, 2), *above, predicted, *texture, companions], 1)

@@ -9,8 +9,8 @@ from jaxtyping import Complex, Float
 from torch import Tensor
 
 from rgdm.errors import InputError
-from rgdm.model.closed_form.colouring import Colouring
-from rgdm.model.closed_form.stencil import Stencil, cut
+from rgdm.model.closed_form.prediction import LinearPrediction
+from rgdm.model.closed_form.stencil import cut
 from rgdm.model.laws.likelihood import TRACED, LogProb, Tracing, normal_log_prob
 from rgdm.model.lifts.context import Context
 from rgdm.model.lifts.lift import Lift
@@ -87,9 +87,9 @@ def coarse_spectrum(operator: CoarseGraining, spectrum: Float[Tensor, "*L"]) -> 
 def fit_spectrum(lift: StandardizedLift, spectrum: Spectrum, lattice: Lattice) -> None:
     """Set the two stencils of ``lift`` to what a field of this spectrum on the periodic ``lattice`` wants.
 
-    The prediction is the best one of its radius, from the exact covariances; the colouring the root of the exact
-    spectrum of what it leaves, cut to its own radius. Exact if both radii reach half way around the coarse
-    lattice. Where a constant has no detail (all but decimation) the prediction of a constant is held at zero.
+    The limit of a fit to ever more samples: the prediction is the best one of its radius, from the exact covariances;
+    the colouring the root of the exact spectrum of what it leaves, cut to its own radius. Exact if both radii reach
+    half way around the coarse lattice.
     """
     parts = lift.standardizer
     if (
@@ -100,10 +100,8 @@ def fit_spectrum(lift: StandardizedLift, spectrum: Spectrum, lattice: Lattice) -
     ):
         raise InputError("a known spectrum sets a periodic lift of one channel without local amplitude")
     density = split_density(lift.operator, on_grid(spectrum, lattice))
-    kernel = _prediction(density, parts.prediction.radius, _blind(lift.operator, lattice))
-    _set(parts.prediction, kernel.unsqueeze(1))
-    transfer = torch.fft.fftn(kernel, dim=tuple(range(1, kernel.dim()))).movedim(0, -1)
-    _set_roots(parts.colouring, _residual(density, transfer))
+    transfer = _predict(parts.prediction, density)
+    parts.colouring.set_density(_residual(density, transfer), FLOOR)
 
 
 class FourierLift(Lift):
@@ -158,35 +156,34 @@ class FourierLift(Lift):
         return torch.fft.fftn(x.double(), dim=self._axes)
 
 
-def _blind(operator: CoarseGraining, lattice: Lattice) -> bool:
-    """Whether a constant field has no detail."""
-    return float(operator.split(torch.ones(1, 1, *lattice, dtype=torch.float64))[1].abs().max()) < 1e-9
+def _predict(prediction: LinearPrediction, density: Complex[Tensor, "*K n n"]) -> Complex[Tensor, "*K D"]:
+    """Set the best kernel of the radius; returns its FFT. One that reaches half way around needs no equations."""
+    lattice, axes = tuple(density.shape[:-2]), tuple(range(density.dim() - 2))
+    if 2 * prediction.radius >= max(lattice):
+        transfer = density[..., 1:, 0] / density[..., :1, 0]
+        kernel = torch.fft.ifftn(transfer, dim=axes).real.movedim(-1, 0).unsqueeze(1)
+        prediction.kernel.copy_(cut(kernel, prediction.radius))
+        return transfer
+    moments = torch.fft.ifftn(density[..., 0], dim=axes).real  # at s, E[y_a(x) coarse(x + s)] of all bands a
+    steps = range(-prediction.radius, prediction.radius + 1)
+    taps = torch.tensor(list(itertools.product(*[steps] * len(lattice))))
+    centre = len(taps) // 2
 
+    def at(shift: Tensor, a: int | slice) -> Tensor:
+        return moments[(*(shift % torch.tensor(lattice)).unbind(-1), a)]
 
-def _prediction(density: Tensor, radius: int, blind: bool) -> Float[Tensor, "D *K"]:
-    """The best periodic kernel within ``radius`` for each band: ``sum_s' G(s') C(s - s') = D(s)``."""
-    lattice, axes = tuple(density.shape[:-2]), tuple(range(1, density.dim() - 1))
-    cross = torch.fft.ifftn(density[..., 1:, 0].movedim(-1, 0), dim=axes).real
-    if 2 * radius >= max(lattice):  # all taps
-        return torch.fft.ifftn((density[..., 1:, 0] / density[..., :1, 0]).movedim(-1, 0), dim=axes).real
-    covariance = torch.fft.ifftn(density[..., 0, 0]).real
-    taps = _within(lattice, radius)
-    between = (taps[:, None] - taps) % torch.tensor(lattice)
-    system = covariance[tuple(between.unbind(-1))]
-    right = cross[(slice(None), *taps.unbind(-1))].T
-    if blind:  # with a multiplier for sum_s G(s) = 0
-        edge = torch.full_like(system[:, :1], float(covariance.flatten()[0]))
-        system = torch.cat([torch.cat([system, edge], 1), torch.cat([edge.T, torch.zeros_like(edge[:1])], 1)])
-        right = torch.cat([right, torch.zeros_like(right[:1])])
-    kernel = torch.zeros_like(cross)
-    kernel[(slice(None), *taps.unbind(-1))] = torch.linalg.solve(system, right)[: len(taps)].T
-    return kernel
-
-
-def _within(lattice: Lattice, radius: int) -> Tensor:
-    """The different sites of a torus at most so far away along each axis, ``(taps, d)``."""
-    axes = [sorted({s % n for s in range(-radius, radius + 1)}) for n in lattice]
-    return torch.tensor(list(itertools.product(*axes)))
+    gram, cross = at(taps[:, None] - taps, 0), at(taps, slice(1, None))
+    cross = cross - gram[:, centre, None] * gram.new_tensor(prediction.constant)
+    differences = torch.eye(len(taps)).to(gram)
+    differences[:, centre] -= 1
+    differences[centre, centre] = 1
+    prediction.solve(differences @ gram @ differences.T, differences @ cross)
+    wave = torch.stack(
+        torch.meshgrid(*[2 * math.pi * torch.fft.fftfreq(n, dtype=gram.dtype) for n in lattice], indexing="ij"), -1
+    )
+    phase = wave @ taps.T.to(gram)
+    weights = prediction.kernel.to(gram).flatten(2)[:, 0].T.to(density)
+    return torch.polar(torch.ones_like(phase), -phase) @ weights
 
 
 def _residual(density: Tensor, transfer: Tensor) -> Complex[Tensor, "*K D D"]:
@@ -202,14 +199,3 @@ def _power(density: Complex[Tensor, "*K D D"], exponent: float) -> Complex[Tenso
     values, vectors = torch.linalg.eigh((density + density.mH) / 2)
     values = values.clamp(min=FLOOR * float(values.mean()))
     return (vectors * values.pow(exponent).unsqueeze(-2).to(vectors)) @ vectors.mH
-
-
-def _set_roots(colouring: Colouring, density: Complex[Tensor, "*K D D"]) -> None:
-    """The stencils of ``S^(1/2)`` and ``S^(-1/2)``."""
-    for stencil, exponent in ((colouring.colour, 0.5), (colouring.whiten, -0.5)):
-        matrix = _power(density, exponent).movedim((-2, -1), (0, 1))
-        _set(stencil, torch.fft.ifftn(matrix, dim=tuple(range(2, matrix.dim()))).real)
-
-
-def _set(stencil: Stencil, kernel: Float[Tensor, "D C *K"]) -> None:
-    stencil.kernel.copy_(cut(kernel, stencil.radius))

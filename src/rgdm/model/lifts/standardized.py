@@ -17,9 +17,6 @@ from rgdm.model.samplers.sampler import Draw, Sampler
 from rgdm.scale.boundary import Boundaries
 from rgdm.scale.coarse_graining import CoarseGraining
 
-MARGIN = 6
-"""Width of the strip along a cut edge that the loss leaves out, in coarse sites: networks hardly look farther."""
-
 
 class StandardizedLift(Lift):
     """``detail = standardizer.restore(context, z)``, z drawn from a law that is told the condition.
@@ -76,34 +73,34 @@ class StandardizedLift(Lift):
         t: Float[Tensor, " B"],
         noise: Tensor,
         halo: tuple[int, ...] = (),
+        importance: Tensor | None = None,
         companions: Tensor | None = None,
     ) -> Float[Tensor, " B"]:
-        """What training brings down, one value a sample, on true fine fields (teacher forcing).
-
-        A patch cut out of a field has a ``halo`` of coarse sites along each axis if its edges do not belong together,
-        or what is measured around a site reaches far: see :meth:`example`.
-        """
-        return self.law.loss(self.example(fine, halo, companions), t, noise)
+        """What training brings down, one value a sample, on true fine fields (teacher forcing): see :meth:`example`."""
+        return self.law.loss(self.example(fine, halo, importance, companions), t, noise)
 
     @torch.no_grad()
     def example(
-        self, fine: Float[Tensor, "B C *F"], halo: tuple[int, ...] = (), companions: Tensor | None = None
+        self,
+        fine: Float[Tensor, "B C *F"],
+        halo: tuple[int, ...] = (),
+        importance: Tensor | None = None,
+        companions: Tensor | None = None,
     ) -> Example:
         """What there is to learn of fine fields.
 
-        The surroundings of a site are measured with the halo, which is then cut off; of the rest the outer sites, where
-        the network wraps around, do not count. All in full precision also where the network computes in less: the
-        detail of flat places is a small part of its coarse field, and rounding that would be noise to learn.
+        A patch cut out of a field has a ``halo`` of coarse sites along each axis, from which the surroundings of a site
+        are measured, and which is then cut off. ``importance``, ``(B, 1, *K)``, says how much each site of the rest
+        counts, for the network does not see beyond a cut side. All in full precision also where the network computes
+        in less: the detail of flat places is a small part of its coarse field, and rounding that would be noise to
+        learn.
         """
         with torch.autocast(fine.device.type, enabled=False):
             context, detail = Context.of(fine, self.operator, companions)
             z, condition = self.standardizer.standardize(context, detail), self.features(context)
         condition = z[:, :0] if condition is None else condition
-        if not any(halo):
-            return Example(z, condition, None, self.field)
-        inside = (..., *(slice(h, n - h) for h, n in zip(halo, z.shape[2:], strict=True)))
-        z, condition = z[inside], condition[inside]
-        return Example(z, condition, _inner(z, tuple(min(h, MARGIN) for h in halo)), self.field)
+        inside = (..., *(slice(h, n - h) for h, n in zip(halo or (0,) * (z.dim() - 2), z.shape[2:], strict=True)))
+        return Example(z[inside], condition[inside], importance, self.field)
 
     def field(self, z: Float[Tensor, "B D *K"]) -> Float[Tensor, "B C *F"]:
         """A fine field with the detail of z and no coarse field, in units of the local amplitude."""
@@ -161,10 +158,3 @@ def gaussian_lift(
     """
     parts = local_amplitude, 0.0, True, contraction, prediction_radius, colour_radius
     return StandardizedLift(operator, LocalStandardizer(operator, channels, dimension, boundary, *parts))
-
-
-def _inner(z: Tensor, margin: tuple[int, ...]) -> Tensor:
-    """1 inside and 0 in the margin along each axis, of mean 1."""
-    mask = torch.zeros_like(z[:1, :1])
-    mask[(..., *(slice(m, n - m) for m, n in zip(margin, z.shape[2:], strict=True)))] = 1
-    return mask / mask.mean().clamp(min=1e-12)

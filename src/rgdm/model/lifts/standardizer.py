@@ -10,12 +10,13 @@ from torch import Tensor, nn
 from rgdm.errors import InputError
 from rgdm.model.closed_form.amplitude import CONTRACTION, LocalAmplitude
 from rgdm.model.closed_form.colouring import Colouring
-from rgdm.model.closed_form.prediction import LinearPrediction
+from rgdm.model.closed_form.prediction import LinearPrediction, detail_of_constant
 from rgdm.model.closed_form.tails import compress, expand, fit_tail, per_band
 from rgdm.model.laws.likelihood import LogProb
 from rgdm.model.lifts.context import Context
 from rgdm.scale.boundary import Boundaries, Boundary, boundary_of_each
 from rgdm.scale.coarse_graining import CoarseGraining
+from rgdm.scale.tiles import in_tiles
 
 PREDICTION_RADIUS = 3
 """Radius of the stencil of the linear prediction, in coarse sites."""
@@ -23,6 +24,12 @@ COLOUR_RADIUS = 5
 """Radius of the stencils of the colouring, in coarse sites."""
 TAIL = 0.35
 """Largest bend of the tails by default: more gives lighter tails to learn, but sinh makes every error there a spike."""
+AMPLITUDES = 5.0
+"""Local amplitudes that detail may always have, also where that is more than was ever measured."""
+TILE = 2**17
+"""Most sites of a tile in which the amplitude is made: its wide windows want large ones."""
+UNBOUNDED = 1e12
+"""A largest detail that binds nothing, and in units of a small amplitude does not overflow."""
 
 
 class Standardizer(nn.Module, abc.ABC):
@@ -65,12 +72,17 @@ class Standardizer(nn.Module, abc.ABC):
 
 
 class LocalStandardizer(Standardizer):
-    """``detail = G * coarse + a * sinh(s * W z) / s``.
+    """``detail = G * coarse + a * sinh(s * b) / s`` with ``b = W z``.
 
     G is the best local linear prediction. The local amplitude a, read off the coarse field, takes out the variation
     from place to place; sinh (Johnson's S_U law) the heavy tails; W, the root of the spectrum of what is left, the
     correlations. Without the parts that are switched off the map is the simpler for it; a standardizer of G and W alone
     leaves Gaussian fields exactly white.
+
+    With a, samples have ends: none is larger than the largest detail that was measured, be it in units of a or in
+    those of the field; 5 a are always allowed. (In units of a the largest is found where little happens, and there
+    says nothing of storms.) A density knows no ends: they touch what has next to no probability but for the faults of
+    a law.
 
     Args:
         operator: the coarse-graining whose detail it is.
@@ -87,6 +99,9 @@ class LocalStandardizer(Standardizer):
 
     tail: Tensor
     limit: Tensor
+    """The largest b that was measured, for each band."""
+    largest: Tensor
+    """The largest ``|detail - G * coarse|``."""
 
     def __init__(
         self,
@@ -104,15 +119,16 @@ class LocalStandardizer(Standardizer):
         super().__init__()
         if not 0 <= bend < math.inf:
             raise InputError(f"bend = {bend}; the largest bend of the tails must be finite and not negative")
-        bands = operator.bands(dimension)
+        bands, constant = operator.bands(dimension), detail_of_constant(operator, dimension)
         self.channels, self.dimension, self.bend, self.coloured = channels, dimension, bend, coloured
         self.boundaries = boundary_of_each(boundary, dimension)
-        self.prediction = LinearPrediction(channels, channels * bands, dimension, prediction_radius, boundary)
+        self.prediction = LinearPrediction(channels, constant, dimension, prediction_radius, boundary)
         self.colouring = Colouring(channels * bands, dimension, colour_radius, boundary)
         rule = LocalAmplitude(channels, bands, dimension, boundary, contraction)
         self.amplitude = rule if local_amplitude else None
         self.register_buffer("tail", torch.zeros(channels * bands))
         self.register_buffer("limit", torch.full((channels * bands,), torch.inf))
+        self.register_buffer("largest", torch.full((channels * bands,), UNBOUNDED))
 
     @torch.no_grad()
     def fit(self, context: Context, detail: Float[Tensor, "B D *K"]) -> None:
@@ -126,6 +142,7 @@ class LocalStandardizer(Standardizer):
         bent = compress(ratio, self.tail)
         if self.amplitude is not None:
             self.limit.copy_(bent.abs().movedim(1, 0).flatten(1).amax(1))
+            self.largest.copy_(residual.abs().movedim(1, 0).flatten(1).amax(1))
         self.colouring.fit(bent)
 
     def size(self, context: Context) -> Tensor:
@@ -137,13 +154,15 @@ class LocalStandardizer(Standardizer):
         return self.colouring.whiten(bent) if self.coloured else bent
 
     def restore(self, context: Context, z: Float[Tensor, "B D *K"]) -> Float[Tensor, "B D *K"]:
-        """No W z is taken larger than the largest that was measured."""
-        bent = self.colouring.colour(z) if self.coloured else z
-        limit = per_band(self.limit, bent)
-        return self.prediction(context.coarse) + self.size(context) * expand(bent.clamp(-limit, limit), self.tail)
+        halo = max(self.reach(), self.spread)
+        return in_tiles(self._restore, [context.coarse, z], halo, self.boundaries, sites=TILE)
+
+    def _restore(self, coarse: Tensor, z: Tensor) -> Tensor:
+        size, bent = self.size(Context(coarse)), self.colouring.colour(z) if self.coloured else z
+        ends = self._ends(size)
+        return self.prediction(coarse) + size * expand(bent.clamp(-ends, ends), self.tail)
 
     def invert(self, context: Context, detail: Float[Tensor, "B D *K"]) -> tuple[Float[Tensor, "B D *K"], LogProb]:
-        """But for the clamp to the largest detail that was measured, which is left out."""
         if self.coloured:
             return self.whiten(context, detail)
         bent, slope = self._bend(context, detail)
@@ -169,8 +188,16 @@ class LocalStandardizer(Standardizer):
     def spread(self) -> int:
         return self.colouring.colour.radius if self.coloured else 0
 
+    def _ends(self, size: Tensor) -> Tensor:
+        """The b beyond which tails end, where the local amplitude is this."""
+        limit = self.limit.to(size).reshape(-1, *[1] * self.dimension)
+        if self.amplitude is None:
+            return limit
+        room = (per_band(self.largest, size) / size).clamp(min=AMPLITUDES)
+        return torch.minimum(limit, compress(room, self.tail))
+
     def _bend(self, context: Context, detail: Tensor) -> tuple[Tensor, Tensor]:
-        """``asinh(s r) / s`` of the residual r in units of a, and ``log |d / d detail|`` of each."""
+        """``b = asinh(s r) / s`` of the residual r in units of a, and ``log |db / d detail|`` of each."""
         size = self.size(context)
         ratio = (detail - self.prediction(context.coarse)) / size
         slope = -torch.log1p((per_band(self.tail, ratio) * ratio).square()) / 2

@@ -52,7 +52,7 @@ def optional(module: str, needed_by: str) -> Any:
 class Everywhere(Backbone):
     """A network that looks everywhere: it is shown the condition beside the noisy state, and the whole lattice at once.
 
-    Never in strips, so its memory grows with the lattice; and what it makes of a site depends on the lattice,
+    Never in tiles, so its memory grows with the lattice; and what it makes of a site depends on the lattice,
     so it should be trained on lattices of the size, or near the size, that it is to serve. A lattice whose sides do not
     suit it is continued beyond its edges, and what is made there is cut off again.
     """

@@ -1,17 +1,15 @@
 """The local network of this package: a residual ConvNet that serves lattices of every size."""
 
 import math
-from functools import partial
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from rgdm.model.networks.backbone import Backbone
-from rgdm.model.networks.strips import channels_last, in_strips
 from rgdm.scale.boundary import Boundaries
-from rgdm.scale.convolution import Convolution
+from rgdm.scale.convolution import Convolution, channels_last
+from rgdm.scale.tiles import in_tiles
 
 
 class Block(nn.Module):
@@ -28,11 +26,11 @@ class Block(nn.Module):
             nn.init.zeros_(self.modulation.bias)
 
     def forward(self, x: Tensor, time: Tensor | None = None) -> Tensor:
-        h = self.first(F.silu(x))
+        h = self.first.of_silu(x)
         if self.modulation is not None and time is not None:
             scale, shift = self.modulation(time).reshape(*h.shape[:1], -1, *[1] * (h.dim() - 2)).chunk(2, 1)
             h = torch.addcmul(shift, h, 1 + scale)
-        return self.second(F.silu(h, inplace=not h.requires_grad)).add_(x)
+        return self.second.of_silu(h).add_(x)
 
 
 class LocalConvNet(Backbone):
@@ -66,7 +64,7 @@ class LocalConvNet(Backbone):
         nn.init.zeros_(self.exit.weight)
 
     def encode(self, condition: Float[Tensor, "B F *L"]) -> Float[Tensor, "B W *L"]:
-        return in_strips(self._encode, [condition], self.reach()[0], self.boundaries)
+        return in_tiles(self._encode, [condition], self.reach()[0], self.boundaries)
 
     def forward(
         self, x: Float[Tensor, "B C *L"], t: Float[Tensor, " B"], features: Float[Tensor, "B W *L"] | None = None
@@ -74,7 +72,7 @@ class LocalConvNet(Backbone):
         angle = t.to(x)[:, None] * (math.pi / 2)
         time = self.time(torch.cat([angle.cos(), angle.sin(), (2 * angle).sin(), (4 * angle).cos()], 1))
         inputs = [x] if features is None else [x, features]
-        return in_strips(partial(self._decode, time), inputs, self.reach()[1], self.boundaries)
+        return in_tiles(self._decode, inputs, self.reach()[1], self.boundaries, [time])
 
     def reach(self) -> tuple[int, int]:
         return 1 + 2 * len(self.encoder), 2 + 2 * len(self.decoder)
@@ -91,4 +89,4 @@ class LocalConvNet(Backbone):
             h.add_(features)
         for block in self.decoder:
             h = block(h, time)
-        return self.exit(F.silu(h, inplace=not h.requires_grad))
+        return self.exit.of_silu(h)

@@ -69,7 +69,7 @@ def multiply_adds(backbone: Backbone, lattice: Sequence[int], condition_channels
 
     Counted from shapes, nothing is computed. Those of convolutions, matrix products, attention and Fourier transforms
     (half of ``5 N log2 N`` operations for N complex values, a quarter for real ones); not those of pointwise functions.
-    The lattice is seen as a whole; the strips of :func:`~rgdm.model.networks.strips.in_strips` have halos on top.
+    The lattice is seen as a whole; the tiles of :func:`~rgdm.scale.tiles.in_tiles` have halos on top.
     """
     from torch._subclasses import FakeTensorMode
     from torch.utils.flop_counter import FlopCounterMode  # slow to import, and rarely needed

@@ -32,7 +32,7 @@ class Ddim(EqualSteps):
     """
 
     def step(self, at: ReverseStep) -> Tensor:
-        alpha, sigma = at.process.marginal(at.s, tuple(at.z.shape[2:]))
+        alpha, sigma = at.process.amplitudes(at.s, tuple(at.z.shape[2:]))
         return alpha * at.now.data + sigma * at.now.noise
 
 

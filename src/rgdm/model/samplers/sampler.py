@@ -110,22 +110,22 @@ class EqualSteps(Sampler):
 
 def separate(process: ForwardProcess, z: Tensor, data: Tensor, t: Tensor) -> Separated:
     """Data and noise in a state z_t whose data are estimated as ``data``."""
-    alpha, sigma = process.marginal(t, tuple(z.shape[2:]))
+    alpha, sigma = process.amplitudes(t, tuple(z.shape[2:]))
     known = sigma > NOISELESS * alpha  # elsewhere z says nothing of the noise, and its mean is 0
     noise = torch.where(known, (z - alpha * data) / torch.where(known, sigma, torch.ones_like(sigma)), 0.0)
     return Separated(data, noise, torch.atan2(sigma, alpha))
 
 
 def _angle(process: ForwardProcess, t: Tensor, z: Tensor) -> Tensor:
-    alpha, sigma = process.marginal(t, tuple(z.shape[2:]))
+    alpha, sigma = process.amplitudes(t, tuple(z.shape[2:]))
     return torch.atan2(sigma, alpha)
 
 
 def turn(at: ReverseStep, velocity: Tensor) -> Tensor:
     """The state at s if z / hypot(alpha, sigma) moves with this velocity per angle."""
     lattice = tuple(at.z.shape[2:])
-    alpha_t, sigma_t = at.process.marginal(at.t, lattice)
-    alpha_s, sigma_s = at.process.marginal(at.s, lattice)
+    alpha_t, sigma_t = at.process.amplitudes(at.t, lattice)
+    alpha_s, sigma_s = at.process.amplitudes(at.s, lattice)
     angle = torch.atan2(sigma_s, alpha_s) - torch.atan2(sigma_t, alpha_t)
     size = torch.hypot(alpha_t, sigma_t)
     unit = at.z / torch.where(size > 0, size, torch.ones_like(size))  # neither signal nor noise: the mode is 0

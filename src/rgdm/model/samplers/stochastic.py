@@ -40,7 +40,7 @@ class EulerMaruyama(EqualSteps):
             return torch.zeros_like(at.z)
         if at.draw is None:
             raise InputError(f"the {type(self).__name__} sampler is stochastic: it needs the argument `draw`")
-        alpha, sigma = at.process.marginal(at.s, tuple(at.z.shape[2:]))
+        alpha, sigma = at.process.amplitudes(at.s, tuple(at.z.shape[2:]))
         added = at.now.angle.sin().square() - torch.atan2(sigma, alpha).sin().square()
         return torch.hypot(alpha, sigma) * (self.churn * added.clamp(min=0)).sqrt() * at.draw(at.number)
 

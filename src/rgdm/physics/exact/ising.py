@@ -24,22 +24,25 @@ class Thermodynamics(NamedTuple):
     """``C/N = K^2 (d^2 log Z / dK^2) / N``, in units of k_B."""
 
 
-def log_z(coupling: Tensor, lattice: tuple[int, int]) -> Tensor:
-    """``log Z`` of ``Z = sum_s exp(K sum_<xy> s_x s_y)`` on a torus, differentiable in K (a float64 scalar, K > 0).
+def log_z(coupling: Tensor, lattice: tuple[int, int], anisotropy: tuple[float, float] = (1.0, 1.0)) -> Tensor:
+    """``log Z`` of ``Z = sum_s exp(K sum_<xy> r_mu s_x s_y)`` on a torus, differentiable in K (a float64 scalar).
 
-    Kaufman 1949, Phys. Rev. 76, 1232: half the sum of four products over ``g_l``,
-    ``cosh g_l = cosh 2K coth 2K - cos(pi l / n)``, where ``g_0 = 2K + log tanh K`` keeps its sign. An axis of two sites
-    has two bonds between the same neighbours.
+    Kaufman 1949, Phys. Rev. 76, 1232: with ``K_mu = K r_mu > 0`` half the sum of four products over ``g_l``,
+    ``cosh g_l = cosh 2K_1 coth 2K_2 - cos(pi l / n) sinh 2K_1 / sinh 2K_2``, where ``g_0 = 2K_1 + log tanh K_2`` keeps
+    its sign. An axis of two sites has two bonds between the same neighbours.
     """
     value = float(coupling.detach())
-    if not value > 0 or min(lattice) < 2:
-        raise InputError(f"K = {value} on {lattice}; K > 0 and at least 2 sites along each axis are needed")
+    if not value * min(anisotropy) > 0 or min(lattice) < 2:
+        raise InputError(
+            f"K = {value} times {anisotropy} on {lattice}; K > 0 and at least 2 sites along each axis are needed"
+        )
     n, m = lattice
-    base = torch.cosh(2 * coupling) / torch.tanh(2 * coupling)
+    one, two = coupling * anisotropy[0], coupling * anisotropy[1]
+    base, ratio = torch.cosh(2 * one) / torch.tanh(2 * two), torch.sinh(2 * one) / torch.sinh(2 * two)
     k = torch.arange(n, dtype=torch.float64) * 2 * math.pi / n
-    odd = torch.acosh(base - torch.cos(k + math.pi / n))
-    even = torch.acosh(base - torch.cos(k[1:]))
-    zero = m * (2 * coupling + torch.tanh(coupling).log()) / 2
+    odd = torch.acosh(base - ratio * torch.cos(k + math.pi / n))
+    even = torch.acosh(base - ratio * torch.cos(k[1:]))
+    zero = m * (2 * one + torch.tanh(two).log()) / 2
 
     def cosh(g: Tensor) -> Tensor:  # log prod 2 cosh(m g / 2)
         return (m * g / 2 + torch.log1p(torch.exp(-m * g))).sum()
@@ -51,14 +54,16 @@ def log_z(coupling: Tensor, lattice: tuple[int, int]) -> Tensor:
     largest = logs.detach().max()
     factors = torch.stack([torch.ones_like(zero), torch.ones_like(zero), 2 * torch.cosh(zero), 2 * torch.sinh(zero)])
     total = (factors * torch.exp(logs - largest)).sum()
-    return math.prod(lattice) / 2 * torch.log(2 * torch.sinh(2 * coupling)) - math.log(2) + largest + torch.log(total)
+    return math.prod(lattice) / 2 * torch.log(2 * torch.sinh(2 * two)) - math.log(2) + largest + torch.log(total)
 
 
-def thermodynamics(coupling: float, lattice: tuple[int, int]) -> Thermodynamics:
-    """log Z, energy and specific heat of a torus."""
+def thermodynamics(
+    coupling: float, lattice: tuple[int, int], anisotropy: tuple[float, float] = (1.0, 1.0)
+) -> Thermodynamics:
+    """log Z, energy and specific heat of a torus, with bonds ``K r_mu`` along its axes."""
     k = torch.tensor(coupling, dtype=torch.float64, requires_grad=True)
     with torch.enable_grad():
-        value = log_z(k, lattice)
+        value = log_z(k, lattice, anisotropy)
         (slope,) = torch.autograd.grad(value, k, create_graph=True)
         (bend,) = torch.autograd.grad(slope, k)
     sites = math.prod(lattice)

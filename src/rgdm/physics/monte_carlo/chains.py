@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rgdm.errors import InputError
-from rgdm.physics.actions import Ising, Phi4, check_no_gaps
+from rgdm.physics.actions import Ising, Phi4, check_no_gaps, strengths
 from rgdm.physics.monte_carlo import kernels
+from rgdm.ranges import check_range
 from rgdm.scale.coarse_graining import Lattice
 from rgdm.watch import Watch
 
@@ -40,9 +41,12 @@ class MarkovChains:
             )
         if update != "swendsen-wang" and isinstance(action, Phi4):
             raise InputError(f"the update {update!r} is one of spins; of phi^4 there is swendsen-wang, with sweeps")
-        if update == "wolff" and isinstance(action, Ising) and action.coupling <= 0:
-            raise InputError(f"K = {action.coupling}; a Wolff cluster needs K > 0, take heat-bath")
+        coupling = action.coupling if isinstance(action, Ising) else action.a
+        self.bonds = np.array(2 * [coupling * strength for strength in strengths(action.anisotropy, len(lattice))])
+        if update == "wolff" and (action.h or self.bonds.min() <= 0):
+            raise InputError(f"{action}; a Wolff cluster needs bonds > 0 and no external field, take heat-bath")
         self.action, self.lattice, self.kind = action, lattice, update
+        check_range("seed", seed)
         self.random = np.random.Generator(np.random.Philox(seed))
         self.field: NDArray = np.ones((chains, *lattice), dtype=np.int8 if isinstance(action, Ising) else np.float32)
         hot = self.field[::2]
@@ -60,7 +64,7 @@ class MarkovChains:
     def update(self) -> None:
         """One update."""
         if isinstance(self.action, Ising):
-            self._update_spins(self.action)
+            self._update_spins()
             return
         for _ in range(SWEEPS):
             self.sweep()
@@ -70,29 +74,28 @@ class MarkovChains:
         """One heat-bath sweep, even sites and then odd ones: a new value of each given its neighbours."""
         s, key = self.action, self._key()
         if isinstance(s, Ising):
-            self._run(kernels.sweep_ising, self.order, s.coupling, True, key)
+            self._run(kernels.sweep_ising, self.order, True, key)
         else:
-            self._run(kernels.heat_bath_phi4, self.order, s.a, s.b, s.c, key)
+            self._run(kernels.heat_bath_phi4, self.order, s.b, s.c, key)
 
     def flip_clusters(self) -> None:
-        """One Swendsen-Wang update of the signs."""
-        coupling = self.action.coupling if isinstance(self.action, Ising) else self.action.a
-        self._run(kernels.swendsen_wang, coupling, self._key())
+        """One Swendsen-Wang update of the signs, in an external field with its weight for each cluster."""
+        self._run(kernels.swendsen_wang, self._key())
 
-    def _update_spins(self, action: Ising) -> None:
+    def _update_spins(self) -> None:
         if self.kind == "swendsen-wang":
             self.flip_clusters()
         elif self.kind == "wolff":
-            self._run(kernels.wolff, action.coupling, self._key())
+            self._run(kernels.wolff, self._key())
         elif self.kind == "heat-bath":
             self.sweep()
         else:
-            self._run(kernels.sweep_ising, self.order, action.coupling, False, self._key())
+            self._run(kernels.sweep_ising, self.order, False, self._key())
 
     def _run(self, kernel: Callable[..., object], *settings: object) -> None:
         """Call a kernel. Numba sets the number of threads of OpenMP, which is also that of torch: it is restored."""
         threads = torch.get_num_threads()
-        kernel(self.flat, self.neighbours, *settings)
+        kernel(self.flat, self.neighbours, self.bonds, float(self.action.h), *settings)
         torch.set_num_threads(threads)
 
     def _key(self) -> np.uint64:
@@ -107,7 +110,7 @@ def neighbours(lattice: Lattice) -> NDArray[np.int32]:
 
 def sample_fields(
     action: Phi4 | Ising,
-    size: int,
+    size: int | Lattice,
     chains: int,
     count: int,
     seed: int,
@@ -119,15 +122,17 @@ def sample_fields(
 ) -> Float[Tensor, "count 1 *L"]:
     """``count`` configurations on a periodic lattice of ``size`` sites along each axis, float32.
 
+    ``size`` may also be the sides of a rectangular lattice, whose number is then the dimension.
     Each of ``chains`` independent chains makes ``thermalization`` updates and then yields one configuration every
     ``interval`` updates. The configurations of one chain stand together, so blocks of the result are independent.
     """
+    lattice = (size,) * dimension if isinstance(size, int) else tuple(size)
     if isinstance(action, Phi4):
-        action.check_bounded(dimension)
+        action.check_bounded(len(lattice))
     if min(chains, count, interval) < 1 or thermalization < 0:
         raise InputError(f"chains = {chains}, count = {count}, interval = {interval}; each must be at least 1")
     rounds = -(-count // chains)
-    markov = MarkovChains(action, (size,) * dimension, -(-count // rounds), seed, update)
+    markov = MarkovChains(action, lattice, -(-count // rounds), seed, update)
     total = thermalization + rounds * interval
     kept = []
     for done in range(1, total + 1):

@@ -1,7 +1,8 @@
 """Compiled updates of many Markov chains at once; without numba the same code runs as plain Python, slowly.
 
-Fields are ``(chains, sites)``; ``neighbours`` is ``(sites, 2 d)``, first the d ahead. Random numbers are a hash of
-(key, chain, counter), so a result does not depend on the number of threads.
+Fields are ``(chains, sites)``; ``neighbours`` is ``(sites, 2 d)``, first the d ahead; ``bonds``, ``(2 d,)``, are the
+couplings with them; ``h`` is the external field. Random numbers are a hash of (key, chain, counter), so a result does
+not depend on the number of threads.
 """
 
 import inspect
@@ -19,6 +20,8 @@ except ImportError:  # an extra: pip install "rgdm[lattice]"
 COMPILED = numba is not None
 NUMBERS = 1 << 20
 """Most random numbers of one site in a heat-bath sweep of phi^4."""
+PROPOSED = 0.9
+"""Share of the sites at which a Metropolis sweep of spins proposes a flip."""
 prange: Any = range if numba is None else numba.prange
 
 
@@ -54,22 +57,22 @@ def _uniform(stream, counter):
 
 
 @_compiled()
-def _around(values, neighbours, x):
-    """The sum over the neighbours of a site."""
+def _around(values, neighbours, bonds, x):
+    """The sum over the neighbours of a site, each with the strength of its bond."""
     total = 0.0
     for j in range(neighbours.shape[1]):
-        total += float(values[neighbours[x, j]])
+        total += bonds[j] * float(values[neighbours[x, j]])
     return total
 
 
 @_compiled(parallel=True)
-def heat_bath_phi4(field, neighbours, order, a, b, c, key):
+def heat_bath_phi4(field, neighbours, bonds, h, order, b, c, key):
     """One sweep over the sites in ``order``: each gets a new value from its exact law given the neighbours.
 
-    That law is ``exp(h phi - b phi^2 - c phi^4)``, h = a times the sum of the neighbours. For any s > 0 a proposal from
-    N(h / 2s, 1 / 2s) accepted with ``exp(-c (phi^2 - v)^2)``, ``v = (s - b) / 2c``, has this law. Acceptance is highest
+    That law is ``exp(p phi - b phi^2 - c phi^4)``, p the pull of the neighbours and of h. For any s > 0 a proposal from
+    N(p / 2s, 1 / 2s) accepted with ``exp(-c (phi^2 - v)^2)``, ``v = (s - b) / 2c``, has this law. Acceptance is highest
     where v is <phi^2> of the proposal. This is an increasing and concave equation for s, which Newton's method solves
-    from below, starting at the root for h = 0; the root grows with abs(h). Without c, s = b. NaN stays NaN.
+    from below, starting at the root for p = 0; the root grows with abs(p). Without c, s = b. NaN stays NaN.
     """
     chains, sites = field.shape
     spread = math.sqrt(b * b + 4.0 * c)
@@ -78,7 +81,7 @@ def heat_bath_phi4(field, neighbours, order, a, b, c, key):
         stream = _stream(key, chain)
         for i in range(sites):
             x = order[i]
-            pull = a * _around(field[chain], neighbours, x)
+            pull = _around(field[chain], neighbours, bonds, x) + h
             if not math.isfinite(pull):
                 field[chain, x] = math.nan
                 continue
@@ -102,17 +105,21 @@ def heat_bath_phi4(field, neighbours, order, a, b, c, key):
 
 
 @_compiled(parallel=True)
-def sweep_ising(field, neighbours, order, coupling, heat_bath, key):
-    """One sweep: a new value of each spin given its neighbours (heat bath), or a flip by Metropolis' rule."""
+def sweep_ising(field, neighbours, bonds, h, order, heat_bath, key):
+    """One sweep: a new value of each spin given its neighbours (heat bath), or a flip by Metropolis' rule.
+
+    A flip is proposed at ``PROPOSED`` of the sites. At all of them a checkerboard is not ergodic: flips that cost no
+    energy are then never refused, so that lines of spins keep their numbers of walls that move left and right.
+    """
     chains, sites = field.shape
     for chain in prange(chains):
         stream = _stream(key, chain)
         for i in range(sites):
             x = order[i]
-            pull = 2.0 * coupling * _around(field[chain], neighbours, x)
+            pull = 2.0 * (_around(field[chain], neighbours, bonds, x) + h)
             if heat_bath:
                 field[chain, x] = 1 if _uniform(stream, i) < 1.0 / (1.0 + math.exp(-pull)) else -1
-            elif _uniform(stream, i) < math.exp(min(0.0, -pull * float(field[chain, x]))):
+            elif _uniform(stream, i) < PROPOSED * math.exp(min(0.0, -pull * float(field[chain, x]))):
                 field[chain, x] = -field[chain, x]
 
 
@@ -125,8 +132,8 @@ def _root(parent, x):
 
 
 @_compiled(parallel=True)
-def swendsen_wang(field, neighbours, coupling, key):
-    """Bonds with probability ``1 - exp(-2 a phi_x phi_y)``, then a random sign for each cluster."""
+def swendsen_wang(field, neighbours, bonds, h, key):
+    """Bonds with probability ``1 - exp(-2 a phi_x phi_y)``, then a sign for each cluster by its law in the field h."""
     chains, sites = field.shape
     ahead = neighbours.shape[1] // 2
     for chain in prange(chains):
@@ -135,10 +142,10 @@ def swendsen_wang(field, neighbours, coupling, key):
         for x in range(sites):
             parent[x] = x
         for x in range(sites):
-            pull = 2.0 * coupling * float(field[chain, x])
+            value = 2.0 * float(field[chain, x])
             for j in range(ahead):
                 y = neighbours[x, j]
-                strength = pull * float(field[chain, y])
+                strength = bonds[j] * value * float(field[chain, y])
                 if strength > 0.0 and _uniform(stream, x * ahead + j) > math.exp(-strength):
                     p, q = _root(parent, x), _root(parent, y)
                     if p < q:
@@ -146,14 +153,23 @@ def swendsen_wang(field, neighbours, coupling, key):
                     elif q < p:
                         parent[p] = q
         signs = np.uint64(ahead) * np.uint64(sites)
+        total = np.zeros(sites if h != 0.0 else 1)
+        if h != 0.0:
+            for x in range(sites):
+                total[_root(parent, x)] += float(field[chain, x])
         for x in range(sites):
-            if _uniform(stream, signs + np.uint64(_root(parent, x))) < 0.5:
+            root = _root(parent, x)
+            turned = 0.5 if h == 0.0 else 1.0 / (1.0 + math.exp(min(700.0, 2.0 * h * total[root])))
+            if _uniform(stream, signs + np.uint64(root)) < turned:
                 field[chain, x] = -field[chain, x]
 
 
 @_compiled(parallel=True)
-def wolff(field, neighbours, coupling, key):
-    """One cluster around a random site of each chain is flipped; returns the sizes of the clusters in sites."""
+def wolff(field, neighbours, bonds, h, key):
+    """One cluster around a random site of each chain is flipped; returns the sizes of the clusters in sites.
+
+    Without an external field: ``h`` is not looked at.
+    """
     chains, sites = field.shape
     sizes = np.zeros(chains, dtype=np.int64)
     for chain in prange(chains):
@@ -166,10 +182,10 @@ def wolff(field, neighbours, coupling, key):
         while size > 0:
             size -= 1
             x = stack[size]
-            pull = -2.0 * coupling * float(field[chain, x])  # the spin is flipped already
+            value = -2.0 * float(field[chain, x])  # the spin is flipped already
             for j in range(neighbours.shape[1]):
                 y = neighbours[x, j]
-                strength = pull * float(field[chain, y])
+                strength = bonds[j] * value * float(field[chain, y])
                 if strength > 0.0:
                     if _uniform(stream, counter) > math.exp(-strength):
                         field[chain, y] = -field[chain, y]

@@ -17,11 +17,18 @@ from torch import Tensor
 from rgdm.errors import InputError
 from rgdm.jackknife import Estimate, delete_one_error, jackknife
 from rgdm.physics.autocorrelation import Series, gamma_method
+from rgdm.physics.reweighting.tails import pareto_index, tail_share
 
 BLOCKS = 500
 """Blocks of fields of the jackknife."""
 LARGEST = 0.1
 """Largest share of all weight in one field with which errors are trusted."""
+HEAVIEST = 0.5
+"""Largest index of the Pareto tail: beyond it weights have no variance, and so no ESS that samples converge to."""
+CARRIED = 0.25
+"""Smallest share of the squares of all weights in the tail with which its index matters."""
+DOUBTFUL = 0.25
+"""Largest error of an effective sample size, as a share of it, with which it is trusted."""
 SIGMA = 4.0
 """Largest difference of log Z and ESS between fields of the model and of the target, in standard errors."""
 
@@ -97,6 +104,20 @@ class Reweighting:
             share = float(values.double().softmax(0).max())
             if share > max(LARGEST, 3 / len(values)):
                 doubts.append(f"one field of {whose} carries {share:.0%} of a mean, so no error of it can be trusted")
+            index = pareto_index(values)
+            if index > HEAVIEST and tail_share(values) > CARRIED:
+                doubts.append(
+                    f"the weights of {len(values)} fields of {whose} have a heavy tail (Pareto index {index:.2f}, more "
+                    f"than {HEAVIEST}): larger ones are still to come, the true ESS is smaller, errors are larger"
+                )
+        for whose, ess in (
+            ("the model", self.ess),
+            *([] if self.target is None else [("the target", self.target_ess)]),
+        ):
+            if float(ess.error) > DOUBTFUL * float(ess.value):
+                doubts.append(
+                    f"the ESS judged from fields of {whose} has an error of {float(ess.error / ess.value):.0%} of it"
+                )
         if self.target is None:
             return doubts
         for name, a, b in (("ESS", self.ess, self.target_ess), ("log Z", self.log_z, self.target_log_z)):
@@ -107,6 +128,11 @@ class Reweighting:
                     "the model misses something the target has"
                 )
         return doubts
+
+    @property
+    def pareto_index(self) -> float:
+        """k-hat of the tail of the weights of the model, see :func:`~rgdm.physics.reweighting.tails.pareto_index`."""
+        return pareto_index(self.log_weights)
 
     @property
     def _target(self) -> Tensor:

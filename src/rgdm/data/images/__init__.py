@@ -1,0 +1,1 @@
+"""Images as fields, by Pillow, which is an optional dependency."""

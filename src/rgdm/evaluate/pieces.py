@@ -1,0 +1,107 @@
+"""Figures that are ratios of means over samples, and the terms of these means for each sample of one channel."""
+
+import torch
+from torch import Tensor
+
+from rgdm.evaluate.detail import detail_moments, ensemble_moments
+from rgdm.evaluate.scores import energy_score, fair_crps, rank_histogram, spread_and_error, weighted
+from rgdm.evaluate.spectra import octave_power
+from rgdm.jackknife import Estimate, jackknife
+from rgdm.scale.boundary import Boundaries
+from rgdm.scale.coarse_graining import CoarseGraining
+
+Figures = dict[str, object]
+Pieces = dict[str, Tensor]
+"""Terms (B, ...) by name. Those of several channels in their own units are averaged to those of all."""
+
+
+def pieces_of_sites(
+    truth: Tensor, ensemble: Tensor, baselines: dict[str, Tensor], valid: Tensor | None, seed: int
+) -> Pieces:
+    """The terms of scores of single sites, of one channel (or of channels of one unit), over valid sites alone."""
+    sites = truth.new_ones(len(truth), dtype=torch.float64) if valid is None else valid.flatten(1).double().mean(1)
+    variance, error = spread_and_error(ensemble, truth, valid)
+    ranks = rank_histogram(ensemble, truth, seed, valid).per_sample
+    terms = {"variance": variance, "error": error, "ranks": ranks}
+    for name, field in {"": ensemble, **{f"_{name}": field for name, field in baselines.items()}}.items():
+        terms[f"crps{name}"], terms[f"energy{name}"] = _crps_and_energy(field, truth, valid)
+    return {"sites": sites, **{name: weighted(term, sites) for name, term in terms.items()}}
+
+
+def _crps_and_energy(ensemble: Tensor, truth: Tensor, valid: Tensor | None) -> tuple[Tensor, Tensor]:
+    """CRPS and energy score of each sample; for a single field the mean absolute and the root mean square error."""
+    if len(ensemble) > 1:
+        return fair_crps(ensemble, truth, valid), energy_score(ensemble, truth, valid)
+    error = (ensemble[0].double() - truth.double()).flatten(1)
+    mask = torch.ones_like(error) if valid is None else valid.flatten(1).double()
+    sites = mask.sum(1)
+    return (error.abs() * mask).sum(1) / sites, ((error.square() * mask).sum(1) / sites).sqrt()
+
+
+def pieces_of_fields(
+    truth: Tensor,
+    ensemble: Tensor,
+    baselines: dict[str, Tensor],
+    operator: CoarseGraining,
+    levels: int,
+    boundary: Boundaries,
+) -> Pieces:
+    """The terms of figures of whole fields of one channel: octaves, and moments of the detail."""
+    second, fourth = detail_moments(truth, operator, levels)
+    terms = {"second_truth": second, "fourth_truth": fourth, "octaves_truth": octave_power(truth, boundary)[1]}
+    terms["second"], terms["fourth"] = ensemble_moments(ensemble, operator, levels)
+    for name, field in {"": ensemble, **{f"_{name}": field for name, field in baselines.items()}}.items():
+        terms[f"octaves{name}"] = torch.stack([octave_power(member, boundary)[1] for member in field]).mean(0)
+    return terms
+
+
+def over_channels(each: list[Pieces]) -> Pieces:
+    """The terms of all channels together, from those of each in its own unit."""
+    return {name: torch.stack([terms[name] for terms in each]).mean(0) for name in each[0]}
+
+
+def figures_of(terms: Pieces, edges: Tensor, baselines: list[str]) -> Figures:
+    """The figures that follow from the terms, with jackknife errors over samples."""
+    sites = terms["sites"]
+    crps, energy = terms["crps"], terms["energy"]
+    spread = jackknife(lambda v, e: (v / e).sqrt(), terms["variance"], terms["error"])
+    ranks, bins = terms["ranks"], sites[:, None]
+    figures: Figures = {
+        "crps": _mean(crps, sites),
+        "energy_score": _mean(energy, sites),
+        "rmse": estimate(jackknife(lambda e, n: (e / n).sqrt(), terms["error"], sites)),
+    }
+    for name in baselines:
+        figures[f"crps_{name}"] = _mean(terms[f"crps_{name}"], sites)
+        figures[f"crps_over_{name}"] = estimate(jackknife(torch.div, crps, terms[f"crps_{name}"]))
+        figures[f"energy_over_{name}"] = estimate(jackknife(torch.div, energy, terms[f"energy_{name}"]))
+    figures["spread_skill"] = {**estimate(spread), "per_sample": (terms["variance"] / terms["error"]).sqrt()}
+    figures["rank_histogram"] = estimate(jackknife(torch.div, ranks, bins))
+    figures["outside"] = estimate(jackknife(lambda r, n: (r[0] + r[-1]) / 2 / n[0], ranks, bins))
+    model, true = (terms["second"], terms["fourth"]), (terms["second_truth"], terms["fourth_truth"])
+    truth = jackknife(_kurtosis, *true)
+    figures["detail_kurtosis"] = {
+        **estimate(jackknife(_kurtosis, *model)),
+        "truth": truth.value,
+        "truth_error": truth.error,
+    }
+    ratio = jackknife(lambda a, b, c, d: _kurtosis(a, b) / _kurtosis(c, d), *model, *true)
+    figures["detail_kurtosis_ratio"] = estimate(ratio)
+    figures["detail_variance_ratio"] = estimate(jackknife(torch.div, model[0], true[0]))
+    for name in ("", *(f"_{name}" for name in baselines)):
+        octaves = jackknife(torch.div, terms[f"octaves{name}"], terms["octaves_truth"])
+        figures[f"octave_ratio{name}"] = {**estimate(octaves), "edges": edges}
+    return figures
+
+
+def _kurtosis(second: Tensor, fourth: Tensor) -> Tensor:
+    return fourth / second.square()
+
+
+def _mean(term: Tensor, sites: Tensor) -> Figures:
+    return {**estimate(jackknife(torch.div, term, sites)), "per_sample": term / sites}
+
+
+def estimate(statistic: Estimate) -> Figures:
+    """A statistic and its error as the entry of a figure."""
+    return dict(statistic._asdict())

@@ -1,0 +1,1 @@
+"""Whether what is stored can be a model: its metadata, its numbers, its size."""

@@ -1,0 +1,70 @@
+"""The part of the fields that training does not see: weights are chosen and temperatures fitted on it."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from jaxtyping import Float
+from torch import Tensor
+
+from rgdm.scale.grid import Grid
+
+SHARE = 10
+"""One sample of so many is kept back."""
+MANY = 8
+"""So many samples are enough to keep back whole ones."""
+PARTS = 8
+"""Fewer samples lose the last of so many parts of their longest axis between edges."""
+
+
+class Parts(NamedTuple):
+    """Fields to train on, and others to choose by."""
+
+    training: Tensor
+    held_out: Tensor | None
+    """None: there is nothing that could be spared."""
+    what: str
+    """What was kept back, in words."""
+
+
+def hold_back(fields: Float[Tensor, "B C *L"], grid: Grid, levels: int, ordered: bool, narrowest: int = 2) -> Parts:
+    """Keep back a tenth of the samples, of few samples a part of each.
+
+    Args:
+        fields: all there are.
+        grid: whose axes are cut only between edges, so that what is left is still such a field.
+        levels: how often the fields are coarse-grained.
+        ordered: samples follow each other, as in time: the last ones are kept back, else ones evenly spread.
+        narrowest: least width of a part, in coarsest sites.
+    """
+    samples = len(fields)
+    if samples >= MANY:
+        count = max(1, round(samples / SHARE))
+        places = _last(samples, count) if ordered else _spread(samples, count)
+        others = [i for i in range(samples) if i not in set(places)]
+        words = "the last" if ordered else "evenly spread"
+        return Parts(fields[others], fields[places], f"{count} of {samples} samples, {words}")
+    axis = _longest(fields.shape[2:], grid, levels)
+    if axis is not None:
+        n, unit = fields.shape[2 + axis], grid.factors[axis] ** levels
+        width = unit * max(narrowest, round(n / unit / PARTS))
+        if n // unit >= max(PARTS, 3 * narrowest):
+            training, held_out = fields.narrow(2 + axis, 0, n - width), fields.narrow(2 + axis, n - width, width)
+            return Parts(training, held_out, f"the last {width} of {n} sites along {grid.names[axis]}")
+    if samples >= 3:
+        return Parts(fields[:-1], fields[-1:], f"the last of {samples} samples")
+    return Parts(fields, None, "nothing: the fields are too few and too small")
+
+
+def _last(samples: int, count: int) -> list[int]:
+    return list(range(samples - count, samples))
+
+
+def _spread(samples: int, count: int) -> list[int]:
+    return [(2 * i + 1) * samples // (2 * count) for i in range(count)]
+
+
+def _longest(lattice: Sequence[int], grid: Grid, levels: int) -> int | None:
+    """The axis between edges with the most coarsest sites."""
+    units = [n // b**levels for n, b in zip(lattice, grid.factors, strict=True)]
+    open_axes = [i for i, side in enumerate(grid.boundaries) if side == "reflect"]
+    return max(open_axes, key=lambda i: units[i], default=None)

@@ -1,0 +1,63 @@
+"""What the networks make of fields that do not change: the loss of each level, and whether a network still learns."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from rgdm.model.cascade.cascade import Cascade
+from rgdm.model.laws.law import Example
+from rgdm.train.batches import Batches
+
+BATCHES = 4
+"""Batches of each level: so many sites that a per cent of the loss is told from chance."""
+ALIVE = 1e-7
+"""Least slope of the loss in the weights of a network that learns: of one whose units are silent it is below 1e-15."""
+
+
+class Validation:
+    """The same patches, times and noise whenever it is asked; an untrained network makes the loss of the closed form.
+
+    Args:
+        model: whose networks are looked at; its closed-form parts must not change any more.
+        fields: normalised, kept back from the training if there are enough.
+        mirror: whether they are mirrored and transposed, as in the training.
+        batches: how many of each level.
+    """
+
+    def __init__(
+        self, model: Cascade, fields: Float[Tensor, "B C *L"], mirror: bool = True, batches: int = BATCHES
+    ) -> None:
+        self.model = model
+        cut, self.examples = Batches(model, fields, 0, mirror), []
+        for level in range(model.levels):
+            generator = torch.Generator().manual_seed(level)
+            made = [cut.of_level(level, generator) for _ in range(batches)]
+            self.examples.append([self._example(*batch) for batch in made])
+
+    def _example(
+        self, level: int, fine: Tensor, t: Tensor, noise: Tensor, halo: tuple[int, ...], importance: Tensor
+    ) -> tuple[Example, Tensor, Tensor]:
+        """What is learned from a batch is made once."""
+        example = self.model.own_lift(level).example(fine, halo, importance.to(fine))
+        return example, t.to(fine), noise.to(fine)
+
+    @torch.no_grad()
+    def __call__(self) -> list[float]:
+        """The loss of each level, the finest first."""
+        losses = []
+        for level, examples in enumerate(self.examples):
+            law = self.model.own_lift(level).law
+            parts = torch.stack([law.loss(*example).double().mean() for example in examples])
+            losses.append(float(parts.mean()))
+        return losses
+
+    def slope(self, level: int) -> float:
+        """How steep the loss is in the weight matrices of a level: nothing can be learned where it is 0."""
+        law = self.model.own_lift(level).law
+        matrices = [p for p in law.parameters() if p.dim() > 1]
+        if not matrices:
+            return float("inf")
+        with torch.enable_grad():
+            loss = law.loss(*self.examples[level][0]).mean()
+            slopes = torch.autograd.grad(loss, matrices, allow_unused=True)
+        return float(torch.stack([s.double().square().sum() for s in slopes if s is not None]).sum().sqrt())
