@@ -19,7 +19,7 @@ MANY = 16
 """Evaluations a level that are taken for the limit of many."""
 CANDIDATES = (2, 3, 4, 5, 6, 8, 12)
 MEMBERS = 4
-SITES = 200_000
+SITES = 60_000
 """About so many sites are refined to compare."""
 CRPS, OCTAVE, SPREAD = 0.005, 0.05, 0.05
 """By how much few evaluations may be worse than many: of the CRPS, of the power in an octave, of spread/skill."""

@@ -46,7 +46,7 @@ class Comparison(NamedTuple):
 def compare(
     model: Cascade, fields: Float[Tensor, "B C *L"], seed: int = 0, watch: Watch | None = None
 ) -> list[Comparison]:
-    """Statistics of fields and of as large samples of a model, in the units of each channel.
+    """Statistics of fields, evenly spread over those given, and of samples of a model, in the units of each channel.
 
     Standard deviations, root mean square differences of sites 1 and 8 apart, and the kurtosis of the former; of
     periodic fields of one channel also the couplings ``K`` of the effective Hamiltonian of nearest neighbours, squares
@@ -58,7 +58,8 @@ def compare(
     lattice = [n if side == "periodic" else max(1, min(n, max(SIDE, unit)) // unit) * unit for n, unit, side in sides]
     count = max(FEWEST, min(len(fields), MOST, SITES // math.prod(lattice)))
     made = model.sample(tuple(lattice), count, seed, watch=watch).cpu()
-    fields, comparisons = fields[:count].to(made), []
+    some = torch.linspace(0, len(fields) - 1, min(len(fields), MOST)).long()
+    fields, comparisons = fields[some].to(made), []
     pieces = [_pieces(x, model.grid.boundaries) for x in (fields, made)]
     for channel in range(model.channels):
         known, found = (_statistics(x[:, channel : channel + 1], model.grid.boundaries) for x in pieces)
