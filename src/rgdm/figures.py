@@ -2,16 +2,21 @@
 
 import math
 
+FEW = 6
+"""Most digits behind the point; figures that need more are written with a power of ten."""
 
-def with_error(value: float, error: float, digits: int = 6) -> str:
-    """``-0.6813(4)``: the error in units of the last digit; without one where it is not known.
+
+def with_error(value: float, error: float) -> str:
+    """``-0.68130(40)``, ``3.00(10)e-05``: the error, of two digits, in units of the last digit of the figure.
 
     Args:
         value: the figure.
-        error: its standard error; NaN: not known.
-        digits: most of them behind the point.
+        error: its standard error; NaN: not known, and not written.
     """
-    if not math.isfinite(error):
+    if not math.isfinite(error) or error <= 0:
         return f"{value:.4g}"
-    behind = 0 if error <= 0 else max(0, min(digits, 1 - math.floor(math.log10(error))))
-    return f"{value:.{behind}f}({round(error * 10**behind)})"
+    behind = max(0, 1 - math.floor(math.log10(error)))
+    if behind <= FEW:
+        return f"{value:.{behind}f}({round(error * 10**behind)})"
+    power = math.floor(math.log10(max(abs(value), error)))
+    return f"{with_error(value / 10.0**power, error / 10.0**power)}e{power:03d}"

@@ -113,7 +113,7 @@ def test_temperatures_are_fitted_on_all_fields_unless_some_were_learned_by_heart
     ]
     trainer.learners[0].step = 7
     monkeypatch.setattr(training.Validation, "__call__", lambda self: [0.68])  # gains .32 where it was trained
-    values, said = training.judges(model, trainer, parts)
+    values, said = training.calibration_fields(model, trainer, parts)
     assert values is getattr(parts, chosen)
     assert bool(said) == (chosen == "held_out") and all("0.320" in line for line in said)
-    assert training.judges(model, trainer, parts._replace(held_out=None)) == (parts.training, [])
+    assert training.calibration_fields(model, trainer, parts._replace(held_out=None)) == (parts.training, [])

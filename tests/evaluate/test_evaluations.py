@@ -9,7 +9,7 @@ from rgdm.evaluate import evaluations
 from rgdm.evaluate.evaluations import CANDIDATES, MANY, Trial, choose_evaluations
 from small import cascade
 
-MANY_STEPS = Trial(MANY, 0.2, 0.98, (0.95, 1.02), (1.0, 1.0))
+MANY_STEPS = Trial(MANY, 0.2, 0.98, (0.95, 1.02))
 
 
 def smooth(count: int = 6) -> torch.Tensor:
@@ -35,20 +35,17 @@ def test_few_evaluations_are_good_if_no_figure_is_worse_than_that_of_many(change
 
 
 @pytest.mark.parametrize("enough", [*CANDIDATES, MANY])
-def test_the_fewest_that_are_good_are_kept_with_the_temperatures_that_suit_them(monkeypatch, enough):
+def test_the_fewest_that_are_good_are_kept(monkeypatch, enough):
     model, asked, told = cascade(evaluations=None), [], []
 
-    def trial(model, fields, number, sites):
+    def trial(model, fields, number, depth, sites):
         asked.append(number)
-        return MANY_STEPS._replace(
-            evaluations=number, crps=0.2 if number >= enough else 0.3, temperatures=(1 + number / 100, 0.9)
-        )
+        return MANY_STEPS._replace(evaluations=number, crps=0.2 if number >= enough else 0.3)
 
     monkeypatch.setattr(evaluations, "_trial", trial)
     trials = choose_evaluations(model, smooth(), lambda done, total: told.append(done / total))
     assert asked == [MANY, *(n for n in CANDIDATES if n <= enough)]
     assert trials[-1].evaluations == model.design.evaluations == model.sampler.evaluations == enough
-    assert [float(model.own_lift(level).temperature) for level in (0, 1)] == pytest.approx([1 + enough / 100, 0.9])
     assert told == sorted(told) and told[-1] == 1
 
 
@@ -62,3 +59,25 @@ def test_a_law_that_is_right_in_one_step_needs_no_more_than_the_fewest(boundary)
     assert few.crps == pytest.approx(many.crps, rel=1e-3)  # untrained: white noise, whatever the steps
     assert few.octaves == pytest.approx(many.octaves, rel=1e-3)
     assert all(0.7 < ratio < 1.4 for ratio in few.octaves) and math.isfinite(few.spread_skill)
+
+
+@pytest.mark.parametrize(("dimension", "side"), [(1, 512), (3, 48)])
+def test_lines_and_bodies_are_tried_in_pieces_of_about_the_size_that_is_asked(monkeypatch, dimension, side):
+    model, seen = cascade(dimension=dimension, evaluations=None), []
+    model.fit(torch.randn(4, 1, *[side] * dimension).cumsum(-1))
+    plain = evaluations._trial
+
+    def trial(model, fields, number, depth, sites):
+        seen.append(fields.numel())
+        return plain(model, fields, number, depth, sites)
+
+    monkeypatch.setattr(evaluations, "_trial", trial)
+    choose_evaluations(model, torch.randn(4, 1, *[side] * dimension).cumsum(-1), sites=20_000)
+    assert seen and max(seen) <= 16 * 24**3
+
+
+def test_a_field_that_is_too_large_to_try_leaves_the_model_as_it_is(monkeypatch):
+    model = cascade(boundary="periodic", evaluations=None)
+    model.fit(smooth())
+    monkeypatch.setattr(evaluations, "LARGEST", 100)
+    assert choose_evaluations(model, smooth(), sites=100) == [] and model.design.evaluations is None

@@ -38,7 +38,27 @@ def test_one_large_field_is_cut_for_errors():
 
 
 def test_doubt_needs_both_much_and_more_than_chance():
-    assert Comparison("x", 0, 1.0, 0.02, 1.3, 0.02).doubtful
-    assert not Comparison("x", 0, 1.0, 0.02, 1.15, 0.02).doubtful  # not much
-    assert not Comparison("x", 0, 1.0, 0.2, 1.3, 0.02).doubtful  # may be chance
-    assert not Comparison("x", 0, 1.0, float("nan"), 1.3, 0.02).doubtful  # nobody knows
+    assert Comparison("x", 0, True, 1.0, 0.02, 1.3, 0.02).doubtful
+    assert not Comparison("x", 0, True, 1.0, 0.02, 1.15, 0.02).doubtful  # not much
+    assert not Comparison("x", 0, True, 1.0, 0.2, 1.3, 0.02).doubtful  # may be chance
+    assert not Comparison("x", 0, True, 1.0, float("nan"), 1.3, 0.02).doubtful  # nobody knows
+
+
+def test_spins_have_no_couplings_that_can_be_told_apart_and_are_compared_all_the_same():
+    torch.manual_seed(0)
+    spins = torch.randn(24, 1, 16, 16).sign()
+    model = cascade(boundary="periodic")
+    model.fit(spins)
+    assert not [c.name for c in compare(model, spins) if "coupling" in c.name]
+
+
+@pytest.mark.parametrize(("channels", "dimension"), [(2, 2), (1, 1), (1, 3)])
+def test_every_channel_is_compared_in_every_dimension(channels, dimension):
+    torch.manual_seed(0)
+    fields = torch.randn(6, channels, *[16] * dimension).cumsum(-1)
+    model = cascade(channels=channels, dimension=dimension)
+    model.fit(fields)
+    found = compare(model, fields)
+    assert {c.channel for c in found} == set(range(channels)) and len({(c.name, c.channel) for c in found}) == len(
+        found
+    )

@@ -3,6 +3,7 @@
 from torch import Tensor
 
 from rgdm.commands.shared import channel_names
+from rgdm.errors import InputError
 from rgdm.evaluate.evaluations import Trial
 from rgdm.evaluate.health import Comparison, compare
 from rgdm.figures import with_error
@@ -47,6 +48,8 @@ def losses_table(trainer: Trainer, parts: Parts) -> list[str]:
 
 def evaluations_table(trials: list[Trial]) -> list[str]:
     """How many evaluations a level the model will use, and why."""
+    if not trials:
+        return ["The fields are too large to try numbers of evaluations; the model will use 3 (--evaluations sets it)"]
     lines = ["Evaluations a level:    CRPS  spread/skill  power in octaves over that of the data, the finest first"]
     for trial in sorted(trials):
         octaves = "  ".join(f"{ratio:4.2f}" for ratio in trial.octaves)
@@ -57,16 +60,17 @@ def evaluations_table(trials: list[Trial]) -> list[str]:
 
 def samples_table(model: Cascade, values: Tensor, seed: int) -> list[str]:
     """Statistics of the data and of samples; those that differ are marked."""
-    with bar("sampling", 1) as show:
-        comparisons = compare(model, values, seed, show)
+    try:
+        with bar("sampling", 1) as show:
+            comparisons = compare(model, values, seed, show)
+    except InputError as error:
+        return [f"rgdm: note: samples were not compared with data: {error}"]
     units, names = model.metadata.get("own_attrs") or {}, channel_names(model)
     attrs = model.metadata.get("attrs") or {}
 
     def title(c: Comparison) -> str:
-        if c.channel is None:
-            return c.name
         name = names[c.channel]
-        unit = (units.get(name) or attrs).get("units")
+        unit = (units.get(name) or attrs).get("units") if c.has_unit else None
         own = f" of {name}" if model.channels > 1 else ""
         return f"{c.name}{own}" + (f" [{unit}]" if unit else "")
 

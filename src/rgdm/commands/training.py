@@ -26,6 +26,8 @@ from rgdm.ranges import check_options
 from rgdm.scale.grid import Grid
 from rgdm.train import Budget, Parts, Trainer, Validation, check_resumable, choose_device, hold_back
 
+NOTICED = 0.01
+"""Least difference between two losses that is told from chance."""
 BY_HEART = 0.75
 """Networks that gain less than this on fields kept back, of what they gain on others, have learned these by heart."""
 
@@ -112,12 +114,12 @@ def build(options: config.Train, grid: Grid, channels: int) -> Cascade:
 
 
 def finish(trainer: Trainer, parts: Parts) -> Cascade:
-    """Find how to sample from the best weights, on fields kept back if there are any; save, and say it all."""
+    """Find how to sample from the best weights, on those fields that tell it best; save, and say it all."""
     trainer.accelerator.wait_for_everyone()
     model = Cascade.from_pretrained(trainer.folder).to(trainer.accelerator.device)
     if not trainer.accelerator.is_main_process:
         return model
-    values, said = judges(model, trainer, parts)
+    values, said = calibration_fields(model, trainer, parts)
     try:
         notes = settle_sampling(model, values)
     except KeyboardInterrupt:
@@ -134,13 +136,12 @@ def finish(trainer: Trainer, parts: Parts) -> Cascade:
         "kept_back": parts.what,
     }
     model.save_pretrained(trainer.folder)
-    lines = [*losses_table(trainer, parts), *said, *notes, *samples_table(model, values, trainer.seed)]
-    for line in lines:
-        print(line, file=sys.stderr)
+    print(*losses_table(trainer, parts), *said, *notes, sep="\n", file=sys.stderr)
+    print(*samples_table(model, values, trainer.seed), sep="\n", file=sys.stderr)
     return model
 
 
-def judges(model: Cascade, trainer: Trainer, parts: Parts) -> tuple[Tensor, list[str]]:
+def calibration_fields(model: Cascade, trainer: Trainer, parts: Parts) -> tuple[Tensor, list[str]]:
     """The fields that temperatures are fitted on: those kept back, or all of them if none were learned by heart.
 
     Few fields that were kept back may be unlike the others by chance; all of them are like themselves.
@@ -151,7 +152,7 @@ def judges(model: Cascade, trainer: Trainer, parts: Parts) -> tuple[Tensor, list
     with trainer.accelerator.autocast():
         now = Validation(model, training, trainer.mirror)()
     known, back = gains(trainer, now)
-    if back < BY_HEART * known:
+    if known - back > NOTICED and back < BY_HEART * known:
         return parts.held_out, [
             f"Networks gained {known:.3f} on the fields that they were trained on and {back:.3f} on those kept back, "
             "which temperatures are fitted on"

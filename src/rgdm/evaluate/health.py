@@ -1,4 +1,4 @@
-"""Whether what a model makes out of nothing looks like fields that it was not trained on: a handful of statistics."""
+"""Whether what a model makes out of nothing looks like the data: a handful of statistics."""
 
 import math
 from typing import NamedTuple
@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from rgdm.errors import InputError
 from rgdm.evaluate.increments import structure_functions
 from rgdm.jackknife import Estimate, jackknife
 from rgdm.model.cascade.cascade import Cascade
@@ -29,8 +30,9 @@ class Comparison(NamedTuple):
     """One statistic of the data and of samples: values and standard errors (NaN: not known)."""
 
     name: str
-    channel: int | None
-    """None: it has no unit."""
+    channel: int
+    has_unit: bool
+    """That of the channel."""
     data: float
     data_error: float
     samples: float
@@ -51,7 +53,8 @@ def compare(
     Standard deviations, root mean square differences of sites 1 and 8 apart, and the kurtosis of the former; of
     periodic fields of one channel also the couplings ``K`` of the effective Hamiltonian of nearest neighbours, squares
     and fourth powers (:meth:`EffectiveHamiltonian.fit`). Errors are those of a jackknife over fields, or over pieces of
-    few large ones. The Hamiltonian is that of the field over its size, as ``rgdm couplings`` has it.
+    few large ones. The Hamiltonian is that of fields less the mean of the data, over the size of these;
+    it is left out where the fields do not tell its terms apart, as spins do not.
     """
     units = [b**model.levels for b in model.grid.factors]
     sides = zip(fields.shape[2:], units, model.grid.boundaries, strict=True)
@@ -94,14 +97,16 @@ def _statistics(x: Float[Tensor, "P 1 *K"], boundary: Boundaries) -> dict[str, E
 
 def _couplings(fields: Tensor, made: Tensor) -> list[Comparison]:
     interactions, mean, size = local_interactions(fields.dim() - 2), centre(fields.double()), fields.double().std()
-    known, found = (EffectiveHamiltonian.fit((x.double() - mean) / size, interactions) for x in (fields, made))
+    try:
+        known, found = (EffectiveHamiltonian.fit((x.double() - mean) / size, interactions) for x in (fields, made))
+    except InputError:
+        return []
     return [
-        Comparison(f"coupling of {o.name}", None, *map(float, row))
+        Comparison(f"coupling of {o.name}", 0, False, *map(float, row))
         for o, *row in zip(interactions, known.couplings, known.errors, found.couplings, found.errors, strict=True)
     ]
 
 
 def _comparison(name: str, channel: int, data: Estimate, samples: Estimate) -> Comparison:
-    of = None if name.startswith("kurtosis") else channel
     figures = (data.value, data.error, samples.value, samples.error)
-    return Comparison(name, of, *(float(figure) for figure in figures))
+    return Comparison(name, channel, not name.startswith("kurtosis"), *(float(figure) for figure in figures))

@@ -1,4 +1,4 @@
-"""The part of the fields that training does not see: weights are chosen and temperatures fitted on it."""
+"""The part of the fields that training does not see: weights are chosen on it."""
 
 from collections.abc import Sequence
 from typing import NamedTuple

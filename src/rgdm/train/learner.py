@@ -1,7 +1,8 @@
 """The networks of a cascade as they are trained: which levels each serves, its best weights, its rate."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -104,3 +105,20 @@ class Learner:
         )
         self.step, self.rate, self.failures = int(state["step"]), float(state["rate"]), list(state["failures"])
         self.restarts = len(self.failures)
+
+
+@contextmanager
+def exchanged(weights: Mapping[str, Tensor], others: Mapping[str, Tensor]) -> Iterator[None]:
+    """Let weights have other values for a while."""
+    now = {name: p.detach().clone() for name, p in weights.items()}
+    try:
+        _put(weights, others)
+        yield
+    finally:
+        _put(weights, now)
+
+
+@torch.no_grad()
+def _put(weights: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> None:
+    for name, p in weights.items():
+        p.copy_(values[name])

@@ -3,8 +3,7 @@
 import json
 import math
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,7 @@ from rgdm.train.checkpoint import CHECKPOINT, HISTORY, check_resumable, fingerpr
 from rgdm.train.device import choose_device, choose_precision
 from rgdm.train.gradient import loss_and_gradient, shared
 from rgdm.train.interrupts import interrupts
-from rgdm.train.learner import MOST_RESTARTS, Learner
+from rgdm.train.learner import MOST_RESTARTS, Learner, exchanged
 from rgdm.train.validation import ALIVE, Validation, by_level
 from rgdm.workers import alone
 
@@ -104,7 +103,14 @@ class Trainer:
         return self.budget.spent(self.step, self.seconds) >= 1
 
     def run(self, watch: Callable[[Progress], None] | None = None) -> None:
-        """Train until the budget is spent; on Ctrl-C finish the step, save and raise ``KeyboardInterrupt``."""
+        """Train until the budget is spent; on Ctrl-C finish the step, save and raise ``KeyboardInterrupt``.
+
+        On a CPU two threads compute at most; a batch of one patch keeps one of them busy.
+        """
+        with alone():
+            self._run(watch)
+
+    def _run(self, watch: Callable[[Progress], None] | None) -> None:
         device = self.accelerator.device
         fields = self.model.normalise(self.fields.to(device)).to(self.model.dtype)
         batches = Batches(self.model, fields, self.seed, self.mirror)
@@ -115,12 +121,13 @@ class Trainer:
             (self.folder / CHECKPOINT).unlink(missing_ok=True)
         first = self.step
         if not self.records:
-            losses = Validation(self.model, batches.fields, self.mirror)()
+            with self.accelerator.autocast():
+                losses = Validation(self.model, batches.fields, self.mirror)()
             self.records.append({"step": 0, "seconds": 0.0, "closed_form": by_level(losses)})
             self._validate()
         self.save()
         began, saved, stop = time.monotonic() - self.seconds, time.monotonic(), False
-        with interrupts() as interrupted, alone():
+        with interrupts() as interrupted:
             while not self.finished and not stop:
                 loss = self._advance(batches)
                 self.seconds = self._agreed(time.monotonic() - began)
@@ -167,7 +174,7 @@ class Trainer:
 
     def _validate(self) -> None:
         """Keep weights that are better than all before, and send networks back that have stopped to learn."""
-        with self.averaged(), self.accelerator.autocast():
+        with exchanged(self.weights, self.average), self.accelerator.autocast():
             losses = self.validation()
         recent = self.records[-1].get("level_losses", {}) if self.records else {}
         self.records.append({"step": self.step, "seconds": round(self.seconds, 3), "held_out": by_level(losses)})
@@ -202,21 +209,6 @@ class Trainer:
     def share(self) -> list[float]:
         """How much each level counts."""
         return shares(self.model)
-
-    @contextmanager
-    def averaged(self) -> Iterator[None]:
-        """Let the model have the averaged weights for a while."""
-        now = {name: p.detach().clone() for name, p in self.weights.items()}
-        try:
-            self._put(self.average)
-            yield
-        finally:
-            self._put(now)
-
-    @torch.no_grad()
-    def _put(self, weights: dict[str, Tensor]) -> None:
-        for name, p in self.weights.items():
-            p.copy_(weights[name])
 
     def _pace(self) -> float:
         """The learning rate over its peak: 100 steps up, then half a cosine down."""

@@ -51,7 +51,9 @@ class Validation:
             level, example = item
             return float(self.model.own_lift(level).law.loss(*example).double().mean())
 
-        parts = torch.tensor(each(loss, of_all), dtype=torch.float64).reshape(len(self.examples), -1)
+        on_cpu = self.model.device.type == "cpu"  # other devices share no work, nor their autocast
+        losses = each(loss, of_all) if on_cpu else [loss(item) for item in of_all]
+        parts = torch.tensor(losses, dtype=torch.float64).reshape(len(self.examples), -1)
         return parts.mean(1).tolist()
 
     def slope(self, level: int) -> float:

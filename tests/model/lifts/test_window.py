@@ -34,7 +34,7 @@ CASES = [
 def example(kind, boundary, lattice):
     """A lift, a coarse field of this lattice, and the noise of its detail."""
     lift = measured(kind, boundary, red(16, {1: (64,), 2: (16, 16)}[len(lattice)]), size=0.2)
-    lift.standardizer.amplitude.gamma.fill_(0.2)
+    lift.standardizer.amplitude.gamma.fill_(0.5)
     lift.standardizer.limit.fill_(torch.inf)
     lift.standardizer.largest.fill_(UNBOUNDED)
     coarse = 2 * red(1, lattice)

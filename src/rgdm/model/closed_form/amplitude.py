@@ -10,14 +10,12 @@ from rgdm.scale.boundary import Boundaries, boundary_of_each, extend
 
 WIDTHS = (1.5, 3.0, 6.0)
 """Standard deviations of the Gaussian windows, in coarse sites."""
-MEASURES = 2 + len(WIDTHS)
-"""How many measures of the local roughness there are."""
 CONTRACTION = 0.6
-"""Largest sum of the exponents of the roughness in the amplitude."""
+"""Largest exponent of the roughness in the amplitude."""
 FLOOR = 1e-6
 """Least energy, over the variance of the field: what is flatter counts as this flat."""
 SAMPLE = 2**18
-"""Most sites that exponents are fitted on."""
+"""Most sites that the exponent is fitted on."""
 KNOTS = 64
 """Values between which the amplitude's dependence on the value is straight."""
 SAME = 1e-5
@@ -29,7 +27,7 @@ DOUBT = 20.0
 SMALLEST = 1e-6
 """Least factor of the value."""
 ROUNDS = 3
-"""How often exponents and dependence on the value are fitted in turn."""
+"""How often exponent and dependence on the value are fitted in turn."""
 CUT = 2.5
 """Standard deviations at which a window is cut."""
 BLOCK = 96
@@ -41,18 +39,18 @@ Slices = tuple[slice, ...]
 
 
 class LocalAmplitude(nn.Module):
-    """``log a = w_0 + sum_i gamma_i e_i + f(coarse)``: the local log roughness of the coarse field, and its value.
+    """``log a = w_0 + gamma e + f(coarse)``: the local log roughness of the coarse field, and its value.
 
-    ``e_i = log(E_i) / 2``, E_i the energy of the coarse field's second differences in Gaussian windows of 1.5, 3 and 6
-    coarse sites. ``gamma_i >= 0`` and ``sum_i gamma_i <= contraction < 1``: detail scales like a power below one of
-    the roughness that it adds to, so noise cannot feed on itself from level to level. f is straight between values
-    that are evenly spread over the ranks of the training fields: plains by the sea are flat although mountains are
-    near. One amplitude for each channel of the field and band of detail.
+    e is the mean of ``log(E_i) / 2`` over Gaussian windows of 1.5, 3 and 6 coarse sites, E_i the energy of the coarse
+    field's second differences there. ``0 <= gamma <= contraction < 1``: detail scales like a power below one of the
+    roughness that it adds to, so noise cannot feed on itself from level to level. (Narrow windows alone fit better and
+    make it feed: fields from nothing come out too rough.) f is straight between values that are evenly spread over the
+    ranks of the training fields: plains by the sea are flat although mountains are near. One amplitude for each
+    channel of the field and band of detail.
     """
 
     offset: Tensor
     gamma: Tensor
-    """An exponent for each channel and window."""
     knots: Tensor
     """Values of the coarse field, ascending."""
     rise: Tensor
@@ -67,28 +65,21 @@ class LocalAmplitude(nn.Module):
         self.bands, self.dimension, self.contraction = bands, dimension, contraction
         self.boundaries = boundary_of_each(boundary, dimension)
         self.register_buffer("offset", torch.zeros(channels))
-        self.register_buffer("gamma", torch.zeros(channels, len(WIDTHS)))
+        self.register_buffer("gamma", torch.zeros(channels))
         self.register_buffer("knots", torch.linspace(-3, 3, KNOTS).repeat(channels, 1))
         self.register_buffer("rise", torch.zeros(channels, KNOTS))
         self.register_buffer("band", torch.ones(channels, bands))
         self.register_buffer("floor", torch.ones(channels))
 
-    def roughness(self, coarse: Float[Tensor, "B C *K"], keep: Slices = ()) -> Float[Tensor, "B M C *I"]:
-        """``log(E_i) / 2`` for every measure, at those sites that are to be kept (by default all).
-
-        Before those in windows, of differences to the nearest neighbours and of second differences at the site itself:
-        where neighbours are equal there is hardly any detail, however rough the surroundings are.
-        """
-        first, second = torch.zeros_like(coarse), torch.zeros_like(coarse)
+    def roughness(self, coarse: Float[Tensor, "B C *K"], keep: Slices = ()) -> Float[Tensor, "B W C *I"]:
+        """``log(E_i) / 2`` for every window, at those sites that are to be kept (by default all)."""
+        energy = torch.zeros_like(coarse)
         for axis in range(2, coarse.dim()):
             rows = coarse.movedim(axis, -1)
-            steps = extend(rows.reshape(-1, 1, rows.shape[-1]), 1, self.boundaries[axis - 2]).diff()
-            before, after = steps[..., :-1], steps[..., 1:]
-            first = first + (before.square() + after.square()).reshape(rows.shape).movedim(-1, axis)
-            second = second + (after - before).square().reshape(rows.shape).movedim(-1, axis)
-        energies = [first, second, *(blur(second, width, self.boundaries) for width in WIDTHS)]
-        floor = _channelwise(self.floor, coarse)
-        return (torch.stack([energy[(..., *keep)] for energy in energies], 1) + floor.unsqueeze(1)).log() / 2
+            line = extend(rows.reshape(-1, 1, rows.shape[-1]), 1, self.boundaries[axis - 2])
+            energy = energy + line.diff().diff().square().reshape(rows.shape).movedim(-1, axis)
+        floor, at = _channelwise(self.floor, coarse), (..., *keep)
+        return torch.stack([(blur(energy, width, self.boundaries)[at] + floor).log() for width in WIDTHS], 1) / 2
 
     def of_value(self, coarse: Float[Tensor, "B C *K"]) -> Float[Tensor, "B C *K"]:
         """f, which is constant beyond the outermost knots."""
@@ -104,12 +95,12 @@ class LocalAmplitude(nn.Module):
         return self.made_of(self.roughness(coarse), self.of_value(coarse))
 
     def made_of(
-        self, roughness: Float[Tensor, "B M C *K"], of_value: Float[Tensor, "B C *K"]
+        self, roughness: Float[Tensor, "B W C *K"], of_value: Float[Tensor, "B C *K"]
     ) -> Float[Tensor, "B D *K"]:
         """The amplitude from what is already there."""
-        gamma = self.gamma.T.to(roughness).reshape(1, len(WIDTHS), -1, *[1] * self.dimension)
-        exponent = _channelwise(self.offset, of_value) + (gamma * roughness[:, 2:]).sum(1) + of_value
-        band = self.band.to(exponent).reshape(1, *self.band.shape, *[1] * self.dimension)
+        e = roughness.mean(1)
+        exponent = _channelwise(self.offset, e) + _channelwise(self.gamma, e) * e + of_value
+        band = self.band.to(e).reshape(1, *self.band.shape, *[1] * self.dimension)
         return (exponent.exp().unsqueeze(2) * band).flatten(1, 2)
 
     def reach(self) -> int:
@@ -122,91 +113,53 @@ class LocalAmplitude(nn.Module):
         The Laplace form keeps the few largest details from deciding alone. The result is
         scaled so that each band of ``residual / a`` has unit variance.
         """
-        variance = coarse.double().movedim(1, 0).flatten(1).var(1)
+        variance = coarse.double().movedim(1, 0).flatten(1).var(1, correction=0)
         self.floor.copy_((FLOOR * variance).clamp(min=1e-12))
-        e = self.roughness(coarse)[:, 2:].movedim(2, 0).flatten(3).transpose(1, 2).flatten(2)
+        e = self.roughness(coarse).mean(1).movedim(1, 0).flatten(1)
         size = residual.unflatten(1, (-1, self.bands)).abs().mean(2).movedim(1, 0).flatten(1)
         value = coarse.movedim(1, 0).flatten(1)
         some = torch.linspace(0, size.shape[1] - 1, min(size.shape[1], SAMPLE), dtype=torch.float64, device=size.device)
         e, size, value = (x[..., some.long()].double() for x in (e, size, value))
         for channel in range(len(self.gamma)):
-            self._fit_channel(channel, e[channel].T, size[channel], value[channel])
+            self._fit_channel(channel, e[channel], size[channel], value[channel])
         self.band.fill_(1)
         ratio = (residual / self(coarse)).double().unflatten(1, (-1, self.bands))
         self.band.copy_(ratio.square().movedim(0, 2).flatten(2).mean(-1).sqrt().clamp(min=1e-12))
 
     def _fit_channel(
-        self, channel: int, e: Float[Tensor, "n W"], size: Float[Tensor, " n"], value: Float[Tensor, " n"]
+        self, channel: int, e: Float[Tensor, " n"], size: Float[Tensor, " n"], value: Float[Tensor, " n"]
     ) -> None:
-        """Exponents, and what the value says beside them, in turn."""
+        """The exponent, and what the value says beside it, in turn."""
         ranks = (torch.arange(KNOTS).to(value) + 0.5) / KNOTS
         knots = value.sort().values[(ranks * len(value)).long().clamp(max=len(value) - 1)]
-        apart = torch.cat([torch.ones_like(knots[:1]).bool(), knots.diff() > SAME * value.std()])
+        apart = torch.cat([torch.ones_like(knots[:1]).bool(), knots.diff() > SAME * value.std(correction=0)])
         knots = knots[apart]
         nearest = torch.bucketize(value, torch.lerp(knots[:-1], knots[1:], MIDDLE))
         count = torch.bincount(nearest, minlength=len(knots))
         rest, of_value = KNOTS - len(knots), torch.zeros_like(value)
         self.knots[channel] = torch.cat([knots, knots[-1:].expand(rest)])
         for _ in range(ROUNDS):
-            offset, gamma = laplace_slopes(e, size * torch.exp(-of_value), self.contraction)
-            pull = size * torch.exp(-offset - e @ gamma)
+            offset, gamma = laplace_slope(e, size * torch.exp(-of_value), self.contraction)
+            pull = size * torch.exp(-offset - gamma * e)
             around = torch.bincount(nearest, weights=pull, minlength=len(knots)) / count.clamp(min=1)
             rise = count / (count + DOUBT) * around.clamp(min=SMALLEST).log()
             self.rise[channel] = torch.cat([rise, rise[-1:].expand(rest)])
             of_value = self.of_value(value.reshape(1, 1, -1).expand(1, len(self.knots), -1))[0, channel]
-        offset, gamma = laplace_slopes(e, size * torch.exp(-of_value), self.contraction)
+        offset, gamma = laplace_slope(e, size * torch.exp(-of_value), self.contraction)
         self.offset[channel], self.gamma[channel] = offset, gamma
 
 
-def laplace_slopes(
-    e: Float[Tensor, "n M"], size: Float[Tensor, " n"], limit: float
-) -> tuple[float, Float[Tensor, " M"]]:
-    """Offset and slopes of ``min <size exp(-eta) + eta>``, ``eta = w_0 + gamma . e``, ``gamma >= 0``, their sum at most
-    ``limit`` (convex): Newton's method, each step of which is the best point of a quadratic form within these bounds.
-    """
-    middle = e.mean(0)
-    x, size = e - middle, size.clamp(min=1e-12 * float(size.mean()) + 1e-300)
-    gamma, ridge = e.new_zeros(e.shape[1]), 1e-6 * torch.eye(e.shape[1]).to(e)
-
-    def value(gamma: Tensor) -> Tensor:
-        return (size * torch.exp(-x @ gamma)).mean().log()  # the best offset inserted; x has mean 0
-
-    for _ in range(30):
-        pull = size * torch.exp(-x @ gamma)
-        pull = pull / pull.mean()
-        mean = (pull[:, None] * x).mean(0)
-        curvature = (pull[:, None] * x).T @ x / len(x) - torch.outer(mean, mean) + ridge
-        best, step = _quadratic(curvature, curvature @ gamma + mean, gamma, limit), 1.0
-        while step > 1e-4 and value(gamma + step * (best - gamma)) > value(gamma):
-            step /= 2
-        moved = step * (best - gamma)
-        gamma = gamma + moved
-        if float(moved.abs().max()) < 1e-6:
-            break
-    return float(value(gamma)) - float(gamma @ middle), gamma
-
-
-def _quadratic(a: Float[Tensor, "M M"], b: Float[Tensor, " M"], start: Tensor, limit: float) -> Float[Tensor, " M"]:
-    """``min x A x / 2 - b x`` with ``x >= 0`` and a sum of at most ``limit``, by accelerated projected gradients."""
-    rate = 1 / torch.linalg.matrix_norm(a, 2)
-    x, ahead = start, start
-    for i in range(500):
-        new = _within(ahead - rate * (a @ ahead - b), limit)
-        ahead = new + i / (i + 3) * (new - x)
-        if i > 10 and float((new - x).abs().max()) < 1e-10:
-            break
-        x = new
-    return x
-
-
-def _within(x: Float[Tensor, " M"], limit: float) -> Float[Tensor, " M"]:
-    """The nearest point with ``x >= 0`` and a sum of at most ``limit`` (Duchi et al. 2008, ICML, algorithm 1)."""
-    if float(x.clamp(min=0).sum()) <= limit:
-        return x.clamp(min=0)
-    falling = x.sort(descending=True).values
-    excess = (falling.cumsum(0) - limit) / torch.arange(1, len(x) + 1).to(x)
-    last = int((falling > excess).nonzero()[-1])
-    return (x - excess[last]).clamp(min=0)
+def laplace_slope(e: Float[Tensor, " n"], size: Float[Tensor, " n"], limit: float) -> tuple[float, float]:
+    """Offset and slope of ``min <size exp(-eta) + eta>``, ``eta = w_0 + gamma e``, ``0 <= gamma <= limit`` (convex)."""
+    x = e - e.mean()
+    gamma, offset = 0.0, float(size.mean().clamp(min=1e-12).log())
+    for _ in range(40):
+        pull = size * torch.exp(-(offset + gamma * x))
+        slope = float((x * (1 - pull)).mean())
+        curvature = float((x.square() * pull).mean()) + 1e-6
+        gamma = min(max(gamma - max(-0.5, min(0.5, slope / curvature)), 0.0), limit)
+        offset = float((size * torch.exp(-gamma * x)).mean().clamp(min=1e-12).log())
+    return offset - gamma * float(e.mean()), gamma
 
 
 def blur_reach() -> int:

@@ -5,7 +5,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from rgdm.errors import InputError
-from rgdm.model.closed_form.amplitude import MEASURES, WIDTHS, blur_reach
+from rgdm.model.closed_form.amplitude import WIDTHS, blur_reach
 from rgdm.model.lifts.context import Context
 from rgdm.model.lifts.standardizer import TILE, LocalStandardizer, Look, Standardizer
 from rgdm.model.lifts.texture import Texture
@@ -19,9 +19,9 @@ SMALLEST = 1e-6
 class Condition(nn.Module):
     """The features of a context, each of zero mean and unit size on the training fields, and the number of the level.
 
-    For each channel of the coarse field: its value, and what it says of the amplitude; every measure of its log
-    roughness; its height above the neighbourhood in every window, in units of the local amplitude; the predicted detail
-    in the same units; and its
+    For each channel of the coarse field: its value, and what it says of the amplitude; its log roughness in every
+    window; its height above the neighbourhood there, in units of the local amplitude; the predicted detail in the same
+    units; and its
     :class:`~rgdm.model.lifts.texture.Texture`, if there is one. For each companion: its coarse part and its detail.
 
     Args:
@@ -48,7 +48,7 @@ class Condition(nn.Module):
         super().__init__()
         self.operator, self.level, self.texture = operator, level, texture
         bands = operator.bands(dimension)
-        per_channel = 2 + MEASURES + len(WIDTHS) + bands + (0 if texture is None else texture.count)
+        per_channel = 2 + 2 * len(WIDTHS) + bands + (0 if texture is None else texture.count)
         self.count = channels * per_channel + companions * (1 + bands) + 1
         """The number of features, the level included."""
         self.register_buffer("mean", torch.zeros(self.count - 1))

@@ -91,7 +91,7 @@ class Look(Context):
     """A context, and what a :class:`LocalStandardizer` with an amplitude reads off it.
 
     Args:
-        roughness: measures of it, ``(B, M, C, *K)``.
+        roughness: its log roughness in each window, ``(B, W, C, *K)``.
         of_value: what its value says of the logarithm of the amplitude, ``(B, C, *K)``.
         size: the local amplitude, ``(B, D, *K)``.
         predicted: the detail, ``(B, D, *K)``.
