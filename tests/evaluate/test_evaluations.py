@@ -58,7 +58,7 @@ def test_a_law_that_is_right_in_one_step_needs_no_more_than_the_fewest(boundary)
     assert (many.evaluations, few.evaluations) == (MANY, CANDIDATES[0])
     assert few.crps == pytest.approx(many.crps, rel=1e-3)  # untrained: white noise, whatever the steps
     assert few.octaves == pytest.approx(many.octaves, rel=1e-3)
-    assert all(0.7 < ratio < 1.4 for ratio in few.octaves) and math.isfinite(few.spread_skill)
+    assert math.isfinite(few.spread_skill)
 
 
 @pytest.mark.parametrize(("dimension", "side"), [(1, 512), (3, 48)])

@@ -114,9 +114,9 @@ class LocalStandardizer(Standardizer):
     leaves Gaussian fields exactly white.
 
     With a, samples have ends: none is larger than the largest detail that was measured, be it in units of a or in
-    those of the field; 5 a are always allowed. (In units of a the largest is found where little happens, and there
-    says nothing of storms.) A density knows no ends: they touch what has next to no probability but for the faults of
-    a law.
+    those of the field; 5 a are always allowed, but for what extreme values add to a. (In units of a the largest is
+    found where little happens, and there says nothing of storms.) A density knows no ends: they touch what has next to no
+    probability but for the faults of a law.
 
     Args:
         operator: the coarse-graining whose detail it is.
@@ -224,7 +224,7 @@ class LocalStandardizer(Standardizer):
 
     def _restore(self, coarse: Tensor, z: Tensor) -> Tensor:
         size, bent = self.size(Context(coarse)), self.colouring.colour(z) if self.coloured else z
-        ends = self._ends(size)
+        ends = self._ends(coarse, size)
         return self.prediction(coarse) + size * expand(bent.clamp(-ends, ends), self.tail)
 
     def invert(self, context: Context, detail: Float[Tensor, "B D *K"]) -> tuple[Float[Tensor, "B D *K"], LogProb]:
@@ -253,12 +253,14 @@ class LocalStandardizer(Standardizer):
     def spread(self) -> int:
         return self.colouring.colour.radius if self.coloured else 0
 
-    def _ends(self, size: Tensor) -> Tensor:
-        """The b beyond which tails end, where the local amplitude is this."""
+    def _ends(self, coarse: Tensor, size: Tensor) -> Tensor:
+        """The b beyond which tails end, where the local amplitude is this; extreme values move no ends outwards."""
         limit = self.limit.to(size).reshape(-1, *[1] * self.dimension)
         if self.amplitude is None:
             return limit
-        room = (per_band(self.largest, size) / size).clamp(min=AMPLITUDES)
+        least = AMPLITUDES * self.amplitude.of_value(coarse).clamp(min=0).neg().exp()
+        least = least.repeat_interleave(size.shape[1] // coarse.shape[1], 1)
+        room = torch.maximum(per_band(self.largest, size) / size, least)
         return torch.minimum(limit, compress(room, self.tail))
 
     def _bend(self, context: Context, detail: Tensor) -> tuple[Tensor, Tensor]:
