@@ -115,8 +115,8 @@ class LocalStandardizer(Standardizer):
 
     With a, samples have ends: none is larger than the largest detail that was measured, be it in units of a or in
     those of the field; 5 a are always allowed, but for what extreme values add to a. (In units of a the largest is
-    found where little happens, and there says nothing of storms.) A density knows no ends: they touch what has next to no
-    probability but for the faults of a law.
+    found where little happens, and there says nothing of storms.) A density knows no ends: they touch what has next to
+    no probability but for the faults of a law.
 
     Args:
         operator: the coarse-graining whose detail it is.
