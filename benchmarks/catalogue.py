@@ -11,6 +11,7 @@ STUDIES = {
     "scattering": "fields.scattering",
     "seam": "fields.seam",
     "busy": "fields.busy",
+    "alive": "fields.alive",
     "lattice": "physics.lattice",
     "inverse_rg": "physics.inverse_rg",
     "spins": "physics.spins",

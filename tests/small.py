@@ -69,8 +69,8 @@ def diffusion_lift(
 
 
 def conditions(channels: int, bands: int) -> int:
-    """How many features a condition has: of every channel 1 + 2 * 3 + bands, and the level."""
-    return channels * (7 + bands) + 1
+    """How many features a condition has: of every channel 2 + 2 * 3 + bands, and the level."""
+    return channels * (8 + bands) + 1
 
 
 def lifted(lift: Lift, coarse: torch.Tensor, noise: torch.Tensor, *sampler: Any) -> torch.Tensor:

@@ -20,6 +20,7 @@ from rgdm.cli import main
 
 SOURCES = Path(__file__).parents[1] / "src" / "rgdm"
 SMALL = ["--width", "4", "--encoder-blocks", "1", "--decoder-blocks", "1", "--levels", "2", "--device", "cpu"]
+SMALL += ["--evaluations", "3"]
 SHAPES = {1: (6, 64), 2: (5, 16, 24), 3: (2, 4, 8, 8)}
 DAYS = 2
 """How long a folder that nobody uses is kept."""

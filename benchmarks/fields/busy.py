@@ -4,9 +4,9 @@
 
 The shipped model of terrain refines a coarse field by 16, one member, on all threads and on one; wall-clock and CPU
 seconds a megapixel, the median of ``--rounds``. *Busy*: one foreign process for each core computes all the while; quiet
-and busy runs alternate, and ratios are those of one round. *Where*: the CPU seconds of one thread by part. The peak is
-that of a product of two matrices in one thread; the network's multiplications are counted from its shapes, those of the
-halos of tiles not.
+and busy runs alternate, and ratios are those of one round; training is on the embedded terrain. *Where*: the CPU
+seconds of one thread by part. The peak is that of a product of two matrices in one thread; the network's
+multiplications are counted from its shapes, those of the halos of tiles not.
 """
 
 import argparse
@@ -15,10 +15,12 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -26,6 +28,8 @@ from torch import Tensor
 
 from benchmarks.record import Figure, Row
 from benchmarks.study import study
+from rgdm.data import reference
+from rgdm.design import Design
 from rgdm.errors import RangeWarning
 from rgdm.model.cascade import generation
 from rgdm.model.cascade.cascade import Cascade
@@ -35,6 +39,7 @@ from rgdm.model.lifts.standardizer import LocalStandardizer
 from rgdm.model.networks.local import LocalConvNet
 from rgdm.model.networks.registry import multiply_adds
 from rgdm.process.noise import NoiseField
+from rgdm.train import Budget, Trainer
 
 SECONDS, SLOWER, FLAT = 0.6, 2.5, 1.3
 LEVELS = 4
@@ -55,6 +60,19 @@ def seconds(model: Cascade, coarse: Tensor, threads: int, members: int = 1) -> t
     wall, cpu = time.perf_counter(), time.process_time()
     fine = model.refine(coarse, LEVELS, members)
     return (time.perf_counter() - wall) / fine.numel() * 1e6, (time.process_time() - cpu) / fine.numel() * 1e6
+
+
+def seconds_a_step(threads: int, steps: int) -> float:
+    """Of training on the embedded terrain."""
+    torch.set_num_threads(threads)
+    fields = torch.as_tensor(reference.terrain("train").values).float()
+    model = Cascade(Design(levels=3))
+    model.fit(fields)
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = Trainer(model, fields, Path(folder), Budget(steps, None))
+        marks: list[float] = []
+        trainer.run(lambda _: marks.append(time.perf_counter()))
+    return (marks[-1] - marks[0]) / (len(marks) - 1)
 
 
 @contextmanager
@@ -98,6 +116,15 @@ def measure(options: argparse.Namespace) -> Iterator[Row]:
         slower = Figure(statistics.median(ratios), high=SLOWER)
         what = f"{options.shared}^2, threads: {n}, members: {members}"
         yield Row("busy over quiet", what, {"median": slower, "worst": Figure(max(ratios))})
+    for n in sorted({1, threads}):
+        quiet_times, ratios = [], []
+        for _ in range(options.rounds):
+            quiet_times.append(seconds_a_step(n, options.steps))
+            with foreign(cores):
+                ratios.append(seconds_a_step(n, options.steps) / quiet_times[-1])
+        figures = {"median": Figure(statistics.median(ratios), high=SLOWER), "worst": Figure(max(ratios))}
+        figures["quiet, ms a step"] = Figure(1e3 * statistics.median(quiet_times))
+        yield Row("busy over quiet", f"training, threads: {n}", figures)
     yield from shares(model, coarse)
 
 
@@ -176,4 +203,5 @@ def main(arguments: Sequence[str]) -> None:
         sizes=((256, 512, 1024, 2048, 4096), "sites along each axis of the fine fields"),
         shared=(1024, "sites along each axis of the field of busy cores, and of the parts"),
         rounds=(5, "how often each is measured"),
+        steps=(40, "of training that are timed"),
     )

@@ -115,14 +115,15 @@ def check_each(name: str, values: Sequence[Any]) -> None:
 def check_options(owner: Any, complete: bool = False) -> None:
     """Raise ``InputError`` if a field of a dataclass that has a range is not in it, or a path is none.
 
-    None, for what is not given, is left alone unless all must be there (``complete``), and what has no range.
+    None, for what is not given, is left alone, and what has no range; if all must be there (``complete``) None is left
+    alone only where it is the default.
     """
     for field in fields(owner):
         value = getattr(owner, field.name)
         for path in value if isinstance(value, tuple) else [value]:
             if isinstance(path, Path | str):
                 check_path(path)
-        if field.name in RANGES and (complete or value is not None):
+        if field.name in RANGES and (value is not None or (complete and field.default is not None)):
             check_each(field.name, value) if isinstance(value, tuple) else check_range(field.name, value)
 
 

@@ -62,7 +62,8 @@ def each(
 
     The results stand in the order of the items, and have the same bits for any number of threads, as long as no item
     changes what another reads. (Random numbers must come from a generator of the item's own.) Items see whether
-    gradients are enabled, autocast and context variables as the caller does. A piece may call ``each`` itself.
+    gradients are enabled, the autocast of the CPU and context variables as the caller does. A piece may call ``each``
+    itself.
 
     Args:
         function: of one item; PyTorch and NumPy let other threads run while they compute, Python itself does not.

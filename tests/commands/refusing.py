@@ -4,7 +4,7 @@ from pathlib import Path
 
 from rgdm.cli import main
 
-SMALL = ["--width", "4", "--encoder-blocks", "1", "--decoder-blocks", "1"]
+SMALL = ["--width", "4", "--encoder-blocks", "1", "--decoder-blocks", "1", "--evaluations", "3"]
 
 
 def train(*arguments: object) -> list[object]:

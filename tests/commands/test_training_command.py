@@ -9,11 +9,14 @@ import torch
 import xarray as xr
 from running import SMALL, ok, walk
 
+from rgdm.commands import training
 from rgdm.data.fields import read_field
 from rgdm.design import Operator
 from rgdm.model.cascade.cascade import Cascade
 from rgdm.scale.grid import Grid
 from rgdm.scale.operators.learned import Learned
+from rgdm.train import Budget, Parts, Trainer
+from small import cascade
 
 pytestmark = pytest.mark.integration
 
@@ -94,3 +97,23 @@ def test_the_random_state_of_torch_is_left_alone_by_training(tmp_path):
     before = torch.random.get_rng_state()
     ok("train", tmp_path / "field.npy", "--out", tmp_path / "model", "--steps", 1, *SMALL)
     assert torch.equal(torch.random.get_rng_state(), before)
+
+
+@pytest.mark.parametrize(("back", "chosen"), [(0.30, "every"), (0.20, "held_out"), (-0.4, "held_out")])
+def test_temperatures_are_fitted_on_all_fields_unless_some_were_learned_by_heart(tmp_path, monkeypatch, back, chosen):
+    model = cascade(levels=1)
+    fields = torch.randn(4, 1, 16, 16)
+    parts = Parts(fields[:3], fields[3:], fields, "the last of 4 samples")
+    model.fit(fields)
+    trainer = Trainer(model, parts.training, tmp_path, Budget(1, None), device="cpu", held_out=parts.held_out)
+    trainer.records = [
+        {"step": 0, "closed_form": {"0": 1.0}},
+        {"step": 0, "held_out": {"0": 0.9}},
+        {"step": 7, "held_out": {"0": 0.9 - back}},
+    ]
+    trainer.learners[0].step = 7
+    monkeypatch.setattr(training.Validation, "__call__", lambda self: [0.68])  # gains .32 where it was trained
+    values, said = training.calibration_fields(model, trainer, parts)
+    assert values is getattr(parts, chosen)
+    assert bool(said) == (chosen == "held_out") and all("0.320" in line for line in said)
+    assert training.calibration_fields(model, trainer, parts._replace(held_out=None)) == (parts.training, [])

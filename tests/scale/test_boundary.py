@@ -91,15 +91,15 @@ def test_periodic_continuation_keeps_the_channels_last_in_memory():
 
 @pytest.mark.parametrize("boundary", ["periodic", "reflect", "mixed"])
 @pytest.mark.parametrize("lattice", [(5,), (1, 4), (6, 5), (3, 4, 5)])
-@pytest.mark.parametrize("last", [False, True])
-def test_silu_beyond_the_edges_is_the_same_in_one_pass(boundary, lattice, last):
+@pytest.mark.parametrize(("last", "leak"), [(False, 0.0), (True, 0.0), (True, 0.1)])
+def test_silu_beyond_the_edges_is_the_same_in_one_pass(boundary, lattice, last, leak):
     x = torch.randn(2, 3, *lattice)
     if last and x.dim() > 3:
         x = x.contiguous(memory_format=torch.channels_last if x.dim() == 4 else torch.channels_last_3d)
     sides = ("periodic", "reflect", "periodic")[: len(lattice)] if boundary == "mixed" else boundary
-    expected = extend(torch.nn.functional.silu(x), 1, sides)
+    expected = extend(torch.nn.functional.silu(x) + leak * x, 1, sides)
     with torch.no_grad():
-        made = extend_silu(x, sides)
+        made = extend_silu(x, sides, leak)
     torch.testing.assert_close(made, expected, rtol=1e-6, atol=1e-6)
-    assert torch.equal(extend_silu(x, sides), expected)
+    assert torch.equal(extend_silu(x, sides, leak), expected)
     assert made.stride() == expected.stride() or not last

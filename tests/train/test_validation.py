@@ -5,6 +5,7 @@ import torch
 from training_runs import fields, tiny, trainer
 
 import rgdm.train.loop
+from rgdm.model.networks import local
 from rgdm.train.learner import Learner
 from rgdm.train.validation import ALIVE, Validation
 from small import cascade
@@ -25,13 +26,14 @@ def test_the_same_weights_make_the_same_losses_and_an_untrained_network_that_of_
 
 
 @pytest.mark.integration
-def test_a_silent_network_has_no_slope_and_one_that_has_nothing_to_learn_has():
+def test_a_silent_network_has_no_slope_and_one_that_has_nothing_to_learn_has(monkeypatch):
     white = torch.randn(16, 1, 32, 32, generator=torch.Generator().manual_seed(2))
     model = cascade(levels=1, boundary="periodic", width=8, encoder_blocks=1, decoder_blocks=1)
     model.fit(white)
     validation = Validation(model, model.normalise(white), batches=1)
     assert validation.slope(0) > 1e3 * ALIVE and validation()[0] == pytest.approx(1, abs=0.05)
     backbone = model.own_lift(0).law.denoiser.backbone
+    monkeypatch.setattr(local, "LEAK", 0.0)
     with torch.no_grad():  # what puts every unit before the last layer to silence
         backbone.entry.bias.fill_(-200)
         backbone.exit.weight.normal_()
@@ -57,6 +59,29 @@ def test_a_network_that_falls_silent_is_put_back_and_slowed_down(tmp_path, monke
     assert run.step == 20
 
 
+@pytest.mark.integration
+def test_a_network_that_explodes_is_put_back_and_one_that_learns_by_heart_is_not(tmp_path, monkeypatch):
+    monkeypatch.setattr(rgdm.train.loop, "VALIDATED", 5)
+    losses = [[1.0, 1.0], [1.0, 1.0], [0.9, 0.9], [3.0, 3.0], [0.8, 0.8], [3.0, 3.0]]
+    for trained_on, restarts in ((4.0, 2), (0.5, 0)):
+        held_out = iter(losses)
+        monkeypatch.setattr(Validation, "__call__", lambda self, losses=held_out: next(losses))
+        folder = tmp_path / str(restarts)
+        folder.mkdir()
+        run = trainer(folder, steps=20, held_out=fields()[:1])
+        record = type(run)._record
+
+        def as_told(self, level: int, loss: float, every: int = 5, value=trained_on, record=record) -> None:
+            record(self, level, value, every)
+
+        monkeypatch.setattr(type(run), "_record", as_told)
+        run.run()
+        monkeypatch.setattr(type(run), "_record", record)
+        (learner,) = run.learners
+        assert learner.restarts == restarts and learner.best == pytest.approx(0.8)
+        assert all("grew to 3 at step" in reason for reason in learner.failures)
+
+
 def run_slope():
     return Validation.slope
 
@@ -64,7 +89,7 @@ def run_slope():
 @pytest.mark.integration
 def test_the_model_has_the_weights_that_were_best_on_fields_that_were_kept_back(tmp_path, monkeypatch):
     monkeypatch.setattr(rgdm.train.loop, "VALIDATED", 5)
-    losses = iter([[1.0, 1.0], [0.7, 0.7], [0.5, 0.5], [0.8, 0.8], [0.9, 0.9]])
+    losses = iter([[1.0, 1.0], [1.0, 1.0], [0.7, 0.7], [0.5, 0.5], [0.8, 0.8], [0.9, 0.9]])
     monkeypatch.setattr(Validation, "__call__", lambda self: next(losses))
     run, then = trainer(tmp_path, steps=20, held_out=fields()[:1]), {}
 

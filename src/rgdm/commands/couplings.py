@@ -15,6 +15,7 @@ from rgdm.data.layout import unwrap
 from rgdm.data.writing import write_field
 from rgdm.errors import InputError
 from rgdm.evaluate.likelihood import PROBES, TOLERANCE, windows
+from rgdm.figures import with_error
 from rgdm.model.cascade import storage
 from rgdm.model.cascade.cascade import Cascade
 from rgdm.model.cascade.geometry import check_sample
@@ -114,10 +115,10 @@ def couplings_table(table: xr.Dataset) -> list[str]:
     rows = []
     for level in range(table.sizes["level"]):
         row = table.isel(level=level)
-        cells = [_figure(float(k), float(e)) for k, e in zip(row["coupling"], row["error"], strict=True)]
+        cells = [with_error(float(k), float(e)) for k, e in zip(row["coupling"], row["error"], strict=True)]
         cells.append(f"{float(row['scale']):.4g}")
         if has_energy:
-            cells.append(_figure(float(row["energy"]), float(row["energy_error"])))
+            cells.append(with_error(float(row["energy"]), float(row["energy_error"])))
         rows.append(cells)
     width = max(12, *(len(cell) + 2 for cells in [titles, *rows] for cell in cells))
     lines = ["level  " + "".join(title.rjust(width) for title in titles)]
@@ -128,14 +129,6 @@ def couplings_table(table: xr.Dataset) -> list[str]:
     )
     more = ["-log p: of the model, of the field of each level in the model's own units"] if has_energy else []
     return [*lines, note, *more]
-
-
-def _figure(value: float, error: float) -> str:
-    """``-0.6813(4)``."""
-    if not math.isfinite(error):
-        return f"{value:.4g}"
-    digits = 0 if error <= 0 else max(0, min(6, 1 - int(torch.tensor(error).log10().floor())))
-    return f"{value:.{digits}f}({round(error * 10**digits)})"
 
 
 def _picture(table: xr.Dataset) -> bytes | None:

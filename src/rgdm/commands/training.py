@@ -4,8 +4,10 @@ import sys
 
 import torch
 import xarray as xr
+from torch import Tensor
 
 from rgdm import config
+from rgdm.commands.health import evaluations_table, losses_table, samples_table
 from rgdm.commands.shared import describe, filled, load, resumed
 from rgdm.data.axes import grid_of
 from rgdm.data.checks import check_varies
@@ -14,6 +16,7 @@ from rgdm.data.layout import unwrap
 from rgdm.data.memory import free_memory
 from rgdm.data.origin import origin_of
 from rgdm.errors import InputError
+from rgdm.evaluate.evaluations import choose_evaluations
 from rgdm.model.cascade import storage
 from rgdm.model.cascade.calibrate import calibrate
 from rgdm.model.cascade.cascade import Cascade
@@ -21,7 +24,12 @@ from rgdm.model.checks.allowance import Allowance
 from rgdm.progress import bar, training_bar
 from rgdm.ranges import check_options
 from rgdm.scale.grid import Grid
-from rgdm.train import Budget, Parts, Trainer, check_resumable, choose_device, hold_back
+from rgdm.train import Budget, Parts, Trainer, Validation, check_resumable, choose_device, hold_back
+
+NOTICED = 0.01
+"""Least difference between two losses that is told from chance."""
+BY_HEART = 0.75
+"""Networks that gain less than this on fields kept back, of what they gain on others, have learned these by heart."""
 
 
 def train(options: config.Train) -> Cascade:
@@ -106,15 +114,14 @@ def build(options: config.Train, grid: Grid, channels: int) -> Cascade:
 
 
 def finish(trainer: Trainer, parts: Parts) -> Cascade:
-    """Fit the temperatures of the best weights, on fields that were kept back if there are any, and save the model."""
-    values = parts.training if parts.held_out is None else parts.held_out
+    """Find how to sample from the best weights, on those fields that tell it best; save, and say it all."""
     trainer.accelerator.wait_for_everyone()
     model = Cascade.from_pretrained(trainer.folder).to(trainer.accelerator.device)
     if not trainer.accelerator.is_main_process:
         return model
+    values, said = calibration_fields(model, trainer, parts)
     try:
-        with bar("calibrating", model.levels) as show:
-            calibrate(model, values, watch=show)
+        notes = settle_sampling(model, values)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"the training is saved in {trainer.folder}, only its calibration is missing") from None
     if model.sweep is not None:
@@ -129,35 +136,48 @@ def finish(trainer: Trainer, parts: Parts) -> Cascade:
         "kept_back": parts.what,
     }
     model.save_pretrained(trainer.folder)
-    for line in health(trainer, parts):
-        print(line, file=sys.stderr)
+    print(*losses_table(trainer, parts), *said, *notes, sep="\n", file=sys.stderr)
+    print(*samples_table(model, values, trainer.seed), sep="\n", file=sys.stderr)
     return model
 
 
-def health(trainer: Trainer, parts: Parts) -> list[str]:
-    """How the networks did, level by level, and what there is to doubt, in lines for the user."""
-    looks = [record for record in trainer.records if "held_out" in record]
-    first, last = looks[0]["held_out"], looks[-1]["held_out"]
-    on = "on fields kept back" if parts.held_out is not None else "on training fields"
-    lines = [f"The loss {on} ({parts.what}):", "  level  closed form     kept  at the end"]
-    steps = {level: learner.step for learner in trainer.learners for level in learner.levels}
-    for level in range(trainer.model.levels):
-        chosen = next(record["held_out"] for record in looks if record["step"] == steps[level])
-        figures = (values[str(level)] for values in (first, chosen, last))
-        lines.append("  {:5d}  {:11.3f}  {:7.3f}  {:10.3f}".format(level, *figures))
-    for learner in trainer.learners:
-        lines += [
-            f"rgdm: note: {reason}; it went on from good weights at a smaller rate" for reason in learner.failures
-        ]
-        level = str(learner.levels[0])
-        if learner.step < 0.75 * trainer.step and last[level] > 1.01 * min(look["held_out"][level] for look in looks):
-            lines.append(
-                f"rgdm: note: {learner.name} learned by heart after step {learner.step}, whose weights are kept; more "
-                "fields would help"
-            )
+def calibration_fields(model: Cascade, trainer: Trainer, parts: Parts) -> tuple[Tensor, list[str]]:
+    """The fields that temperatures are fitted on: those kept back, or all of them if none were learned by heart.
+
+    Few fields that were kept back may be unlike the others by chance; all of them are like themselves.
+    """
     if parts.held_out is None:
-        lines.append(f"rgdm: note: kept back is {parts.what}; spread and temperatures are those of training fields")
-    if len(looks) > 4:
-        before, total = looks[-1 - len(looks) // 4]["held_out"]["0"], first["0"]
-        lines.append(f"The last quarter brought the finest level down by {(before - last['0']) / total:.1%}")
-    return lines
+        return parts.training, []
+    training = model.normalise(parts.training.to(model.device)).to(model.dtype)
+    with trainer.accelerator.autocast():
+        now = Validation(model, training, trainer.mirror)()
+    known, back = gains(trainer, now)
+    if known - back > NOTICED and back < BY_HEART * known:
+        return parts.held_out, [
+            f"Networks gained {known:.3f} on the fields that they were trained on and {back:.3f} on those kept back, "
+            "which temperatures are fitted on"
+        ]
+    return parts.every, []
+
+
+def gains(trainer: Trainer, now: list[float]) -> tuple[float, float]:
+    """By how much networks brought the loss down, on the fields that they were trained on and on those kept back."""
+    closed = next(record["closed_form"] for record in trainer.records if "closed_form" in record)
+    looks = {record["step"]: record["held_out"] for record in trainer.records if "held_out" in record}
+    steps = {level: learner.step for learner in trainer.learners for level in learner.levels}
+    share = trainer.share
+    known = sum(s * (closed[str(level)] - now[level]) for level, s in enumerate(share))
+    back = sum(s * (looks[0][str(level)] - looks[steps[level]][str(level)]) for level, s in enumerate(share))
+    return known / sum(share), back / sum(share)
+
+
+def settle_sampling(model: Cascade, values: Tensor) -> list[str]:
+    """Fit the temperatures, and first find how many evaluations are enough if that was left open; what was found."""
+    design, notes = model.design, []
+    if design.evaluations is None and design.lift == "diffusion" and design.objective != "energy":
+        with bar("evaluations", 1) as show:
+            trials = choose_evaluations(model, values, show)
+        notes = evaluations_table(trials)
+    with bar("calibrating", model.levels) as show:
+        calibrate(model, values, watch=show)
+    return notes

@@ -151,7 +151,7 @@ def couplings_by_scale(
     if eta is not None and len(set(factors)) > 1:
         raise InputError(f"eta is {eta} for the factors {factors}; it needs the same factor along every axis")
     dimension, x, tables, scales = samples.dim() - 2, samples.double(), [], []
-    mean = _centre(x) if eta is None else 0.0
+    mean = centre(x) if eta is None else 0.0
     x, random = x - mean, torch.Generator().manual_seed(seed)
     for level in range(levels + 1):
         if level:
@@ -168,7 +168,7 @@ def couplings_by_scale(
     return couplings.assign(scale=("level", scales), mean=mean)
 
 
-def _centre(x: Tensor) -> float:
+def centre(x: Tensor) -> float:
     """The mean over all fields, or 0 if it is within 3 standard errors of 0."""
     value, error = jackknife(lambda mean: mean, x.flatten(1).mean(1), blocks=BLOCKS)
     return 0.0 if float(value.abs()) <= 3 * float(error) else float(value)

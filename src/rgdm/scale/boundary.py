@@ -62,15 +62,18 @@ def extend(x: Float[Tensor, "b c *l"], width: int, boundary: Boundaries) -> Floa
     return x
 
 
-def extend_silu(x: Float[Tensor, "b c *l"], boundary: Boundaries) -> Float[Tensor, "b c *e"]:
-    """``extend(silu(x), 1, boundary)`` but for rounding; without gradients in one pass over memory instead of two."""
+def extend_silu(x: Float[Tensor, "b c *l"], boundary: Boundaries, leak: float = 0.0) -> Float[Tensor, "b c *e"]:
+    """``extend(silu(x) + leak x, 1, boundary)`` but for rounding; without gradients in one pass over memory less."""
     if watched() or torch.is_autocast_enabled(x.device.type):
-        return extend(F.silu(x), 1, boundary)
+        return extend(F.silu(x) + leak * x if leak else F.silu(x), 1, boundary)
     last = x.dim() > 3 and x.is_contiguous(memory_format=_CHANNELS_LAST[x.dim()])
     order = _CHANNELS_LAST[x.dim()] if last else torch.contiguous_format
     shape = (*x.shape[:2], *(n + 2 for n in x.shape[2:]))
     wide = torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=order)
-    torch.ops.aten.silu.out(x, out=wide[(..., *[slice(1, -1)] * (x.dim() - 2))])
+    inside = wide[(..., *[slice(1, -1)] * (x.dim() - 2))]
+    torch.ops.aten.silu.out(x, out=inside)
+    if leak:
+        inside.add_(x, alpha=leak)
     for axis, side in enumerate(boundary_of_each(boundary, x.dim() - 2), start=2):  # later axes fill corners
         n = x.shape[axis]
         for edge, source in ((0, n), (n + 1, 1)) if side == "periodic" else ((0, 1), (n + 1, n)):

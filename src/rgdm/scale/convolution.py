@@ -25,11 +25,11 @@ class Convolution(nn.Module):
     def forward(self, x: Float[Tensor, "B C *L"]) -> Float[Tensor, "B D *L"]:
         return local_convolution(x, self.weight, self.bias, self.boundary)
 
-    def of_silu(self, x: Float[Tensor, "B C *L"]) -> Float[Tensor, "B D *L"]:
-        """``forward(silu(x))``, of kernels of 3 sites the faster way."""
+    def of_silu(self, x: Float[Tensor, "B C *L"], leak: float = 0.0) -> Float[Tensor, "B D *L"]:
+        """``forward(silu(x) + leak x)``, of kernels of 3 sites the faster way."""
         if self.weight.shape[-1] != 3:
-            return self(F.silu(x))
-        return convolve(extend_silu(x, self.boundary), self.weight, self.bias)
+            return self(F.silu(x) + leak * x)
+        return convolve(extend_silu(x, self.boundary, leak), self.weight, self.bias)
 
 
 def channels_last(x: Float[Tensor, "B C *L"]) -> Float[Tensor, "B C *L"]:

@@ -6,6 +6,7 @@ from rgdm.train.checkpoint import CHECKPOINT, HISTORY, check_resumable, fingerpr
 from rgdm.train.device import choose_device, choose_precision
 from rgdm.train.heldout import Parts, hold_back
 from rgdm.train.loop import Trainer
+from rgdm.train.validation import Validation
 
 __all__ = [
     "CHECKPOINT",
@@ -15,6 +16,7 @@ __all__ = [
     "Parts",
     "Progress",
     "Trainer",
+    "Validation",
     "check_resumable",
     "choose_device",
     "choose_precision",

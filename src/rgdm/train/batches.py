@@ -44,8 +44,9 @@ class Batches:
         self, model: Cascade, fields: Float[Tensor, "B C *L"], seed: int, mirror: bool = True, sites: int = 7_200
     ) -> None:
         self.model, self.seed, self.mirror, self.sites = model, seed, mirror, sites
+        self.fields, self.values = fields, fields.flatten()
         self.count, self.channels, *lattice = fields.shape
-        self.lattice, self.values = tuple(lattice), fields.flatten()
+        self.lattice = tuple(lattice)
         self.share = shares(model)
 
     def __call__(self, step: int, rank: int = 0) -> "Batch":
@@ -132,6 +133,10 @@ class Batch(NamedTuple):
     """In coarse sites, along each axis."""
     importance: Tensor
     """``(B, 1, *K)`` of mean 1: how much each site counts."""
+
+    def part(self, of: slice) -> "Batch":
+        """Some of the patches."""
+        return Batch(self.level, self.fine[of], self.t[of], self.noise[of], self.halo, self.importance[of])
 
 
 class Cut(NamedTuple):

@@ -1,4 +1,4 @@
-"""The part of the fields that training does not see: weights are chosen and temperatures fitted on it."""
+"""The part of the fields that training does not see: weights are chosen on it."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -22,6 +22,8 @@ class Parts(NamedTuple):
     training: Tensor
     held_out: Tensor | None
     """None: there is nothing that could be spared."""
+    every: Tensor
+    """Both."""
     what: str
     """What was kept back, in words."""
 
@@ -42,17 +44,17 @@ def hold_back(fields: Float[Tensor, "B C *L"], grid: Grid, levels: int, ordered:
         places = _last(samples, count) if ordered else _spread(samples, count)
         others = [i for i in range(samples) if i not in set(places)]
         words = "the last" if ordered else "evenly spread"
-        return Parts(fields[others], fields[places], f"{count} of {samples} samples, {words}")
+        return Parts(fields[others], fields[places], fields, f"{count} of {samples} samples, {words}")
     axis = _longest(fields.shape[2:], grid, levels)
     if axis is not None:
         n, unit = fields.shape[2 + axis], grid.factors[axis] ** levels
         width = unit * max(narrowest, round(n / unit / PARTS))
         if n // unit >= max(PARTS, 3 * narrowest):
             training, held_out = fields.narrow(2 + axis, 0, n - width), fields.narrow(2 + axis, n - width, width)
-            return Parts(training, held_out, f"the last {width} of {n} sites along {grid.names[axis]}")
+            return Parts(training, held_out, fields, f"the last {width} of {n} sites along {grid.names[axis]}")
     if samples >= 3:
-        return Parts(fields[:-1], fields[-1:], f"the last of {samples} samples")
-    return Parts(fields, None, "nothing: the fields are too few and too small")
+        return Parts(fields[:-1], fields[-1:], fields, f"the last of {samples} samples")
+    return Parts(fields, None, fields, "nothing: the fields are too few and too small")
 
 
 def _last(samples: int, count: int) -> list[int]:

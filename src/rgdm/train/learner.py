@@ -1,7 +1,8 @@
 """The networks of a cascade as they are trained: which levels each serves, its best weights, its rate."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +13,8 @@ from rgdm.model.cascade.cascade import Cascade
 
 MOST_RESTARTS = 4
 """A network that fails more often is given up."""
+LEAST_EXPLOSION = 0.5
+"""A loss that exceeds that of the closed form by so much, and by as much again as that is, has exploded."""
 
 
 @dataclass
@@ -23,6 +26,8 @@ class Learner:
     """Its parameters by name."""
     kept: dict[str, Tensor]
     """Averages of its weights when they were last good; with fields to choose by, when they were best."""
+    closed_form: float = math.inf
+    """The loss that it began with."""
     best: float = math.inf
     """The loss of these."""
     step: int = 0
@@ -56,6 +61,20 @@ class Learner:
         """Of the levels, in words."""
         return f"level{'s' * (len(self.levels) > 1)} {', '.join(map(str, self.levels))}"
 
+    def begin(self, average: dict[str, Tensor], loss: float) -> None:
+        """Untrained, it leaves what has a closed form alone."""
+        self.closed_form = loss
+        self.keep(average, loss, 0)
+
+    def exploded(self, loss: float, recent: Mapping[str, float]) -> bool:
+        """Whether the loss, and those of its levels on what it is trained on, are far above where it began.
+
+        What learns by heart has a large loss only on fields that it is not trained on; of few batches chance has.
+        """
+        mine = [recent[str(level)] for level in self.levels if str(level) in recent]
+        far = self.closed_form + max(abs(self.closed_form), LEAST_EXPLOSION)
+        return bool(mine) and min(loss, sum(mine) / len(mine)) > far
+
     def keep(self, average: dict[str, Tensor], loss: float, step: int) -> None:
         """Remember these weights."""
         self.best, self.step = loss, step
@@ -75,11 +94,31 @@ class Learner:
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint has to know beside the tensors."""
-        best = self.best if math.isfinite(self.best) else None
-        return {"best": best, "step": self.step, "rate": self.rate, "failures": self.failures}
+        known = {"best": self.best, "closed_form": self.closed_form}
+        finite = {name: value if math.isfinite(value) else None for name, value in known.items()}
+        return {**finite, "step": self.step, "rate": self.rate, "failures": self.failures}
 
     def load(self, state: dict[str, Any]) -> None:
         """Of a checkpoint."""
-        self.best = math.inf if state["best"] is None else float(state["best"])
+        self.best, self.closed_form = (
+            math.inf if state[name] is None else float(state[name]) for name in ("best", "closed_form")
+        )
         self.step, self.rate, self.failures = int(state["step"]), float(state["rate"]), list(state["failures"])
         self.restarts = len(self.failures)
+
+
+@contextmanager
+def exchanged(weights: Mapping[str, Tensor], others: Mapping[str, Tensor]) -> Iterator[None]:
+    """Let weights have other values for a while."""
+    now = {name: p.detach().clone() for name, p in weights.items()}
+    try:
+        _put(weights, others)
+        yield
+    finally:
+        _put(weights, now)
+
+
+@torch.no_grad()
+def _put(weights: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> None:
+    for name, p in weights.items():
+        p.copy_(values[name])

@@ -3,13 +3,12 @@
 import json
 import math
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator, DistributedDataParallelKwargs
+from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from jaxtyping import Float
 from torch import Tensor
@@ -24,9 +23,11 @@ from rgdm.train.batches import Batches, shares
 from rgdm.train.budget import Budget, Progress
 from rgdm.train.checkpoint import CHECKPOINT, HISTORY, check_resumable, fingerprint
 from rgdm.train.device import choose_device, choose_precision
+from rgdm.train.gradient import loss_and_gradient, shared
 from rgdm.train.interrupts import interrupts
-from rgdm.train.learner import MOST_RESTARTS, Learner
-from rgdm.train.validation import ALIVE, Validation
+from rgdm.train.learner import MOST_RESTARTS, Learner, exchanged
+from rgdm.train.validation import ALIVE, Validation, by_level
+from rgdm.workers import alone
 
 VALIDATED = 100
 """Steps between two looks at the fields that are kept back."""
@@ -37,7 +38,7 @@ class Trainer:
 
     The state after step n is a pure function of (data, settings, n / N), so a run of N
     steps that is killed and resumed ends with the weights of an unbroken one, bit for bit,
-    on the CPU of one machine with the same number of threads.
+    on the CPU of one machine, with any number of threads.
     """
 
     def __init__(
@@ -63,8 +64,7 @@ class Trainer:
         on_cpu = choose_device(device).type == "cpu"
         precision = choose_precision(precision, "cpu" if on_cpu else "cuda")
         AcceleratorState._reset_state(reset_partial_state=True)  # an earlier training may have had another device
-        unused = DistributedDataParallelKwargs(find_unused_parameters=True)  # a step trains one level
-        self.accelerator = Accelerator(mixed_precision=precision, cpu=on_cpu, kwargs_handlers=[unused])
+        self.accelerator = Accelerator(mixed_precision=precision, cpu=on_cpu)
         self.settings = {
             **model.design.to_json(),
             "seed": seed,
@@ -92,8 +92,7 @@ class Trainer:
         )
         for p in self.weights.values():  # as the first step would make them: a checkpoint holds all from the start
             zero = torch.zeros((), dtype=torch.float32, device=p.device)
-            moments = {"exp_avg": torch.zeros_like(p), "exp_avg_sq": torch.zeros_like(p)}
-            self.optimizer.state[p] = {"step": zero, **moments}
+            self.optimizer.state[p] = {"step": zero, "exp_avg": torch.zeros_like(p), "exp_avg_sq": torch.zeros_like(p)}
         self.step, self.seconds = 0, 0.0
         self.records: list[dict[str, Any]] = []
         self.recent: list[tuple[int, float]] = []
@@ -104,8 +103,14 @@ class Trainer:
         return self.budget.spent(self.step, self.seconds) >= 1
 
     def run(self, watch: Callable[[Progress], None] | None = None) -> None:
-        """Train until the budget is spent; on Ctrl-C finish the step, save and raise ``KeyboardInterrupt``."""
-        network, optimizer = self.accelerator.prepare(self.model, self.optimizer)
+        """Train until the budget is spent; on Ctrl-C finish the step, save and raise ``KeyboardInterrupt``.
+
+        On a CPU two threads compute at most; a batch of one patch keeps one of them busy.
+        """
+        with alone():
+            self._run(watch)
+
+    def _run(self, watch: Callable[[Progress], None] | None) -> None:
         device = self.accelerator.device
         fields = self.model.normalise(self.fields.to(device)).to(self.model.dtype)
         batches = Batches(self.model, fields, self.seed, self.mirror)
@@ -116,12 +121,15 @@ class Trainer:
             (self.folder / CHECKPOINT).unlink(missing_ok=True)
         first = self.step
         if not self.records:
+            with self.accelerator.autocast():
+                losses = Validation(self.model, batches.fields, self.mirror)()
+            self.records.append({"step": 0, "seconds": 0.0, "closed_form": by_level(losses)})
             self._validate()
         self.save()
         began, saved, stop = time.monotonic() - self.seconds, time.monotonic(), False
         with interrupts() as interrupted:
             while not self.finished and not stop:
-                loss = self._advance(network, optimizer, batches)
+                loss = self._advance(batches)
                 self.seconds = self._agreed(time.monotonic() - began)
                 if watch:
                     watch(self._progress(loss))
@@ -137,52 +145,50 @@ class Trainer:
         if stop:
             raise KeyboardInterrupt(f"step {self.step} is saved in {self.folder}")
 
-    def _advance(self, network: Any, optimizer: Any, batches: Batches) -> float:
+    def _advance(self, batches: Batches) -> float:
         """One optimizer step; a loss that is not finite never touches the weights: the network starts again."""
-        level, fine, t, noise, halo, importance = batches(self.step, self.accelerator.process_index)
-        with self.accelerator.autocast():
-            loss = network(fine, level, t.to(fine), noise.to(fine), halo, importance.to(fine)).mean()
-        optimizer.zero_grad()
-        self.accelerator.backward(loss)
-        value = self._agreed(float(loss.detach()))
-        slope = float(self.accelerator.clip_grad_norm_(list(self.weights.values()), 1.0) or 0)
+        weights: list[Tensor] = [weight for weight in self.weights.values() if weight.requires_grad]
+        batch = batches(self.step, self.accelerator.process_index)
+        value, slopes = loss_and_gradient(self.model, batch, weights, lambda: self.accelerator.autocast())
+        value = self._agreed(value)
+        for weight, slope in zip(weights, shared(slopes, self.accelerator), strict=True):
+            weight.grad = slope
+        slope = float(torch.nn.utils.clip_grad_norm_(weights, 1.0))
         if not math.isfinite(value + slope):
-            learner = next(learner for learner in self.learners if level in learner.levels)
-            self._restart(learner, f"the loss became {value} (gradient {slope}) at step {self.step}, level {level}")
+            learner = next(learner for learner in self.learners if batch.level in learner.levels)
+            reason = f"the loss became {value} (gradient {slope}) at step {self.step}, level {batch.level}"
+            self._restart(learner, reason)
             return value
         pace = self.learning_rate * self._pace()
         rates = [learner.rate for learner in self.learners]
-        for group, rate in zip(optimizer.param_groups, [*rates, 1.0], strict=True):
+        for group, rate in zip(self.optimizer.param_groups, [*rates, 1.0], strict=True):
             group["lr"] = rate * pace
-        optimizer.step()
+        self.optimizer.step()
         self.step += 1
         decay = min(0.999, (1 + self.step) / (10 + self.step))
         get_ema_multi_avg_fn(decay)(list(self.average.values()), list(self.weights.values()), self.step)
-        self._record(level, value)
+        self._record(batch.level, value)
         if self.step % VALIDATED == 0:
             self._validate()
         return value
 
     def _validate(self) -> None:
         """Keep weights that are better than all before, and send networks back that have stopped to learn."""
-        with self.averaged(), self.accelerator.autocast():
+        with exchanged(self.weights, self.average), self.accelerator.autocast():
             losses = self.validation()
-        self.records.append(
-            {
-                "step": self.step,
-                "seconds": round(self.seconds, 3),
-                "held_out": {str(k): v for k, v in enumerate(losses)},
-            }
-        )
+        recent = self.records[-1].get("level_losses", {}) if self.records else {}
+        self.records.append({"step": self.step, "seconds": round(self.seconds, 3), "held_out": by_level(losses)})
         for learner in self.learners:
             share = [self.share[level] for level in learner.levels]
             loss = sum(s * losses[level] for s, level in zip(share, learner.levels, strict=True)) / sum(share)
             if self.step == 0:
-                learner.keep(self.average, loss, 0)
+                learner.begin(self.average, loss)
                 continue
             silent = [level for level in learner.levels if self.validation.slope(level) < ALIVE]
             if silent:
                 self._restart(learner, f"the network of level {silent[0]} was silent at step {self.step}")
+            elif learner.exploded(loss, recent):
+                self._restart(learner, f"the loss of {learner.name} grew to {loss:.3g} at step {self.step}")
             elif not math.isfinite(loss):
                 self._restart(learner, f"the averaged network of {learner.name} made {loss} at step {self.step}")
             elif loss < learner.best or self.held_out is None:
@@ -203,21 +209,6 @@ class Trainer:
     def share(self) -> list[float]:
         """How much each level counts."""
         return shares(self.model)
-
-    @contextmanager
-    def averaged(self) -> Iterator[None]:
-        """Let the model have the averaged weights for a while."""
-        now = {name: p.detach().clone() for name, p in self.weights.items()}
-        try:
-            self._put(self.average)
-            yield
-        finally:
-            self._put(now)
-
-    @torch.no_grad()
-    def _put(self, weights: dict[str, Tensor]) -> None:
-        for name, p in self.weights.items():
-            p.copy_(weights[name])
 
     def _pace(self) -> float:
         """The learning rate over its peak: 100 steps up, then half a cosine down."""

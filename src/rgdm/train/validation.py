@@ -7,6 +7,7 @@ from torch import Tensor
 from rgdm.model.cascade.cascade import Cascade
 from rgdm.model.laws.law import Example
 from rgdm.train.batches import Batches
+from rgdm.workers import each
 
 BATCHES = 4
 """Batches of each level: so many sites that a per cent of the loss is told from chance."""
@@ -44,12 +45,16 @@ class Validation:
     @torch.no_grad()
     def __call__(self) -> list[float]:
         """The loss of each level, the finest first."""
-        losses = []
-        for level, examples in enumerate(self.examples):
-            law = self.model.own_lift(level).law
-            parts = torch.stack([law.loss(*example).double().mean() for example in examples])
-            losses.append(float(parts.mean()))
-        return losses
+        of_all = [(level, example) for level, examples in enumerate(self.examples) for example in examples]
+
+        def loss(item: tuple[int, tuple[Example, Tensor, Tensor]]) -> float:
+            level, example = item
+            return float(self.model.own_lift(level).law.loss(*example).double().mean())
+
+        on_cpu = self.model.device.type == "cpu"  # other devices share no work, nor their autocast
+        losses = each(loss, of_all) if on_cpu else [loss(item) for item in of_all]
+        parts = torch.tensor(losses, dtype=torch.float64).reshape(len(self.examples), -1)
+        return parts.mean(1).tolist()
 
     def slope(self, level: int) -> float:
         """How steep the loss is in the weight matrices of a level: nothing can be learned where it is 0."""
@@ -61,3 +66,8 @@ class Validation:
             loss = law.loss(*self.examples[level][0]).mean()
             slopes = torch.autograd.grad(loss, matrices, allow_unused=True)
         return float(torch.stack([s.double().square().sum() for s in slopes if s is not None]).sum().sqrt())
+
+
+def by_level(losses: list[float]) -> dict[str, float]:
+    """As a record of the history has them."""
+    return {str(level): loss for level, loss in enumerate(losses)}

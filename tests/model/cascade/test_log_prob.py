@@ -29,6 +29,7 @@ def gaussian_cascade(step_name):
     for level in range(2):
         lift = model.lift(level)
         lift.standardizer.amplitude.gamma.fill_(0)
+        lift.standardizer.amplitude.rise.fill_(0)
         lift.standardizer.tail.fill_(0)
         lift.standardizer.limit.fill_(torch.inf)
         lift.standardizer.largest.fill_(UNBOUNDED)

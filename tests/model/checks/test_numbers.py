@@ -54,6 +54,7 @@ def test_a_number_that_is_not_finite_is_named_in_every_tensor(bad):
         ("lifts.0.temperature", 0.0),
         ("lifts.0.temperature", 11.0),
         ("lifts.0.standardizer.amplitude.gamma", 1.5),
+        ("lifts.0.standardizer.amplitude.rise", 60.0),
         ("lifts.1.standardizer.amplitude.band", 0.0),
         ("lifts.1.standardizer.tail", 99.0),
         ("lifts.1.standardizer.limit", -1.0),

@@ -72,7 +72,7 @@ def test_one_evaluation_learns_two_wells():
         model(fine, level, t, noise, halo, importance).mean().backward()
         optimizer.step()
     after = kurtosis(model.refine(coarse, seed=1)[0])
-    assert before > 2.0 and abs(after - true) < 0.25 and true < 1.3, (before, after, true)
+    assert abs(after - true) < 0.25 and before - true > 0.5 and true < 1.3, (before, after, true)
 
 
 @pytest.mark.usefixtures("unchecked")

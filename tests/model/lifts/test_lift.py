@@ -117,7 +117,7 @@ def test_temperature_widens_the_detail_about_its_prediction():
 
 @pytest.mark.integration
 def test_training_lowers_the_loss_on_fields_that_are_not_gaussian():
-    _, (before, after) = trained(100)
+    _, (before, after) = trained(300)  # the dependence on the value is in closed form: this is beyond it
     assert after < 0.97 * before
 
 

@@ -60,3 +60,21 @@ def test_training_sees_the_whole(monkeypatch):
     monkeypatch.setattr(tiles, "tiling", None)
     net.encode(torch.randn(1, 3, 37, 6)).sum().backward()
     assert net.stem.weight.grad is not None
+
+
+@pytest.mark.parametrize("boundary", ["periodic", "reflect"])
+def test_a_network_whose_last_units_are_all_silent_still_learns(monkeypatch, boundary):
+    net = network(2, boundary)
+
+    def steepest() -> float:
+        net.zero_grad()
+        net.encode(torch.randn(1, 3, 8, 8)).sum().backward()
+        out = net(torch.randn(1, 2, 8, 8), torch.tensor([0.5]), net.encode(torch.randn(1, 3, 8, 8)))
+        out.square().sum().backward()
+        return max(float(w.grad.abs().max()) for w in net.decoder.parameters() if w.grad is not None)
+
+    with torch.no_grad():
+        net.decoder[-1].second.bias.fill_(-1e4)  # silu and its slope are 0 there
+    assert steepest() > 1e-3
+    monkeypatch.setattr(local, "LEAK", 0.0)
+    assert steepest() < 1e-15

@@ -1,7 +1,6 @@
 """One noise temperature a level, fitted while the cascade runs freely."""
 
 import math
-from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float
@@ -15,6 +14,8 @@ from rgdm.scale.coarse_graining import Lattice
 from rgdm.scale.grid import Grid
 from rgdm.watch import Watch
 
+DEPTH = 3
+"""Free runs begin at most so many levels up, as those of ``refine`` mostly do."""
 MOST_FIELDS = 4096
 """Most fields that temperatures are fitted on: so many small ones say enough, and the noise of each takes time."""
 
@@ -26,24 +27,19 @@ def calibrate(
     members: int = 4,
     sites: int = 1_000_000,
     rounds: int = 3,
-    depth: int = 3,
+    depth: int = DEPTH,
     watch: Watch | None = None,
 ) -> list[float]:
     """Set each lift's temperature so that spread equals error on *training* fields, from the coarsest level down.
 
     A lift learns on true coarse fields. In a free run it is given refined ones, and an ensemble can come out too narrow
     or too wide, which training cannot show. At each level a few secant steps in the logarithm of the temperature bring
-    the spread/skill ratio of the field refined so far to 1. Free runs begin at most ``depth`` levels up, as those of
-    ``refine`` mostly do; the levels above, there to generate from nothing, are fitted on true coarse fields. Of each
-    level about ``sites`` sites are used at most, of at most ``MOST_FIELDS`` whole fields.
+    the spread/skill ratio of the field refined so far to 1. Free runs begin at most ``depth`` levels up; the levels
+    above, there to generate from nothing, are fitted on true coarse fields. Of each level about ``sites`` sites are
+    used at most, of at most ``MOST_FIELDS`` whole fields.
     Returns the temperatures, finest level first.
     """
-    factors, condition = model.grid.factors, model.own_lift(0).condition
-    units, reached = ([b**n for b in factors] for n in (model.levels, min(depth, model.levels)))
-    narrowest = 1 if condition is None or condition.texture is None else condition.texture.scattering.narrowest
-    least = [max(12 * r, unit * narrowest) for r, unit in zip(reached, units, strict=True)]
-    tiles = _tiles(x, model.grid, units, least, sites * math.prod(factors))
-    path = [model.normalise(tiles.to(model.device))]
+    path = [model.normalise(tiles(model, x, sites * math.prod(model.grid.factors), depth).to(model.device))]
     for _ in range(model.levels):
         path.append(model.operator.coarsen(path[-1]))
     ensemble = path[-1]
@@ -79,14 +75,16 @@ def _refined(model: Cascade, level: int, coarse: Tensor, log_temperature: float)
     return torch.cat(fine)
 
 
-def _tiles(
-    x: Float[Tensor, "B C *L"], grid: Grid, units: Sequence[int], least: Sequence[int], sites: int
-) -> Float[Tensor, "T C *K"]:
+def tiles(model: Cascade, x: Float[Tensor, "B C *L"], sites: int, depth: int = DEPTH) -> Float[Tensor, "T C *K"]:
     """At most about ``sites`` sites: whole fields of a torus, else a tile of every field, periodic axes whole.
 
     Few large tiles would leave the temperature to the chance of a few rough places, small ones have too much edge:
-    their sides are a multiple of ``units``, and about ``least`` or more.
+    their sides can be coarse-grained by all levels, and are at least 12 sites of the field ``depth`` levels up.
     """
+    grid, condition = model.grid, model.own_lift(0).condition
+    units, reached = ([b**n for b in grid.factors] for n in (model.levels, min(depth, model.levels)))
+    narrowest = 1 if condition is None or condition.texture is None else condition.texture.scattering.narrowest
+    least = [max(12 * r, unit * narrowest) for r, unit in zip(reached, units, strict=True)]
     lattice = tuple(x.shape[2:])
     size = math.prod(lattice)
     if grid.periodic or len(x) * size <= sites:
@@ -95,7 +93,7 @@ def _tiles(
     sides = [max(1, max(low, wanted) // unit) * unit for low, unit in zip(least, units, strict=True)]
     sides = [n if b == "periodic" else side for n, side, b in zip(lattice, sides, grid.boundaries, strict=True)]
     generator = torch.Generator().manual_seed(0)
-    tiles = []
+    cut = []
     for i in range(max(16, sites // math.prod(sides))):
         tile = x[i % len(x)]
         for axis, (n, side, unit) in enumerate(zip(lattice, sides, units, strict=True), start=1):
@@ -104,8 +102,8 @@ def _tiles(
             width = min(n // unit * unit, side)
             start = unit * int(torch.randint((n - width) // unit + 1, (1,), generator=generator))
             tile = tile.narrow(axis, start, width)
-        tiles.append(tile)
-    return torch.stack(tiles)
+        cut.append(tile)
+    return torch.stack(cut)
 
 
 def _windows(

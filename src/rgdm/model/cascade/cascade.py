@@ -68,7 +68,7 @@ class Cascade(nn.Module):
         self.repetition = Repetition() if repetition is None else Repetition.checked(*repetition, self.design.levels)
         self.operator = make_operator(self.design.operator, self.grid)
         self.operator.requires_grad_(False)  # a learned one learns before the lifts, whose measurements are of it
-        self.sampler: Sampler = AdamsBashforth(self.design.evaluations)
+        self.sampler: Sampler = AdamsBashforth(self.design.sampling_steps)
         self.units, self.range = Units(channels), TrainingRange(self.design.levels, channels)
         self.lifts = nn.ModuleList(make_lifts(self.design, self.grid, channels, self.operator))
         self.base = TranslationField(channels, self.grid.boundaries, self.grid.site_sizes(self.design.levels))

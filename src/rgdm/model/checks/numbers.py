@@ -30,6 +30,7 @@ BOUNDS = {
     "condition.scale": Bounds(1e-7, 1e6),
     "amplitude.offset": Bounds(-100, 100),
     "amplitude.gamma": Bounds(0, 1),
+    "amplitude.rise": Bounds(-50, 50),
     "amplitude.band": Bounds(1e-13, 1e13),
     "amplitude.floor": Bounds(1e-13, 1e13),
     "standardizer.tail": Bounds(0, 10),
@@ -38,7 +39,7 @@ BOUNDS = {
     "sweep.scale": Bounds(1e-13, 1e13),
 }
 """By the end of the name of a tensor."""
-RISING = ("base.marginal",)
+RISING = ("base.marginal", "amplitude.knots")
 """Tables whose values never fall along their last axis."""
 COVARIANCES = ("base.spectrum",)
 """Matrices (C, C, ...) of covariances: no variance is negative, and no two channels go together more than fully."""

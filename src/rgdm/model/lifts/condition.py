@@ -1,15 +1,13 @@
 """What the networks see of the context of a level: its features, how they are normalised, and how many they are."""
 
-from functools import partial
-
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from rgdm.errors import InputError
-from rgdm.model.closed_form.amplitude import WIDTHS, blur, blur_reach
+from rgdm.model.closed_form.amplitude import WIDTHS, blur_reach
 from rgdm.model.lifts.context import Context
-from rgdm.model.lifts.standardizer import TILE, LocalStandardizer, Standardizer
+from rgdm.model.lifts.standardizer import TILE, LocalStandardizer, Look, Standardizer
 from rgdm.model.lifts.texture import Texture
 from rgdm.scale.coarse_graining import CoarseGraining
 from rgdm.scale.tiles import in_tiles
@@ -21,8 +19,9 @@ SMALLEST = 1e-6
 class Condition(nn.Module):
     """The features of a context, each of zero mean and unit size on the training fields, and the number of the level.
 
-    For each channel of the coarse field: its value; its log roughness in every window; its height above the
-    neighbourhood of every window, in units of the local amplitude; the predicted detail in the same units; and its
+    For each channel of the coarse field: its value, and what it says of the amplitude; its log roughness in every
+    window; its height above the neighbourhood there, in units of the local amplitude; the predicted detail in the same
+    units; and its
     :class:`~rgdm.model.lifts.texture.Texture`, if there is one. For each companion: its coarse part and its detail.
 
     Args:
@@ -49,7 +48,7 @@ class Condition(nn.Module):
         super().__init__()
         self.operator, self.level, self.texture = operator, level, texture
         bands = operator.bands(dimension)
-        per_channel = 1 + 2 * len(WIDTHS) + bands + (0 if texture is None else texture.count)
+        per_channel = 2 + 2 * len(WIDTHS) + bands + (0 if texture is None else texture.count)
         self.count = channels * per_channel + companions * (1 + bands) + 1
         """The number of features, the level included."""
         self.register_buffer("mean", torch.zeros(self.count - 1))
@@ -73,27 +72,34 @@ class Condition(nn.Module):
 
     def forward(self, context: Context, standardizer: Standardizer) -> Float[Tensor, "B F *K"]:
         """The normalised features of every coarse site."""
-        known = [context.coarse, context.companion_features(self.operator)]
-        halo, make = self.reach(standardizer), partial(self._normalised, standardizer)
-        return make(*known) if halo is None else in_tiles(make, known, halo, standardizer.boundaries, sites=TILE)
+        companions = context.companion_features(self.operator)
+        if isinstance(context, Look) and self.texture is None:
+            return self._normalised(self._of(context, companions))
+        halo = self.reach(standardizer)
+
+        def make(coarse: Tensor, companions: Tensor) -> Tensor:
+            return self._normalised(self._features(standardizer, coarse, companions))
+
+        if halo is None:
+            return make(context.coarse, companions)
+        return in_tiles(make, [context.coarse, companions], halo, standardizer.boundaries, sites=TILE)
 
     def reach(self, standardizer: Standardizer) -> int | None:
         """How many coarse sites away a feature looks; None: everywhere, as texture does."""
         return None if self.texture is not None else max(standardizer.reach(), blur_reach())
 
-    def _normalised(self, standardizer: Standardizer, coarse: Tensor, companions: Tensor) -> Tensor:
-        shape = (1, -1, *[1] * (coarse.dim() - 2))
-        features = self._features(standardizer, coarse, companions)
+    def _normalised(self, features: Tensor) -> Tensor:
+        shape = (1, -1, *[1] * (features.dim() - 2))
         features = (features - self.mean.reshape(shape)) / self.scale.reshape(shape)
         return torch.cat([features, torch.full_like(features[:, :1], self.level)], 1)
 
     def _features(self, standardizer: Standardizer, coarse: Tensor, companions: Tensor) -> Tensor:
         assert isinstance(standardizer, LocalStandardizer) and standardizer.amplitude is not None
-        rule = standardizer.amplitude
-        roughness = rule.roughness(coarse)
-        amplitude = rule.from_roughness(roughness)
-        local = amplitude.unflatten(1, (coarse.shape[1], -1))[:, :, 0]
-        above = [torch.asinh((coarse - blur(coarse, w, rule.boundaries)) / local) for w in WIDTHS]
-        predicted = torch.asinh(standardizer.prediction(coarse) / amplitude)
-        texture = [] if self.texture is None else [self.texture(coarse, rule.floor.sqrt())]
-        return torch.cat([coarse, roughness.flatten(1, 2), *above, predicted, *texture, companions], 1)
+        if self.texture is not None:
+            companions = torch.cat([self.texture(coarse, standardizer.amplitude.floor.sqrt()), companions], 1)
+        return self._of(standardizer.read(coarse), companions)
+
+    @staticmethod
+    def _of(look: Look, more: Tensor) -> Tensor:
+        predicted = torch.asinh(look.predicted / look.size)
+        return torch.cat([look.coarse, look.of_value, look.roughness.flatten(1, 2), look.above, predicted, more], 1)

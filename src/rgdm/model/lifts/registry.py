@@ -62,7 +62,7 @@ def _laws(design: Design, grid: Grid, size: int, features: int) -> list[Law]:
         kind, width = design.backbones[level], design.widths[level]
         return make_backbone(kind, size, features, dimension, boundary, width, blocks)
 
-    return [Diffusion(each, None, design.objective, design.evaluations) for each in _each_level(backbone, design)]
+    return [Diffusion(each, None, design.objective, design.sampling_steps) for each in _each_level(backbone, design)]
 
 
 def _each_level(network: Callable[[int], Network], design: Design) -> Sequence[Network]:

@@ -12,7 +12,7 @@ from rgdm.model.laws.likelihood import TRACED, LogProb, Tracing, normal_log_prob
 from rgdm.model.lifts.condition import Condition
 from rgdm.model.lifts.context import Context
 from rgdm.model.lifts.lift import Lift
-from rgdm.model.lifts.standardizer import COLOUR_RADIUS, PREDICTION_RADIUS, LocalStandardizer, Standardizer
+from rgdm.model.lifts.standardizer import COLOUR_RADIUS, PREDICTION_RADIUS, LocalStandardizer, Standardizer, inside
 from rgdm.model.samplers.sampler import Draw, Sampler
 from rgdm.scale.boundary import Boundaries
 from rgdm.scale.coarse_graining import CoarseGraining
@@ -97,10 +97,13 @@ class StandardizedLift(Lift):
         """
         with torch.autocast(fine.device.type, enabled=False):
             context, detail = Context.of(fine, self.operator, companions)
+            left = halo or (0,) * (fine.dim() - 2)
+            if self.condition is None or self.condition.texture is None:
+                context, detail, left = self.standardizer.look(context, detail, left)
             z, condition = self.standardizer.standardize(context, detail), self.features(context)
         condition = z[:, :0] if condition is None else condition
-        inside = (..., *(slice(h, n - h) for h, n in zip(halo or (0,) * (z.dim() - 2), z.shape[2:], strict=True)))
-        return Example(z[inside], condition[inside], importance, self.field)
+        at = (..., *inside(left, tuple(z.shape[2:])))
+        return Example(z[at], condition[at], importance, self.field)
 
     def field(self, z: Float[Tensor, "B D *K"]) -> Float[Tensor, "B C *F"]:
         """A fine field with the detail of z and no coarse field, in units of the local amplitude."""

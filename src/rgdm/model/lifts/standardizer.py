@@ -2,20 +2,21 @@
 
 import abc
 import math
+from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from rgdm.errors import InputError
-from rgdm.model.closed_form.amplitude import CONTRACTION, LocalAmplitude
+from rgdm.model.closed_form.amplitude import CONTRACTION, WIDTHS, LocalAmplitude, Slices, blur
 from rgdm.model.closed_form.colouring import Colouring
 from rgdm.model.closed_form.prediction import LinearPrediction, detail_of_constant
 from rgdm.model.closed_form.tails import compress, expand, fit_tail, per_band
 from rgdm.model.laws.likelihood import LogProb
 from rgdm.model.lifts.context import Context
 from rgdm.scale.boundary import Boundaries, Boundary, boundary_of_each
-from rgdm.scale.coarse_graining import CoarseGraining
+from rgdm.scale.coarse_graining import CoarseGraining, Lattice
 from rgdm.scale.tiles import in_tiles
 
 PREDICTION_RADIUS = 3
@@ -32,6 +33,11 @@ UNBOUNDED = 1e12
 """A largest detail that binds nothing, and in units of a small amplitude does not overflow."""
 
 
+def inside(halo: tuple[int, ...], lattice: Lattice) -> Slices:
+    """All but so many sites at both ends of each axis."""
+    return tuple(slice(h, n - h) for h, n in zip(halo, lattice, strict=True))
+
+
 class Standardizer(nn.Module, abc.ABC):
     """An invertible map of detail, given its context, to coordinates z in which it is about unit white noise."""
 
@@ -40,6 +46,15 @@ class Standardizer(nn.Module, abc.ABC):
     @abc.abstractmethod
     def fit(self, context: Context, detail: Float[Tensor, "B D *K"]) -> None:
         """Measure everything on training fields; no gradient steps."""
+
+    def look(
+        self, context: Context, detail: Float[Tensor, "B D *K"], halo: tuple[int, ...]
+    ) -> tuple[Context, Float[Tensor, "B D *I"], tuple[int, ...]]:
+        """What is known of the context, and the detail, for several uses; less of their halo may be left, and is said.
+
+        ``halo`` sites along each axis are there for the sake of those inside.
+        """
+        return context, detail, halo
 
     @abc.abstractmethod
     def standardize(self, context: Context, detail: Float[Tensor, "B D *K"]) -> Float[Tensor, "B D *K"]:
@@ -71,6 +86,25 @@ class Standardizer(nn.Module, abc.ABC):
         """How many coarse sites away :meth:`restore` looks at z."""
 
 
+@dataclass(frozen=True)
+class Look(Context):
+    """A context, and what a :class:`LocalStandardizer` with an amplitude reads off it.
+
+    Args:
+        roughness: its log roughness in each window, ``(B, W, C, *K)``.
+        of_value: what its value says of the logarithm of the amplitude, ``(B, C, *K)``.
+        size: the local amplitude, ``(B, D, *K)``.
+        predicted: the detail, ``(B, D, *K)``.
+        above: the height above the neighbourhood in each window, in units of the amplitude, ``(B, W * C, *K)``.
+    """
+
+    roughness: Tensor = field(kw_only=True)
+    of_value: Tensor = field(kw_only=True)
+    size: Tensor = field(kw_only=True)
+    predicted: Tensor = field(kw_only=True)
+    above: Tensor = field(kw_only=True)
+
+
 class LocalStandardizer(Standardizer):
     """``detail = G * coarse + a * sinh(s * b) / s`` with ``b = W z``.
 
@@ -80,9 +114,9 @@ class LocalStandardizer(Standardizer):
     leaves Gaussian fields exactly white.
 
     With a, samples have ends: none is larger than the largest detail that was measured, be it in units of a or in
-    those of the field; 5 a are always allowed. (In units of a the largest is found where little happens, and there
-    says nothing of storms.) A density knows no ends: they touch what has next to no probability but for the faults of
-    a law.
+    those of the field; 5 a are always allowed, but for what extreme values add to a. (In units of a the largest is
+    found where little happens, and there says nothing of storms.) A density knows no ends: they touch what has next to
+    no probability but for the faults of a law.
 
     Args:
         operator: the coarse-graining whose detail it is.
@@ -147,10 +181,41 @@ class LocalStandardizer(Standardizer):
 
     def size(self, context: Context) -> Tensor:
         """The local amplitude a, or 1."""
+        if isinstance(context, Look):
+            return context.size
         return context.coarse.new_ones(()) if self.amplitude is None else self.amplitude(context.coarse)
 
+    def look(
+        self, context: Context, detail: Float[Tensor, "B D *K"], halo: tuple[int, ...]
+    ) -> tuple[Context, Float[Tensor, "B D *I"], tuple[int, ...]]:
+        if self.amplitude is None or context.companions is not None:
+            return context, detail, halo
+        left = tuple(min(h, self.spread) for h in halo)
+        keep = inside(tuple(h - r for h, r in zip(halo, left, strict=True)), tuple(detail.shape[2:]))
+        return self.read(context.coarse, keep), detail[(..., *keep)], left
+
+    def read(self, coarse: Float[Tensor, "B C *K"], keep: Slices = ()) -> Look:
+        """Everything that a coarse field says, at those sites that are to be kept (by default all)."""
+        rule = self.amplitude
+        assert rule is not None
+        at = (..., *keep)
+        here, roughness = coarse[at], rule.roughness(coarse, keep)
+        of_value = rule.of_value(here)
+        size = rule.made_of(roughness, of_value)
+        local = size.unflatten(1, (coarse.shape[1], -1))[:, :, 0]
+        above = torch.cat([here - blur(coarse, width, self.boundaries)[at] for width in WIDTHS], 1)
+        above = torch.asinh(above / local.repeat(1, len(WIDTHS), *[1] * self.dimension))
+        return Look(
+            here,
+            roughness=roughness,
+            of_value=of_value,
+            size=size,
+            predicted=self.prediction(coarse)[at],
+            above=above,
+        )
+
     def standardize(self, context: Context, detail: Float[Tensor, "B D *K"]) -> Float[Tensor, "B D *K"]:
-        bent = self._bend(context, detail)[0]
+        bent = compress(self._ratio(context, detail), self.tail)
         return self.colouring.whiten(bent) if self.coloured else bent
 
     def restore(self, context: Context, z: Float[Tensor, "B D *K"]) -> Float[Tensor, "B D *K"]:
@@ -159,7 +224,7 @@ class LocalStandardizer(Standardizer):
 
     def _restore(self, coarse: Tensor, z: Tensor) -> Tensor:
         size, bent = self.size(Context(coarse)), self.colouring.colour(z) if self.coloured else z
-        ends = self._ends(size)
+        ends = self._ends(coarse, size)
         return self.prediction(coarse) + size * expand(bent.clamp(-ends, ends), self.tail)
 
     def invert(self, context: Context, detail: Float[Tensor, "B D *K"]) -> tuple[Float[Tensor, "B D *K"], LogProb]:
@@ -188,17 +253,22 @@ class LocalStandardizer(Standardizer):
     def spread(self) -> int:
         return self.colouring.colour.radius if self.coloured else 0
 
-    def _ends(self, size: Tensor) -> Tensor:
-        """The b beyond which tails end, where the local amplitude is this."""
+    def _ends(self, coarse: Tensor, size: Tensor) -> Tensor:
+        """The b beyond which tails end, where the local amplitude is this; extreme values move no ends outwards."""
         limit = self.limit.to(size).reshape(-1, *[1] * self.dimension)
         if self.amplitude is None:
             return limit
-        room = (per_band(self.largest, size) / size).clamp(min=AMPLITUDES)
+        least = AMPLITUDES * self.amplitude.of_value(coarse).clamp(min=0).neg().exp()
+        least = least.repeat_interleave(size.shape[1] // coarse.shape[1], 1)
+        room = torch.maximum(per_band(self.largest, size) / size, least)
         return torch.minimum(limit, compress(room, self.tail))
 
     def _bend(self, context: Context, detail: Tensor) -> tuple[Tensor, Tensor]:
         """``b = asinh(s r) / s`` of the residual r in units of a, and ``log |db / d detail|`` of each."""
-        size = self.size(context)
-        ratio = (detail - self.prediction(context.coarse)) / size
+        ratio = self._ratio(context, detail)
         slope = -torch.log1p((per_band(self.tail, ratio) * ratio).square()) / 2
-        return compress(ratio, self.tail), slope - size.log()
+        return compress(ratio, self.tail), slope - self.size(context).log()
+
+    def _ratio(self, context: Context, detail: Tensor) -> Tensor:
+        predicted = context.predicted if isinstance(context, Look) else self.prediction(context.coarse)
+        return (detail - predicted) / self.size(context)

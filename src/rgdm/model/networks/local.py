@@ -11,6 +11,10 @@ from rgdm.scale.boundary import Boundaries
 from rgdm.scale.convolution import Convolution, channels_last
 from rgdm.scale.tiles import in_tiles
 
+LEAK = 0.1
+"""Of the activation before the last layer. Without it the quickest gain at a high learning rate is to silence all units
+there, for good: nothing is learned where ``silu`` is flat."""
+
 
 class Block(nn.Module):
     """``x + scale * conv(act(conv(act(x)) * (1 + a(t)) + b(t)))``, the second convolution starting at zero."""
@@ -89,4 +93,4 @@ class LocalConvNet(Backbone):
             h.add_(features)
         for block in self.decoder:
             h = block(h, time)
-        return self.exit.of_silu(h)
+        return self.exit.of_silu(h, LEAK)
