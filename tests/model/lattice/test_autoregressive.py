@@ -182,7 +182,7 @@ def test_bad_input():
         model.log_prob(torch.zeros(1, 1, 4, 4))
     with pytest.raises(ValueError, match="shape"):
         model.log_prob(torch.ones(1, 1, 8, 8))
-    with pytest.raises(ValueError, match="16 of 16 values"):
+    with pytest.raises(ValueError, match="1 of 1 fields have values that are not finite"):
         AutoregressiveField((4, 4), width=8).log_prob(torch.full((1, 1, 4, 4), torch.nan))
     with pytest.raises(ValueError, match="2 fields"):
         model.fit(torch.ones(1, 1, 4, 4))
@@ -246,7 +246,7 @@ def test_what_an_action_cannot_be_fitted_to():
         patch_metropolis(free, Phi4.critical(), spins, 2, 1)
     with pytest.raises(ValueError, match="not an action of spins"):
         multilevel(free, Phi4.critical(), lambda x: x.flatten(1).mean(1), [4, 4])
-    with pytest.raises(ValueError, match="width of at least 1"):
+    with pytest.raises(ValueError, match="width = "):
         AutoregressiveField((4, 4), width=0)
 
 

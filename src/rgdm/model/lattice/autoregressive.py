@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 from rgdm.errors import InputError
 from rgdm.model.lattice.maximum_likelihood import maximise, turned
-from rgdm.model.lattice.site_law import MixtureLaw, SpinLaw
+from rgdm.model.lattice.site_law import MixtureLaw, SpinLaw, check_symmetry
 from rgdm.model.lattice.site_order import gather, stages
 from rgdm.model.lattice.stored import StoredModel
-from rgdm.physics.actions import Action, Ising, Phi4, check_values, described, description
+from rgdm.physics.actions import Action, Ising, Phi4, check_no_gaps, check_values, described, description
 from rgdm.physics.conditional import SiteConditional
 from rgdm.process.noise import NoiseField, Window
 from rgdm.ranges import check_each, check_flag, check_range
@@ -60,19 +60,15 @@ class AutoregressiveField(StoredModel):
         super().__init__()
         if values not in get_args(SiteValues):
             raise InputError(f"unknown values {values!r}; known are {', '.join(get_args(SiteValues))}")
-        if len(tuple(lattice)) != 2 or width < 1:
-            raise InputError(f"lattice {lattice}, width {width}; two axes and a width of at least 1 are needed")
+        if len(tuple(lattice)) != 2:
+            raise InputError(f"lattice {lattice}; two axes are needed")
         check_each("lattice", tuple(lattice))
         check_range("reach", reach)
         check_range("width", width)
         check_flag("symmetric", symmetric)
         if action is not None:
             check_values(action, values)
-            if action.anisotropy or (action.h and symmetric):
-                raise InputError(
-                    f"{action} has bonds that differ between the axes or an external field; this law has the "
-                    "symmetries of the lattice, and of the sign unless symmetric=False"
-                )
+            check_symmetry(action, symmetric)
         self.lattice, self.values, self.action = tuple(lattice), values, action
         self.configuration: dict[str, Any] = {
             "lattice": list(lattice),
@@ -299,9 +295,6 @@ class AutoregressiveField(StoredModel):
             raise InputError(
                 f"fields of shape {tuple(x.shape[1:])}; the model has 1 channel on the lattice {self.lattice}"
             )
-        if not bool(x.isfinite().all()):
-            raise InputError(
-                f"{int((~x.isfinite()).sum())} of {x.numel()} values are not finite; leave those fields out"
-            )
+        check_no_gaps(x)
         if self.values == "spins" and not bool((x.abs() == 1).all()):
             raise InputError("values other than +1 and -1 in fields of spins")

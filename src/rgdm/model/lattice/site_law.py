@@ -6,6 +6,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from rgdm.errors import InputError
+from rgdm.physics.actions import Ising, Phi4
+
 COMPONENTS = 6
 DEEPEST, WIDEST = -6.0, 3.0
 """Bounds of the log deviations of a mixture, in the units of the values."""
@@ -88,3 +91,12 @@ def perceptron(inputs: int, width: int, outputs: int) -> nn.Sequential:
     """A network of two hidden layers; without inputs (one input of 0) its output is constant."""
     first = nn.Linear(max(inputs, 1), width)
     return nn.Sequential(first, nn.SiLU(), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, outputs))
+
+
+def check_symmetry(action: Phi4 | Ising, symmetric: bool) -> None:
+    """Refuse an action without the symmetries that these laws have: of the axes, and of the sign if ``symmetric``."""
+    if action.anisotropy or (action.h and symmetric):
+        raise InputError(
+            f"{action} has bonds that differ between the axes or an external field; this law has the symmetries of the "
+            "lattice, and of the sign unless symmetric=False"
+        )
