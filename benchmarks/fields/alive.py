@@ -49,10 +49,12 @@ class Kind(NamedTuple):
 
 def kinds(options: argparse.Namespace) -> Iterator[Kind]:
     """All of them, one after the other."""
-    lattice = Design(levels=5, shared=False, evaluations=3)
+    lattice = Design(levels=5, shared=False, evaluations=3, backbone=(options.backbone,))
     for coupling in COUPLINGS:
         fields = sample_fields(Phi4.from_beta(coupling, LAMBDA), SIDE, CHAINS, options.count, seed=5)
         yield Kind(f"phi^4, lambda {LAMBDA}, beta {coupling}", fields, "periodic", lattice)
+    if options.backbone != "conv":
+        return
     relief = torch.as_tensor(reference.terrain("train").values).float()
     yield Kind("terrain", relief, "reflect", Design(levels=3, evaluations=3))
     yield Kind("Gaussian", free(options.count), "periodic", lattice)
@@ -91,7 +93,7 @@ def measure(options: argparse.Namespace) -> Iterator[Row]:
             "slope, least": Figure(min(slopes), low=ALIVE),
             "restarts": Figure(sum(restarts)),
         }
-        yield Row("trainings at the default rate", kind.name, figures)
+        yield Row("trainings at the default rate", f"{options.backbone}, {kind.name}", figures)
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -102,4 +104,5 @@ def main(arguments: Sequence[str]) -> None:
         steps=(400, "of each training"),
         seeds=(10, "trainings of each kind"),
         count=(2048, "fields of the lattice"),
+        backbone=("conv", "the others are tried on phi^4 alone", ["conv", "unet", "dit", "fno"]),
     )

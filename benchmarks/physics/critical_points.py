@@ -53,14 +53,18 @@ def near_critical(beta: float, quartic: float, side: int, count: int, seed: int)
 
 
 def limit(values: dict[int, tuple[float, float]]) -> tuple[float, float, float]:
-    """Of ``beta_L = beta_c + A L^(-1 - omega)``: beta_c, its error, and chi^2 a degree of freedom."""
+    """Of ``beta_L = beta_c + A L^(-1 - omega)``: beta_c, its error, and chi^2 a degree of freedom.
+
+    A misfit larger than 1 enlarges the error by its root.
+    """
     sides = [side for side in values if side >= SMALLEST]
     y, error = np.array([values[side] for side in sides]).T
     rows = np.stack([np.ones(len(sides)), np.array(sides) ** -POWER], 1) / error[:, None]
     covariance = np.linalg.inv(rows.T @ rows)
     found = covariance @ rows.T @ (y / error)
     chi2 = float(((y / error - rows @ found) ** 2).sum())
-    return float(found[0]), float(covariance[0, 0] ** 0.5), chi2 / max(1, len(sides) - 2)
+    misfit = chi2 / max(1, len(sides) - 2)
+    return float(found[0]), float((covariance[0, 0] * max(1.0, misfit)) ** 0.5), misfit
 
 
 def critical_beta(quartic: float, start: float, sides: Sequence[int], count: int, seed: int) -> tuple[float, float]:

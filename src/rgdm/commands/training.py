@@ -18,7 +18,7 @@ from rgdm.data.origin import origin_of
 from rgdm.errors import InputError
 from rgdm.evaluate.evaluations import choose_evaluations
 from rgdm.model.cascade import storage
-from rgdm.model.cascade.calibrate import calibrate
+from rgdm.model.cascade.calibrate import calibrate, calibrate_free
 from rgdm.model.cascade.cascade import Cascade
 from rgdm.model.checks.allowance import Allowance
 from rgdm.progress import bar, training_bar
@@ -178,6 +178,7 @@ def settle_sampling(model: Cascade, values: Tensor) -> list[str]:
         with bar("evaluations", 1) as show:
             trials = choose_evaluations(model, values, show)
         notes = evaluations_table(trials)
-    with bar("calibrating", model.levels) as show:
-        calibrate(model, values, watch=show)
+    with bar("calibrating", 2 * model.levels) as show:
+        calibrate(model, values, watch=lambda done, total: show(done, 2 * total))
+        calibrate_free(model, values, watch=lambda done, total: show(total + done, 2 * total))
     return notes

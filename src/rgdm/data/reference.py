@@ -5,6 +5,7 @@ from typing import Literal
 
 import numpy as np
 import xarray as xr
+from torch import Tensor
 
 from rgdm.errors import InputError
 from rgdm.physics.actions import Phi4
@@ -61,11 +62,15 @@ def phi4(count: int, size: int = 32, seed: int = 0, watch: Watch | None = None) 
     ``watch`` is called with the number of updates done and to do.
     """
     action = Phi4.critical()
-    fields = sample_fields(action, size, chains=250, count=count, seed=seed, watch=watch)
+    return lattice_fields(sample_fields(action, size, chains=250, count=count, seed=seed, watch=watch), action, seed)
+
+
+def lattice_fields(fields: Tensor, action: Phi4, seed: int) -> xr.DataArray:
+    """Configurations of two-dimensional phi^4 lattices, ``(sample, 1, y, x)``, with what they are."""
     return xr.DataArray(
         fields.numpy(),
         dims=("sample", "channel", "y", "x"),
         coords={"channel": ["phi"]},
         name="phi",
-        attrs={"long_name": "critical phi^4 field", "a": action.a, "b": action.b, "c": action.c, "seed": seed},
+        attrs={"long_name": "phi^4 field", "a": action.a, "b": action.b, "c": action.c, "seed": seed},
     )

@@ -8,7 +8,7 @@ from scipy.optimize import brentq
 from rgdm.errors import InputError
 
 Model = Literal["phi4", "ising"]
-OWN = "our own Monte Carlo: python -m benchmarks critical-points"
+OWN = "our own Monte Carlo: python -m benchmarks critical_points"
 
 
 class CriticalPoint(NamedTuple):

@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from rgdm.model.cascade.calibrate import _windows, calibrate
+from rgdm.model.cascade.calibrate import _windows, calibrate, calibrate_free
 from rgdm.model.cascade.cascade import Cascade
+from rgdm.process.noise import NoiseField
 from rgdm.scale.grid import Grid
 from rgdm.scale.operators.block import BlockSpin
 from small import cascade
@@ -34,6 +35,32 @@ def test_the_temperature_makes_good_what_one_level_lacks_and_leaves_the_others_a
     wanted = [1.25 if each == level else 1.0 for each in range(LEVELS)]
     assert found == pytest.approx(wanted, rel=0.06)
     assert found[level] == pytest.approx(1.25, rel=0.04)
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("level", range(LEVELS))
+def test_free_temperatures_make_good_the_power_that_one_level_lacks_in_fields_from_nothing(level):
+    model = too_narrow(1.25, level)
+    found = calibrate_free(model, white(1000), sites=300_000)
+    wanted = [1.25 if each == level else 1.0 for each in range(LEVELS)]
+    assert found == pytest.approx(wanted, rel=0.03)
+    assert [float(model.lift(each).temperature) for each in range(LEVELS)] == [1.0] * LEVELS
+    made = model.sample((32, 32), 512)
+    for _ in range(level):
+        made = model.operator.coarsen(made)
+    assert float(model.operator.split(made)[1].square().mean()) == pytest.approx(1, rel=0.05)
+
+
+def test_free_temperatures_are_those_of_fields_from_nothing_alone():
+    model, noise = too_narrow(1.0, 0), NoiseField(0, "refine").of(range(2))
+    coarse = torch.randn(2, 1, 4, 4)
+    before = model.sample((32, 32), 2), model.descend(coarse, LEVELS, noise)
+    for level in range(LEVELS):
+        model.lift(level).free_temperature.fill_(0.5)
+    after = model.sample((32, 32), 2), model.descend(coarse, LEVELS, noise)
+    torch.testing.assert_close(after[1], before[1])
+    power = [float(model.operator.split(x[0])[1].square().mean()) for x in (before, after)]
+    assert power[1] / power[0] == pytest.approx(0.25, rel=0.05)
 
 
 @pytest.mark.parametrize("boundary", ["periodic", "reflect"])

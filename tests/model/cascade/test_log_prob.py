@@ -34,6 +34,7 @@ def gaussian_cascade(step_name):
         lift.standardizer.limit.fill_(torch.inf)
         lift.standardizer.largest.fill_(UNBOUNDED)
         lift.temperature.fill_(0.9)
+        lift.free_temperature.fill_(0.9)
     model.base.marginal.copy_(torch.linspace(-3.5, 3.5, 257)[None])
     return model
 
@@ -125,6 +126,9 @@ def test_the_density_of_a_whole_field_is_at_the_temperatures_that_fields_from_no
     hot = [model.log_prob(fields, levels, probes=2, tolerance=1e-3).levels[0].value for levels in (None, 1)]
     torch.testing.assert_close(hot[0], cold[0])
     assert float((hot[1] - cold[1]).abs().min()) > 1
+    model.lift(0).free_temperature.fill_(1.5)
+    free = [model.log_prob(fields, levels, probes=2, tolerance=1e-3).levels[0].value for levels in (None, 1)]
+    torch.testing.assert_close(free, [hot[1], hot[1]])
 
 
 @pytest.mark.integration

@@ -49,6 +49,30 @@ def test_marginal_and_spectrum_of_bimodal_data_are_met(boundary, lattice):
 
 
 @pytest.mark.integration
+def test_a_larger_lattice_keeps_the_power_of_the_scales_that_were_measured():
+    """Means of the measured fields have more than half of the variance; more modes for them change no other scale."""
+    torch.manual_seed(0)
+    k = Fourier().wavenumber((128, 128))
+    wide = Fourier().synthesize(torch.randn(64, 1, 128, 128) * (k.square() + 0.03**2).pow(-0.625).float())
+    cut = pieces(wide / wide.std())
+    model = TranslationField(1, "reflect")
+    model.fit(cut)
+
+    def off() -> float:
+        power = [octave_power(x, "reflect")[1].mean(0) for x in (pieces(drawn(model, 64, (128, 128))), cut)]
+        return float((power[0] / power[1] - 1).abs()[:3].max())
+
+    kept = off()
+    model.longest[1] = 0  # as if nothing were known of them
+    assert kept < 0.14 and off() > 0.2
+
+
+def pieces(x: torch.Tensor) -> torch.Tensor:
+    """All pieces of 16 x 16 sites."""
+    return x.unfold(2, 16, 16).unfold(3, 16, 16).transpose(1, 3).reshape(-1, 1, 16, 16)
+
+
+@pytest.mark.integration
 def test_the_criteria_tell_a_gaussian_from_two_wells_and_white_noise_from_red():
     x = two_wells(smooth(128, (16, 24)))
     model = TranslationField(1, "periodic")

@@ -189,7 +189,7 @@ def test_an_operator_that_mixes_modes_has_no_lift_of_a_spectrum():
 def test_the_lift_by_fft_keeps_the_dtype_knows_its_lattice_and_moves_like_a_module():
     lift = FourierLift(BlockSpin(2), spectrum, (8,))
     assert lifted(lift, torch.randn(1, 1, 4).float(), torch.randn(1, 1, 4).float()).dtype == torch.float32
-    assert set(lift.state_dict()) == {"transfer", "root", "temperature"}
+    assert set(lift.state_dict()) == {"transfer", "root", "temperature", "free_temperature"}
     with pytest.raises(ValueError, match=r"coarse field of \(8,\) sites; this lift is that of \(4,\)"):
         lifted(lift, torch.randn(1, 1, 8), torch.randn(1, 1, 8))
 

@@ -8,7 +8,7 @@ import sys
 import pytest
 import torch
 
-from rgdm.model.networks import everywhere
+from rgdm.model.networks import everywhere, fourier_operator
 from rgdm.model.networks.backbone import Backbone
 from rgdm.model.networks.fourier_operator import SpectralConvolution
 from rgdm.model.networks.registry import make_backbone, multiply_adds
@@ -289,3 +289,18 @@ def test_their_packages_are_imported_when_one_is_made_and_not_before():
     packages = {"diffusers", "neuralop", "triton"}
     code = f"import sys, rgdm.model.networks.registry; sys.exit(bool({packages} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_an_operator_whose_last_units_are_all_silent_still_learns(monkeypatch):
+    net = random("fno")
+
+    def steepest() -> float:
+        net.zero_grad()
+        seen(net, (8, 8)).square().sum().backward()
+        return max(float(w.grad.abs().max()) for w in net.entry.parameters() if w.grad is not None)
+
+    with torch.no_grad():
+        net.exit.fcs[0].bias.fill_(-1e4)  # gelu and its slope are 0 there
+    assert steepest() > 1e-3
+    monkeypatch.setattr(fourier_operator, "LEAK", 0.0)
+    assert steepest() < 1e-15

@@ -1,4 +1,4 @@
-"""One noise temperature a level, fitted while the cascade runs freely."""
+"""Noise temperatures of each level, fitted while the cascade runs freely."""
 
 import math
 
@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from rgdm.model.cascade.cascade import Cascade
+from rgdm.model.cascade.cascade import Cascade, free_noise
 from rgdm.model.cascade.generation import batches
 from rgdm.model.lifts.context import Context
 from rgdm.process.noise import NoiseField, Window
@@ -34,15 +34,16 @@ def calibrate(
 
     A lift learns on true coarse fields. In a free run it is given refined ones, and an ensemble can come out too narrow
     or too wide, which training cannot show. At each level a few secant steps in the logarithm of the temperature bring
-    the spread/skill ratio of the field refined so far to 1. Free runs begin at most ``depth`` levels up; the levels
-    above, there to generate from nothing, are fitted on true coarse fields. Of each level about ``sites`` sites are
-    used at most, of at most ``MOST_FIELDS`` whole fields.
+    the spread/skill ratio of the detail to 1. (That of the field says little of the finest detail, which is a small
+    part of its variance; where all details have the ratio 1, the field has it too.) Free runs begin at most ``depth``
+    levels up; the levels above, there to generate from nothing, are fitted on true coarse fields. Of each level about
+    ``sites`` sites are used at most, of at most ``MOST_FIELDS`` whole fields.
     Returns the temperatures, finest level first.
     """
     path = [model.normalise(tiles(model, x, sites * math.prod(model.grid.factors), depth).to(model.device))]
     for _ in range(model.levels):
         path.append(model.operator.coarsen(path[-1]))
-    ensemble = path[-1]
+    ensemble, detail_of = path[-1], lambda fine: model.operator.split(fine)[1]
     for level in reversed(range(model.levels)):
         if level >= depth - 1 or level == model.levels - 1:
             ensemble = path[level + 1].repeat_interleave(members, 0)
@@ -52,7 +53,7 @@ def calibrate(
         log_temperature, history = 0.0, []
         for _ in range(rounds):
             fine = _refined(model, level, ensemble, log_temperature)
-            history.append((log_temperature, math.log(_spread_skill(fine, truth, members))))
+            history.append((log_temperature, math.log(_spread_skill(detail_of(fine), detail_of(truth), members))))
             log_temperature = _secant(history)
         best = min(history, key=lambda h: abs(h[1]))[0]
         model.lift(level).temperature.fill_(math.exp(best))
@@ -63,15 +64,74 @@ def calibrate(
     return [float(model.lift(level).temperature) for level in range(model.levels)]
 
 
-def _refined(model: Cascade, level: int, coarse: Tensor, log_temperature: float) -> Tensor:
+@torch.no_grad()
+def calibrate_free(
+    model: Cascade,
+    x: Float[Tensor, "B C *L"],
+    sites: int = 1_000_000,
+    rounds: int = 3,
+    watch: Watch | None = None,
+) -> list[float]:
+    """Set each lift's free temperature so that fields from nothing have as much detail as *training* fields.
+
+    A base field, and what is refined from it, is less intermittent than a true coarse field; detail that is read off
+    its roughness then has too much power, the more the more levels follow. From the coarsest level down, a few secant
+    steps in the logarithm of the temperature bring the mean square of what the coarse field does not predict of the
+    detail to that of the data, as far as chance in what was made explains no difference: of an excess r with the
+    standard error s the part ``max(0, 1 - s^2 / r^2)`` is taken away (James and Stein 1961). Returns the temperatures,
+    finest level first.
+    """
+    truth = tiles(model, x, sites, model.levels)
+    sides = zip(truth.shape[2:], model.grid.boundaries, strict=True)
+    lattice = tuple(n if side == "periodic" else 2 * n for n, side in sides)  # longer than the pieces, as fields are
+    fine, true = model.normalise(truth.to(model.device)), []
+    for level in range(model.levels):
+        true.append(_unpredicted(model, level, fine))
+        fine = model.operator.coarsen(fine)
+    numbers = range(max(4, min(MOST_FIELDS, sites // math.prod(lattice))))
+    fields = model.begin(lattice, NoiseField(0, "calibrate").of(numbers))
+    for level in reversed(range(model.levels)):
+        log_temperature, tries, history, chance = 0.0, [], [], 0.0
+        for attempt in range(rounds):
+            fine = _refined(model, level, fields, log_temperature, free=True)
+            excess, error = _excess(_unpredicted(model, level, fine), true[level])
+            if attempt == 0:
+                chance = excess * min(1.0, error**2 / max(excess**2, 1e-30))
+            history.append((log_temperature, excess - chance))
+            tries.append((abs(excess - chance), log_temperature, fine))
+            log_temperature = _secant(history)
+        _, log_temperature, fields = min(tries, key=lambda tried: tried[0])
+        model.lift(level).free_temperature.fill_(math.exp(log_temperature))
+        if watch:
+            watch(model.levels - level, model.levels)
+    return [float(model.lift(level).free_temperature) for level in range(model.levels)]
+
+
+def _unpredicted(model: Cascade, level: int, fine: Float[Tensor, "B C *F"]) -> Float[Tensor, "B C"]:
+    """Mean square of what the coarse field does not predict of the detail, of each field and channel."""
+    context, detail = Context.of(fine, model.operator)
+    rest = model.own_lift(level).standardizer.residual(context, detail)
+    return rest.double().square().unflatten(1, (model.channels, -1)).flatten(2).mean(2)
+
+
+def _excess(made: Float[Tensor, "B C"], true: Float[Tensor, "T C"]) -> tuple[float, float]:
+    """Half the log of the mean of what was made over that of the data, a mean over channels, and the error of it."""
+    mean = made.mean(0).clamp(min=1e-30)
+    excess = (mean / true.mean(0).clamp(min=1e-30)).log().mean() / 2
+    error = (made / mean).mean(1).std() / math.sqrt(len(made)) / 2
+    return float(excess), float(error)
+
+
+def _refined(model: Cascade, level: int, coarse: Tensor, log_temperature: float, free: bool = False) -> Tensor:
     """The fields one level finer, at a temperature that the lift keeps."""
     lift, noise = model.lift(level), NoiseField(0, "calibrate")
-    lift.temperature.fill_(math.exp(log_temperature))
+    (lift.free_temperature if free else lift.temperature).fill_(math.exp(log_temperature))
     window = Window.whole(level, coarse.shape[2:])
-    fine = [
-        lift.sample(Context(coarse[batch.start : batch.stop]), noise.of(batch), window, model.sampler)
-        for batch in batches(len(coarse), model.operator.fine_lattice(coarse.shape[2:]))
-    ]
+    fine = []
+    for batch in batches(len(coarse), model.operator.fine_lattice(coarse.shape[2:])):
+        own = noise.of(batch)
+        given = Context(coarse[batch.start : batch.stop])
+        fine.append(lift.sample(given, free_noise(lift, own) if free else own, window, model.sampler))
     return torch.cat(fine)
 
 

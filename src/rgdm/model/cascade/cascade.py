@@ -168,11 +168,14 @@ class Cascade(nn.Module):
 
         The base takes draw 0 of level ``levels``, on the lattice that :meth:`TranslationField.noise_lattice` says.
         """
+        return self.descend(self.begin(lattice, noise), self.levels, noise, evaluations, free=True)
+
+    def begin(self, lattice: Lattice, noise: Noise) -> Float[Tensor, "B C *K"]:
+        """The normalised base field of a lattice, which all levels lead to."""
         coarsest = self.base.noise_lattice(self.operator.coarse_lattice(lattice, self.levels))
         white = noise(0, self.channels, Window.whole(self.levels, coarsest)).to(self.device)
         white = white if white.dtype == torch.float64 else white.to(self.dtype)
-        x = self.base(white) * self.repetition.scale(self.levels)
-        return self.descend(x, self.levels, noise, evaluations, tempered=False)
+        return self.base(white) * self.repetition.scale(self.levels)
 
     def descend(
         self,
@@ -180,18 +183,17 @@ class Cascade(nn.Module):
         levels: int,
         noise: Noise,
         evaluations: int | None = None,
-        tempered: bool = True,
+        free: bool = False,
     ) -> Float[Tensor, "B C *L"]:
         """From the normalised field of level ``levels`` to level 0, one lift after the other; differentiable.
 
-        Temperatures above 1, there to widen ensembles about a given field, are left out of fields that come from
-        nothing (``tempered=False``): there is no field to miss, and more noise would only be more power at small
-        scales.
+        Fields that come from nothing are ``free`` and have temperatures of their own: there is no given field that an
+        ensemble could miss, and the noise is to make as much detail as the data have.
         """
         sampler = self._sampler(evaluations)
         for level in reversed(range(levels)):
             lift = self.lift(level)
-            source = noise if tempered else _cooled(noise, lift.temperature.clamp(min=1))
+            source = free_noise(lift, noise) if free else noise
             x = lift.sample(Context(x), source, Window.whole(level, x.shape[2:]), sampler)
         return x
 
@@ -290,11 +292,11 @@ class Cascade(nn.Module):
         return model.eval()
 
 
-def _cooled(noise: Noise, temperature: Tensor) -> Noise:
-    """Noise that a lift of this temperature takes as if it had the temperature 1."""
+def free_noise(lift: Lift, noise: Noise) -> Noise:
+    """Noise that a lift takes as if its temperature were that of fields from nothing."""
 
-    def cooled(draw: int, channels: int, window: Window) -> Tensor:
+    def scaled(draw: int, channels: int, window: Window) -> Tensor:
         white = noise(draw, channels, window)
-        return white / temperature.to(white) if draw == 0 else white
+        return white * (lift.free_temperature / lift.temperature).to(white) if draw == 0 else white
 
-    return cooled
+    return scaled

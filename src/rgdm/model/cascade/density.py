@@ -33,7 +33,7 @@ def log_prob(
         x: fields on a lattice that is divisible by ``factor^levels``: a tensor, an array or an xarray object, as
             :meth:`~rgdm.model.cascade.cascade.Cascade.refine` takes them.
         levels: the density of the detail of so many levels given the coarse field, as of ``refine``; None: of the whole
-            field, as of ``sample``, where no temperature is above 1.
+            field, as of ``sample``, at the temperatures of fields that come from nothing.
         probes: random signs that estimate the divergence of the networks (diffusion lifts), with its error from 2 on;
             None computes it, for at most 1024 details a field.
         tolerance: of the probability flow.
@@ -55,12 +55,11 @@ def log_prob(
         raise InputError(f"probes is {probes}; at least 1 is needed, or None to compute the divergence")
     model.operator.check_depth(tuple(x.shape[2:]), depth)
     fine, parts = model.normalise(x.double()), []
-    hottest = 1.0 if levels is None else math.inf  # as in fields that come from nothing: see Cascade.descend
     for level in range(depth):
         coarse, detail = model.operator.split(fine)
         random = None if probes is None else signs(detail, probes, 1000 * seed + level)
         try:
-            parts.append(model.lift(level).log_prob(fine, Tracing(random, tolerance), hottest, networks))
+            parts.append(model.lift(level).log_prob(fine, Tracing(random, tolerance), levels is None, networks))
         except TooManyDetailsError as error:
             raise InputError(f"level {level}: {error}; pass probes=2 or more, or networks=False") from None
         fine = coarse

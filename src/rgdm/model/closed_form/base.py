@@ -15,6 +15,8 @@ from rgdm.scale.coarse_graining import Lattice
 BINS_PER_OCTAVE = 2
 OCTAVES = 12
 BINS = BINS_PER_OCTAVE * OCTAVES
+MOST = 4096
+"""Most fields that the powers of what comes out are measured on, of about a million sites together."""
 WINDOW = 4096
 """Most values of a field with edges whose density is computed, for that takes a matrix of values x values."""
 
@@ -28,7 +30,8 @@ class TranslationField(nn.Module):
     fall are met, others (a channel that is the square of another) only in their correlation.
 
     g is stationary: periodic on the lattice itself, or, for a field with edges, a window of a
-    periodic field twice as long. Scales longer than the fields that were measured are left white.
+    periodic field twice as long. Scales longer than the fields that were measured are left white: together they have
+    the variance that the means of these fields had, so that a larger lattice changes nothing at the scales below.
 
     Args:
         channels: of the field.
@@ -38,12 +41,15 @@ class TranslationField(nn.Module):
 
     spectrum: Tensor
     marginal: Tensor
+    longest: Tensor
+    """The first bin of scales that the measured fields did not resolve, and the share of modes that stood for them."""
 
     def __init__(self, channels: int, boundary: Boundaries, sizes: tuple[float, ...] = ()) -> None:
         super().__init__()
         self.boundary: Boundaries = boundary
         self.modes, self.noise_modes = Harmonics(boundary, sizes), Harmonics("periodic", sizes)
         self.register_buffer("spectrum", torch.eye(channels)[..., None].repeat(1, 1, BINS))
+        self.register_buffer("longest", torch.tensor([BINS, 0.0]))
         self.register_buffer("marginal", quantiles.normal_scores().to(torch.get_default_dtype()).repeat(channels, 1))
 
     def noise_lattice(self, lattice: Lattice) -> Lattice:
@@ -63,7 +69,10 @@ class TranslationField(nn.Module):
         spectrum = cross_spectrum.with_coherence(target, self._cross_spectrum(normal))
         self.spectrum.copy_(spectrum)
         lattice = self.noise_lattice(tuple(x.shape[2:]))
-        count = max(4, min(256, 2**20 // math.prod(lattice)))
+        where = _bin(self.noise_modes.wavenumber(lattice))
+        share = (where == where.max()).double().mean() if len(x) > 1 and where.numel() > 1 else 0.0
+        self.longest.copy_(torch.tensor([float(where.max()), float(share)]))
+        count = max(4, min(MOST, 2**20 // math.prod(lattice)))
         generator = torch.Generator().manual_seed(0)
         noise = torch.randn(count, x.shape[1], *lattice, generator=generator, dtype=torch.float64)
         for _ in range(rounds):
@@ -101,8 +110,12 @@ class TranslationField(nn.Module):
 
     def _unit_root(self, where: Tensor) -> Tensor:
         """The root of the cross-spectra ``(C, C, bins)`` that gives each channel of g variance 1 on this lattice."""
-        root, where = cross_spectrum.root(self.spectrum), where.to(self.spectrum.device)
-        power = self.spectrum.double().diagonal().mT
+        spectrum, where = self.spectrum.double(), where.to(self.spectrum.device)
+        (first, share), long = self.longest.tolist(), where >= self.longest[0]
+        if share > 0 and bool(long.any()):  # however many modes resolve them
+            bins = torch.arange(BINS, device=where.device)
+            spectrum = torch.where(bins >= first, share / long.double().mean() * spectrum, spectrum)
+        root, power = cross_spectrum.root(spectrum), spectrum.diagonal().mT
         spread = torch.stack([channel[where].mean() for channel in power]).sqrt()
         return root / spread.clamp(min=1e-30)[:, None, None]
 

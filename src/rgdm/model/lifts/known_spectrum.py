@@ -120,6 +120,7 @@ class FourierLift(Lift):
         self.operator: CoarseGraining = operator
         self.boundaries = ("periodic",) * len(lattice)
         self.register_buffer("temperature", torch.ones(()))
+        self.register_buffer("free_temperature", torch.ones(()))
         self.register_buffer("transfer", transfer.movedim(-1, 0).conj().resolve_conj())
         self.register_buffer("root", _power(_residual(density, transfer), 0.5).conj().resolve_conj())
 
@@ -132,13 +133,14 @@ class FourierLift(Lift):
         return torch.fft.ifftn(detail, dim=self._axes).real.to(context.coarse)
 
     def log_prob(
-        self, fine: Float[Tensor, "B C *F"], tracing: Tracing = TRACED, hottest: float = math.inf, networks: bool = True
+        self, fine: Float[Tensor, "B C *F"], tracing: Tracing = TRACED, free: bool = False, networks: bool = True
     ) -> LogProb:
         coarse, detail = self.operator.split(fine)
         residual = (self._modes(detail) - self.transfer * self._modes(coarse)).movedim(1, -1).unsqueeze(-1)
         white = torch.linalg.solve(self.root, residual).squeeze(-1).movedim(-1, 1)
         volume = float(torch.linalg.slogdet(self.root).logabsdet.sum())
-        known = normal_log_prob(torch.fft.ifftn(white, dim=self._axes).real, min(float(self.temperature), hottest))
+        temperature = float(self.free_temperature if free else self.temperature)
+        known = normal_log_prob(torch.fft.ifftn(white, dim=self._axes).real, temperature)
         return known.plus_for_all(-volume, 0.0)
 
     def reach(self, sampler: Sampler | None = None) -> int | None:

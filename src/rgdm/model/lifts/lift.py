@@ -1,7 +1,6 @@
 """Lifts: p(detail | context), merged exactly. What makes the inverse renormalization group stochastic."""
 
 import abc
-import math
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -26,7 +25,9 @@ class Lift(nn.Module, abc.ABC):
     operator: CoarseGraining
     boundaries: tuple[Boundary, ...]
     temperature: Tensor
-    """What multiplies the noise that a sample starts from; fitted by calibration."""
+    """What multiplies the noise that a sample about a given field starts from; fitted by calibration."""
+    free_temperature: Tensor
+    """The same in fields that come from nothing."""
 
     @abc.abstractmethod
     def detail(
@@ -40,14 +41,14 @@ class Lift(nn.Module, abc.ABC):
 
     @abc.abstractmethod
     def log_prob(
-        self, fine: Float[Tensor, "B C *F"], tracing: Tracing = TRACED, hottest: float = math.inf, networks: bool = True
+        self, fine: Float[Tensor, "B C *F"], tracing: Tracing = TRACED, free: bool = False, networks: bool = True
     ) -> LogProb:
         """log p(detail | coarse) of fine fields, in nats; the split keeps volumes, so no Jacobian of it enters.
 
         Args:
             fine: the fields.
             tracing: how a law whose density needs the divergence of a network has it.
-            hottest: the temperature counts as this where it is higher.
+            free: at the temperature of fields that come from nothing.
             networks: False: of the closed-form part alone, z being white noise: the reference for the networks.
         """
 

@@ -26,6 +26,11 @@ class RescaledLift(Lift):
         """That of the lift."""
         return self.lift.temperature
 
+    @property
+    def free_temperature(self) -> Tensor:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """That of the lift."""
+        return self.lift.free_temperature
+
     def detail(
         self, context: Context, noise: Float[Tensor, "B D *K"], sampler: Sampler | None = None, draw: Draw | None = None
     ) -> Float[Tensor, "B D *K"]:
@@ -33,11 +38,11 @@ class RescaledLift(Lift):
         return self.lift.detail(smaller, noise, sampler, draw).to(context.coarse) * self.detail_scale
 
     def log_prob(
-        self, fine: Float[Tensor, "B C *F"], tracing: Tracing = TRACED, hottest: float = math.inf, networks: bool = True
+        self, fine: Float[Tensor, "B C *F"], tracing: Tracing = TRACED, free: bool = False, networks: bool = True
     ) -> LogProb:
         coarse, detail = self.operator.split(fine)
         smaller = self.operator.merge(coarse / self.coarse_scale, detail / self.detail_scale)
-        known = self.lift.log_prob(smaller, tracing, hottest, networks)
+        known = self.lift.log_prob(smaller, tracing, free, networks)
         jacobian = -detail[0].numel() * math.log(self.detail_scale)
         return known.plus(LogProb.without_error(torch.full_like(known.value, jacobian)))
 

@@ -1,7 +1,5 @@
 """The lift of this package: a standardizer, and a law of what the standardizer leaves."""
 
-import math
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -31,6 +29,7 @@ class StandardizedLift(Lift):
     """
 
     temperature: Tensor
+    free_temperature: Tensor
 
     def __init__(
         self,
@@ -46,6 +45,7 @@ class StandardizedLift(Lift):
         self.law = WhiteNoise() if law is None else law
         self.boundaries = standardizer.boundaries
         self.register_buffer("temperature", torch.ones(()))
+        self.register_buffer("free_temperature", torch.ones(()))
 
     @torch.no_grad()
     def fit(self, fine: Float[Tensor, "B C *F"], companions: Tensor | None = None) -> None:
@@ -111,12 +111,12 @@ class StandardizedLift(Lift):
         return self.operator.merge(torch.zeros_like(detail[:, :: self.operator.bands(z.dim() - 2)]), detail)
 
     def log_prob(
-        self, fine: Float[Tensor, "B C *F"], tracing: Tracing = TRACED, hottest: float = math.inf, networks: bool = True
+        self, fine: Float[Tensor, "B C *F"], tracing: Tracing = TRACED, free: bool = False, networks: bool = True
     ) -> LogProb:
         """At the temperature of the lift; the standardizer is inverted exactly."""
         self.operator.check_volume(fine.dim() - 2)
         context, detail = Context.of(fine, self.operator)
-        temperature = min(float(self.temperature), hottest)
+        temperature = float(self.free_temperature if free else self.temperature)
         if not networks:
             z, volume = self.standardizer.whiten(context, detail)
             return normal_log_prob(z, temperature).plus(volume)

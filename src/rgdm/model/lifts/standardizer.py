@@ -72,6 +72,10 @@ class Standardizer(nn.Module, abc.ABC):
         """As :meth:`invert`, for the likelihood of the closed form: also without what is left to the law."""
         return self.invert(context, detail)
 
+    def residual(self, context: Context, detail: Float[Tensor, "B D *K"]) -> Float[Tensor, "B D *K"]:
+        """What the context does not predict of the detail."""
+        return detail
+
     def shape(self, z: Float[Tensor, "B D *K"]) -> Float[Tensor, "B D *K"]:
         """z to detail in units of the local amplitude: what samples are scored in, whatever their context."""
         return z
@@ -167,7 +171,7 @@ class LocalStandardizer(Standardizer):
     @torch.no_grad()
     def fit(self, context: Context, detail: Float[Tensor, "B D *K"]) -> None:
         self.prediction.fit(context.coarse, detail)
-        residual = detail - self.prediction(context.coarse)
+        residual = self.residual(context, detail)
         if self.amplitude is not None:
             self.amplitude.fit(context.coarse, residual)
         ratio = residual / self.size(context)
@@ -239,6 +243,9 @@ class LocalStandardizer(Standardizer):
         z, log_det, error = self.colouring.invert(bent)
         return z, LogProb.without_error(slope.double().flatten(1).sum(1)).plus_for_all(-log_det, error)
 
+    def residual(self, context: Context, detail: Float[Tensor, "B D *K"]) -> Float[Tensor, "B D *K"]:
+        return detail - (context.predicted if isinstance(context, Look) else self.prediction(context.coarse))
+
     def shape(self, z: Float[Tensor, "B D *K"]) -> Float[Tensor, "B D *K"]:
         bent = self.colouring.colour(z) if self.coloured else z
         if self.amplitude is None:
@@ -270,5 +277,4 @@ class LocalStandardizer(Standardizer):
         return compress(ratio, self.tail), slope - self.size(context).log()
 
     def _ratio(self, context: Context, detail: Tensor) -> Tensor:
-        predicted = context.predicted if isinstance(context, Look) else self.prediction(context.coarse)
-        return (detail - predicted) / self.size(context)
+        return self.residual(context, detail) / self.size(context)

