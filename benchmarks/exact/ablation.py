@@ -9,7 +9,7 @@ reflect), the same loss and the same training time; the cascade of lifts has tha
 scales; and what is local, the bias of S / N of phi^4 (against a long Monte Carlo run) or the log of the kurtosis of the
 finest Haar detail of terrain over that of held-out data. ``data`` are the errors of as many held-out fields. An
 evaluation is one of the whole lattice; n a level of a cascade cost 4 n / 3. The second cascade is the first one with
-its temperatures fitted for each number of evaluations (on training fields, ``rgdm.model.cascade.calibrate``), as
+its free temperatures fitted for each number of evaluations (on training fields, ``rgdm.model.cascade.calibrate``), as
 ``rgdm train`` does.
 """
 
@@ -32,7 +32,7 @@ from benchmarks.study import study
 from rgdm.data import reference
 from rgdm.evaluate.detail import detail_kurtosis
 from rgdm.evaluate.spectra import octave_power
-from rgdm.model.cascade.calibrate import calibrate
+from rgdm.model.cascade.calibrate import calibrate_free
 from rgdm.model.cascade.cascade import Cascade
 from rgdm.model.samplers.reverse import AdamsBashforth
 from rgdm.plots.style import PAGE
@@ -177,7 +177,7 @@ def curve(data: Data, name: str, options: argparse.Namespace) -> Curve:
 def cascade_fields(model: Cascade, data: Data, evaluations: int, count: int, seed: int, fitted: bool) -> Tensor:
     model.sampler = AdamsBashforth(evaluations)
     if fitted:
-        calibrate(model, data.train, sites=250_000)
+        calibrate_free(model, data.train, sites=250_000)
     return model.sample((SIDE, SIDE), count, seed).cpu()
 
 

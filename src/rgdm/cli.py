@@ -67,7 +67,13 @@ def run(options: Any) -> None:
     """Carry out one command; libraries are imported only here, so that ``rgdm --help`` is quick."""
     from rgdm import commands
     from rgdm.demo import demo
+    from rgdm.workers import alone
 
+    with alone():  # whole pieces go to threads, so that a neighbour on one core does not hold up every operation
+        _run(options, commands, demo)
+
+
+def _run(options: Any, commands: Any, demo: Any) -> None:
     match options:
         case config.Train():
             commands.train(options)

@@ -121,7 +121,7 @@ def finish(trainer: Trainer, parts: Parts) -> Cascade:
         return model
     values, said = calibration_fields(model, trainer, parts)
     try:
-        notes = settle_sampling(model, values)
+        notes = settle_sampling(model, values, parts.every)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"the training is saved in {trainer.folder}, only its calibration is missing") from None
     if model.sweep is not None:
@@ -171,8 +171,11 @@ def gains(trainer: Trainer, now: list[float]) -> tuple[float, float]:
     return known / sum(share), back / sum(share)
 
 
-def settle_sampling(model: Cascade, values: Tensor) -> list[str]:
-    """Fit the temperatures, and first find how many evaluations are enough if that was left open; what was found."""
+def settle_sampling(model: Cascade, values: Tensor, every: Tensor) -> list[str]:
+    """Fit the temperatures, and first find how many evaluations are enough if that was left open; what was found.
+
+    ``values`` are fields to refine; fields from nothing are to be like ``every`` field.
+    """
     design, notes = model.design, []
     if design.evaluations is None and design.lift == "diffusion" and design.objective != "energy":
         with bar("evaluations", 1) as show:
@@ -180,5 +183,5 @@ def settle_sampling(model: Cascade, values: Tensor) -> list[str]:
         notes = evaluations_table(trials)
     with bar("calibrating", 2 * model.levels) as show:
         calibrate(model, values, watch=lambda done, total: show(done, 2 * total))
-        calibrate_free(model, values, watch=lambda done, total: show(total + done, 2 * total))
+        calibrate_free(model, every, watch=lambda done, total: show(total + done, 2 * total))
     return notes

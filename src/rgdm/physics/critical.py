@@ -29,6 +29,8 @@ RECORD = [
     CriticalPoint("ising", 2, None, math.log1p(math.sqrt(2)) / 2, 0.0, "Kramers & Wannier 1941, Phys. Rev. 60, 252"),
     CriticalPoint("ising", 3, None, 0.221654626, 5e-9, "Ferrenberg, Xu & Landau 2018, Phys. Rev. E 97, 043301"),
     CriticalPoint("phi4", 2, 1.0, 0.680605, 4e-6, "Kaupuzs, Melnik & Rimsans, arXiv:1406.7491"),
+    CriticalPoint("phi4", 2, 0.25, 0.658613, 4.1e-5, OWN),
+    CriticalPoint("phi4", 2, 2.0, 0.620833, 5.8e-5, OWN),
 ]
 
 

@@ -79,6 +79,7 @@ class Trainer:
             "factor": list(model.grid.factors),
             "channels": model.channels,
             "batches": Batches.VERSION,
+            "format": storage.FORMAT,
         }
         self.model = model.to(self.accelerator.device)
         self.weights = dict(model.named_parameters())

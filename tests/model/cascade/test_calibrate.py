@@ -6,6 +6,7 @@ import torch
 from rgdm.model.cascade.calibrate import _windows, calibrate, calibrate_free
 from rgdm.model.cascade.cascade import Cascade
 from rgdm.process.noise import NoiseField
+from rgdm.scale.basis import Fourier
 from rgdm.scale.grid import Grid
 from rgdm.scale.operators.block import BlockSpin
 from small import cascade
@@ -61,6 +62,26 @@ def test_free_temperatures_are_those_of_fields_from_nothing_alone():
     torch.testing.assert_close(after[1], before[1])
     power = [float(model.operator.split(x[0])[1].square().mean()) for x in (before, after)]
     assert power[1] / power[0] == pytest.approx(0.25, rel=0.05)
+
+
+@pytest.mark.integration
+def test_pieces_of_red_fields_give_the_free_temperatures_of_whole_ones():
+    """A base field on a lattice smaller than the fitted one is as smooth as a piece of a large one."""
+    k = Fourier().wavenumber((256, 256))
+    wide = Fourier().synthesize(torch.randn(12, 1, 256, 256) * (k.square() + 0.02**2).pow(-0.75).float())
+    x = wide.unfold(2, 128, 128).unfold(3, 128, 128).transpose(1, 3).reshape(-1, 1, 128, 128)
+    model = cascade(levels=2, boundary="reflect", width=4, encoder_blocks=1, decoder_blocks=1)
+    model.fit(x / x.std())
+    for lift in (model.lift(0), model.lift(1)):
+        lift.standardizer.amplitude.gamma.zero_()
+        lift.standardizer.amplitude.rise.zero_()
+    whole, pieces = (calibrate_free(model, x / x.std(), sites) for sites in (10**6, 10**5))
+    assert pieces == pytest.approx(whole, rel=0.08)
+
+
+def test_an_enlarged_cascade_is_not_calibrated():
+    with pytest.raises(ValueError, match="calibrate the one that it was enlarged from"):
+        calibrate_free(too_narrow(1.0, 0).enlarged(1, 1.5), white(4))
 
 
 @pytest.mark.parametrize("boundary", ["periodic", "reflect"])

@@ -1,11 +1,13 @@
 """Noise temperatures of each level, fitted while the cascade runs freely."""
 
 import math
+from collections.abc import Callable
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from rgdm.errors import InputError
 from rgdm.model.cascade.cascade import Cascade, free_noise
 from rgdm.model.cascade.generation import batches
 from rgdm.model.lifts.context import Context
@@ -16,6 +18,8 @@ from rgdm.watch import Watch
 
 DEPTH = 3
 """Free runs begin at most so many levels up, as those of ``refine`` mostly do."""
+FEWEST, LARGEST = 16, 2**20
+"""Fields from nothing that are looked at at least, and most sites of one."""
 MOST_FIELDS = 4096
 """Most fields that temperatures are fitted on: so many small ones say enough, and the noise of each takes time."""
 
@@ -35,15 +39,16 @@ def calibrate(
     A lift learns on true coarse fields. In a free run it is given refined ones, and an ensemble can come out too narrow
     or too wide, which training cannot show. At each level a few secant steps in the logarithm of the temperature bring
     the spread/skill ratio of the detail to 1. (That of the field says little of the finest detail, which is a small
-    part of its variance; where all details have the ratio 1, the field has it too.) Free runs begin at most ``depth``
-    levels up; the levels above, there to generate from nothing, are fitted on true coarse fields. Of each level about
+    part of its variance; where an orthonormal coarse-graining has details of the ratio 1, the field has it too. Of
+    others it is that of the field.) Free runs begin at most ``depth`` levels up; the levels above are fitted on true
+    coarse fields. Of each level about
     ``sites`` sites are used at most, of at most ``MOST_FIELDS`` whole fields.
     Returns the temperatures, finest level first.
     """
     path = [model.normalise(tiles(model, x, sites * math.prod(model.grid.factors), depth).to(model.device))]
     for _ in range(model.levels):
         path.append(model.operator.coarsen(path[-1]))
-    ensemble, detail_of = path[-1], lambda fine: model.operator.split(fine)[1]
+    ensemble, seen = path[-1], _seen_by_calibration(model)
     for level in reversed(range(model.levels)):
         if level >= depth - 1 or level == model.levels - 1:
             ensemble = path[level + 1].repeat_interleave(members, 0)
@@ -53,7 +58,7 @@ def calibrate(
         log_temperature, history = 0.0, []
         for _ in range(rounds):
             fine = _refined(model, level, ensemble, log_temperature)
-            history.append((log_temperature, math.log(_spread_skill(detail_of(fine), detail_of(truth), members))))
+            history.append((log_temperature, math.log(_spread_skill(seen(fine), seen(truth), members))))
             log_temperature = _secant(history)
         best = min(history, key=lambda h: abs(h[1]))[0]
         model.lift(level).temperature.fill_(math.exp(best))
@@ -74,37 +79,59 @@ def calibrate_free(
 ) -> list[float]:
     """Set each lift's free temperature so that fields from nothing have as much detail as *training* fields.
 
-    A base field, and what is refined from it, is less intermittent than a true coarse field; detail that is read off
-    its roughness then has too much power, the more the more levels follow. From the coarsest level down, a few secant
-    steps in the logarithm of the temperature bring the mean square of what the coarse field does not predict of the
-    detail to that of the data, as far as chance in what was made explains no difference: of an excess r with the
-    standard error s the part ``max(0, 1 - s^2 / r^2)`` is taken away (James and Stein 1961). Returns the temperatures,
-    finest level first.
+    A base field, and what is refined from it, is not as intermittent as a true coarse field, and detail that is read
+    off its roughness comes out too strong or too weak, the more the more levels follow. From the coarsest level down, a
+    few secant steps in the logarithm of the temperature bring the mean square of what the coarse field does not predict
+    of the detail to that of the data. What chance in the fields that were made explains is left: an excess r with the
+    standard error s is corrected by ``max(0, 1 - s^2 / r^2)`` of it (the garrote, Breiman 1995, Technometrics 37, 373).
+    Of fields that are too large to be made in numbers (periodic ones cannot be cut) the temperatures are left alone.
+    Returns the temperatures, finest level first.
     """
+    if model.repetition.times:
+        raise InputError("an enlarged cascade is not calibrated; calibrate the one that it was enlarged from")
     truth = tiles(model, x, sites, model.levels)
-    sides = zip(truth.shape[2:], model.grid.boundaries, strict=True)
-    lattice = tuple(n if side == "periodic" else 2 * n for n, side in sides)  # longer than the pieces, as fields are
+    lattice = _made_on(model, tuple(x.shape[2:]), tuple(truth.shape[2:]))
+    if math.prod(lattice) <= LARGEST:
+        _fit_free(model, truth, lattice, max(FEWEST, min(MOST_FIELDS, sites // math.prod(lattice))), rounds, watch)
+    return [float(model.lift(level).free_temperature) for level in range(model.levels)]
+
+
+def _fit_free(
+    model: Cascade, truth: Tensor, lattice: Lattice, count: int, rounds: int, watch: Watch | None = None
+) -> None:
     fine, true = model.normalise(truth.to(model.device)), []
     for level in range(model.levels):
         true.append(_unpredicted(model, level, fine))
         fine = model.operator.coarsen(fine)
-    numbers = range(max(4, min(MOST_FIELDS, sites // math.prod(lattice))))
-    fields = model.begin(lattice, NoiseField(0, "calibrate").of(numbers))
+    fields = model.begin(lattice, NoiseField(0, "calibrate").of(range(count)))
     for level in reversed(range(model.levels)):
-        log_temperature, tries, history, chance = 0.0, [], [], 0.0
+        log_temperature, history, chance, best = 0.0, [], 0.0, (math.inf, 0.0, fields)
         for attempt in range(rounds):
             fine = _refined(model, level, fields, log_temperature, free=True)
             excess, error = _excess(_unpredicted(model, level, fine), true[level])
+            if not math.isfinite(excess):
+                model.lift(level).free_temperature.fill_(1.0)
+                return
             if attempt == 0:
                 chance = excess * min(1.0, error**2 / max(excess**2, 1e-30))
             history.append((log_temperature, excess - chance))
-            tries.append((abs(excess - chance), log_temperature, fine))
+            if abs(excess - chance) < best[0]:
+                best = abs(excess - chance), log_temperature, fine
             log_temperature = _secant(history)
-        _, log_temperature, fields = min(tries, key=lambda tried: tried[0])
+        _, log_temperature, fields = best
         model.lift(level).free_temperature.fill_(math.exp(log_temperature))
         if watch:
             watch(model.levels - level, model.levels)
-    return [float(model.lift(level).free_temperature) for level in range(model.levels)]
+
+
+def _made_on(model: Cascade, lattice: Lattice, pieces: Lattice) -> Lattice:
+    """The lattice on which fields from nothing are looked at, where the data are fields of one and pieces of another.
+
+    Local networks see no more of a field than of a large piece of it; others are for the lattice that they learned on.
+    """
+    if model.reach() is None:
+        return lattice
+    return tuple(min(n // piece, 2) * piece for n, piece in zip(lattice, pieces, strict=True))
 
 
 def _unpredicted(model: Cascade, level: int, fine: Float[Tensor, "B C *F"]) -> Float[Tensor, "B C"]:
@@ -112,6 +139,15 @@ def _unpredicted(model: Cascade, level: int, fine: Float[Tensor, "B C *F"]) -> F
     context, detail = Context.of(fine, model.operator)
     rest = model.own_lift(level).standardizer.residual(context, detail)
     return rest.double().square().unflatten(1, (model.channels, -1)).flatten(2).mean(2)
+
+
+def _seen_by_calibration(model: Cascade) -> Callable[[Tensor], Tensor]:
+    """The detail of fields, or where its errors do not add up to those of the fields, the fields."""
+    try:
+        model.operator.check_orthonormal(model.dimension)
+    except InputError:
+        return lambda fine: fine
+    return lambda fine: model.operator.split(fine)[1]
 
 
 def _excess(made: Float[Tensor, "B C"], true: Float[Tensor, "T C"]) -> tuple[float, float]:

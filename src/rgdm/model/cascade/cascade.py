@@ -39,6 +39,7 @@ from rgdm.scale.grid import Grid
 from rgdm.scale.operators.learned import Learned
 from rgdm.scale.operators.registry import make_operator
 from rgdm.watch import Watch
+from rgdm.workers import alone
 
 
 class Cascade(nn.Module):
@@ -130,6 +131,10 @@ class Cascade(nn.Module):
         """
         if self.repetition.times:
             raise InputError("an enlarged cascade is not measured; fit the one that it was enlarged from")
+        with alone():
+            self._fit(x, watch)
+
+    def _fit(self, x: Any, watch: Watch | None) -> None:
         x = unwrap(x, self.channels, self.dimension, axes=self.grid.names)[0].to(self.device)
         self.operator.check_depth(tuple(x.shape[2:]), self.levels)
         self.check_texture(tuple(x.shape[2:]), self.levels)

@@ -36,6 +36,7 @@ BOUNDS = {
     "standardizer.tail": Bounds(0, 10),
     "standardizer.limit": Bounds(0, 1e6, infinite=True),
     "standardizer.largest": Bounds(0, 1e30),
+    "base.share": Bounds(0, 1),
     "sweep.scale": Bounds(1e-13, 1e13),
 }
 """By the end of the name of a tensor."""

@@ -30,8 +30,9 @@ class TranslationField(nn.Module):
     fall are met, others (a channel that is the square of another) only in their correlation.
 
     g is stationary: periodic on the lattice itself, or, for a field with edges, a window of a
-    periodic field twice as long. Scales longer than the fields that were measured are left white: together they have
-    the variance that the means of these fields had, so that a larger lattice changes nothing at the scales below.
+    periodic field twice as long. What a lattice does not resolve, its mean stands for: scales longer than the fields
+    that were measured are white and have together the variance of the means of these, and the mean of a smaller lattice
+    has the variance of all that is longer than it. So the scales between have the same power on every lattice.
 
     Args:
         channels: of the field.
@@ -41,15 +42,15 @@ class TranslationField(nn.Module):
 
     spectrum: Tensor
     marginal: Tensor
-    longest: Tensor
-    """The first bin of scales that the measured fields did not resolve, and the share of modes that stood for them."""
+    share: Tensor
+    """Of the modes of the measured fields in each bin, ``(bins,)``; all 0: nothing is known of scales."""
 
     def __init__(self, channels: int, boundary: Boundaries, sizes: tuple[float, ...] = ()) -> None:
         super().__init__()
         self.boundary: Boundaries = boundary
         self.modes, self.noise_modes = Harmonics(boundary, sizes), Harmonics("periodic", sizes)
         self.register_buffer("spectrum", torch.eye(channels)[..., None].repeat(1, 1, BINS))
-        self.register_buffer("longest", torch.tensor([BINS, 0.0]))
+        self.register_buffer("share", torch.zeros(BINS))
         self.register_buffer("marginal", quantiles.normal_scores().to(torch.get_default_dtype()).repeat(channels, 1))
 
     def noise_lattice(self, lattice: Lattice) -> Lattice:
@@ -69,9 +70,9 @@ class TranslationField(nn.Module):
         spectrum = cross_spectrum.with_coherence(target, self._cross_spectrum(normal))
         self.spectrum.copy_(spectrum)
         lattice = self.noise_lattice(tuple(x.shape[2:]))
-        where = _bin(self.noise_modes.wavenumber(lattice))
-        share = (where == where.max()).double().mean() if len(x) > 1 and where.numel() > 1 else 0.0
-        self.longest.copy_(torch.tensor([float(where.max()), float(share)]))
+        if math.prod(x.shape[2:]) > 1:
+            where = _bin(self.noise_modes.wavenumber(lattice)).flatten()
+            self.share.copy_(torch.bincount(where, minlength=BINS) / where.numel())
         count = max(4, min(MOST, 2**20 // math.prod(lattice)))
         generator = torch.Generator().manual_seed(0)
         noise = torch.randn(count, x.shape[1], *lattice, generator=generator, dtype=torch.float64)
@@ -110,14 +111,23 @@ class TranslationField(nn.Module):
 
     def _unit_root(self, where: Tensor) -> Tensor:
         """The root of the cross-spectra ``(C, C, bins)`` that gives each channel of g variance 1 on this lattice."""
-        spectrum, where = self.spectrum.double(), where.to(self.spectrum.device)
-        (first, share), long = self.longest.tolist(), where >= self.longest[0]
-        if share > 0 and bool(long.any()):  # however many modes resolve them
-            bins = torch.arange(BINS, device=where.device)
-            spectrum = torch.where(bins >= first, share / long.double().mean() * spectrum, spectrum)
+        where = where.to(self.spectrum.device)
+        spectrum = self._of_lattice(where)
         root, power = cross_spectrum.root(spectrum), spectrum.diagonal().mT
         spread = torch.stack([channel[where].mean() for channel in power]).sqrt()
         return root / spread.clamp(min=1e-30)[:, None, None]
+
+    def _of_lattice(self, where: Tensor) -> Tensor:
+        """The cross-spectra ``(C, C, bins)`` on a lattice whose modes lie in these bins.
+
+        The longest bins that the lattice or the measured fields have share the covariance that these had in them.
+        """
+        spectrum, share = self.spectrum.double(), self.share.double()
+        if not bool(share.any()) or where.numel() == 1:
+            return spectrum
+        first = min(int(where.max()), int(share.nonzero().max()))
+        together = (share * spectrum)[..., first:].sum(-1, keepdim=True) / (where >= first).double().mean()
+        return torch.cat([spectrum[..., :first], together.expand_as(spectrum[..., first:])], -1)
 
     def _window_covariance(self, root: Tensor, where: Tensor, lattice: Lattice) -> Tensor:
         """The covariance of g on the window of a torus with these roots of cross-spectra, ``(C n, C n)``."""

@@ -73,7 +73,7 @@ class Standardizer(nn.Module, abc.ABC):
         return self.invert(context, detail)
 
     def residual(self, context: Context, detail: Float[Tensor, "B D *K"]) -> Float[Tensor, "B D *K"]:
-        """What the context does not predict of the detail."""
+        """What the context does not predict of the detail; by default nothing is predicted."""
         return detail
 
     def shape(self, z: Float[Tensor, "B D *K"]) -> Float[Tensor, "B D *K"]:
