@@ -47,7 +47,7 @@ EXCERPTS = {
             "RainFARM, best variant": "RainFARM, best",
             "Gaussian lift with local amplitude, best variant": "Gaussian lift, best",
             "single-stage U-Net diffusion, 1.7 million parameters, 19 evaluations": "U-Net, best",
-            "rgdm, 0.1 million parameters, 3 x 3 evaluations": "rgdm",
+            "rgdm, 0.1 million parameters, 3 x 4 evaluations": "rgdm",
         },
         bold="rgdm",
     ),

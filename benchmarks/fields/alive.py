@@ -50,10 +50,10 @@ class Kind(NamedTuple):
 def kinds(options: argparse.Namespace) -> Iterator[Kind]:
     """All of them, one after the other."""
     lattice = Design(levels=5, shared=False, evaluations=3, backbone=(options.backbone,))
-    for coupling in COUPLINGS:
+    for coupling in options.couplings:
         fields = sample_fields(Phi4.from_beta(coupling, LAMBDA), SIDE, CHAINS, options.count, seed=5)
         yield Kind(f"phi^4, lambda {LAMBDA}, beta {coupling}", fields, "periodic", lattice)
-    if options.backbone != "conv":
+    if options.backbone != "conv" or not options.others:
         return
     relief = torch.as_tensor(reference.terrain("train").values).float()
     yield Kind("terrain", relief, "reflect", Design(levels=3, evaluations=3))
@@ -104,5 +104,7 @@ def main(arguments: Sequence[str]) -> None:
         steps=(400, "of each training"),
         seeds=(10, "trainings of each kind"),
         count=(2048, "fields of the lattice"),
+        couplings=(COUPLINGS, "beta of phi^4"),
+        others=(1, "1: terrain and the Gaussian field too"),
         backbone=("conv", "the others are tried on phi^4 alone", ["conv", "unet", "dit", "fno"]),
     )

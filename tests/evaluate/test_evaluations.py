@@ -81,3 +81,18 @@ def test_a_field_that_is_too_large_to_try_leaves_the_model_as_it_is(monkeypatch)
     model.fit(smooth())
     monkeypatch.setattr(evaluations, "LARGEST", 100)
     assert choose_evaluations(model, smooth(), sites=100) == [] and model.design.evaluations is None
+
+
+def test_of_many_large_fields_a_few_are_tried(monkeypatch):
+    model, seen = cascade(boundary="periodic", evaluations=None), []
+    model.fit(smooth())
+    plain = evaluations._trial
+
+    def trial(model, fields, *rest):
+        seen.append(len(fields))
+        return plain(model, fields, *rest)
+
+    monkeypatch.setattr(evaluations, "_trial", trial)
+    monkeypatch.setattr(evaluations, "LARGEST", 3 * smooth()[0].numel())
+    monkeypatch.setattr(evaluations, "tiles", lambda model, fields, *rest: fields)
+    assert choose_evaluations(model, smooth(), sites=100) and set(seen) == {3}

@@ -23,7 +23,7 @@ MEMBERS = 4
 SITES = 60_000
 """About so many sites are refined to compare."""
 LARGEST = 2**20
-"""Fields that cannot be cut into fewer sites than this are too large to try."""
+"""Most values of the fields that are tried; where one of them has more, none is."""
 CRPS, OCTAVE, SPREAD = 0.005, 0.05, 0.05
 """By how much few evaluations may be worse than many: of the CRPS, of the power in an octave, of spread/skill."""
 
@@ -55,7 +55,7 @@ def choose_evaluations(
 
     Each number is tried as it would be used: with temperatures of its own, refining up to three levels at a time. Noise
     is the same for all, so that small differences are seen. Returns what was tried, the chosen one last; nothing, and
-    leaves the model alone, if the fields are too large (periodic ones cannot be cut).
+    leaves the model alone, if a field is too large (periodic ones cannot be cut).
 
     Args:
         model: a trained one, of a law that is sampled in steps and not trained for a number of them.
@@ -67,8 +67,10 @@ def choose_evaluations(
     while depth > 1 and 4 * math.prod(12 * b**depth for b in model.grid.factors) > sites:
         depth -= 1  # many small pieces rather than few large ones
     truth = tiles(model, fields, sites, depth)
-    if truth.numel() > max(LARGEST, sites):
+    few = max(LARGEST, sites) // truth[0].numel()
+    if few < 1:
         return []
+    truth = truth[torch.linspace(0, len(truth) - 1, min(few, len(truth))).long()]
     total, done = MANY + sum(CANDIDATES), 0
     trials = []
     for number in (MANY, *CANDIDATES):

@@ -17,7 +17,8 @@ from rgdm.workers import each, shareable, watched
 SITES = {1: 2**15, 2: 2**15, 3: 2**17}
 """Most sites of a tile without its halo, by dimension: networks of 32 channels are the fastest at that (measured)."""
 PIECES = 4
-"""Smaller fields are cut into so many tiles, so that threads share them, but into none below a quarter of the most."""
+"""Smaller fields are cut into so many tiles, so that threads share them, but into none below a quarter of the most;
+and still smaller ones in two, down to a sixteenth, where halos cost as much as a second thread saves."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,8 @@ def tiling(batch: int, lattice: Lattice, halo: int, sites: int | None = None) ->
     It depends on nothing but its arguments, so that results do not depend on the machine.
     """
     usual, total = SITES[len(lattice)], batch * math.prod(lattice)
-    most = min(usual if sites is None else sites, max(usual // PIECES, total // PIECES))
+    least = usual // PIECES if total > usual // PIECES else max(usual // PIECES**2, -(-total // 2))
+    most = min(usual if sites is None else sites, max(least, total // PIECES))
     together = min(batch, max(1, most // max(1, math.prod(lattice))))
     counts = [-(-n // side) for n, side in zip(lattice, tile_sides(lattice, halo, most), strict=True)]
     spans = [_spans(batch, -(-batch // together)), *map(_spans, lattice, counts)]

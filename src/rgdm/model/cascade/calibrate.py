@@ -20,6 +20,8 @@ DEPTH = 3
 """Free runs begin at most so many levels up, as those of ``refine`` mostly do."""
 FEWEST, LARGEST = 16, 2**20
 """Fields from nothing that are looked at at least, and most sites of one."""
+MEASURED = 16
+"""So many times more sites of the data are measured: that is quick, and rough places are rare."""
 MOST_FIELDS = 4096
 """Most fields that temperatures are fitted on: so many small ones say enough, and the noise of each takes time."""
 
@@ -89,9 +91,10 @@ def calibrate_free(
     """
     if model.repetition.times:
         raise InputError("an enlarged cascade is not calibrated; calibrate the one that it was enlarged from")
-    truth = tiles(model, x, sites, model.levels)
-    lattice = _made_on(model, tuple(x.shape[2:]), tuple(truth.shape[2:]))
+    pieces = tuple(tiles(model, x, sites, model.levels).shape[2:])
+    lattice = _made_on(model, tuple(x.shape[2:]), pieces)
     if math.prod(lattice) <= LARGEST:
+        truth = tiles(model, x, MEASURED * sites, model.levels)
         _fit_free(model, truth, lattice, max(FEWEST, min(MOST_FIELDS, sites // math.prod(lattice))), rounds, watch)
     return [float(model.lift(level).free_temperature) for level in range(model.levels)]
 
@@ -99,10 +102,13 @@ def calibrate_free(
 def _fit_free(
     model: Cascade, truth: Tensor, lattice: Lattice, count: int, rounds: int, watch: Watch | None = None
 ) -> None:
-    fine, true = model.normalise(truth.to(model.device)), []
-    for level in range(model.levels):
-        true.append(_unpredicted(model, level, fine))
-        fine = model.operator.coarsen(fine)
+    measured: list[list[Tensor]] = [[] for _ in range(model.levels)]
+    for batch in batches(len(truth), tuple(truth.shape[2:])):
+        fine = model.normalise(truth[batch.start : batch.stop].to(model.device))
+        for level, found in enumerate(measured):
+            found.append(_unpredicted(model, level, fine))
+            fine = model.operator.coarsen(fine)
+    true = [torch.cat(found) for found in measured]
     fields = model.begin(lattice, NoiseField(0, "calibrate").of(range(count)))
     for level in reversed(range(model.levels)):
         log_temperature, history, chance, best = 0.0, [], 0.0, (math.inf, 0.0, fields)
