@@ -5,10 +5,11 @@
 ``winds``: ERA5 u and v at 10 m, point-decimated to one degree, 24 times of a week, of which the last six are held out,
 longitude periodic. ``relief``: the Natural Earth shaded relief, three colours of 8 bits, 48 pieces of 256 x 256 pixels
 of the western hemisphere to learn from and 12 of the eastern to judge by. ``turbulence``: vorticity of two-dimensional
-Navier-Stokes flow, forced at wavenumbers 3 to 5, 256 x 256 modes, 48 fields of twelve flows and 24 of six others,
+Navier-Stokes flow, forced at wavenumbers 3 to 5, 128 x 128 modes, 48 fields of twelve flows and 24 of six others,
 periodic. Each is trained by ``rgdm train`` for five minutes and refined x8 into eight members, channel by channel.
 Octaves are those that are refined. Errors are jackknife errors over held-out fields; frames of one flow and times of
-one week are not independent, so there they are too small. Needs the dependency group ``benchmarks``.
+one week are not independent, so there they are too small. A model that is whole in ``--out`` is not trained again.
+Needs the dependency group ``benchmarks``.
 """
 
 import argparse
@@ -26,7 +27,7 @@ from torch import Tensor
 
 from benchmarks.record import Figure, Row
 from benchmarks.shared.estimates import figure, ratio
-from benchmarks.shared.training import block_means, tensor, train, training
+from benchmarks.shared.training import block_means, tensor, trained_or_there, training
 from benchmarks.study import study
 from rgdm.evaluate import bicubic, fair_crps, octave_ratio, spread_skill
 from rgdm.progress import bar
@@ -90,7 +91,7 @@ def turbulence(options: argparse.Namespace) -> Kind:
 
 
 def flows(
-    count: int, times: int, seed: int, told: Callable[[int], None] | None = None, n: int = SIDE, apart: int = 400
+    count: int, times: int, seed: int, told: Callable[[int], None] | None = None, n: int = 128, apart: int = 300
 ) -> Tensor:
     """Vorticity ``(times, count, n, n)`` of flows that are forced and damped at large scales, hyperviscous at small.
 
@@ -131,7 +132,7 @@ KINDS = {"winds": winds, "relief": relief, "turbulence": turbulence}
 
 
 def judged(kind: Kind, options: argparse.Namespace) -> Iterator[Row]:
-    model = train(kind.learned, options.out / kind.name, options, levels=LEVELS, boundary=kind.boundary)
+    model = trained_or_there(options.out / kind.name, kind.learned, options, levels=LEVELS, boundary=kind.boundary)
     truth = tensor(kind.judged)
     coarse = block_means(model, truth, LEVELS)
     members = model.refine(coarse, LEVELS, MEMBERS, options.seed)

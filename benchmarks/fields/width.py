@@ -17,9 +17,8 @@ import torch
 from benchmarks.fields import etopo
 from benchmarks.record import Figure, Row
 from benchmarks.shared.estimates import median, ratio
-from benchmarks.shared.training import CRITICAL, Data, block_means, phi4, train, training
+from benchmarks.shared.training import CRITICAL, Data, block_means, phi4, trained_or_there, training
 from benchmarks.study import study
-from rgdm import commands
 from rgdm.evaluate import fair_crps, octave_ratio, spread_skill
 from rgdm.model.cascade.cascade import Cascade
 
@@ -42,23 +41,15 @@ def seconds(model: Cascade, coarse: torch.Tensor) -> float:
     return median(lambda: model.refine(wide, LEVELS, 1, 0), 5) / (SIDE * SIDE / 1e6)
 
 
-def trained(kind: Data, width: int, run: int, options: argparse.Namespace) -> Cascade:
-    """The model of a width; one that is there whole is taken."""
-    out = options.out / kind.name / f"{width}-{run}"
-    if (out / "model.safetensors").exists():
-        model = commands.open_model(str(out), options.device)
-        if "training" in model.metadata:
-            return model
-    asked = argparse.Namespace(**{**vars(options), "seed": run})
-    return train(kind.train, out, asked, levels=LEVELS, width=(width,), **kind.settings)
-
-
 def measure(options: argparse.Namespace) -> Iterator[Row]:
     for kind in kinds(options):
         widest: list[torch.Tensor] = []
         for width in sorted(options.widths, reverse=True):
             for run in range(options.seeds):
-                model = trained(kind, width, run, options)
+                asked = argparse.Namespace(**{**vars(options), "seed": run})
+                settings = {"levels": LEVELS, "width": (width,), **kind.settings}
+                out = options.out / kind.name / f"{width}-{run}"
+                model = trained_or_there(out, kind.train, asked, **settings)
                 coarse = block_means(model, kind.truth, LEVELS)
                 members = model.refine(coarse, LEVELS, MEMBERS, 0)
                 crps = fair_crps(members, kind.truth)

@@ -98,6 +98,15 @@ def train(
     return commands.fit(field, told, Budget(steps, told.minutes if steps is None else None)).eval()
 
 
+def trained_or_there(out: Path, field: xr.DataArray, options: argparse.Namespace, **asked: Any) -> Cascade:
+    """The model in a folder, if it is whole, or else a new one."""
+    if (out / "model.safetensors").exists():
+        model = commands.open_model(str(out), options.device)
+        if "training" in model.metadata:
+            return model
+    return train(field, out, options, **asked)
+
+
 def measuring(field: xr.DataArray, options: argparse.Namespace, boundary: Boundary, **design: Any) -> float:
     """Seconds of what comes before the training of networks, the learning of a coarse-graining among it."""
     began = time.monotonic()
