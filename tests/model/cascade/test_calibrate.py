@@ -32,7 +32,7 @@ def too_narrow(by: float, level: int) -> Cascade:
 @pytest.mark.integration
 @pytest.mark.parametrize("level", range(LEVELS))
 def test_the_temperature_makes_good_what_one_level_lacks_and_leaves_the_others_alone(level):
-    found = calibrate(too_narrow(1.25, level), white())
+    found = calibrate(too_narrow(1.25, level), white())[:, 0].tolist()
     wanted = [1.25 if each == level else 1.0 for each in range(LEVELS)]
     assert found == pytest.approx(wanted, rel=0.06)
     assert found[level] == pytest.approx(1.25, rel=0.04)
@@ -42,7 +42,7 @@ def test_the_temperature_makes_good_what_one_level_lacks_and_leaves_the_others_a
 @pytest.mark.parametrize("level", range(LEVELS))
 def test_free_temperatures_make_good_the_power_that_one_level_lacks_in_fields_from_nothing(level):
     model = too_narrow(1.25, level)
-    found = calibrate_free(model, white(1000), sites=300_000)
+    found = calibrate_free(model, white(1000), sites=300_000)[:, 0].tolist()
     wanted = [1.25 if each == level else 1.0 for each in range(LEVELS)]
     assert found == pytest.approx(wanted, rel=0.03)
     assert [float(model.lift(each).temperature) for each in range(LEVELS)] == [1.0] * LEVELS
@@ -65,6 +65,19 @@ def test_free_temperatures_are_those_of_fields_from_nothing_alone():
 
 
 @pytest.mark.integration
+@pytest.mark.parametrize("free", [False, True])
+def test_each_channel_has_a_temperature_of_its_own(free):
+    model = cascade(levels=1, channels=2, boundary="periodic", width=4, encoder_blocks=1, decoder_blocks=1)
+    x = torch.randn(512, 2, 16, 16)
+    model.fit(x)
+    parts = model.own_lift(0).standardizer
+    parts.tail.zero_()
+    parts.amplitude.band[1] /= 1.25
+    found = (calibrate_free if free else calibrate)(model, x)[0].tolist()
+    assert found == pytest.approx([1.0, 1.25], rel=0.04)
+
+
+@pytest.mark.integration
 def test_pieces_of_red_fields_give_the_free_temperatures_of_whole_ones():
     """A base field on a lattice smaller than the fitted one is as smooth as a piece of a large one."""
     k = Fourier().wavenumber((256, 256))
@@ -75,7 +88,7 @@ def test_pieces_of_red_fields_give_the_free_temperatures_of_whole_ones():
     for lift in (model.lift(0), model.lift(1)):
         lift.standardizer.amplitude.gamma.zero_()
         lift.standardizer.amplitude.rise.zero_()
-    whole, pieces = (calibrate_free(model, x / x.std(), sites) for sites in (10**6, 10**5))
+    whole, pieces = (calibrate_free(model, x / x.std(), sites)[:, 0].tolist() for sites in (10**6, 10**5))
     assert pieces == pytest.approx(whole, rel=0.08)
 
 

@@ -1,4 +1,4 @@
-"""Noise temperatures of each level, fitted while the cascade runs freely."""
+"""Noise temperatures of each level and channel, fitted while the cascade runs freely."""
 
 import math
 from collections.abc import Callable
@@ -35,7 +35,7 @@ def calibrate(
     rounds: int = 3,
     depth: int = DEPTH,
     watch: Watch | None = None,
-) -> list[float]:
+) -> Float[Tensor, "levels C"]:
     """Set each lift's temperature so that spread equals error on *training* fields, from the coarsest level down.
 
     A lift learns on true coarse fields. In a free run it is given refined ones, and an ensemble can come out too narrow
@@ -57,18 +57,18 @@ def calibrate(
         truth = path[level]
         if level == 0:
             ensemble, truth = _windows(ensemble, truth, members, model.grid, sites)
-        log_temperature, history = 0.0, []
+        log_temperature, history = torch.zeros(model.channels, dtype=torch.float64), []
         for _ in range(rounds):
             fine = _refined(model, level, ensemble, log_temperature)
-            history.append((log_temperature, math.log(_spread_skill(seen(fine), seen(truth), members))))
-            log_temperature = _secant(history)
-        best = min(history, key=lambda h: abs(h[1]))[0]
-        model.lift(level).temperature.fill_(math.exp(best))
+            history.append((log_temperature, _spread_skill(seen(fine), seen(truth), members, model.channels).log()))
+            log_temperature = _secants(history)
+        best = min(history, key=lambda h: float(h[1].abs().max()))[0]
+        model.lift(level).temperature.copy_(best.exp())
         if 0 < level < depth:  # the next run goes on from here
             ensemble = _refined(model, level, ensemble, best)
         if watch:
             watch(model.levels - level, model.levels)
-    return [float(model.lift(level).temperature) for level in range(model.levels)]
+    return torch.stack([model.lift(level).temperature for level in range(model.levels)]).clone()
 
 
 @torch.no_grad()
@@ -78,7 +78,7 @@ def calibrate_free(
     sites: int = 1_000_000,
     rounds: int = 3,
     watch: Watch | None = None,
-) -> list[float]:
+) -> Float[Tensor, "levels C"]:
     """Set each lift's free temperature so that fields from nothing have as much detail as *training* fields.
 
     A base field, and what is refined from it, is not as intermittent as a true coarse field, and detail that is read
@@ -96,7 +96,7 @@ def calibrate_free(
     if math.prod(lattice) <= LARGEST:
         truth = tiles(model, x, MEASURED * sites, model.levels)
         _fit_free(model, truth, lattice, max(FEWEST, min(MOST_FIELDS, sites // math.prod(lattice))), rounds, watch)
-    return [float(model.lift(level).free_temperature) for level in range(model.levels)]
+    return torch.stack([model.lift(level).free_temperature for level in range(model.levels)]).clone()
 
 
 def _fit_free(
@@ -111,21 +111,22 @@ def _fit_free(
     true = [torch.cat(found) for found in measured]
     fields = model.begin(lattice, NoiseField(0, "calibrate").of(range(count)))
     for level in reversed(range(model.levels)):
-        log_temperature, history, chance, best = 0.0, [], 0.0, (math.inf, 0.0, fields)
+        log_temperature, history = torch.zeros(model.channels, dtype=torch.float64), []
+        chance, best = torch.zeros_like(log_temperature), (math.inf, log_temperature, fields)
         for attempt in range(rounds):
             fine = _refined(model, level, fields, log_temperature, free=True)
             excess, error = _excess(_unpredicted(model, level, fine), true[level])
-            if not math.isfinite(excess):
+            if not bool(excess.isfinite().all()):
                 model.lift(level).free_temperature.fill_(1.0)
                 return
             if attempt == 0:
-                chance = excess * min(1.0, error**2 / max(excess**2, 1e-30))
+                chance = excess * (error / excess.abs().clamp(min=1e-15)).square().clamp(max=1)
             history.append((log_temperature, excess - chance))
-            if abs(excess - chance) < best[0]:
-                best = abs(excess - chance), log_temperature, fine
-            log_temperature = _secant(history)
+            if (far := float((excess - chance).abs().max())) < best[0]:
+                best = far, log_temperature, fine
+            log_temperature = _secants(history)
         _, log_temperature, fields = best
-        model.lift(level).free_temperature.fill_(math.exp(log_temperature))
+        model.lift(level).free_temperature.copy_(log_temperature.exp())
         if watch:
             watch(model.levels - level, model.levels)
 
@@ -156,18 +157,18 @@ def _seen_by_calibration(model: Cascade) -> Callable[[Tensor], Tensor]:
     return lambda fine: model.operator.split(fine)[1]
 
 
-def _excess(made: Float[Tensor, "B C"], true: Float[Tensor, "T C"]) -> tuple[float, float]:
-    """Half the log of the mean of what was made over that of the data, a mean over channels, and the error of it."""
+def _excess(made: Float[Tensor, "B C"], true: Float[Tensor, "T C"]) -> tuple[Float[Tensor, " C"], Float[Tensor, " C"]]:
+    """Half the log of the mean of what was made over that of the data, of each channel, and the error of it."""
     mean = made.mean(0).clamp(min=1e-30)
-    excess = (mean / true.mean(0).clamp(min=1e-30)).log().mean() / 2
-    error = (made / mean).mean(1).std() / math.sqrt(len(made)) / 2
-    return float(excess), float(error)
+    excess = (mean / true.mean(0).clamp(min=1e-30)).log() / 2
+    error = (made / mean).std(0) / math.sqrt(len(made)) / 2
+    return excess.cpu(), error.cpu()
 
 
-def _refined(model: Cascade, level: int, coarse: Tensor, log_temperature: float, free: bool = False) -> Tensor:
-    """The fields one level finer, at a temperature that the lift keeps."""
+def _refined(model: Cascade, level: int, coarse: Tensor, log_temperature: Tensor, free: bool = False) -> Tensor:
+    """The fields one level finer, at temperatures that the lift keeps."""
     lift, noise = model.lift(level), NoiseField(0, "calibrate")
-    (lift.free_temperature if free else lift.temperature).fill_(math.exp(log_temperature))
+    (lift.free_temperature if free else lift.temperature).copy_(log_temperature.exp())
     window = Window.whole(level, coarse.shape[2:])
     fine = []
     for batch in batches(len(coarse), model.operator.fine_lattice(coarse.shape[2:])):
@@ -240,12 +241,23 @@ def _side(sites: float, lattice: Lattice, grid: Grid) -> int:
     return int(max(1.0, sites / whole) ** (1 / grid.boundaries.count("reflect")))
 
 
-def _spread_skill(fine: Tensor, truth: Tensor, members: int) -> float:
-    """Root of ``(M + 1) / M`` times the mean variance over the mean squared error of the ensemble mean."""
+def _spread_skill(fine: Tensor, truth: Tensor, members: int, channels: int) -> Float[Tensor, " C"]:
+    """Root of ``(M + 1) / M`` times the mean variance over the mean squared error of the mean, of each channel."""
     ensemble = fine.unflatten(0, (len(truth), members)).double()
-    variance = ensemble.var(1).mean()
-    error = (ensemble.mean(1) - truth).square().mean().clamp(min=1e-30)
-    return float(((members + 1) / members * variance / error).sqrt().clamp(min=1e-6))
+
+    def mean(x: Tensor) -> Tensor:
+        return x.unflatten(1, (channels, -1)).movedim(1, 0).flatten(1).mean(1)
+
+    variance = mean(ensemble.var(1))
+    error = mean((ensemble.mean(1) - truth).square()).clamp(min=1e-30)
+    return ((members + 1) / members * variance / error).sqrt().clamp(min=1e-6).cpu()
+
+
+def _secants(history: list[tuple[Tensor, Tensor]]) -> Float[Tensor, " C"]:
+    """The next log temperature of each channel."""
+    channels = range(len(history[0][0]))
+    next_ = [_secant([(float(x[c]), float(y[c])) for x, y in history]) for c in channels]
+    return torch.tensor(next_, dtype=torch.float64)
 
 
 def _secant(history: list[tuple[float, float]]) -> float:

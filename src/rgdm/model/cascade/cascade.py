@@ -23,6 +23,7 @@ from rgdm.model.cascade.repetition import Repetition
 from rgdm.model.cascade.training_range import TrainingRange
 from rgdm.model.cascade.units import Units
 from rgdm.model.closed_form.base import TranslationField
+from rgdm.model.closed_form.tails import per_band
 from rgdm.model.lattice.sweep import LearnedSweep
 from rgdm.model.lifts.context import Context
 from rgdm.model.lifts.lift import Lift
@@ -302,6 +303,8 @@ def free_noise(lift: Lift, noise: Noise) -> Noise:
 
     def scaled(draw: int, channels: int, window: Window) -> Tensor:
         white = noise(draw, channels, window)
-        return white * (lift.free_temperature / lift.temperature).to(white) if draw == 0 else white
+        if draw > 0:
+            return white
+        return per_band(lift.of_details(lift.free_temperature / lift.temperature, white), white) * white
 
     return scaled

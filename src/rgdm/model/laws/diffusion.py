@@ -75,7 +75,7 @@ class Diffusion(Law):
 
     @torch.no_grad()
     def log_prob(
-        self, z: Float[Tensor, "B D *K"], condition: Tensor | None, temperature: float, tracing: Tracing
+        self, z: Float[Tensor, "B D *K"], condition: Tensor | None, temperature: float | Tensor, tracing: Tracing
     ) -> LogProb:
         """By the probability flow of the denoiser, the limit of many evaluations."""
         if self.trained_by is not None:

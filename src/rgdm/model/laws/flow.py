@@ -152,7 +152,7 @@ class Flow(Law):
         return density.flatten(1).mean(1) / white.shape[1]
 
     def log_prob(
-        self, z: Float[Tensor, "B D *K"], condition: Tensor | None, temperature: float, tracing: Tracing
+        self, z: Float[Tensor, "B D *K"], condition: Tensor | None, temperature: float | Tensor, tracing: Tracing
     ) -> LogProb:
         """Exact, in one pass."""
         white, slopes = self.whiten(z, z[:, :0] if condition is None else condition)

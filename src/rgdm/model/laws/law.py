@@ -40,9 +40,9 @@ class Law(nn.Module, abc.ABC):
 
     @abc.abstractmethod
     def log_prob(
-        self, z: Float[Tensor, "B D *K"], condition: Tensor | None, temperature: float, tracing: Tracing
+        self, z: Float[Tensor, "B D *K"], condition: Tensor | None, temperature: float | Tensor, tracing: Tracing
     ) -> LogProb:
-        """log p(z | features) in nats, where sampling starts from noise of this temperature."""
+        """log p(z | features) in nats, where sampling starts from noise of this temperature, or of these, ``(D,)``."""
 
     @abc.abstractmethod
     def reach(self, evaluations: int) -> tuple[int, int] | None:
@@ -69,7 +69,7 @@ class WhiteNoise(Law):
         return density.flatten(1).mean(1)
 
     def log_prob(
-        self, z: Float[Tensor, "B D *K"], condition: Tensor | None, temperature: float, tracing: Tracing
+        self, z: Float[Tensor, "B D *K"], condition: Tensor | None, temperature: float | Tensor, tracing: Tracing
     ) -> LogProb:
         return normal_log_prob(z, temperature)
 

@@ -98,9 +98,11 @@ class Likelihood(NamedTuple):
         return [-part.value / (n * math.log(2)) for part, n in zip(self.parts, self.dofs, strict=True)]
 
 
-def normal_log_prob(z: Float[Tensor, "B *S"], deviation: float = 1.0) -> LogProb:
-    """Of white noise, in double precision."""
-    density = (z.double() / deviation).square() + math.log(2 * math.pi * deviation**2)
+def normal_log_prob(z: Float[Tensor, "B *S"], deviation: float | Float[Tensor, " D"] = 1.0) -> LogProb:
+    """Of white noise, in double precision; of one standard deviation, or of one for each channel."""
+    size = torch.as_tensor(deviation, dtype=torch.float64, device=z.device)
+    size = size.reshape(-1, *[1] * (z.dim() - 2)) if size.dim() else size
+    density = (z.double() / size).square() + (2 * math.pi * size.square()).log()
     return LogProb.without_error(-density.flatten(1).sum(1) / 2)
 
 
@@ -115,7 +117,7 @@ def probability_flow_log_prob(
     conditional_mean: ConditionalMean,
     process: ForwardProcess,
     z: Float[Tensor, "B D *K"],
-    temperature: float = 1.0,
+    temperature: float | Float[Tensor, " D"] = 1.0,
     probes: Probes = None,
     tolerance: float = 1e-5,
 ) -> LogProb:

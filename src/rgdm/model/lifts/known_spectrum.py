@@ -119,8 +119,8 @@ class FourierLift(Lift):
         transfer = density[..., 1:, 0] / density[..., :1, 0]
         self.operator: CoarseGraining = operator
         self.boundaries = ("periodic",) * len(lattice)
-        self.register_buffer("temperature", torch.ones(()))
-        self.register_buffer("free_temperature", torch.ones(()))
+        self.register_buffer("temperature", torch.ones(1))
+        self.register_buffer("free_temperature", torch.ones(1))
         self.register_buffer("transfer", transfer.movedim(-1, 0).conj().resolve_conj())
         self.register_buffer("root", _power(_residual(density, transfer), 0.5).conj().resolve_conj())
 
@@ -139,7 +139,7 @@ class FourierLift(Lift):
         residual = (self._modes(detail) - self.transfer * self._modes(coarse)).movedim(1, -1).unsqueeze(-1)
         white = torch.linalg.solve(self.root, residual).squeeze(-1).movedim(-1, 1)
         volume = float(torch.linalg.slogdet(self.root).logabsdet.sum())
-        temperature = float(self.free_temperature if free else self.temperature)
+        temperature = self.of_details(self.free_temperature if free else self.temperature, detail)
         known = normal_log_prob(torch.fft.ifftn(white, dim=self._axes).real, temperature)
         return known.plus_for_all(-volume, 0.0)
 

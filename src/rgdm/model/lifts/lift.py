@@ -25,9 +25,15 @@ class Lift(nn.Module, abc.ABC):
     operator: CoarseGraining
     boundaries: tuple[Boundary, ...]
     temperature: Tensor
-    """What multiplies the noise that a sample about a given field starts from; fitted by calibration."""
+    """What multiplies the noise that a sample about a given field starts from, for each channel of the field; fitted by
+    calibration."""
     free_temperature: Tensor
     """The same in fields that come from nothing."""
+
+    @staticmethod
+    def of_details(temperature: Float[Tensor, " C"], like: Float[Tensor, "B D *K"]) -> Float[Tensor, " D"]:
+        """The temperature of each channel of the detail, from that of the field's."""
+        return temperature.repeat_interleave(like.shape[1] // len(temperature))
 
     @abc.abstractmethod
     def detail(

@@ -5,6 +5,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rgdm.model.closed_form.amplitude import CONTRACTION
+from rgdm.model.closed_form.tails import per_band
 from rgdm.model.laws.law import Example, Law, WhiteNoise
 from rgdm.model.laws.likelihood import TRACED, LogProb, Tracing, normal_log_prob
 from rgdm.model.lifts.condition import Condition
@@ -44,8 +45,9 @@ class StandardizedLift(Lift):
         self.operator, self.standardizer, self.condition = operator, standardizer, condition
         self.law = WhiteNoise() if law is None else law
         self.boundaries = standardizer.boundaries
-        self.register_buffer("temperature", torch.ones(()))
-        self.register_buffer("free_temperature", torch.ones(()))
+        channels = standardizer.channels if isinstance(standardizer, LocalStandardizer) else 1
+        self.register_buffer("temperature", torch.ones(channels))
+        self.register_buffer("free_temperature", torch.ones(channels))
 
     @torch.no_grad()
     def fit(self, fine: Float[Tensor, "B C *F"], companions: Tensor | None = None) -> None:
@@ -63,7 +65,8 @@ class StandardizedLift(Lift):
         self, context: Context, noise: Float[Tensor, "B D *K"], sampler: Sampler | None = None, draw: Draw | None = None
     ) -> Float[Tensor, "B D *K"]:
         context = self._in_precision(context)
-        start = self.temperature * noise.to(context.coarse)
+        start = noise.to(context.coarse)
+        start = per_band(self.of_details(self.temperature, start), start) * start
         more = None if draw is None else lambda step: draw(step).to(start)
         return self.standardizer.restore(context, self.law.sample(start, self.features(context), sampler, more))
 
@@ -116,7 +119,7 @@ class StandardizedLift(Lift):
         """At the temperature of the lift; the standardizer is inverted exactly."""
         self.operator.check_volume(fine.dim() - 2)
         context, detail = Context.of(fine, self.operator)
-        temperature = float(self.free_temperature if free else self.temperature)
+        temperature = self.of_details(self.free_temperature if free else self.temperature, detail)
         if not networks:
             z, volume = self.standardizer.whiten(context, detail)
             return normal_log_prob(z, temperature).plus(volume)
