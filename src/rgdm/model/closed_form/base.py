@@ -30,9 +30,9 @@ class TranslationField(nn.Module):
     fall are met, others (a channel that is the square of another) only in their correlation.
 
     g is stationary: periodic on the lattice itself, or, for a field with edges, a window of a
-    periodic field twice as long. What a lattice does not resolve, its mean stands for: scales longer than the fields
-    that were measured are white and have together the variance of the means of these, and the mean of a smaller lattice
-    has the variance of all that is longer than it. So the scales between have the same power on every lattice.
+    periodic field twice as long. Every half octave has the variance on each lattice that it had in the measured fields;
+    scales longer than these are white and have together the variance of their means, and the mean of a smaller lattice
+    has that of all that is longer than it (as far as it goes: long scales have few modes, and others on each lattice).
 
     Args:
         channels: of the field.
@@ -120,14 +120,21 @@ class TranslationField(nn.Module):
     def _of_lattice(self, where: Tensor) -> Tensor:
         """The cross-spectra ``(C, C, bins)`` on a lattice whose modes lie in these bins.
 
-        The longest bins that the lattice or the measured fields have share the covariance that these had in them.
+        Modes of long scales are few, and other ones on every lattice: what is kept is the covariance of all modes of a
+        bin together. Bins in which the measured fields had no modes go with the nearest that had, and those in which
+        this lattice has none with the nearest that has.
         """
         spectrum, share = self.spectrum.double(), self.share.double()
         if not bool(share.any()) or where.numel() == 1:
             return spectrum
-        first = min(int(where.max()), int(share.nonzero().max()))
-        together = (share * spectrum)[..., first:].sum(-1, keepdim=True) / (where >= first).double().mean()
-        return torch.cat([spectrum[..., :first], together.expand_as(spectrum[..., first:])], -1)
+        here = torch.bincount(where.flatten(), minlength=BINS).to(share) / where.numel()
+        known, bins = share.nonzero()[:, 0], torch.arange(BINS, device=where.device)
+        owner = (bins[:, None] - known).abs().argmin(1)  # of each bin, among those that are known
+        modes = torch.zeros_like(share[known]).index_add(0, owner, here)
+        there = modes.nonzero()[:, 0]
+        heir = there[(known[:, None] - known[there]).abs().argmin(1)]  # of each that is known, one with modes here
+        together = torch.zeros_like(spectrum[..., known]).index_add(-1, heir, (share * spectrum)[..., known])
+        return (together / modes.clamp(min=1e-30))[..., heir[owner]]
 
     def _window_covariance(self, root: Tensor, where: Tensor, lattice: Lattice) -> Tensor:
         """The covariance of g on the window of a torus with these roots of cross-spectra, ``(C n, C n)``."""
