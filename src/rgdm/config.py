@@ -9,7 +9,14 @@ import tyro
 from rgdm.design import Boundary, Design, FixedOperator
 
 DESIGN = Design()
-Paths = Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="FIELD...")]
+Paths = Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="FIELD...", help_behavior_hint="")]
+SAID = tyro.conf.arg(help_behavior_hint="")
+"""The sentence itself says the default."""
+NUMBER_SAID, COUNT_SAID, PATH_SAID = (
+    tyro.conf.arg(metavar=metavar, help_behavior_hint="") for metavar in ("FLOAT", "INT", "PATH")
+)
+NAMES = tyro.conf.arg(metavar="NAME,NAME", help_behavior_hint="")
+NAME = tyro.conf.arg(metavar="NAME", help_behavior_hint="")
 
 
 @dataclass(frozen=True)
@@ -20,17 +27,17 @@ class Train:
     """Files of the same variable and lattice; further axes (time, member) are samples."""
     out: Path
     """The model folder to write."""
-    variable: str | None = None
+    variable: Annotated[str | None, NAME] = None
     """Which variable to take; several, separated by commas, become channels."""
-    axes: tuple[str, ...] = ()
+    axes: Annotated[str | None, NAMES] = None
     """Names of the lattice axes, such as lat,lon (default: found by their attributes and names)."""
-    minutes: float | None = None
+    minutes: Annotated[float | None, NUMBER_SAID] = None
     """Train for this long (default: 5, unless --steps is given); measuring and calibrating come on top, seconds."""
-    steps: int | None = None
+    steps: Annotated[int | None, COUNT_SAID] = None
     """Train for this many steps instead; bitwise reproducible."""
     dimension: Literal[1, 2, 3] = 2
     """How many axes the lattice has."""
-    boundary: tuple[Boundary, ...] = ()
+    boundary: Annotated[tuple[Boundary, ...], SAID] = ()
     """What lies beyond the edges of the fields, periodic or reflect: one for all axes, or one for each, in their order
     (default: as the file says, else reflect)."""
     factor: tuple[int, ...] = (2,)
@@ -73,7 +80,7 @@ class Sample:
     """How many fields."""
     seed: int = 0
     """The same seed gives the same fields."""
-    evaluations: int | None = None
+    evaluations: Annotated[int | None, COUNT_SAID] = None
     """Network evaluations a level (default: the model's own)."""
     sweeps: int = 0
     """Sweeps of the learned law of single sites, of a model trained with --sweep."""
@@ -93,17 +100,17 @@ class Refine:
     """The coarse field, block means in the units of the training data."""
     out: Path
     """Where to write: .zarr, .nc, .npy or .npz."""
-    variable: str | None = None
+    variable: Annotated[str | None, NAME] = None
     """Which variable of the file to take."""
-    axes: tuple[str, ...] = ()
+    axes: Annotated[str | None, NAMES] = None
     """Names of the lattice axes, such as lat,lon (default: found by their attributes and names)."""
-    levels: int | None = None
+    levels: Annotated[int | None, COUNT_SAID] = None
     """How many levels finer (default: all of the model's)."""
     members: int = 16
     """Size of the ensemble."""
     seed: int = 0
     """The same seed gives the same ensemble."""
-    evaluations: int | None = None
+    evaluations: Annotated[int | None, COUNT_SAID] = None
     """Network evaluations a level (default: the model's own)."""
     device: str = "auto"
     """auto, cpu or cuda."""
@@ -123,21 +130,21 @@ class Evaluate:
     """A model folder, or the name of one that ships (terrain)."""
     field: Annotated[Path, tyro.conf.Positional]
     """The true fine field."""
-    out: Path | None = None
+    out: Annotated[Path | None, PATH_SAID] = None
     """A folder for the scores and pictures' data (default: none are kept)."""
-    variable: str | None = None
+    variable: Annotated[str | None, NAME] = None
     """Which variable of the file to take."""
-    axes: tuple[str, ...] = ()
+    axes: Annotated[str | None, NAMES] = None
     """Names of the lattice axes, such as lat,lon (default: found by their attributes and names)."""
-    levels: int | None = None
+    levels: Annotated[int | None, COUNT_SAID] = None
     """How many levels to coarsen and refine (default: all of the model's)."""
     members: int = 16
     """Size of the ensemble."""
     seed: int = 0
     """The same seed gives the same ensemble."""
-    evaluations: int | None = None
+    evaluations: Annotated[int | None, COUNT_SAID] = None
     """Network evaluations a level (default: the model's own)."""
-    thresholds: tuple[str, ...] = ()
+    thresholds: Annotated[tuple[str, ...], SAID] = ()
     """Values above which area, boundary, islands and lakes are compared, such as 0,-1000 (default: quantiles)."""
     likelihood: bool = True
     """Also the bits per degree of freedom of windows of the truth (a few seconds a level)."""
@@ -159,19 +166,19 @@ class Couplings:
     """Files of fields of one channel, or the folder or name of a model, which then makes them."""
     out: Path | None = None
     """A folder for the table (couplings.nc) and its picture (couplings.png); default: only print."""
-    variable: str | None = None
+    variable: Annotated[str | None, NAME] = None
     """Which variable to take."""
-    axes: tuple[str, ...] = ()
+    axes: Annotated[str | None, NAMES] = None
     """Names of the lattice axes, such as lat,lon (default: found by their attributes and names)."""
     levels: int = 3
     """How often the field is coarse-grained."""
     dimension: Literal[1, 2, 3] = 2
     """How many axes the lattice has."""
-    boundary: tuple[Boundary, ...] = ()
+    boundary: Annotated[tuple[Boundary, ...], SAID] = ()
     """Whether the fields have edges (reflect), next to which no site is looked at (default: as the file says)."""
     operator: FixedOperator = "block-spin"
     """The coarse-graining of every level."""
-    factor: tuple[int, ...] = ()
+    factor: Annotated[tuple[int, ...], SAID] = ()
     """How many sites become one at a level: one number for all axes, or one for each (default: as the model that makes
     the fields, else 2)."""
     reach: int = 1
@@ -182,7 +189,7 @@ class Couplings:
     """Also odd powers of the field, the first of which is an external field: it has no symmetry of sign."""
     anisotropic: bool = False
     """A coupling for the bonds along each direction, rather than one for all axes."""
-    eta: float | None = None
+    eta: Annotated[float | None, NUMBER_SAID] = None
     """Rescale as a critical field of this anomalous dimension (default: each level in its own standard deviation)."""
     noise: float = 0.0
     """White noise mixed into each coarse field, in units of the rescaled field: about 0.3 makes a fixed point local."""
@@ -212,18 +219,18 @@ class Simulation:
     """The file to write: .nc, .zarr, .npy or .npz."""
     size: tuple[int, ...] = (32,)
     """Sites along each axis, periodic: one number for all axes, or one for each."""
-    dimension: Literal[1, 2, 3] | None = None
+    dimension: Annotated[Literal[1, 2, 3] | None, SAID] = None
     """Axes of the lattice (default: as many as --size has numbers, 2 if it has one)."""
     count: int = 1000
     """How many fields."""
-    coupling: float | None = None
+    coupling: Annotated[float | None, NUMBER_SAID] = None
     """beta of phi^4, K of spins (default: the critical one, where it is on record; the sentence of refusal lists
     them)."""
     quartic: float = 1.0
     """lambda of phi^4: S = sum [ -beta sum_mu phi phi' + phi^2 + lambda (phi^2 - 1)^2 - h phi ]."""
     external_field: float = 0.0
     """h, the external field of phi^4 and of Ising spins, in units of the temperature."""
-    anisotropy: tuple[float, ...] = ()
+    anisotropy: Annotated[tuple[float, ...], SAID] = ()
     """Relative strength of the bonds along each axis of phi^4 and of Ising spins (default: 1 each)."""
     mass2: float = 0.25
     """m^2 of the free field."""
@@ -259,13 +266,13 @@ class Demo:
 
     data: Literal["terrain", "phi4"] = "terrain"
     """Topography of the Earth, or critical lattice configurations that are simulated first."""
-    out: Path | None = None
+    out: Annotated[Path | None, PATH_SAID] = None
     """The folder of the run (default: rgdm-demo-terrain or rgdm-demo-phi4)."""
     minutes: float = 3.5
     """Time for the training; all the rest takes about one more."""
-    steps: int | None = None
+    steps: Annotated[int | None, COUNT_SAID] = None
     """Train for this many steps instead."""
-    size: int | None = None
+    size: Annotated[int | None, COUNT_SAID] = None
     """Sites along each axis of the generated field (default: 1024 terrain, 256 phi4)."""
     members: int = 8
     """Size of the ensembles."""

@@ -32,14 +32,14 @@ class Design:
     """What the networks are: one for all levels, or one for each, the finest first (with --no-shared). conv is local;
     unet, dit and fno see the whole field (pip install 'rgdm[backbones]')."""
     width: tuple[int, ...] = (32,)
-    """Channels of the networks: one number for all levels, or one for each, the finest first (with --no-shared)."""
+    """Features of a layer, 1 to 4096: one number for all levels, or one for each, the finest first (--no-shared)."""
     encoder_blocks: int = 3
     """Depth of the part that reads the coarse field, evaluated once a level."""
     decoder_blocks: int = 2
     """Depth of the part that every sampling step evaluates."""
     evaluations: int | None = None
-    """Sampling steps a level that the model will use unless told otherwise (default: the fewest that make fields as
-    good as many do, measured at the end of training)."""
+    """Network evaluations a level that the model will use; None: the fewest that make fields as good as 16 do,
+    measured at the end of training (1 with --objective energy)."""
     objective: Objective = "velocity"
     """In which quantity the squared error is taken; or energy, the score of samples: with --evaluations 1 (or 2) a
     model that needs no more of them, and has no likelihood."""
@@ -83,7 +83,7 @@ class Design:
 
     @property
     def sampling_steps(self) -> int:
-        """Evaluations a level; of a model that was not measured 3, or the one that the score of samples needs."""
+        """Network evaluations a level; of a model that was not measured 3, or 1 if it learned the score of samples."""
         if self.evaluations is not None:
             return self.evaluations
         return 1 if self.objective == "energy" else 3

@@ -23,7 +23,7 @@ def test_values_that_are_not_finite_are_counted_and_located(capsys, bad, model):
         ["refine", model, "bad.npy", "--out", "out.zarr"],
         ["evaluate", model, "bad.npy", "--out", "out"],
     ):
-        says(refused(capsys, *command), "2 of 512 values", "axis_0 5, axis_1 7", "--fill")
+        says(refused(capsys, *command), "2 of 512 values", "axis_0[5], axis_1[7]", "--fill")
 
 
 def test_values_that_are_nowhere_finite_cannot_be_filled(capsys):

@@ -164,3 +164,14 @@ def test_a_coarse_field_unlike_the_training_data_gets_one_line_with_the_figure(
     assert len(said) == lines
     for line in said:
         assert line.startswith("rgdm: warning: the coarse field of height is unlike the training data: 100 % of the")
+
+
+def test_the_fields_that_a_training_kept_back_are_within_its_range(tmp_path, capsys):
+    fields = walk(10, 16, 16)
+    fields[-1] += 1e3  # the part that is kept back
+    days = xr.DataArray(fields, dims=("time", "y", "x"), name="t", coords={"time": np.arange(10.0)})
+    days.to_netcdf(tmp_path / "fields.nc", engine="h5netcdf")
+    ok("train", tmp_path / "fields.nc", "--out", tmp_path / "model", "--steps", 1, *SMALL)
+    assert "the last" in capsys.readouterr().err
+    ok("evaluate", tmp_path / "model", tmp_path / "fields.nc", "--members", 2)
+    assert "unlike the training data" not in capsys.readouterr().err

@@ -1,10 +1,12 @@
 """Which axes are the lattice: by CF attributes, by names, else the last."""
 
+import re
+
 import numpy as np
 import pytest
 import xarray as xr
 
-from rgdm.data.axes import axis_roles, grid_of, lattice_axes, note_axes
+from rgdm.data.axes import axis_roles, grid_of, lattice_axes, note_axes, note_globe
 
 
 def array(dims: tuple[str, ...], **coords) -> xr.DataArray:
@@ -125,3 +127,24 @@ def test_a_healpix_grid_is_refused_by_its_attributes(where):
         field = field.drop_vars("crs").assign_attrs(grid_type="healpix")
     with pytest.raises(ValueError, match="grid of type healpix; regrid it"):
         lattice_axes(field, 1, ["values_of_sites"])
+
+
+@pytest.mark.parametrize(
+    ("longitudes", "boundary", "said"),
+    [
+        (np.arange(36) * 10.0, ["reflect"], "lon is taken as reflect, but .* --boundary reflect periodic"),
+        (np.arange(36) * 10.0, ["periodic"], "lat is taken as periodic, but .* --boundary reflect periodic"),
+        (np.arange(36) * 5.0, ["periodic"], "lat is taken as periodic and lon is taken .* --boundary reflect reflect"),
+        (np.arange(36) * 10.0 - 175, ["reflect", "periodic"], ""),
+        (np.arange(35) * 10.0, ["reflect"], ""),
+    ],
+)
+def test_boundaries_that_contradict_a_globe_are_said(longitudes, boundary, said, capsys):
+    field = xr.DataArray(
+        np.zeros((1, 1, 4, len(longitudes))),
+        dims=("sample", "channel", "lat", "lon"),
+        coords={"lat": [0.0, 1, 2, 3], "lon": longitudes},
+    )
+    note_globe(field, grid_of(field, boundary))
+    heard = capsys.readouterr().err
+    assert re.search(said, heard) if said else not heard

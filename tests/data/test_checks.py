@@ -14,9 +14,16 @@ def field_with_gaps() -> xr.DataArray:
 
 
 def test_gaps_are_counted_and_placed_and_a_remedy_is_named():
-    expected = r"2 of 48 values \(4.17%\) are NaN or infinite, the first at sample 1, channel 0, lat 2, lon 3; .*--fill"
+    expected = r"2 of 48 values \(4.17%\) are NaN or infinite, the first at channel 0, sample 1, lat\[2\], lon\[3\]; "
     with pytest.raises(ValueError, match=expected):
         check_finite(field_with_gaps())
+    named = field_with_gaps().assign_coords(
+        channel=["v"],
+        time=("sample", np.array(["2001-01-07", "2001-01-08"], "datetime64[ns]")),
+        lat=[-60.0, -57.5, -55.0, -52.5],
+    )
+    with pytest.raises(ValueError, match=r"at v, sample 1 \(time 2001-01-08\), lat\[2\] = -55, lon\[3\]; .*--fill"):
+        check_finite(named)
     with pytest.raises(ValueError, match=r"sample 1, channel 0, site \(2, 3\)"):
         check_finite(field_with_gaps().values)
 

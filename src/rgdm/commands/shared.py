@@ -9,7 +9,7 @@ import xarray as xr
 
 from rgdm import __version__
 from rgdm.data.alignment import Aligned, align, say
-from rgdm.data.checks import check_finite, fill_gaps
+from rgdm.data.checks import check_finite, counted, fill_gaps
 from rgdm.data.fields import read_field
 from rgdm.data.identity import IDENTITY, Identity, identity_of
 from rgdm.data.memory import check_memory
@@ -28,7 +28,7 @@ def load(
     variable: str | None,
     dimension: int,
     fill: bool,
-    axes: tuple[str, ...] = (),
+    axes: str | None = None,
     model: Cascade | None = None,
     force: bool = False,
 ) -> xr.DataArray:
@@ -36,7 +36,7 @@ def load(
 
     Missing values are refused, or NaN with ``fill``, for :func:`filled`.
     """
-    chosen = [name.strip() for part in axes for name in part.split(",")]
+    chosen = [name.strip() for name in axes.split(",")] if axes is not None else []
     order, names = ((), ()) if model is None else (model.grid.names, channel_names(model))
     field = read_field(paths, variable, dimension, chosen, order, names, force)
     return field if fill else check_finite(field)
@@ -46,8 +46,7 @@ def filled(field: xr.DataArray, boundary: Boundaries, then: str) -> tuple[xr.Dat
     """A field without gaps, and which of its values were missing; ``then`` says what becomes of these."""
     field, missing = fill_gaps(field, boundary)
     if missing.any():
-        count = f"{missing.sum()} of {missing.size} values ({missing.mean():.2%})"
-        say([f"{count} are missing and filled from the nearest valid sites; {then}"])
+        say([f"{counted(missing)} are missing and filled from the nearest valid sites; {then}"])
     return field, missing
 
 

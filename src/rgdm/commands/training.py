@@ -9,7 +9,7 @@ from torch import Tensor
 from rgdm import config
 from rgdm.commands.health import evaluations_table, losses_table, samples_table
 from rgdm.commands.shared import describe, filled, load, resumed
-from rgdm.data.axes import grid_of
+from rgdm.data.axes import grid_of, note_globe
 from rgdm.data.checks import check_varies
 from rgdm.data.conventions import role_of
 from rgdm.data.layout import unwrap
@@ -49,8 +49,9 @@ def train(options: config.Train) -> Cascade:
     field = load(options.fields, options.variable, options.dimension, options.fill, options.axes, force=options.force)
     if options.resume:
         field = resumed(field, options.out, options.force)
-    boundaries = grid_of(field, options.boundary, options.factor).boundaries
-    field, _ = filled(field, boundaries, "the training takes them for data")
+    grid = grid_of(field, options.boundary, options.factor)
+    note_globe(field, grid)
+    field, _ = filled(field, grid.boundaries, "the training takes them for data")
     check_varies(field)
     return fit(field, options, budget)
 
@@ -119,6 +120,7 @@ def finish(trainer: Trainer, parts: Parts) -> Cascade:
     model = Cascade.from_pretrained(trainer.folder).to(trainer.accelerator.device)
     if not trainer.accelerator.is_main_process:
         return model
+    model.range.fit(model.operator, model.normalise(parts.every.to(model.device)))  # fields kept back are data too
     values, said = calibration_fields(model, trainer, parts)
     try:
         notes = settle_sampling(model, values, parts.every)

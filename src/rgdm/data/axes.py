@@ -5,6 +5,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import replace
 from typing import get_args
 
+import numpy as np
 import xarray as xr
 
 from rgdm.data.conventions import Role, angle_of, role_of
@@ -140,6 +141,31 @@ def _stated(field: xr.DataArray, dimension: int) -> list[str]:
             f"{' or '.join(get_args(Boundary))} for all {dimension} lattice axes or for each; pass --boundary"
         )
     return sides
+
+
+def note_globe(field: xr.DataArray, grid: Grid) -> None:
+    """Say on stderr where boundaries contradict coordinates: longitudes of a whole circle with edges, others without.
+
+    Args:
+        field: ``(sample, channel, *lattice)``.
+        grid: its grid, as it is going to be taken.
+    """
+    right = []
+    for name, side in zip(field.dims[2:], grid.boundaries, strict=True):
+        coordinate = field.coords.get(name)
+        angle, circle = ("", 0.0) if coordinate is None else angle_of(name, coordinate.attrs)
+        if not angle or coordinate is None or coordinate.size < 3 or coordinate.dtype.kind not in "fiu":
+            right.append((name, side, side))
+            continue
+        values = coordinate.values.astype(np.float64)
+        step = abs(np.median(np.diff(values)))
+        closes = angle == "longitude" and abs(step * len(values) - circle) < step / 2
+        right.append((name, side, "periodic" if closes else "reflect"))
+    if any(side != other for _, side, other in right):
+        wrong = " and ".join(f"{name} is taken as {side}" for name, side, other in right if side != other)
+        sides = " ".join(other for _, _, other in right)
+        why = "longitudes of a whole circle close on themselves, others and latitudes end"
+        print(f"rgdm: note: {wrong}, but {why}: --boundary {sides}", file=sys.stderr)
 
 
 def with_boundary(field: xr.DataArray, grid: Grid) -> xr.DataArray:

@@ -30,9 +30,15 @@ def check_finite(values: Values) -> Values:
     why = f" ({'; '.join(reasons)})" if told else ""
     first = tuple(int(i) for i in np.argwhere(gaps)[0])
     raise InputError(
-        f"{gaps.sum()} of {gaps.size} values ({gaps.mean():.2%}) are {'missing' if told else 'NaN or infinite'}{why}, "
-        f"the first at {_place(values, first)}; fill them from the nearest valid sites with --fill"
+        f"{counted(gaps)} are {'missing' if told else 'NaN or infinite'}{why}, the first at {_place(values, first)}; "
+        "fill them from the nearest valid sites with --fill"
     )
+
+
+def counted(gaps: np.ndarray) -> str:
+    """How many of the values are missing, and which share of them unless it is tiny."""
+    share = gaps.mean()
+    return f"{gaps.sum()} of {gaps.size} values" + (f" ({share:.2%})" if share >= 1e-4 else "")
 
 
 def fill_gaps(values: Values, boundary: Boundaries = "reflect") -> tuple[Values, np.ndarray]:
@@ -114,7 +120,21 @@ def _numpy(values: Tensor | np.ndarray | xr.DataArray) -> np.ndarray:
 
 
 def _place(values: Tensor | np.ndarray | xr.DataArray, index: tuple[int, ...]) -> str:
-    names = values.dims if isinstance(values, xr.DataArray) else ("sample", "channel")
-    named = [f"{name} {i}" for name, i in zip(names, index, strict=False)]
-    site = index[len(named) :]
-    return ", ".join([*named, f"site {site}"] if site else named)
+    """A place in words, such as ``v, sample 7 (time 2001-01-08), lat[3] = -57, lon[4] = 11.25``."""
+    if not isinstance(values, xr.DataArray):
+        named = [f"{name} {i}" for name, i in zip(("sample", "channel"), index, strict=False)]
+        return ", ".join([*named, f"site {index[2:]}"] if index[2:] else named)
+    sample, channel, *site = index
+    name = str(values["channel"].values[channel]) if "channel" in values.coords else f"channel {channel}"
+    along = [f"{key} {_written(c.values[sample])}" for key, c in values.coords.items() if c.dims == values.dims[:1]]
+    words = [name, f"sample {sample}" + (f" ({', '.join(along)})" if along else "")]
+    for axis, i in zip(values.dims[2:], site, strict=False):
+        words.append(f"{axis}[{i}]" + (f" = {_written(values[axis].values[i])}" if axis in values.coords else ""))
+    return ", ".join(words)
+
+
+def _written(value: object) -> str:
+    """A coordinate as people write it, a time to the second."""
+    if isinstance(value, np.datetime64):
+        return str(value.astype("datetime64[s]")).removesuffix("T00:00:00")
+    return f"{value:g}" if isinstance(value, np.floating) else str(value)

@@ -144,11 +144,11 @@ class Cascade(nn.Module):
         if isinstance(self.operator, Learned):
             with torch.enable_grad():
                 self.operator.learn(fine.to(self.dtype), self.levels)
+        self.range.fit(self.operator, fine)
         told = watch or (lambda done, total: None)
         for level in range(self.levels):
             self.own_lift(level).fit(fine)
             fine = self.operator.coarsen(fine)
-            self.range.fit(level, fine)
             told(level + 1, self.levels + 1)
         self.base.fit(fine)
         told(self.levels + 1, self.levels + 1)

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from rgdm.errors import RangeWarning
+from rgdm.scale.coarse_graining import CoarseGraining
 
 if TYPE_CHECKING:
     from rgdm.model.cascade.cascade import Cascade
@@ -42,13 +43,15 @@ class TrainingRange(nn.Module):
             self.register_buffer(name, torch.zeros(levels, channels))
 
     @torch.no_grad()
-    def fit(self, level: int, coarse: Float[Tensor, "B C *K"]) -> None:
-        """Measure the coarse fields that the lift of ``level`` refines."""
-        values, contrasts = coarse.movedim(1, 0).flatten(1), contrast(coarse).movedim(1, 0).flatten(1)
-        self.lowest[level], self.highest[level] = values.amin(1), values.amax(1)
-        self.spread[level] = values.std(1, correction=0)
-        self.roughest[level] = contrasts.amax(1)
-        self.smoothest[level] = contrasts.kthvalue(1 + int(SMOOTHEST * contrasts.shape[1]), 1).values
+    def fit(self, operator: CoarseGraining, fine: Float[Tensor, "B C *L"]) -> None:
+        """Measure the coarse fields that lifts refine, of normalised fields of the data."""
+        for level in range(len(self.spread)):
+            fine = operator.coarsen(fine)
+            values, contrasts = fine.movedim(1, 0).flatten(1), contrast(fine).movedim(1, 0).flatten(1)
+            self.lowest[level], self.highest[level] = values.amin(1), values.amax(1)
+            self.spread[level] = values.std(1, correction=0)
+            self.roughest[level] = contrasts.amax(1)
+            self.smoothest[level] = contrasts.kthvalue(1 + int(SMOOTHEST * contrasts.shape[1]), 1).values
 
     @torch.no_grad()
     def outside(self, level: int, coarse: Float[Tensor, "B C *K"], channel: int) -> list[str]:
