@@ -6,6 +6,7 @@ import shlex
 import sys
 import traceback
 import warnings
+from collections.abc import Iterable
 from typing import Any
 
 import tyro
@@ -65,40 +66,40 @@ def main(arguments: list[str] | None = None) -> int:
 
 def run(options: Any) -> None:
     """Carry out one command; libraries are imported only here, so that ``rgdm --help`` is quick."""
-    from rgdm import commands
-    from rgdm.demo import demo
     from rgdm.workers import alone
 
     with alone():  # whole pieces go to threads, so that a neighbour on one core does not hold up every operation
-        _run(options, commands, demo)
+        for line in carry_out(options):
+            print(line)
 
 
-def _run(options: Any, commands: Any, demo: Any) -> None:
+def carry_out(options: Any) -> Iterable[str]:
+    """Do what a command asks; what is left to say."""
+    from rgdm import commands
+    from rgdm.demo import demo
+
     match options:
         case config.Train():
             commands.train(options)
-            print(f"The model is in {options.out}")
+            return [f"The model is in {options.out}"]
         case config.Sample():
             commands.sample(options)
-            print(f"The samples are in {options.out}")
+            return [f"The samples are in {options.out}"]
         case config.Refine():
             commands.refine(options)
-            print(f"The ensemble is in {options.out}")
+            return [f"The ensemble is in {options.out}"]
         case config.Evaluate():
-            for line in commands.summary(commands.evaluate(options)):
-                print(line)
+            return commands.summary(commands.evaluate(options))
         case config.Couplings():
-            for line in commands.couplings_table(commands.couplings(options)):
-                print(line)
+            return commands.couplings_table(commands.couplings(options))
         case config.Simulation():
-            for line in commands.lattice_table(commands.lattice(options)):
-                print(line)
-            print(f"The fields are in {options.out}")
+            return [*commands.lattice_table(commands.lattice(options)), f"The fields are in {options.out}"]
         case config.Report():
             commands.report(options)
-            print(f"The report is at {options.out}")
-        case config.Demo():
+            return [f"The report is at {options.out}"]
+        case _:
             demo(options)
+            return []
 
 
 def _show(message: Warning | str, category: type[Warning], *where: Any) -> None:

@@ -92,6 +92,39 @@ def test_pieces_of_red_fields_give_the_free_temperatures_of_whole_ones():
     assert pieces == pytest.approx(whole, rel=0.08)
 
 
+def intermittent(count: int) -> torch.Tensor:
+    """White fields whose amplitude varies from site to site, smoothly: the rougher the coarse field, the more detail.
+
+    The logarithm of the amplitude is Gaussian; all sites together have the variance 1.
+    """
+    k = Fourier().wavenumber((64, 64))
+    wave = Fourier().synthesize(torch.randn(count, 1, 64, 64) * torch.exp(-(k.square()) * 32).float())
+    return torch.exp(wave / wave.std() - 1) * torch.randn(count, 1, 64, 64)
+
+
+@pytest.mark.integration
+def test_fields_from_nothing_are_as_strong_as_intermittent_data():
+    """Their coarse fields are not intermittent, so that what is read off roughness has another mean square."""
+    x = intermittent(200)
+    model = cascade(levels=2, boundary="periodic", width=4, encoder_blocks=1, decoder_blocks=1)
+    model.fit(x)
+    assert float(model.own_lift(0).standardizer.amplitude.gamma.abs().max()) > 0.3  # roughness tells the amplitude
+
+    def power() -> list[float]:
+        made, true = model.sample((64, 64), 200), x
+        found = []
+        for _ in range(2):
+            made, made_detail = model.operator.split(made)
+            true, true_detail = model.operator.split(true)
+            found.append(float(made_detail.square().mean() / true_detail.square().mean()))
+        return found
+
+    before = power()
+    calibrate_free(model, x)
+    assert max(abs(each - 1) for each in before) > 0.1  # else there would be nothing to make good
+    assert power() == pytest.approx([1, 1], abs=0.06)
+
+
 def test_an_enlarged_cascade_is_not_calibrated():
     with pytest.raises(ValueError, match="calibrate the one that it was enlarged from"):
         calibrate_free(too_narrow(1.0, 0).enlarged(1, 1.5), white(4))

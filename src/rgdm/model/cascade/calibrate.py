@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rgdm.errors import InputError
-from rgdm.model.cascade.cascade import Cascade, free_noise
+from rgdm.model.cascade.cascade import Cascade
 from rgdm.model.cascade.generation import batches
 from rgdm.model.lifts.context import Context
 from rgdm.process.noise import NoiseField, Window
@@ -174,7 +174,7 @@ def _refined(model: Cascade, level: int, coarse: Tensor, log_temperature: Tensor
     for batch in batches(len(coarse), model.operator.fine_lattice(coarse.shape[2:])):
         own = noise.of(batch)
         given = Context(coarse[batch.start : batch.stop])
-        fine.append(lift.sample(given, free_noise(lift, own) if free else own, window, model.sampler))
+        fine.append(lift.sample(given, lift.free_noise(own) if free else own, window, model.sampler))
     return torch.cat(fine)
 
 

@@ -23,7 +23,6 @@ from rgdm.model.cascade.repetition import Repetition
 from rgdm.model.cascade.training_range import TrainingRange
 from rgdm.model.cascade.units import Units
 from rgdm.model.closed_form.base import TranslationField
-from rgdm.model.closed_form.tails import per_band
 from rgdm.model.lattice.sweep import LearnedSweep
 from rgdm.model.lifts.context import Context
 from rgdm.model.lifts.lift import Lift
@@ -199,7 +198,7 @@ class Cascade(nn.Module):
         sampler = self._sampler(evaluations)
         for level in reversed(range(levels)):
             lift = self.lift(level)
-            source = free_noise(lift, noise) if free else noise
+            source = lift.free_noise(noise) if free else noise
             x = lift.sample(Context(x), source, Window.whole(level, x.shape[2:]), sampler)
         return x
 
@@ -296,15 +295,3 @@ class Cascade(nn.Module):
         storage.read_weights(folder, dict(model.state()))
         model.metadata = metadata
         return model.eval()
-
-
-def free_noise(lift: Lift, noise: Noise) -> Noise:
-    """Noise that a lift takes as if its temperature were that of fields from nothing."""
-
-    def scaled(draw: int, channels: int, window: Window) -> Tensor:
-        white = noise(draw, channels, window)
-        if draw > 0:
-            return white
-        return per_band(lift.of_details(lift.free_temperature / lift.temperature, white), white) * white
-
-    return scaled

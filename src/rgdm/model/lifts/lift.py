@@ -6,6 +6,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from rgdm.errors import InputError
+from rgdm.model.closed_form.tails import per_band
 from rgdm.model.laws.likelihood import TRACED, LogProb, Tracing
 from rgdm.model.lifts.context import Context
 from rgdm.model.lifts.window import region
@@ -34,6 +35,17 @@ class Lift(nn.Module, abc.ABC):
     def of_details(temperature: Float[Tensor, " C"], like: Float[Tensor, "B D *K"]) -> Float[Tensor, " D"]:
         """The temperature of each channel of the detail, from that of the field's."""
         return temperature.repeat_interleave(like.shape[1] // len(temperature))
+
+    def free_noise(self, noise: Noise) -> Noise:
+        """Noise with which this lift samples as if its temperature were that of fields from nothing."""
+
+        def scaled(draw: int, channels: int, window: Window) -> Tensor:
+            white = noise(draw, channels, window)
+            if draw > 0:
+                return white
+            return per_band(self.of_details(self.free_temperature / self.temperature, white), white) * white
+
+        return scaled
 
     @abc.abstractmethod
     def detail(
