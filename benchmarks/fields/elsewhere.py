@@ -5,12 +5,13 @@
 ``winds``: ERA5 u and v at 10 m, point-decimated to one degree, 24 times of a week, of which the last six are held out,
 longitude periodic. ``marble``: NASA's Blue Marble, three colours of 8 bits, 48 pieces of 256 x 256 pixels to learn from
 and 12 others, spread among them, to judge by. ``relief``: the Natural Earth shaded relief, likewise, but learned on the
-western hemisphere and judged on the eastern; what it showed changed temperatures, so it is one of those that were looked
-at, and runs only if asked for (``--data relief``). ``turbulence``: vorticity of two-dimensional Navier-Stokes flow,
-forced at wavenumbers 3 to 5, 128 x 128 modes, 48 fields of twelve flows and 24 of six others, periodic. Each is trained by ``rgdm train`` for five minutes and refined x8 into eight members, channel by channel.
-Octaves are those that are refined. Errors are jackknife errors over held-out fields; frames of one flow and times of
-one week are not independent, so there they are too small. A model that is whole in ``--out`` is not trained again.
-Needs the dependency group ``benchmarks``.
+western hemisphere and judged on the eastern; what it showed changed temperatures, so it is one of those that were
+looked at, and runs only if asked for (``--data relief``). ``turbulence``: vorticity of two-dimensional Navier-Stokes
+flow, forced at wavenumbers 3 to 5, 128 x 128 modes, 48 fields of twelve flows and 24 of six others, periodic. Each is
+trained by ``rgdm train`` for five minutes and refined x8 into eight members, channel by channel. Octaves are those that
+are refined. Errors are jackknife errors over held-out fields; frames of one flow and times of one week are not
+independent, so there they are too small. A model that is whole in ``--out`` is not trained again. Needs the dependency
+group ``benchmarks``.
 """
 
 import argparse

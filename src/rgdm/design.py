@@ -8,7 +8,7 @@ from rgdm.errors import InputError
 from rgdm.ranges import check_choice, check_flag, check_keys, check_options, shown
 
 FixedOperator = Literal["block-spin", "haar", "db2", "db4", "sym4", "momentum-shell", "decimation", "quincunx"]
-Operator = Literal[FixedOperator, "learned-4", "learned-8", "lifting"]
+Operator = Literal[FixedOperator, "shares", "learned-4", "learned-8", "lifting"]
 BackboneKind = Literal["conv", "unet", "dit", "fno"]
 Boundary = Literal["periodic", "reflect"]
 LiftKind = Literal["diffusion", "flow"]
@@ -24,8 +24,8 @@ class Design:
     levels: int = 3
     """How often the field is coarse-grained by the factor."""
     operator: Operator = "block-spin"
-    """The coarse-graining of every level; learned-4, learned-8 (wavelets) and lifting are learned from the fields
-    first."""
+    """The coarse-graining of every level; shares keeps fields positive (rain, concentrations); learned-4, learned-8
+    (wavelets) and lifting are learned from the fields first."""
     shared: bool = True
     """One network for all levels (fields that look alike on all scales), or one for each."""
     backbone: tuple[BackboneKind, ...] = ("conv",)
@@ -65,6 +65,10 @@ class Design:
             check_flag(name, getattr(self, name))
         check_options(self, complete=True)
         backbones, widths = self.backbones, self.widths
+        if self.positive and (self.lift == "flow" or self.objective == "energy" or self.scattering or self.sweep):
+            raise InputError(
+                "operator = 'shares' goes with --lift diffusion and without energy, scattering and --sweep"
+            )
         if self.shared and (len(set(backbones)) > 1 or len(set(widths)) > 1):
             raise InputError(
                 f"backbones {', '.join(backbones)} of widths {', '.join(map(str, widths))}; a shared network "
@@ -91,7 +95,12 @@ class Design:
     @property
     def has_density(self) -> bool:
         """Whether there is a likelihood: not of models that are trained by the score of their samples."""
-        return self.objective != "energy" or self.lift == "flow"
+        return not self.positive and (self.objective != "energy" or self.lift == "flow")
+
+    @property
+    def positive(self) -> bool:
+        """Whether fields are never negative, and zeros of coarse fields stay zeros."""
+        return self.operator == "shares"
 
     def to_json(self) -> dict[str, Any]:
         """As plain numbers, words and lists."""

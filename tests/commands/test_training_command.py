@@ -9,6 +9,7 @@ import torch
 import xarray as xr
 from running import SMALL, ok, walk
 
+from rgdm.cli import main
 from rgdm.commands import training
 from rgdm.data.fields import read_field
 from rgdm.design import Operator
@@ -80,9 +81,34 @@ def test_several_files_are_samples_and_gaps_are_filled_if_asked(tmp_path):
 @pytest.mark.parametrize("operator", get_args(Operator))
 def test_every_operator_of_the_command_line_trains(tmp_path, operator, monkeypatch):
     monkeypatch.setattr(Learned, "learn", partialmethod(Learned.learn, steps=5))
-    np.save(tmp_path / "field.npy", walk(2, 16, 16))
+    np.save(tmp_path / "field.npy", walk(2, 16, 16).clip(min=0 if operator == "shares" else None))
     ok("train", tmp_path / "field.npy", "--out", tmp_path / "model", "--operator", operator, "--steps", 1, *SMALL)
     assert Cascade.from_pretrained(tmp_path / "model").design.operator == operator
+
+
+def test_what_is_never_negative_is_noted_and_stays_so_if_asked(tmp_path, capsys):
+    rain = xr.DataArray(walk(6, 16, 16).clip(min=0), dims=("time", "y", "x"), name="rain", attrs={"units": "mm/h"})
+    rain.to_netcdf(tmp_path / "rain.nc", engine="h5netcdf")
+    begin = ["train", tmp_path / "rain.nc", "--steps", 2, *SMALL, "--out"]
+    ok(*begin, tmp_path / "any")
+    assert "--operator shares keeps them so" in capsys.readouterr().err
+    ok(*begin, tmp_path / "model", "--operator", "shares")
+    assert "--operator shares" not in capsys.readouterr().err
+    ok("evaluate", tmp_path / "model", tmp_path / "rain.nc", "--members", 2, "--out", tmp_path / "run")
+    assert "no likelihood" in capsys.readouterr().err
+    coarse = rain.coarsen(y=4, x=4).mean()
+    coarse[:, 1, 1] = 0
+    coarse.assign_attrs(rain.attrs).to_netcdf(tmp_path / "coarse.nc", engine="h5netcdf")
+    ok("refine", tmp_path / "model", tmp_path / "coarse.nc", "--members", 2, "--out", tmp_path / "fine.nc")
+    with xr.open_dataset(tmp_path / "fine.nc", engine="h5netcdf") as fine:
+        made = fine["rain"]
+        assert float(made.min()) == 0 and not made[..., 4:8, 4:8].any()
+        np.testing.assert_allclose(made[0].coarsen(y=4, x=4).mean(), coarse, rtol=1e-6, atol=1e-12)
+    coarse[0, 0, 0] = -1
+    coarse.assign_attrs(rain.attrs).to_netcdf(tmp_path / "wrong.nc", engine="h5netcdf")
+    command = ["refine", tmp_path / "model", tmp_path / "wrong.nc", "--out", tmp_path / "none.nc"]
+    assert main([str(word) for word in command]) == 2
+    assert "1 values of the coarse field are negative" in capsys.readouterr().err
 
 
 def test_a_small_time_budget_ends_in_time(tmp_path):

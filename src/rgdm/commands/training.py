@@ -9,12 +9,14 @@ from torch import Tensor
 from rgdm import config
 from rgdm.commands.health import evaluations_table, losses_table, samples_table
 from rgdm.commands.shared import describe, filled, load, resumed
+from rgdm.data.alignment import say
 from rgdm.data.axes import grid_of, note_globe
 from rgdm.data.checks import check_varies
 from rgdm.data.conventions import role_of
 from rgdm.data.layout import unwrap
 from rgdm.data.memory import free_memory
 from rgdm.data.origin import origin_of
+from rgdm.design import Design
 from rgdm.errors import InputError
 from rgdm.evaluate.evaluations import choose_evaluations
 from rgdm.model.cascade import storage
@@ -28,6 +30,8 @@ from rgdm.train import Budget, Parts, Trainer, Validation, check_resumable, choo
 
 NOTICED = 0.01
 """Least difference between two losses that is told from chance."""
+OFTEN = 0.02
+"""So many zeros among values that are never negative mean that 0 is the end of what can be."""
 BY_HEART = 0.75
 """Networks that gain less than this on fields kept back, of what they gain on others, have learned these by heart."""
 
@@ -53,6 +57,7 @@ def train(options: config.Train) -> Cascade:
     note_globe(field, grid)
     field, _ = filled(field, grid.boundaries, "the training takes them for data")
     check_varies(field)
+    note_positive(field, options.design)
     return fit(field, options, budget)
 
 
@@ -90,6 +95,14 @@ def fit(field: xr.DataArray, options: config.Train, budget: Budget) -> Cascade:
     with training_bar(budget) as show_progress:
         trainer.run(show_progress)
     return finish(trainer, parts)
+
+
+def note_positive(field: xr.DataArray, design: Design) -> None:
+    """Say on stderr that fields are never negative and often 0, which differences do not keep."""
+    values = field.to_numpy()
+    zeros = float((values == 0).mean())
+    if not design.positive and values.dtype.kind == "f" and zeros >= OFTEN and not (values < 0).any():
+        say([f"values are never negative, and {zeros:.0%} of them are 0: --operator shares keeps them so"])
 
 
 def in_time(field: xr.DataArray) -> bool:

@@ -81,6 +81,7 @@ def judge(
     if bool(standard.constant.all()):
         raise InputError("the truth is constant; there is nothing that a refinement could be judged by")
     check_thresholds(truth, thresholds, names)
+    operator = operator.linear  # fields in units of their standard deviation have both signs
     case = _Case(truth, ensemble, fields, operator, levels, boundary, mask, standard)
     consistency = consistency_error(ensemble, coarse, operator, levels)
     edges = octave_power(truth[:1, :1], boundary)[0]

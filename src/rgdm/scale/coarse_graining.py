@@ -67,6 +67,11 @@ class CoarseGraining(nn.Module, abc.ABC):
         return tuple(n * b**levels for n, b in zip(lattice, self.factors(len(lattice)), strict=True))
 
     @property
+    def linear(self) -> "CoarseGraining":
+        """An operator of the same coarse field whose detail is linear in the field, of whatever sign it is."""
+        return self
+
+    @property
     def place(self) -> float:
         """Where the first coarse site lies, in fine sites from the first fine one: the middle of its b sites."""
         return (self.factor - 1) / 2

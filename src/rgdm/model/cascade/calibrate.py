@@ -11,6 +11,7 @@ from rgdm.errors import InputError
 from rgdm.model.cascade.cascade import Cascade
 from rgdm.model.cascade.generation import batches
 from rgdm.model.lifts.context import Context
+from rgdm.model.lifts.positive import logarithm
 from rgdm.process.noise import NoiseField, Window
 from rgdm.scale.coarse_graining import Lattice
 from rgdm.scale.grid import Grid
@@ -42,9 +43,9 @@ def calibrate(
     or too wide, which training cannot show. At each level a few secant steps in the logarithm of the temperature bring
     the spread/skill ratio of the detail to 1. (That of the field says little of the finest detail, which is a small
     part of its variance; where an orthonormal coarse-graining has details of the ratio 1, the field has it too. Of
-    others it is that of the field.) Free runs begin at most ``depth`` levels up; the levels above are fitted on true
-    coarse fields. Of each level about
-    ``sites`` sites are used at most, of at most ``MOST_FIELDS`` whole fields.
+    others it is that of the field, of positive fields that of their logarithm.) Free runs begin at most ``depth``
+    levels up; the levels above are fitted on true coarse fields. Of each level about ``sites`` sites are used at most,
+    of at most ``MOST_FIELDS`` whole fields.
     Returns the temperatures, finest level first.
     """
     path = [model.normalise(tiles(model, x, sites * math.prod(model.grid.factors), depth).to(model.device))]
@@ -149,7 +150,12 @@ def _unpredicted(model: Cascade, level: int, fine: Float[Tensor, "B C *F"]) -> F
 
 
 def _seen_by_calibration(model: Cascade) -> Callable[[Tensor], Tensor]:
-    """The detail of fields, or where its errors do not add up to those of the fields, the fields."""
+    """The detail of fields, or where its errors do not add up to those of the fields, the fields.
+
+    Of positive fields the logarithm: a few extremes would rule spread and error.
+    """
+    if model.design.positive:
+        return logarithm
     try:
         model.operator.check_orthonormal(model.dimension)
     except InputError:

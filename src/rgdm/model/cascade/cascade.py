@@ -70,7 +70,7 @@ class Cascade(nn.Module):
         self.operator = make_operator(self.design.operator, self.grid)
         self.operator.requires_grad_(False)  # a learned one learns before the lifts, whose measurements are of it
         self.sampler: Sampler = AdamsBashforth(self.design.sampling_steps)
-        self.units, self.range = Units(channels), TrainingRange(self.design.levels, channels)
+        self.units, self.range = Units(channels, self.design.positive), TrainingRange(self.design.levels, channels)
         self.lifts = nn.ModuleList(make_lifts(self.design, self.grid, channels, self.operator))
         self.base = TranslationField(channels, self.grid.boundaries, self.grid.site_sizes(self.design.levels))
         self.sweep: LearnedSweep | None = None
@@ -180,7 +180,10 @@ class Cascade(nn.Module):
         coarsest = self.base.noise_lattice(self.operator.coarse_lattice(lattice, self.levels))
         white = noise(0, self.channels, Window.whole(self.levels, coarsest)).to(self.device)
         white = white if white.dtype == torch.float64 else white.to(self.dtype)
-        return self.base(white) * self.repetition.scale(self.levels)
+        made = self.base(white) * self.repetition.scale(self.levels)
+        if self.design.positive:
+            made = torch.where(made > self.base.smallest, made, 0.0)
+        return made
 
     def descend(
         self,

@@ -92,6 +92,11 @@ def refine(
             f"{int((~field.isfinite()).sum())} of {field.numel()} values of the coarse field are not finite; "
             "fill them first (rgdm.data.checks.fill_gaps)"
         )
+    if model.design.positive and bool((field < 0).any()):
+        raise InputError(
+            f"{int((field < 0).sum())} values of the coarse field are negative, down to {float(field.min()):.3g}; "
+            "this model is of positive fields: set them to 0 where they are errors"
+        )
     lattice = model.operator.fine_lattice(field.shape[2:], levels)
     model.check_texture(lattice, levels)
     warn_outside(model, field.to(model.device), levels)

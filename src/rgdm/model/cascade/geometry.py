@@ -6,6 +6,7 @@ from torch import Tensor
 from rgdm.errors import InputError
 from rgdm.scale.coarse_graining import CoarseGraining, Lattice
 from rgdm.scale.grid import Grid
+from rgdm.scale.operators.shares import Shares
 from rgdm.scale.operators.wavelets import RotationLattice
 
 
@@ -34,7 +35,7 @@ def settle(
     Rounding is relative to the values, which may be large beside their variation (temperatures in kelvin); block means
     are then off by more than a small part of their spread.
     """
-    if not operator.blockwise:
+    if not operator.blockwise or isinstance(operator, Shares):  # shares are exact, and no site may become negative
         return fine
     dimension = fine.dim() - 2
     error = coarse.double() - trajectory(operator, fine.double(), levels)[-1]

@@ -11,13 +11,19 @@ RESOLUTION = 1e-3
 
 
 class Units(nn.Module):
-    """Mean and standard deviation of every channel, in the unit of the data (float64)."""
+    """Mean and standard deviation of every channel, in the unit of the data (float64).
+
+    Args:
+        channels: how many there are.
+        positive: 0 has a meaning, and values are only scaled: the mean counts as 0.
+    """
 
     mean: Tensor
     scale: Tensor
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, positive: bool = False) -> None:
         super().__init__()
+        self.positive = positive
         self.register_buffer("mean", torch.zeros(channels, dtype=torch.float64))
         self.register_buffer("scale", torch.ones(channels, dtype=torch.float64))
 
@@ -33,7 +39,10 @@ class Units(nn.Module):
         pooled = x.double().movedim(1, 0).flatten(1)
         if not bool(pooled.isfinite().all()) or not bool((pooled.amax(1) > pooled.amin(1)).all()):
             raise InputError("a channel of the fields is constant or has values that are not finite; drop or fill it")
-        self.mean.copy_(pooled.mean(1))
+        if self.positive and bool((pooled < 0).any()):
+            found = f"{int((pooled < 0).sum())} values are negative, down to {float(pooled.min()):.3g}"
+            raise InputError(f"{found}; the operator shares is for fields that never are")
+        self.mean.copy_(torch.zeros_like(self.mean) if self.positive else pooled.mean(1))
         self.scale.copy_(pooled.std(1))
 
     def normalise(

@@ -90,6 +90,11 @@ class TranslationField(nn.Module):
         g = g[(..., *(slice(n if side == "periodic" else n // 2) for n, side in sides))]
         return quantiles.to_values(quantiles.knots(self.marginal), g)
 
+    @property
+    def smallest(self) -> float:
+        """Values that differ by less were equal in the data, where an interval of ranks has one value (no rain)."""
+        return 3 * quantiles.RISE * float((self.marginal[:, -1] - self.marginal[:, 0]).max())
+
     def log_prob(self, x: Float[Tensor, "B C *L"]) -> Float[Tensor, " B"]:
         """log p of each field in nats: that of g, and the slope of the map from g to x."""
         lattice, basis = tuple(x.shape[2:]), self.noise_modes

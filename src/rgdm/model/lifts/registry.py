@@ -11,13 +11,15 @@ from rgdm.model.laws.diffusion import Diffusion
 from rgdm.model.laws.flow import Flow, coupling_layers
 from rgdm.model.laws.law import Law
 from rgdm.model.lifts.condition import Condition
+from rgdm.model.lifts.positive import ShareCondition, ShareStandardizer
 from rgdm.model.lifts.standardized import StandardizedLift
-from rgdm.model.lifts.standardizer import LocalStandardizer
+from rgdm.model.lifts.standardizer import LocalStandardizer, Standardizer
 from rgdm.model.lifts.texture import Texture
 from rgdm.model.networks.backbone import Backbone
 from rgdm.model.networks.registry import make_backbone
 from rgdm.scale.coarse_graining import CoarseGraining
 from rgdm.scale.grid import Grid
+from rgdm.scale.operators.shares import Shares
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -32,15 +34,17 @@ def make_lifts(design: Design, grid: Grid, channels: int, operator: CoarseGraini
 
     def condition(level: int) -> Condition:
         texture = Texture(design.scattering, dimension, boundary) if design.scattering else None
-        return Condition(operator, channels, dimension, level, texture)
+        kind = ShareCondition if isinstance(operator, Shares) else Condition
+        return kind(operator, channels, dimension, level, texture)
+
+    def standardizer() -> Standardizer:
+        if isinstance(operator, Shares):
+            return ShareStandardizer(operator, channels, dimension, boundary)
+        coloured = design.lift != "flow"
+        return LocalStandardizer(operator, channels, dimension, boundary, bend=design.bend, coloured=coloured)
 
     laws = _laws(design, grid, size, condition(0).count)
-    lifts = []
-    for level, law in enumerate(laws):
-        coloured = design.lift != "flow"
-        standardizer = LocalStandardizer(operator, channels, dimension, boundary, bend=design.bend, coloured=coloured)
-        lifts.append(StandardizedLift(operator, standardizer, law, condition(level)))
-    return lifts
+    return [StandardizedLift(operator, standardizer(), law, condition(level)) for level, law in enumerate(laws)]
 
 
 def _laws(design: Design, grid: Grid, size: int, features: int) -> list[Law]:

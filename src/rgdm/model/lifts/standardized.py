@@ -45,9 +45,8 @@ class StandardizedLift(Lift):
         self.operator, self.standardizer, self.condition = operator, standardizer, condition
         self.law = WhiteNoise() if law is None else law
         self.boundaries = standardizer.boundaries
-        channels = standardizer.channels if isinstance(standardizer, LocalStandardizer) else 1
-        self.register_buffer("temperature", torch.ones(channels))
-        self.register_buffer("free_temperature", torch.ones(channels))
+        self.register_buffer("temperature", torch.ones(standardizer.channels))
+        self.register_buffer("free_temperature", torch.ones(standardizer.channels))
 
     @torch.no_grad()
     def fit(self, fine: Float[Tensor, "B C *F"], companions: Tensor | None = None) -> None:

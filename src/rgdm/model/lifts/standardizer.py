@@ -42,6 +42,8 @@ class Standardizer(nn.Module, abc.ABC):
     """An invertible map of detail, given its context, to coordinates z in which it is about unit white noise."""
 
     boundaries: tuple[Boundary, ...]
+    channels: int
+    """Of the field."""
 
     @abc.abstractmethod
     def fit(self, context: Context, detail: Float[Tensor, "B D *K"]) -> None:

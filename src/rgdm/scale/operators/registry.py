@@ -2,7 +2,7 @@
 
 from typing import get_args
 
-from rgdm.design import FixedOperator, Operator
+from rgdm.design import Operator
 from rgdm.errors import InputError
 from rgdm.scale.boundary import Boundary
 from rgdm.scale.coarse_graining import CoarseGraining, Orthonormal
@@ -12,6 +12,7 @@ from rgdm.scale.operators.learned import LearnedWavelet, Lifting
 from rgdm.scale.operators.momentum_shell import MomentumShell
 from rgdm.scale.operators.per_axis import PerAxis
 from rgdm.scale.operators.quincunx import Quincunx
+from rgdm.scale.operators.shares import Shares
 from rgdm.scale.operators.wavelets import Wavelet
 
 LEARNED = ("learned-4", "learned-8", "lifting")
@@ -22,21 +23,23 @@ def make_operator(name: Operator, grid: Grid) -> CoarseGraining:
     """A coarse-graining from the closed registry of saved configurations, for fields on this grid.
 
     Axes that differ in boundary or factor get an operator each (:class:`PerAxis`), one of factor 1 is left alone;
-    ``quincunx``, ``lifting`` and learned wavelets treat all axes alike.
+    ``quincunx``, ``shares``, ``lifting`` and learned wavelets treat all axes alike.
     """
-    if name not in (*get_args(FixedOperator), *LEARNED):
-        raise InputError(f"unknown operator {name!r}; known are {', '.join([*get_args(FixedOperator), *LEARNED])}")
+    if name not in get_args(Operator):
+        raise InputError(f"unknown operator {name!r}; known are {', '.join(get_args(Operator))}")
     factors, sides = set(grid.factors), set(grid.boundaries)
     wrong = factors - {1, 2} if name not in ("block-spin", "decimation", "momentum-shell") else set()
     if wrong:
         raise InputError(
             f"the factor is {max(wrong)}; {name} has 2 (block-spin, decimation and momentum-shell take any)"
         )
-    if name == "quincunx" or name in LEARNED:
+    if name in ("quincunx", "shares", *LEARNED):
         if factors != {2}:
             raise InputError(f"the factors of the axes are {grid.factors}; {name} has 2 along each")
         if name == "quincunx":
             return Quincunx()
+        if name == "shares":
+            return Shares()
         if name == "lifting":
             return Lifting(grid.dimension, grid.boundaries)
         if len(sides) > 1:

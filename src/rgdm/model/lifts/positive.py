@@ -1,0 +1,120 @@
+"""The lift's parts for positive fields: shares of mass to white coordinates and back, and what networks are shown."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from rgdm.errors import InputError
+from rgdm.model.closed_form.amplitude import WIDTHS, blur
+from rgdm.model.closed_form.prediction import LinearPrediction
+from rgdm.model.closed_form.shares import ShareLaw
+from rgdm.model.laws.likelihood import LogProb
+from rgdm.model.lifts.condition import Condition
+from rgdm.model.lifts.context import Context
+from rgdm.model.lifts.standardizer import Standardizer
+from rgdm.scale.boundary import Boundaries, boundary_of_each
+from rgdm.scale.operators.shares import Shares
+
+RADIUS = 2
+"""Radius of the stencil that predicts shares, in coarse sites."""
+FAINT = 0.03
+"""Added before a logarithm is taken, in standard deviations of the field."""
+STEEPEST = 4.0
+"""Largest logit of a share that the prediction is fitted on."""
+
+
+class ShareStandardizer(Standardizer):
+    """``contrast = F^-1(Phi(y) | parent, predicted share)``: :class:`~rgdm.model.closed_form.shares.ShareLaw`.
+
+    The share is predicted from the logarithms of the neighbours by least squares. The first halving of a block has a
+    law of its own, the others one for each axis.
+
+    Args:
+        operator: the split into shares.
+        channels: of the field.
+        dimension: 1, 2 or 3.
+        boundary: of each axis.
+    """
+
+    def __init__(self, operator: Shares, channels: int, dimension: int, boundary: Boundaries) -> None:
+        super().__init__()
+        self.operator, self.channels, self.dimension = operator, channels, dimension
+        self.boundaries = boundary_of_each(boundary, dimension)
+        self.bands = operator.bands(dimension)
+        self.prediction = LinearPrediction(channels, (0.0,) * self.bands, dimension, RADIUS, boundary)
+        self.laws = nn.ModuleList(ShareLaw() for _ in range(channels * dimension))
+
+    @torch.no_grad()
+    def fit(self, context: Context, detail: Float[Tensor, "B D *K"]) -> None:
+        parents = self.operator.parents(context.coarse, detail)
+        logits = (2 * torch.atanh(detail.clamp(-1 + 1e-7, 1 - 1e-7))).clamp(-STEEPEST, STEEPEST)
+        self.prediction.fit(logarithm(context.coarse), torch.where(parents > 0, logits, 0.0))
+        slopes = self.slopes(context)
+        for number, bands in enumerate(self._bands()):
+            p, s, c = (x[:, bands].flatten() for x in (parents, slopes, detail))
+            if bool((p > 0).any()):
+                self.law(number).fit(p[p > 0], s[p > 0], c[p > 0])
+
+    def law(self, number: int) -> ShareLaw:
+        """The law of one kind of halving."""
+        law = self.laws[number]
+        assert isinstance(law, ShareLaw)
+        return law
+
+    def slopes(self, context: Context) -> Float[Tensor, "B D *K"]:
+        """The predicted logit of every share."""
+        return self.prediction(logarithm(context.coarse))
+
+    def standardize(self, context: Context, detail: Float[Tensor, "B D *K"]) -> Float[Tensor, "B D *K"]:
+        parents, slopes = self.operator.parents(context.coarse, detail), self.slopes(context)
+        y = torch.empty_like(detail)
+        for number, bands in enumerate(self._bands()):
+            y[:, bands] = self.law(number).latent(parents[:, bands], slopes[:, bands], detail[:, bands])
+        return y
+
+    def restore(self, context: Context, z: Float[Tensor, "B D *K"]) -> Float[Tensor, "B D *K"]:
+        slopes, detail = self.slopes(context), torch.zeros_like(z)
+        for number, bands in enumerate(self._bands()):  # what is halved later is made by what is halved before
+            parents = self.operator.parents(context.coarse, detail)[:, bands]
+            detail[:, bands] = self.law(number).contrast(parents, slopes[:, bands], z[:, bands])
+        return detail
+
+    def invert(self, context: Context, detail: Float[Tensor, "B D *K"]) -> tuple[Float[Tensor, "B D *K"], LogProb]:
+        self.operator.check_volume(self.dimension)
+        raise AssertionError("shares have no volume")
+
+    def reach(self) -> int:
+        return RADIUS
+
+    @property
+    def spread(self) -> int:
+        return 0
+
+    def _bands(self) -> list[list[int]]:
+        """The details of each law, channel by channel: the halvings along an axis, the last axis first."""
+        axes = self.operator.axis_of(self.dimension)
+        return [
+            [channel * self.bands + i for i, own in enumerate(axes) if own == axis]
+            for channel in range(self.channels)
+            for axis in reversed(range(self.dimension))
+        ]
+
+
+class ShareCondition(Condition):
+    """What networks see of a positive coarse field: its logarithm, whether it is dry, what is around, its slopes."""
+
+    def check(self, standardizer: Standardizer) -> None:
+        if not isinstance(standardizer, ShareStandardizer):
+            raise InputError(f"these features are of shares, which {type(standardizer).__name__} does not make")
+
+    def _features(self, standardizer: Standardizer, coarse: Tensor, companions: Tensor) -> Tensor:
+        assert isinstance(standardizer, ShareStandardizer)
+        seen, wet = logarithm(coarse), (coarse > 0).to(coarse)
+        around = [blur(x, width, standardizer.boundaries) for width in WIDTHS for x in (seen, wet)]
+        features = [seen, wet, *(a - seen if i % 2 == 0 else a for i, a in enumerate(around))]
+        return torch.cat([*features, standardizer.slopes(Context(coarse)), companions], 1)
+
+
+def logarithm(coarse: Float[Tensor, "B C *K"]) -> Float[Tensor, "B C *K"]:
+    """That of the block means, of which no rain is not minus infinity."""
+    return (coarse / 2 ** ((coarse.dim() - 2) / 2) + FAINT).log()

@@ -1,0 +1,146 @@
+"""Cascades of positive fields: mass is kept exactly, nothing is negative, zeros come with their measured chance."""
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+
+from rgdm.evaluate import octave_power
+from rgdm.model.cascade.cascade import Cascade
+from rgdm.scale.operators.shares import Shares
+from small import cascade
+
+LATTICES = {1: (64,), 2: (16, 24), 3: (8, 8, 16)}
+
+
+def rain(count: int, lattice: tuple[int, ...], channels: int = 1, levels: int = 4, dry: float = 0.3) -> torch.Tensor:
+    """A random multiplicative cascade: at every halving one half gets nothing by chance, else shares are uneven."""
+    x = torch.randn(count, channels, *(n >> levels for n in lattice), dtype=torch.float64).mul(0.5).exp()
+    for _ in range(levels):
+        for axis in reversed(range(2, x.dim())):  # as blocks are halved
+            share = torch.rand_like(x).mul(0.6).add(0.2)
+            nothing = torch.rand_like(x)
+            share = torch.where(nothing < dry / 2, 0.0, torch.where(nothing > 1 - dry / 2, 1.0, share))
+            x = torch.stack([2 * share * x, 2 * (1 - share) * x], axis + 1).flatten(axis, axis + 1)
+    return x
+
+
+def fitted(x: torch.Tensor, learned: bool = False, **options) -> Cascade:
+    model = cascade(x.shape[1], x.dim() - 2, operator="shares", **options)
+    model.fit(x)
+    if learned:
+        for weight in model.parameters():
+            torch.nn.init.normal_(weight, std=0.1)
+    return model.eval()
+
+
+@pytest.mark.parametrize("dimension", LATTICES)
+@pytest.mark.parametrize("boundary", ["periodic", "reflect"])
+def test_refined_fields_keep_their_mass_and_are_never_negative(boundary, dimension):
+    x = rain(6, LATTICES[dimension], 2 if dimension < 3 else 1, levels=3)
+    model = fitted(x, learned=True, boundary=boundary)
+    coarse = model.trajectory(x[:3])[-1]
+    fine = model.refine(coarse, members=3)
+    assert float(fine.min()) == 0 and fine.dtype == torch.float64
+    assert float(model.refine(-0.0 * coarse).abs().max()) == 0
+    for member in fine:
+        torch.testing.assert_close(model.trajectory(member)[-1], coarse, rtol=1e-13, atol=0)
+    dry = coarse == 0
+    for axis in range(2, coarse.dim()):
+        dry = dry.repeat_interleave(4, axis)
+    assert bool(dry.any()) and bool((fine[:, dry] == 0).all())
+
+
+def test_a_measured_cascade_has_the_law_of_the_one_it_was_measured_on():
+    """Shares are independent of everything else there, so that the closed form is the whole law."""
+    torch.manual_seed(2)
+    x, truth = rain(48, (64, 64)), rain(48, (64, 64))
+    model = fitted(x, levels=3, boundary="reflect", evaluations=1)
+    made = model.refine(model.trajectory(truth)[-1])[0]
+    for field in (made, truth):
+        assert float(field.min()) == 0
+    assert float((made == 0).double().mean()) == pytest.approx(float((truth == 0).double().mean()), abs=0.01)
+    ratios = octave_power(made, "reflect")[1].mean(0) / octave_power(truth, "reflect")[1].mean(0)
+    assert ratios[:3].tolist() == pytest.approx([1, 1, 1], abs=0.15)
+    for _ in range(3):
+        both = []
+        for field in (made, truth):
+            coarse, detail = model.operator.split(field)
+            shared = detail[Shares().parents(coarse, detail) > 0]
+            both.append([float(shared.square().mean()), float(shared.abs().eq(1).double().mean())])
+        assert both[0] == pytest.approx(both[1], abs=0.015)
+        made, truth = model.operator.coarsen(made), model.operator.coarsen(truth)
+
+
+def test_differences_make_what_is_never_negative_negative():
+    """What shares are for: the same data, split into means and differences."""
+    x = rain(24, (64, 64))
+    model = cascade(levels=3, boundary="reflect")
+    model.fit(x)
+    made = model.refine(model.trajectory(x[:4])[-1])[0]
+    assert float((made < 0).double().mean()) > 0.1
+
+
+def test_fields_from_nothing_are_positive_and_as_dry_as_the_data():
+    torch.manual_seed(3)
+    x = rain(64, (64, 64), dry=0.5)
+    made = fitted(x, levels=3, boundary="reflect", evaluations=1).sample((64, 64), 64)
+    assert float(made.min()) == 0
+    assert float((made == 0).double().mean()) == pytest.approx(float((x == 0).double().mean()), abs=0.03)
+    assert float(made.mean()) == pytest.approx(float(x.mean()), rel=0.1)
+
+
+def test_large_and_small_units_make_the_same_fields():
+    x = rain(16, (32, 32))
+    coarse = [
+        fitted(size * x).refine(size * x[:2].unfold(2, 4, 4).unfold(3, 4, 4).mean((4, 5))) for size in (1.0, 1e-8)
+    ]
+    torch.testing.assert_close(1e8 * coarse[1], coarse[0], rtol=1e-5, atol=1e-6)
+
+
+def test_a_saved_model_is_positive_still(tmp_path):
+    x = rain(8, (16, 16), levels=3)
+    model = fitted(x, learned=True)
+    model.save_pretrained(tmp_path / "model")
+    coarse = model.trajectory(x)[-1]
+    torch.testing.assert_close(Cascade.from_pretrained(tmp_path / "model").refine(coarse), model.refine(coarse))
+
+
+def test_xarray_objects_come_back_positive():
+    x = rain(4, (16, 16), levels=3)
+    model = fitted(x)
+    coarse = xr.DataArray(model.trajectory(x)[-1][:, 0].numpy(), dims=("time", "y", "x"), attrs={"units": "mm/h"})
+    fine = model.refine(coarse, members=2)
+    assert fine.dims == ("member", "time", "y", "x") and float(fine.min()) == 0
+    np.testing.assert_allclose(fine.coarsen(y=4, x=4).mean()[0], coarse, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"objective": "energy", "evaluations": 1}, "without energy"),
+        ({"lift": "flow"}, "lift diffusion"),
+        ({"sweep": True}, "--sweep"),
+        ({"factor": 3}, "shares has 2"),
+    ],
+)
+def test_what_does_not_go_with_shares_is_refused(settings, says):
+    with pytest.raises(ValueError, match=says):
+        cascade(operator="shares", **settings)
+
+
+def test_negative_fields_are_refused():
+    x = rain(8, (16, 16), levels=3)
+    model = fitted(x)
+    coarse = model.trajectory(x)[-1]
+    coarse[0, 0, 0, 0] = -0.25
+    with pytest.raises(ValueError, match=r"1 values .* negative, down to -0.25"):
+        model.refine(coarse)
+    with pytest.raises(ValueError, match=r"negative, down to -1"):
+        fitted(x - 1)
+
+
+def test_a_likelihood_is_refused():
+    x = rain(8, (16, 16), levels=3)
+    with pytest.raises(ValueError, match="no likelihood"):
+        fitted(x).log_prob(x, 1)
