@@ -11,6 +11,7 @@ STUDIES = {
     "scattering": "fields.scattering",
     "seam": "fields.seam",
     "elsewhere": "fields.elsewhere",
+    "downscaling": "fields.downscaling",
     "width": "fields.width",
     "busy": "fields.busy",
     "alive": "fields.alive",

@@ -51,6 +51,15 @@ EXCERPTS = {
         },
         bold="rgdm",
     ),
+    "elsewhere": Excerpt(
+        "elsewhere",
+        "refined x8, five minutes, the defaults",
+        "data, channel",
+        named("spread/skill", "octave 1", "octave 2", "octave 3", "CRPS over bicubic"),
+    ),
+    "strengths": Excerpt(
+        "strengths", "off by", "critical φ⁴, samples less an independent simulation", named("S / N", "<phi^2>", "nn")
+    ),
     "operators-terrain": Excerpt("learned", "operators, terrain", "operator", named("bits", "sparsity", "code length")),
     "hierarchy-width": Excerpt(
         "hierarchy",

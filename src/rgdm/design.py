@@ -14,6 +14,7 @@ Boundary = Literal["periodic", "reflect"]
 LiftKind = Literal["diffusion", "flow"]
 Objective = Literal["velocity", "noise", "data", "energy"]
 """What training brings down: the squared error of a denoiser in one of three quantities, or the score of samples."""
+BEND = 0.35
 Value = TypeVar("Value")
 
 
@@ -46,7 +47,7 @@ class Design:
     lift: LiftKind = "diffusion"
     """Diffusion, or an invertible flow: its samples and likelihoods cost one pass, its fields are less good.
     (--evaluations and --objective then have no effect.)"""
-    bend: float = 0.35
+    bend: float = BEND
     """How much heavy tails of the detail may be bent before they are learned; 0 for values that are bounded."""
     scattering: int = 0
     """Show the networks the texture of the coarse field too: local wavelet scattering of so many scales (2 suits the
@@ -69,6 +70,8 @@ class Design:
             raise InputError(
                 "operator = 'shares' goes with --lift diffusion and without energy, scattering and --sweep"
             )
+        if self.positive and self.bend != BEND:
+            raise InputError(f"bend = {self.bend}; shares have no tails to be bent, leave it at {BEND}")
         if self.shared and (len(set(backbones)) > 1 or len(set(widths)) > 1):
             raise InputError(
                 f"backbones {', '.join(backbones)} of widths {', '.join(map(str, widths))}; a shared network "

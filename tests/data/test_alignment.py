@@ -159,8 +159,16 @@ def test_anomalies_are_converted_without_the_zero():
 
 def test_a_wrong_number_of_channels_is_refused_even_with_force():
     for given in (weather()[["t2m"]], weather()["t2m"]):
-        with pytest.raises(InputError, match=r"sp is missing: .* has t2m; .* t2m, sp; .*--variable"):
+        with pytest.raises(InputError, match=r"sp is missing: .* 1 channel.*; .* 2 channel.*: .*--variable"):
             align(given, KNOWN, force=True)
+
+
+def test_variables_that_are_named_alike_in_part_are_taken_with_force():
+    given = weather().rename(sp="pressure").drop_attrs()
+    with pytest.raises(InputError, match=r"sp is missing: .*rename the variables"):
+        align(given, KNOWN)
+    found = align(given, KNOWN, force=True)
+    assert "sp is missing" in found.notes[0] and list(found.field.data_vars) == ["t2m", "pressure"]
 
 
 @pytest.mark.parametrize("spacing", [0.5 * 1.04, 0.5 * 0.96])

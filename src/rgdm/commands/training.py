@@ -1,6 +1,7 @@
 """Fields in, a model folder out."""
 
 import sys
+from dataclasses import replace
 
 import torch
 import xarray as xr
@@ -57,7 +58,7 @@ def train(options: config.Train) -> Cascade:
     note_globe(field, grid)
     field, _ = filled(field, grid.boundaries, "the training takes them for data")
     check_varies(field)
-    note_positive(field, options.design)
+    note_positive(field, options.design, grid)
     return fit(field, options, budget)
 
 
@@ -97,11 +98,15 @@ def fit(field: xr.DataArray, options: config.Train, budget: Budget) -> Cascade:
     return finish(trainer, parts)
 
 
-def note_positive(field: xr.DataArray, design: Design) -> None:
-    """Say on stderr that fields are never negative and often 0, which differences do not keep."""
+def note_positive(field: xr.DataArray, design: Design, grid: Grid) -> None:
+    """Say on stderr that fields are never negative and often 0, which differences do not keep but shares do."""
     values = field.to_numpy()
     zeros = float((values == 0).mean())
-    if not design.positive and values.dtype.kind == "f" and zeros >= OFTEN and not (values < 0).any():
+    try:
+        able = not design.positive and set(grid.factors) == {2} and replace(design, operator="shares").positive
+    except InputError:  # other settings speak against it
+        able = False
+    if able and values.dtype.kind == "f" and zeros >= OFTEN and not (values < 0).any():
         say([f"values are never negative, and {zeros:.0%} of them are 0: --operator shares keeps them so"])
 
 

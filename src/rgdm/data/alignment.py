@@ -160,12 +160,10 @@ def _match(given: Sequence[Channel], known: Sequence[Channel], talk: _Talk) -> l
                 same = f"both are {channel.standard_name}"
                 talk.notes.append(f"{given[i].name} of {talk.what} is taken for {channel.name}: {same}")
         return order
+    differs = f"{talk.what} has {_count(given)}; {talk.whose} {_count(known)}"
     missing = [name for name in wanted if name not in names]
     if len(missing) < len(wanted):
-        lacks = f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing"
-        has = f"{talk.what} has {', '.join(names)}; {talk.whose} {', '.join(wanted)}"
-        raise InputError(f"{lacks}: {has}; add to the file what it lacks, or name all with --variable")
-    differs = f"{talk.what} has {_count(given)}; {talk.whose} {_count(known)}"
+        differs = f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing: {differs}"
     if len(given) != len(known):
         raise InputError(f"{differs}: choose with --variable")
     talk.refuse(differs, "choose with --variable, rename the variables")

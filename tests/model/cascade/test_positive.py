@@ -6,7 +6,11 @@ import torch
 import xarray as xr
 
 from rgdm.evaluate import octave_power
+from rgdm.model.cascade.calibrate import calibrate, calibrate_free
 from rgdm.model.cascade.cascade import Cascade
+from rgdm.model.lifts.context import Context
+from rgdm.model.samplers.reverse import AdamsBashforth
+from rgdm.process.noise import NoiseField, Window
 from rgdm.scale.operators.shares import Shares
 from small import cascade
 
@@ -138,6 +142,69 @@ def test_negative_fields_are_refused():
         model.refine(coarse)
     with pytest.raises(ValueError, match=r"negative, down to -1"):
         fitted(x - 1)
+
+
+def test_values_below_zero_by_rounding_count_as_zero():
+    x = rain(8, (16, 16), levels=3)
+    coarse = fitted(x).trajectory(x)[-1]
+    made = fitted(torch.where(x == 0, -1e-12, x)).refine(torch.where(coarse == 0, -1e-12, coarse))
+    assert float(made.min()) == 0
+
+
+def test_a_cascade_of_shares_is_not_enlarged():
+    with pytest.raises(ValueError, match="cannot be enlarged"):
+        fitted(rain(8, (16, 16), levels=3)).enlarged(1, 1.3, 1)
+
+
+@pytest.mark.parametrize("boundary", ["periodic", "reflect"])
+def test_a_lift_of_shares_looks_as_far_as_it_says(boundary):
+    model = fitted(rain(8, (64,), levels=2), learned=True, levels=1, boundary=boundary)
+    lift, coarse = model.lift(0), rain(1, (160,), levels=2)
+    source, sampler = NoiseField(3, "sample").of(range(1)), AdamsBashforth(2)
+    whole = lift.sample(Context(coarse), source, Window.whole(0, (160,)), sampler)
+    for origin in (0, 70, 150):
+        piece = lift.sample_window(Context(coarse), source, Window(0, (10,), (origin,)), sampler)
+        torch.testing.assert_close(piece, whole[..., 2 * origin : 2 * origin + 20], rtol=1e-5, atol=1e-7)
+    assert lift.reach(sampler) is not None and lift.reach(sampler) < 80
+
+
+def test_a_field_is_the_same_alone_and_among_others():
+    x = rain(8, (32, 32), levels=3)
+    model = fitted(x, learned=True)
+    coarse = model.trajectory(x)[-1]
+    together = model.refine(coarse, members=3, seed=5)
+    torch.testing.assert_close(model.refine(coarse[:1], members=2, seed=5)[:, 0], together[:2, 0], rtol=1e-5, atol=1e-7)
+
+
+def test_zeros_are_as_frequent_after_calibration():
+    torch.manual_seed(4)
+    x = rain(48, (64, 64), dry=0.5)
+    model = fitted(x, levels=3, boundary="reflect", evaluations=1)
+    calibrate(model, x)
+    calibrate_free(model, x)
+    dry = float((x == 0).double().mean())
+    refined, free = model.refine(model.trajectory(x)[-1]), model.sample((64, 64), 48)
+    assert [float((made == 0).double().mean()) for made in (refined, free)] == pytest.approx([dry, dry], abs=0.03)
+
+
+@pytest.mark.parametrize("wet", [1, 0])
+def test_a_channel_of_next_to_no_rain_is_learned_or_refused(wet):
+    x = rain(6, (16, 16), 2, levels=3)
+    x[:, 1] = 0
+    if not wet:
+        with pytest.raises(ValueError, match="constant"):
+            fitted(x)
+        return
+    x[0, 1, 3, 3] = 2.0
+    model = fitted(x)
+    made = model.refine(model.trajectory(x)[-1])
+    assert bool(made.isfinite().all()) and float(made.min()) == 0 and float(made[0, 1:, 1].abs().max()) == 0
+
+
+def test_data_that_are_never_dry_make_fields_that_are_not():
+    x = torch.randn(24, 1, 32, 32).mul(2).exp()
+    made = fitted(x.float(), boundary="reflect", evaluations=1).sample((32, 32), 24)
+    assert float(made.min()) > 0
 
 
 def test_a_likelihood_is_refused():

@@ -61,7 +61,9 @@ def calibrate(
         log_temperature, history = torch.zeros(model.channels, dtype=torch.float64), []
         for _ in range(rounds):
             fine = _refined(model, level, ensemble, log_temperature)
-            history.append((log_temperature, _spread_skill(seen(fine), seen(truth), members, model.channels).log()))
+            history.append(
+                (log_temperature, _spread_skill(seen(fine, level), seen(truth, level), members, model.channels).log())
+            )
             log_temperature = _secants(history)
         best = min(history, key=lambda h: float(h[1].abs().max()))[0]
         model.lift(level).temperature.copy_(best.exp())
@@ -87,11 +89,14 @@ def calibrate_free(
     few secant steps in the logarithm of the temperature bring the mean square of what the coarse field does not predict
     of the detail to that of the data. What chance in the fields that were made explains is left: an excess r with the
     standard error s is corrected by ``max(0, 1 - s^2 / r^2)`` of it (the garrote, Breiman 1995, Technometrics 37, 373).
-    Of fields that are too large to be made in numbers (periodic ones cannot be cut) the temperatures are left alone.
+    Of fields that are too large to be made in numbers (periodic ones cannot be cut) the temperatures are left alone,
+    and those of positive fields, whose shares know no roughness, stay 1.
     Returns the temperatures, finest level first.
     """
     if model.repetition.times:
         raise InputError("an enlarged cascade is not calibrated; calibrate the one that it was enlarged from")
+    if model.design.positive:
+        return torch.ones(model.levels, model.channels)
     pieces = tuple(tiles(model, x, sites, model.levels).shape[2:])
     lattice = _made_on(model, tuple(x.shape[2:]), pieces)
     if math.prod(lattice) <= LARGEST:
@@ -149,7 +154,7 @@ def _unpredicted(model: Cascade, level: int, fine: Float[Tensor, "B C *F"]) -> F
     return rest.double().square().unflatten(1, (model.channels, -1)).flatten(2).mean(2)
 
 
-def _seen_by_calibration(model: Cascade) -> Callable[[Tensor], Tensor]:
+def _seen_by_calibration(model: Cascade) -> Callable[[Tensor, int], Tensor]:
     """The detail of fields, or where its errors do not add up to those of the fields, the fields.
 
     Of positive fields the logarithm: a few extremes would rule spread and error.
@@ -159,8 +164,8 @@ def _seen_by_calibration(model: Cascade) -> Callable[[Tensor], Tensor]:
     try:
         model.operator.check_orthonormal(model.dimension)
     except InputError:
-        return lambda fine: fine
-    return lambda fine: model.operator.split(fine)[1]
+        return lambda fine, _: fine
+    return lambda fine, _: model.operator.split(fine)[1]
 
 
 def _excess(made: Float[Tensor, "B C"], true: Float[Tensor, "T C"]) -> tuple[Float[Tensor, " C"], Float[Tensor, " C"]]:

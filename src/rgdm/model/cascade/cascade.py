@@ -180,10 +180,9 @@ class Cascade(nn.Module):
         coarsest = self.base.noise_lattice(self.operator.coarse_lattice(lattice, self.levels))
         white = noise(0, self.channels, Window.whole(self.levels, coarsest)).to(self.device)
         white = white if white.dtype == torch.float64 else white.to(self.dtype)
-        made = self.base(white) * self.repetition.scale(self.levels)
-        if self.design.positive:
-            made = torch.where(made > self.base.smallest, made, 0.0)
-        return made
+        made = self.base(white)
+        made = self.base.positive(made) if self.design.positive else made
+        return made * self.repetition.scale(self.levels)
 
     def descend(
         self,
@@ -223,6 +222,8 @@ class Cascade(nn.Module):
             raise InputError("this cascade is enlarged already; enlarge the one that it was enlarged from")
         if not 0 <= level < self.levels or times < 1:
             raise InputError(f"level = {level}, times = {times}; a level of 0 to {self.levels - 1}, once or more")
+        if self.design.positive:
+            raise InputError("a cascade of shares cannot be enlarged; growth is of fields of both signs")
         growths = tuple(growth) if isinstance(growth, Iterable) else (growth,)
         repetition = Repetition(level, times, growths)
         larger = Cascade(self.design, self.grid, self.channels, repetition).to(self.device, self.dtype)

@@ -13,6 +13,7 @@ from rgdm.model.cascade.geometry import check_sample, settle
 from rgdm.model.cascade.keys import streams
 from rgdm.model.cascade.memory import batches_at_once, fields_together
 from rgdm.model.cascade.training_range import warn_outside
+from rgdm.model.cascade.units import check_positive
 from rgdm.process.noise import NoiseField
 from rgdm.scale.coarse_graining import Lattice
 from rgdm.watch import Watch
@@ -92,11 +93,8 @@ def refine(
             f"{int((~field.isfinite()).sum())} of {field.numel()} values of the coarse field are not finite; "
             "fill them first (rgdm.data.checks.fill_gaps)"
         )
-    if model.design.positive and bool((field < 0).any()):
-        raise InputError(
-            f"{int((field < 0).sum())} values of the coarse field are negative, down to {float(field.min()):.3g}; "
-            "this model is of positive fields: set them to 0 where they are errors"
-        )
+    if model.design.positive:
+        check_positive(field, "values of the coarse field")
     lattice = model.operator.fine_lattice(field.shape[2:], levels)
     model.check_texture(lattice, levels)
     warn_outside(model, field.to(model.device), levels)

@@ -10,6 +10,12 @@ RESOLUTION = 1e-3
 """Of the spread of a channel, which the dtype of its values must tell apart."""
 
 
+FARTHEST = 1e4
+"""Mean of a positive field over its standard deviation, at most: float32 tells shares of it apart."""
+ROUNDING = 1e-6
+"""Values below 0 by so little of the largest are taken for 0: packing and regridding make them."""
+
+
 class Units(nn.Module):
     """Mean and standard deviation of every channel, in the unit of the data (float64).
 
@@ -39,9 +45,11 @@ class Units(nn.Module):
         pooled = x.double().movedim(1, 0).flatten(1)
         if not bool(pooled.isfinite().all()) or not bool((pooled.amax(1) > pooled.amin(1)).all()):
             raise InputError("a channel of the fields is constant or has values that are not finite; drop or fill it")
-        if self.positive and bool((pooled < 0).any()):
-            found = f"{int((pooled < 0).sum())} values are negative, down to {float(pooled.min()):.3g}"
-            raise InputError(f"{found}; the operator shares is for fields that never are")
+        if self.positive:
+            check_positive(pooled)
+            if bool((pooled.mean(1) > FARTHEST * pooled.std(1)).any()):
+                about = f"a channel varies by less than 1/{FARTHEST:.0f} of its mean"
+                raise InputError(f"{about}; the operator shares is for fields that come near 0")
         self.mean.copy_(torch.zeros_like(self.mean) if self.positive else pooled.mean(1))
         self.scale.copy_(pooled.std(1))
 
@@ -53,6 +61,7 @@ class Units(nn.Module):
         ``gain`` is the coarse value of the constant 1 in the orthonormal convention, ``one`` its value in user's units.
         """
         mean, scale = self._shaped(x)
+        x = x.clamp(min=0) if self.positive else x
         return ((x.double() - mean * one) * (gain / scale)).to(x.dtype)
 
     def denormalise(self, x: Float[Tensor, "B C *L"]) -> Float[Tensor, "B C *L"]:
@@ -64,3 +73,13 @@ class Units(nn.Module):
         """Mean and scale, ``(1, C, 1, ...)``."""
         shape = 1, -1, *[1] * (like.dim() - 2)
         return self.mean.reshape(shape), self.scale.reshape(shape)
+
+
+def check_positive(x: Tensor, what: str = "values") -> None:
+    """``ValueError`` if values are negative by more than rounding."""
+    wrong = x < -ROUNDING * x.abs().max()
+    if bool(wrong.any()):
+        raise InputError(
+            f"{int(wrong.sum())} {what} are negative, down to {float(x.min()):.3g}; the operator shares is for fields "
+            "that never are: set them to 0 where they are errors"
+        )

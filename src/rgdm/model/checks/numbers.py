@@ -37,10 +37,15 @@ BOUNDS = {
     "standardizer.limit": Bounds(0, 1e6, infinite=True),
     "standardizer.largest": Bounds(0, 1e30),
     "base.share": Bounds(0, 1),
+    ".none": Bounds(0, 1),  # shares: masses of the atoms, logits of quantiles
+    ".all": Bounds(0, 1),
+    ".table": Bounds(-20, 20),
+    ".parents": Bounds(-1e3, 1e3),
+    ".slopes": Bounds(0, 1e3),
     "sweep.scale": Bounds(1e-13, 1e13),
 }
 """By the end of the name of a tensor."""
-RISING = ("base.marginal", "amplitude.knots")
+RISING = ("base.marginal", "amplitude.knots", ".table", ".parents", ".slopes")
 """Tables whose values never fall along their last axis."""
 COVARIANCES = ("base.spectrum",)
 """Matrices (C, C, ...) of covariances: no variance is negative, and no two channels go together more than fully."""

@@ -90,10 +90,18 @@ class TranslationField(nn.Module):
         g = g[(..., *(slice(n if side == "periodic" else n // 2) for n, side in sides))]
         return quantiles.to_values(quantiles.knots(self.marginal), g)
 
-    @property
-    def smallest(self) -> float:
-        """Values that differ by less were equal in the data, where an interval of ranks has one value (no rain)."""
-        return 3 * quantiles.RISE * float((self.marginal[:, -1] - self.marginal[:, 0]).max())
+    def positive(self, x: Float[Tensor, "B C *L"]) -> Float[Tensor, "B C *L"]:
+        """Fields of positive data as they can be: 0 where the data are 0 as often, else no less than the data ever are.
+
+        A table of quantiles rises a little where it is 0, and goes on below its first value.
+        """
+        fields = []
+        for channel, table in zip(x.unbind(1), self.marginal, strict=True):
+            above = table[table > 0]
+            least = float(above[0]) if len(above) else 0.0
+            dry = 0.0 if len(above) < len(table) else least
+            fields.append(torch.where(channel < least / 2, dry, channel) if dry == 0 else channel.clamp(min=least))
+        return torch.stack(fields, 1)
 
     def log_prob(self, x: Float[Tensor, "B C *L"]) -> Float[Tensor, " B"]:
         """log p of each field in nats: that of g, and the slope of the map from g to x."""

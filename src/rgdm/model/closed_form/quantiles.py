@@ -16,10 +16,6 @@ FLATTEST = 0.01
 """The smallest slope beyond the table, in mean slopes of the table: few data make its last cells flat."""
 
 
-RISE = 1e-6
-"""Least rise of the whole table, in widths of it."""
-
-
 class Knots(NamedTuple):
     """Where the map bends: Gaussian values ``(N,)`` and the values ``(C, N)`` of each channel there, both rising."""
 
@@ -46,7 +42,7 @@ def knots(table: Float[Tensor, "C Q"]) -> Knots:
     """
     table = table.double()
     width = (table[:, -1:] - table[:, :1]).clamp(min=1e-12)
-    rises = torch.maximum(table.diff(dim=1), RISE * width / QUANTILES)
+    rises = torch.maximum(table.diff(dim=1), 1e-6 * width / QUANTILES)
     table = torch.cat([table[:, :1], table[:, :1] + rises.cumsum(1)], 1)
     mean, part = width / (2 * OUTERMOST), (QUANTILES - 1) / (2 * OUTERMOST) / OUTER
     first = torch.maximum(part * (table[:, OUTER : OUTER + 1] - table[:, :1]), FLATTEST * mean)

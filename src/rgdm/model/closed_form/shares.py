@@ -24,9 +24,10 @@ class ShareLaw(nn.Module):
     F has atoms at 0 and at 1, where one half has everything, and between them a table of quantiles of ``logit u``,
     linear between the log means of bins of the parent and between the predictions of the slope. Laws are mirror
     images: that of ``1 - u`` for ``-slope`` is that of u for the slope. A share at an atom gets a place in its mass
-    that looks random, and is always the same for the same parent. y is Gaussian, given what F is told, whatever the law
-    of the shares; white y make a canonical random cascade with the measured generator (Over and Gupta 1996, J. Geophys.
-    Res. 101, 26319).
+    that looks random, and is always the same for the same parent and slope. y is Gaussian, given what F is told,
+    whatever the law of the shares; white y make a microcanonical random cascade with the measured generator (of
+    canonical ones: Over and Gupta 1996, J. Geophys. Res. 101, 26319). Shares beyond all that were measured count as the
+    outermost of these.
     """
 
     parents: Tensor
@@ -49,7 +50,8 @@ class ShareLaw(nn.Module):
     @torch.no_grad()
     def fit(self, parent: Float[Tensor, " N"], slope: Float[Tensor, " N"], contrast: Float[Tensor, " N"]) -> None:
         """Measure the tables on halvings of something (``parent > 0``)."""
-        keep = torch.linspace(0, len(parent) - 1, min(len(parent), MOST)).long()
+        count = min(len(parent), MOST)
+        keep = torch.linspace(0, len(parent) - 1, count, dtype=torch.float64, device=parent.device).long()
         x, s, c = parent[keep].double().log(), slope[keep].double(), contrast[keep].double()
         c, s = torch.where(s < 0, -c, c), s.abs()
         at_parent, at_slope = _bins(x, PARENTS), _bins(s, SLOPES)
@@ -67,9 +69,8 @@ class ShareLaw(nn.Module):
                 logits = 2 * torch.atanh(between).clamp(-LARGEST / 2, LARGEST / 2)
                 if len(logits):
                     self.table[i, j] = torch.quantile(logits, levels(logits))
-        spread = torch.arange(QUANTILES, device=self.table.device) * 1e-5  # so that it has an inverse
-        self.table += spread
-        self.table[..., 0], self.table[..., -1] = -LARGEST - 1, LARGEST + 1
+        width = (self.table[..., -1:] - self.table[..., :1]).clamp(min=1e-6)
+        self.table += width * torch.linspace(0, 1e-4, QUANTILES, device=self.table.device)  # so that it has an inverse
 
     def latent(self, parent: Tensor, slope: Tensor, contrast: Tensor) -> Tensor:
         """y of halvings, all of one shape; 0 where there is nothing to share."""
@@ -86,8 +87,8 @@ class ShareLaw(nn.Module):
             low, high = torch.where(above, middle, low), torch.where(above, high, middle)
         left, right, at = self._quantile(corners, low), self._quantile(corners, low + 1), levels(c)
         part = ((logit - left) / (right - left).clamp(min=1e-9)).clamp(0, 1)
-        between = at[low] + part * (at[low + 1] - at[low])
-        place = looks_random(parent)
+        between = (at[low] + part * (at[low + 1] - at[low])).clamp(1e-6, 1 - 1e-6)  # ends of the table are no atoms
+        place = looks_random(parent, slope.abs())
         f = torch.where(
             c <= -1, place * none, torch.where(c >= 1, 1 - place * every, none + (1 - none - every) * between)
         )
@@ -105,7 +106,8 @@ class ShareLaw(nn.Module):
         cell = (torch.searchsorted(at, q.contiguous(), right=True) - 1).clamp(0, QUANTILES - 2)
         left, right = self._quantile(corners, cell), self._quantile(corners, cell + 1)
         logit = left + ((q - at[cell]) / (at[cell + 1] - at[cell])) * (right - left)
-        c = torch.tanh(logit / 2)
+        most = 1 - torch.finfo(torch.float32).eps  # 1 is for what has everything
+        c = torch.tanh(logit / 2).clamp(-most, most)
         c = torch.where(f <= none, -1.0, torch.where(f >= 1 - every, 1.0, c)).to(parent)
         return torch.where(mirrored, -c, c)
 
@@ -134,12 +136,14 @@ def levels(like: Tensor | None = None) -> Float[Tensor, " Q"]:
     return even.float() if like is None else even.to(like)
 
 
-def looks_random(x: Tensor) -> Tensor:
-    """A number from 0 to 1 for each value, the same for the same value, and unlike that of another."""
-    bits = x.detach().float().contiguous().view(torch.int32).long() & 0xFFFFFFFF
-    for factor in (0x45D9F3B, 0x119DE1F3):
-        bits = ((bits ^ (bits >> 16)) * factor) & 0xFFFFFFFF
-    bits = bits ^ (bits >> 16)
+def looks_random(x: Tensor, y: Tensor) -> Tensor:
+    """A number from 0 to 1 for each pair of values, the same for the same pair, and unlike that of another."""
+    bits = torch.zeros_like(x, dtype=torch.long)
+    for value in (x, y):
+        bits = bits ^ (value.detach().float().contiguous().view(torch.int32).long() & 0xFFFFFFFF)
+        for factor in (0x45D9F3B, 0x119DE1F3):
+            bits = ((bits ^ (bits >> 16)) * factor) & 0xFFFFFFFF
+        bits = bits ^ (bits >> 16)
     return ((bits >> 8).to(x.dtype) + 0.5) / 2**24
 
 
@@ -171,4 +175,4 @@ def _means(x: Float[Tensor, " N"], at: Tensor, count: int) -> Tensor:
 
 def _rising(x: Tensor) -> Tensor:
     """Nearly the same values, each above the one before."""
-    return x.cummax(0).values + 1e-4 * torch.arange(len(x))
+    return x.cummax(0).values + 1e-4 * torch.arange(len(x), device=x.device)

@@ -19,6 +19,8 @@ RADIUS = 2
 """Radius of the stencil that predicts shares, in coarse sites."""
 FAINT = 0.03
 """Added before a logarithm is taken, in standard deviations of the field."""
+LEAST = 0.05
+"""How much a block counts in the loss that shares nothing, of one that does."""
 STEEPEST = 4.0
 """Largest logit of a share that the prediction is fitted on."""
 
@@ -34,11 +36,12 @@ class ShareStandardizer(Standardizer):
         channels: of the field.
         dimension: 1, 2 or 3.
         boundary: of each axis.
+        level: 0 is the finest; the coarse fields of shared units are larger at the others.
     """
 
-    def __init__(self, operator: Shares, channels: int, dimension: int, boundary: Boundaries) -> None:
+    def __init__(self, operator: Shares, channels: int, dimension: int, boundary: Boundaries, level: int = 0) -> None:
         super().__init__()
-        self.operator, self.channels, self.dimension = operator, channels, dimension
+        self.operator, self.channels, self.dimension, self.level = operator, channels, dimension, level
         self.boundaries = boundary_of_each(boundary, dimension)
         self.bands = operator.bands(dimension)
         self.prediction = LinearPrediction(channels, (0.0,) * self.bands, dimension, RADIUS, boundary)
@@ -48,7 +51,7 @@ class ShareStandardizer(Standardizer):
     def fit(self, context: Context, detail: Float[Tensor, "B D *K"]) -> None:
         parents = self.operator.parents(context.coarse, detail)
         logits = (2 * torch.atanh(detail.clamp(-1 + 1e-7, 1 - 1e-7))).clamp(-STEEPEST, STEEPEST)
-        self.prediction.fit(logarithm(context.coarse), torch.where(parents > 0, logits, 0.0))
+        self.prediction.fit(self.seen(context.coarse), torch.where(parents > 0, logits, 0.0))
         slopes = self.slopes(context)
         for number, bands in enumerate(self._bands()):
             p, s, c = (x[:, bands].flatten() for x in (parents, slopes, detail))
@@ -63,7 +66,15 @@ class ShareStandardizer(Standardizer):
 
     def slopes(self, context: Context) -> Float[Tensor, "B D *K"]:
         """The predicted logit of every share."""
-        return self.prediction(logarithm(context.coarse))
+        return self.prediction(self.seen(context.coarse))
+
+    def seen(self, coarse: Float[Tensor, "B C *K"]) -> Float[Tensor, "B C *K"]:
+        """The logarithm of the block means."""
+        return logarithm(coarse, self.level + 1)
+
+    def relevance(self, context: Context, detail: Float[Tensor, "B D *K"]) -> Float[Tensor, "B 1 *K"]:
+        there = self.operator.parents(context.coarse, detail) > 0
+        return LEAST + (1 - LEAST) * there.to(detail).mean(1, keepdim=True)
 
     def standardize(self, context: Context, detail: Float[Tensor, "B D *K"]) -> Float[Tensor, "B D *K"]:
         parents, slopes = self.operator.parents(context.coarse, detail), self.slopes(context)
@@ -109,12 +120,12 @@ class ShareCondition(Condition):
 
     def _features(self, standardizer: Standardizer, coarse: Tensor, companions: Tensor) -> Tensor:
         assert isinstance(standardizer, ShareStandardizer)
-        seen, wet = logarithm(coarse), (coarse > 0).to(coarse)
+        seen, wet = standardizer.seen(coarse), (coarse > 0).to(coarse)
         around = [blur(x, width, standardizer.boundaries) for width in WIDTHS for x in (seen, wet)]
         features = [seen, wet, *(a - seen if i % 2 == 0 else a for i, a in enumerate(around))]
         return torch.cat([*features, standardizer.slopes(Context(coarse)), companions], 1)
 
 
-def logarithm(coarse: Float[Tensor, "B C *K"]) -> Float[Tensor, "B C *K"]:
-    """That of the block means, of which no rain is not minus infinity."""
-    return (coarse / 2 ** ((coarse.dim() - 2) / 2) + FAINT).log()
+def logarithm(x: Float[Tensor, "B C *L"], levels: int) -> Float[Tensor, "B C *L"]:
+    """That of the block means of normalised fields that were coarse-grained so often; nothing is not minus infinity."""
+    return (x / 2 ** (levels * (x.dim() - 2) / 2) + FAINT).log()

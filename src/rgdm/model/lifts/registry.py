@@ -37,14 +37,14 @@ def make_lifts(design: Design, grid: Grid, channels: int, operator: CoarseGraini
         kind = ShareCondition if isinstance(operator, Shares) else Condition
         return kind(operator, channels, dimension, level, texture)
 
-    def standardizer() -> Standardizer:
+    def standardizer(level: int) -> Standardizer:
         if isinstance(operator, Shares):
-            return ShareStandardizer(operator, channels, dimension, boundary)
+            return ShareStandardizer(operator, channels, dimension, boundary, level)
         coloured = design.lift != "flow"
         return LocalStandardizer(operator, channels, dimension, boundary, bend=design.bend, coloured=coloured)
 
     laws = _laws(design, grid, size, condition(0).count)
-    return [StandardizedLift(operator, standardizer(), law, condition(level)) for level, law in enumerate(laws)]
+    return [StandardizedLift(operator, standardizer(level), law, condition(level)) for level, law in enumerate(laws)]
 
 
 def _laws(design: Design, grid: Grid, size: int, features: int) -> list[Law]:

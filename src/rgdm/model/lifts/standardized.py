@@ -103,8 +103,12 @@ class StandardizedLift(Lift):
             if self.condition is None or self.condition.texture is None:
                 context, detail, left = self.standardizer.look(context, detail, left)
             z, condition = self.standardizer.standardize(context, detail), self.features(context)
+            relevance = self.standardizer.relevance(context, detail)
         condition = z[:, :0] if condition is None else condition
         at = (..., *inside(left, tuple(z.shape[2:])))
+        if relevance is not None:
+            importance = relevance[at] if importance is None else importance * relevance[at]
+            importance = importance / importance.mean().clamp(min=1e-6)
         return Example(z[at], condition[at], importance, self.field)
 
     def field(self, z: Float[Tensor, "B D *K"]) -> Float[Tensor, "B C *F"]:

@@ -78,6 +78,10 @@ class Standardizer(nn.Module, abc.ABC):
         """What the context does not predict of the detail; by default nothing is predicted."""
         return detail
 
+    def relevance(self, context: Context, detail: Float[Tensor, "B D *K"]) -> Float[Tensor, "B 1 *K"] | None:
+        """How much a law should heed each site, from 0 to 1; None: all alike."""
+        return None
+
     def shape(self, z: Float[Tensor, "B D *K"]) -> Float[Tensor, "B D *K"]:
         """z to detail in units of the local amplitude: what samples are scored in, whatever their context."""
         return z

@@ -24,7 +24,8 @@ class WeightedBlocks(CoarseGraining):
     Fourier Anal. Appl. 3, 457). So a pair of which one site is missing has no detail, and a pair without sites has
     nothing: both are 0. Weights add. A detail has the weight ``1 / sum (1 / w)`` over the sites that are there, by
     which the next axis averages it: so the weighted sum of squares of a pair is that of its two parts. Whatever the
-    detail, ``coarsen(merge(coarse, detail)) == coarse`` where W > 0. Only ratios of weights matter.
+    detail, ``coarsen(merge(coarse, detail)) == coarse`` where W > 0. Only ratios of weights matter. It splits fields of
+    the lattice of its weights alone. Sites may be missing where b = 2.
 
     Args:
         block: the block spin.
@@ -32,6 +33,7 @@ class WeightedBlocks(CoarseGraining):
     """
 
     blockwise = True
+    weights: Tensor
 
     def __init__(self, block: BlockSpin, weights: Float[Tensor, "B C *F"]) -> None:
         super().__init__()
@@ -40,8 +42,10 @@ class WeightedBlocks(CoarseGraining):
             raise InputError(
                 "a weight is negative or not finite; weights are 0 (missing) or more, such as areas of cells"
             )
+        if block.factor != 2 and not bool((weights > 0).all()):
+            raise InputError(f"some weights are 0 in blocks of {block.factor} sites; only of 2 may one be missing")
         self.block, self.factor = block, block.factor
-        self.weights = weights
+        self.register_buffer("weights", weights, persistent=False)
 
     @property
     def coarse_weights(self) -> Float[Tensor, "B C *K"]:
@@ -58,8 +62,8 @@ class WeightedBlocks(CoarseGraining):
         return torch.stack(bands[1:], 2).flatten(1, 2) > 0
 
     def split(self, x: Float[Tensor, "B C *F"]) -> tuple[Float[Tensor, "B C *K"], Float[Tensor, "B D *K"]]:
-        self._check(tuple(x.shape[2:]), x.shape[1])
-        parts = [torch.where(self.weights > 0, x, 0.0)]  # whatever stands where nothing is
+        self._check(x.shape[0], x.shape[1], tuple(x.shape[2:]))
+        parts = [torch.where(self.weights.to(x.device) > 0, x, 0.0)]  # whatever stands where nothing is
         for axis, weights in enumerate(self._stages(self.weights)[:-1], start=2):
             parts = [
                 band for part, w in zip(parts, weights, strict=True) for band in self._analyze(part, w.to(x), axis)
@@ -68,7 +72,7 @@ class WeightedBlocks(CoarseGraining):
 
     def merge(self, coarse: Float[Tensor, "B C *K"], detail: Float[Tensor, "B D *K"]) -> Float[Tensor, "B C *F"]:
         d, channels = coarse.dim() - 2, coarse.shape[1]
-        self._check(tuple(n * self.factor for n in coarse.shape[2:]), channels)
+        self._check(len(coarse), channels, tuple(n * self.factor for n in coarse.shape[2:]))
         parts = [coarse, *detail.unflatten(1, (channels, self.bands(d))).unbind(2)]
         for axis, weights in reversed(list(enumerate(self._stages(self.weights)[:-1], start=2))):
             groups = [parts[i : i + self.factor] for i in range(0, len(parts), self.factor)]
@@ -105,12 +109,10 @@ class WeightedBlocks(CoarseGraining):
         sites = bands[0].unsqueeze(-1) / math.sqrt(self.factor) + rest - weighted_mean(rest, w)
         return torch.where(w > 0, sites, 0.0).movedim(-1, axis + 1).flatten(axis, axis + 1)
 
-    def _check(self, lattice: Lattice, channels: int) -> None:
-        own = tuple(self.weights.shape)
-        if own[2:] != lattice or own[1] not in (1, channels):
-            raise InputError(
-                f"weights of {own[1]} channel(s) on {own[2:]} do not fit {channels} channel(s) on {lattice}"
-            )
+    def _check(self, batch: int, channels: int, lattice: Lattice) -> None:
+        fields, own = (batch, channels, *lattice), tuple(self.weights.shape)
+        if own[2:] != lattice or own[0] not in (1, batch) or own[1] not in (1, channels):
+            raise InputError(f"weights of shape {own} do not fit fields of shape {fields}")
 
 
 def weighted_mean(x: Float[Tensor, "*S b"], w: Float[Tensor, "*T b"]) -> Float[Tensor, "*U 1"]:
