@@ -52,15 +52,17 @@ def rescaled(fine: Tensor, coarse: Tensor) -> Tensor:
 
 
 def rainfarm(coarse: Tensor, fusion: bool, seed: int) -> Tensor:
-    """Members of pysteps' RainFARM, slope estimated from each coarse field."""
+    """Members of pysteps' RainFARM, slope estimated from each coarse field; in squares, for it fuses no others."""
     from pysteps.downscaling import rainfarm as pysteps
 
     np.random.seed(seed)  # pysteps draws from numpy's global generator
-    made = [
-        [pysteps.downscale(field.numpy(), FACTOR, spectral_fusion=fusion) for field in coarse[:, 0]]
-        for _ in range(MEMBERS)
-    ]
-    fine = torch.from_numpy(np.nan_to_num(np.array(made)))[:, :, None]
+
+    def one(field: Tensor) -> np.ndarray:
+        squares = field.split(len(field), 1)
+        made = [pysteps.downscale(square.numpy(), FACTOR, spectral_fusion=fusion) for square in squares]
+        return np.nan_to_num(np.concatenate(made, 1))
+
+    fine = torch.from_numpy(np.array([[one(field) for field in coarse[:, 0]] for _ in range(MEMBERS)]))[:, :, None]
     return torch.stack([rescaled(member, coarse) for member in fine])
 
 
