@@ -57,6 +57,13 @@ EXCERPTS = {
         "data, channel",
         named("spread/skill", "octave 1", "octave 2", "octave 3", "CRPS over bicubic"),
     ),
+    "rain": Excerpt(
+        "downscaling",
+        "ERA5 rain, x8",
+        "rain, ten members",
+        named("CRPS over RainFARM", "spread/skill", "zeros, off by", "wet area", "q99.9", "octave 1", "octave 2"),
+        {"shares, measured in seconds": "tables", "RainFARM": "RainFARM", "RainFARM, fused": "RainFARM, fusion"},
+    ),
     "strengths": Excerpt(
         "strengths", "off by", "critical φ⁴, samples less an independent simulation", named("S / N", "<phi^2>", "nn")
     ),
