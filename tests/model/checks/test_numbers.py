@@ -14,24 +14,39 @@ from small import cascade
 
 def fitted(**options) -> Cascade:
     model = cascade(levels=2, width=3, **options)
-    model.fit(torch.randn(4, model.channels, *(16,) * model.dimension).cumsum(-1))
+    model.fit(walks(model))
     return model
+
+
+def walks(model: Cascade) -> torch.Tensor:
+    """Fields that a model can be measured on."""
+    x = torch.randn(4, model.channels, *(16,) * model.dimension, dtype=torch.float64).cumsum(-1)
+    return x.clamp(min=0) if model.design.positive else x
 
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"channels": 3}, {"sweep": True}, {"lift": "flow"}, {"scattering": 1}, {"dimension": 1}],
+    [
+        {},
+        {"channels": 3},
+        {"sweep": True},
+        {"lift": "flow"},
+        {"scattering": 1},
+        {"dimension": 1},
+        {"operator": "shares"},
+    ],
 )
 def test_what_a_model_measures_is_possible_in_any_unit(options):
     for unit in (1e-20, 1.0, 1e20):
         model = cascade(levels=2, width=3, **options)
-        model.fit(unit * torch.randn(4, model.channels, *(16,) * model.dimension, dtype=torch.float64).cumsum(-1))
+        model.fit(unit * walks(model))
         for name, tensor in model.state():
             check_numbers("file", name, tensor, tensor)
 
 
 def test_every_bound_is_of_a_tensor_that_a_model_has():
-    names = [name for name, _ in fitted(sweep=True).state()]
+    models = fitted(sweep=True), fitted(operator="shares")
+    names = [name for model in models for name, _ in model.state()]
     assert [end for end in BOUNDS if not any(name.endswith(end) for name in names)] == []
 
 
@@ -68,10 +83,19 @@ def test_a_number_that_is_absurd_is_named(name, value):
         check_numbers("file", name, torch.full_like(own, value), own)
 
 
-def test_tables_rise():
-    own = dict(fitted().state())["base.marginal"]
+@pytest.mark.parametrize("name", ["none", "all"])
+def test_masses_of_shares_are_probabilities(name):
+    name = f"lifts.0.standardizer.laws.1.{name}"
+    own = dict(fitted(operator="shares").state())[name]
+    with pytest.raises(InputError, match=f"'{name}' has values from .* are possible"):
+        check_numbers("file", name, torch.full_like(own, 1.5), own)
+
+
+@pytest.mark.parametrize("name", ["base.marginal", "lifts.0.standardizer.laws.0.table"])
+def test_tables_rise(name):
+    own = dict(fitted(operator="shares").state())[name]
     with pytest.raises(InputError, match="do not rise"):
-        check_numbers("file", "base.marginal", own.flip(-1), own)
+        check_numbers("file", name, own.flip(-1), own)
 
 
 @pytest.mark.parametrize("change", [(0, 0, -1.0), (0, 1, 1e9)])
