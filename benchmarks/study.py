@@ -60,9 +60,21 @@ def study(about: str | None, measure: Measure, arguments: Sequence[str], **optio
             show(rows[:-1])
     show(rows)
     if asked.record:
-        words = " ".join(word for word in arguments if word != "--record")
-        run = Run(name, f"python -m benchmarks {name} {words}".strip(), rows=rows, seed=asked.seed, **head)
+        run = Run(
+            name, f"python -m benchmarks {name} {asked_for(arguments)}".strip(), rows=rows, seed=asked.seed, **head
+        )
         print(record.save(run, asked.results))
+
+
+def asked_for(arguments: Sequence[str]) -> str:
+    """What makes the figures: not whether they are kept, nor where, which is a matter of one machine."""
+    kept, place = [], False
+    for word in arguments:
+        if place or word in ("--out", "--results"):
+            place = not place
+        elif word != "--record" and not word.startswith(("--out=", "--results=")):
+            kept.append(word)
+    return " ".join(kept)
 
 
 def show(rows: Sequence[Row]) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from benchmarks import record, render
 from benchmarks.record import Figure, Row, Run, history, latest, save
+from benchmarks.study import asked_for
 
 RUN = Run(
     "terrain",
@@ -117,3 +118,8 @@ def test_a_marker_without_a_table_is_refused():
 
 def test_the_pages_of_the_repository_are_what_the_data_say():
     assert render.drifted(render.pages()) == []
+
+
+def test_a_recorded_command_holds_no_place_of_a_machine():
+    words = ["--data", "winds", "--out", "/a/b", "--record", "--results=/c", "--seed", "1", "--results", "/d"]
+    assert asked_for(words) == "--data winds --seed 1"

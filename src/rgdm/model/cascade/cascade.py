@@ -180,8 +180,7 @@ class Cascade(nn.Module):
         coarsest = self.base.noise_lattice(self.operator.coarse_lattice(lattice, self.levels))
         white = noise(0, self.channels, Window.whole(self.levels, coarsest)).to(self.device)
         white = white if white.dtype == torch.float64 else white.to(self.dtype)
-        made = self.base(white)
-        made = self.base.positive(made) if self.design.positive else made
+        made = self.base.positive(self.base(white)) if self.design.positive else self.base(white)
         return made * self.repetition.scale(self.levels)
 
     def descend(
