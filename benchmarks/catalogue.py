@@ -12,6 +12,7 @@ STUDIES = {
     "seam": "fields.seam",
     "elsewhere": "fields.elsewhere",
     "downscaling": "fields.downscaling",
+    "sea": "fields.sea",
     "width": "fields.width",
     "busy": "fields.busy",
     "alive": "fields.alive",

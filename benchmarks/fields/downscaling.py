@@ -102,10 +102,10 @@ def measure(options: argparse.Namespace) -> Iterator[Row]:
         elif name == "tables":
             made, cost = tables(learned, coarse, options.seed)
         else:
-            operator = "shares" if name == "shares" else "block-spin"
-            model = trained_or_there(options.out / name, learned, options, levels=LEVELS, operator=operator)
+            positive = name == "shares"
+            model = trained_or_there(options.out / name, learned, options, levels=LEVELS, positive=positive)
             made = model.refine(block_means(model, truth, LEVELS), LEVELS, MEMBERS, options.seed)
-            made = made if name == "shares" else torch.stack([rescaled(member, coarse) for member in made])
+            made = made if positive else torch.stack([rescaled(member, coarse) for member in made])
             cost = training(model) | {"evaluations": Figure(model.sampler.evaluations)}
         crps = fair_crps(made, truth)
         about = {"CRPS over RainFARM": ratio(crps, best), "CRPS": mean(crps)}
@@ -116,7 +116,7 @@ def measure(options: argparse.Namespace) -> Iterator[Row]:
 
 def tables(learned: xr.DataArray, coarse: Tensor, seed: int) -> tuple[Tensor, dict[str, Figure]]:
     """Members of a cascade that is measured and not trained, and the seconds of that."""
-    model = Cascade(Design(levels=LEVELS, operator="shares", evaluations=1), Grid.uniform(2, "reflect"))
+    model = Cascade(Design(levels=LEVELS, positive=True, evaluations=1), Grid.uniform(2, "reflect"))
     taken = median(lambda: model.fit(tensor(learned)), 1)
     return model.refine(coarse, LEVELS, MEMBERS, seed), {"s of measuring": Figure(taken)}
 

@@ -42,7 +42,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _show
-            run(tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="rgdm", description=rgdm.__doc__, args=arguments))
+            asked = flags(arguments)
+            run(tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="rgdm", description=rgdm.__doc__, args=asked))
     except InputError as error:
         return refuse(str(error))
     except TrainingFailedError as error:
@@ -62,6 +63,16 @@ def main(arguments: list[str] | None = None) -> int:
         print("rgdm: this is a fault of rgdm, not yours; please report the lines above", file=sys.stderr)
         return 1
     return 0
+
+
+def flags(arguments: list[str]) -> list[str]:
+    """Arguments with the words that stand for flags of three values: given, denied, or left open."""
+    words, given = {"--positive": ["--positive", "True"], "--no-positive": ["--positive", "False"]}, list(arguments)
+    if given[:1] != ["train"]:
+        return given
+    after = [*given[1:], ""]
+    pairs = zip(given, after, strict=True)
+    return [word for one, next_ in pairs for word in ([one] if next_ in ("True", "False") else words.get(one, [one]))]
 
 
 def run(options: Any) -> None:

@@ -8,15 +8,28 @@ import tyro
 
 from rgdm.design import Boundary, Design, FixedOperator
 
-DESIGN = Design()
 Paths = Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="FIELD...", help_behavior_hint="")]
 SAID = tyro.conf.arg(help_behavior_hint="")
 """The sentence itself says the default."""
 NUMBER_SAID, COUNT_SAID, PATH_SAID = (
     tyro.conf.arg(metavar=metavar, help_behavior_hint="") for metavar in ("FLOAT", "INT", "PATH")
 )
+FLAG = tyro.conf.arg(metavar="", help_behavior_hint="")
+"""Of three values: given, given with no- before its name, or not given (:func:`rgdm.cli.flags`)."""
 NAMES = tyro.conf.arg(metavar="NAME,NAME", help_behavior_hint="")
 NAME = tyro.conf.arg(metavar="NAME", help_behavior_hint="")
+
+
+@dataclass(frozen=True)
+class AskedDesign(Design):
+    """A design as the command line asks for it."""
+
+    positive: Annotated[bool | None, FLAG] = None
+    """Values are never negative (rain, concentrations): a block shares its mass among its sites, so that sums are exact
+    and dry blocks stay dry; --no-positive: they may be (default: as the data are, where often 0). None is missing."""
+
+
+DESIGN = AskedDesign()
 
 
 @dataclass(frozen=True)
@@ -55,7 +68,7 @@ class Train:
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Arithmetic of training; auto takes bfloat16 where the hardware has it."""
     fill: bool = False
-    """Fill missing values with the nearest valid one."""
+    """Fill missing values with the nearest valid one, rather than leave them missing (only block-spin can)."""
     force: bool = False
     """Go on where files disagree in what they say of themselves (units, spacing), taking values as they are."""
     checkpoint_seconds: float = 55.0
@@ -112,10 +125,13 @@ class Refine:
     """The same seed gives the same ensemble."""
     evaluations: Annotated[int | None, COUNT_SAID] = None
     """Network evaluations a level (default: the model's own)."""
+    mask: Annotated[Path | None, PATH_SAID] = None
+    """A file that is 1 where a fine cell is there and 0 where it is missing, as at sea and on land (default: all are
+    there where the coarse field is)."""
     device: str = "auto"
     """auto, cpu or cuda."""
     fill: bool = False
-    """Fill missing values with the nearest valid one."""
+    """Fill missing values with the nearest valid one, rather than leave them missing (only block-spin can)."""
     force: bool = False
     """Go on where the file is not like the training data (variable, unit, spacing, boundary), taking it as it is."""
     overwrite: bool = False
@@ -151,7 +167,7 @@ class Evaluate:
     device: str = "auto"
     """auto, cpu or cuda."""
     fill: bool = False
-    """Fill missing values with the nearest valid one."""
+    """Fill missing values with the nearest valid one, rather than leave them missing (only block-spin can)."""
     force: bool = False
     """Go on where the file is not like the training data (variable, unit, spacing, boundary), taking it as it is."""
     overwrite: bool = False

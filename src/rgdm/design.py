@@ -8,7 +8,7 @@ from rgdm.errors import InputError
 from rgdm.ranges import check_choice, check_flag, check_keys, check_options, shown
 
 FixedOperator = Literal["block-spin", "haar", "db2", "db4", "sym4", "momentum-shell", "decimation", "quincunx"]
-Operator = Literal[FixedOperator, "shares", "learned-4", "learned-8", "lifting"]
+Operator = Literal[FixedOperator, "learned-4", "learned-8", "lifting"]
 BackboneKind = Literal["conv", "unet", "dit", "fno"]
 Boundary = Literal["periodic", "reflect"]
 LiftKind = Literal["diffusion", "flow"]
@@ -25,8 +25,11 @@ class Design:
     levels: int = 3
     """How often the field is coarse-grained by the factor."""
     operator: Operator = "block-spin"
-    """The coarse-graining of every level; shares keeps fields positive (rain, concentrations); learned-4, learned-8
-    (wavelets) and lifting are learned from the fields first."""
+    """The coarse-graining of every level; learned-4, learned-8 (wavelets) and lifting are learned from the fields
+    first."""
+    positive: bool | None = None
+    """Values are never negative (rain, concentrations): a block shares its mass among its sites, so that sums are exact
+    and dry blocks stay dry. None is as False, but for ``rgdm train``, which looks at the data."""
     shared: bool = True
     """One network for all levels (fields that look alike on all scales), or one for each."""
     backbone: tuple[BackboneKind, ...] = ("conv",)
@@ -62,16 +65,18 @@ class Design:
                 wanted = "a sequence, of one for all levels or one for each," if each else "one value"
                 raise InputError(f"{field.name} = {shown(value)}; {wanted} is needed")
         check_choices(asdict(self))
-        for name in ("shared", "sweep"):
+        for name in ("shared", "sweep", *(["positive"] if self.positive is not None else [])):
             check_flag(name, getattr(self, name))
         check_options(self, complete=True)
         backbones, widths = self.backbones, self.widths
-        if self.positive and (self.lift == "flow" or self.objective == "energy" or self.scattering or self.sweep):
+        plain = self.lift != "flow" and self.objective != "energy" and not self.scattering and not self.sweep
+        if self.positive and not (plain and self.operator == "block-spin"):
             raise InputError(
-                "operator = 'shares' goes with --lift diffusion and without energy, scattering and --sweep"
+                "positive fields go with --operator block-spin and --lift diffusion, without energy, scattering and "
+                "--sweep (--no-positive lets values be negative)"
             )
         if self.positive and self.bend != BEND:
-            raise InputError(f"bend = {self.bend}; shares have no tails to be bent, leave it at {BEND}")
+            raise InputError(f"bend = {self.bend}; shares of mass have no tails to be bent, leave it at {BEND}")
         if self.shared and (len(set(backbones)) > 1 or len(set(widths)) > 1):
             raise InputError(
                 f"backbones {', '.join(backbones)} of widths {', '.join(map(str, widths))}; a shared network "
@@ -101,9 +106,10 @@ class Design:
         return not self.positive and (self.objective != "energy" or self.lift == "flow")
 
     @property
-    def positive(self) -> bool:
-        """Whether fields are never negative, and zeros of coarse fields stay zeros."""
-        return self.operator == "shares"
+    def takes_gaps(self) -> bool:
+        """Whether values may be missing, on axes of factor 2: of block means by diffusion with local features."""
+        plain = self.operator == "block-spin" and self.lift == "diffusion" and self.objective != "energy"
+        return plain and not (self.positive or self.scattering or self.sweep)
 
     def to_json(self) -> dict[str, Any]:
         """As plain numbers, words and lists."""

@@ -18,12 +18,33 @@ def test_values_that_are_not_finite_are_counted_and_located(capsys, bad, model):
     values = np.load("good.npy")
     values[1, 5, 7] = values[1, 9, 9] = bad
     np.save("bad.npy", values)
-    for command in (
-        train("bad.npy"),
-        ["refine", model, "bad.npy", "--out", "out.zarr"],
-        ["evaluate", model, "bad.npy", "--out", "out"],
-    ):
+    for option in (["--operator", "haar"], ["--positive"]):
+        command = [*train("bad.npy"), *option]
         says(refused(capsys, *command), "2 of 512 values", "axis_0[5], axis_1[7]", "--fill")
+    config = model / "config.json"
+    config.write_text(config.read_text().replace('"block-spin"', '"haar"'))
+    for command in (["refine", model, "bad.npy", "--out", "out.zarr"], ["evaluate", model, "bad.npy", "--out", "out"]):
+        says(refused(capsys, *command), "2 of 512 values", "axis_0[5], axis_1[7]", "--fill")
+
+
+def test_what_is_missing_everywhere_is_nothing_to_learn_from_or_refine(capsys, model):
+    np.save("bad.npy", np.full((2, 4, 4), np.nan, "f4"))
+    for command in (train("bad.npy"), ["refine", model, "bad.npy", "--out", "out.zarr"]):
+        says(refused(capsys, *command), "no value that is not missing")
+
+
+@pytest.mark.parametrize(
+    ("mask", "said"),
+    [
+        (np.ones((8, 8), "f4"), "the lattice (8, 8); one sample or 2"),
+        (np.full((16, 16), 2.0, "f4"), "the mask has values such as 2; 1 says"),
+        (np.zeros((16, 16), "f4"), "leaves no site in 32 of 32 blocks"),
+        (np.ones((3, 16, 16), "f4"), "the mask has the axes sample (3)"),
+    ],
+)
+def test_masks_that_do_not_fit_are_refused(capsys, model, mask, said):
+    np.save("mask.npy", mask)
+    says(refused(capsys, "refine", model, "coarse.npy", "--mask", "mask.npy", "--out", "out.zarr"), said)
 
 
 def test_values_that_are_nowhere_finite_cannot_be_filled(capsys):

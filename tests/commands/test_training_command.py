@@ -81,7 +81,7 @@ def test_several_files_are_samples_and_gaps_are_filled_if_asked(tmp_path):
 @pytest.mark.parametrize("operator", get_args(Operator))
 def test_every_operator_of_the_command_line_trains(tmp_path, operator, monkeypatch):
     monkeypatch.setattr(Learned, "learn", partialmethod(Learned.learn, steps=5))
-    np.save(tmp_path / "field.npy", walk(2, 16, 16).clip(min=0 if operator == "shares" else None))
+    np.save(tmp_path / "field.npy", walk(2, 16, 16))
     ok("train", tmp_path / "field.npy", "--out", tmp_path / "model", "--operator", operator, "--steps", 1, *SMALL)
     assert Cascade.from_pretrained(tmp_path / "model").design.operator == operator
 
@@ -91,9 +91,12 @@ def test_what_is_never_negative_is_noted_and_stays_so_if_asked(tmp_path, capsys)
     rain.to_netcdf(tmp_path / "rain.nc", engine="h5netcdf")
     begin = ["train", tmp_path / "rain.nc", "--steps", 2, *SMALL, "--out"]
     ok(*begin, tmp_path / "any")
-    assert "--operator shares keeps them so" in capsys.readouterr().err
-    ok(*begin, tmp_path / "model", "--operator", "shares")
-    assert "--operator shares" not in capsys.readouterr().err
+    assert "of them are 0: they stay so (--no-positive" in capsys.readouterr().err
+    ok(*begin, tmp_path / "signed", "--no-positive")
+    ok(*begin, tmp_path / "model", "--positive")
+    assert "they stay so" not in capsys.readouterr().err
+    found = [Cascade.from_pretrained(tmp_path / name).design.positive for name in ("any", "signed", "model")]
+    assert found == [True, False, True]
     ok("evaluate", tmp_path / "model", tmp_path / "rain.nc", "--members", 2, "--out", tmp_path / "run")
     assert "no likelihood" in capsys.readouterr().err
     coarse = rain.coarsen(y=4, x=4).mean()

@@ -205,7 +205,9 @@ def test_units_change_nothing_but_the_unit():
     for name in plain_scores["channels"]["channel0"]:
         if name in ("spectrum", "consistency_error"):
             continue
-        reference = (named if name.startswith("excursion") else plain_scores)["channels"]["channel0"][name]["value"]
+        reference = (named if name.startswith(("excursion", "event", "tail")) else plain_scores)["channels"][
+            "channel0"
+        ][name]["value"]
         found = torch.tensor(other["channels"]["channel0"][name]["value"], dtype=torch.float64)
         factor = 9 if name == "quantiles" else scale.get(name, 9 if name.startswith("crps_ens") else 1)
         assert torch.allclose(found, factor * torch.tensor(reference, dtype=torch.float64), rtol=1e-6), name

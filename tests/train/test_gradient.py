@@ -32,7 +32,7 @@ def example(**settings):
 def test_parts_have_the_gradient_of_the_whole_batch(settings):
     model, weights, batches = example(**settings)
     batch = batches(0)
-    level, fine, t, noise, halo, importance = batch
+    level, fine, t, noise, halo, importance, _ = batch
     assert len(fine) > 8  # more patches than parts
     whole = model(fine, level, t.to(fine), noise.to(fine), halo, importance.to(fine)).mean()
     expected = torch.autograd.grad(whole, weights, allow_unused=True)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from rgdm import config
 from rgdm.atomic import replacing
-from rgdm.commands.shared import check_size, filled, load, open_model, provenance
+from rgdm.commands.shared import check_size, load, open_model, provenance, without_gaps
 from rgdm.data.axes import grid_of
 from rgdm.data.checks import check_varies
 from rgdm.data.layout import unwrap
@@ -72,9 +72,9 @@ def _fields(options: config.Couplings) -> tuple[Tensor, Separable, Grid, Cascade
         return fields.cpu(), operator, grid, model
     if options.lattice:
         raise InputError(f"--lattice {options.lattice} is for fields that a model makes; {first} is no model")
-    field = load(options.fields, options.variable, options.dimension, options.fill, options.axes, force=options.force)
+    field = load(options.fields, options.variable, options.dimension, options.axes, force=options.force)
     grid = grid_of(field, options.boundary, options.factor or 2)
-    field, _ = filled(field, grid.boundaries, "the fit takes them for data")
+    field, _ = without_gaps(field, grid.boundaries, options.fill, "the fit takes them for data")
     check_varies(field)
     if field.sizes["channel"] != 1:
         raise InputError(f"{first} has {field.sizes['channel']} channels; a Hamiltonian is fitted to one: --variable")

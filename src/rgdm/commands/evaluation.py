@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 import torch
 import xarray as xr
+from torch import Tensor
 
 from rgdm import config
-from rgdm.commands.shared import aligned, check_size, filled, load, note, open_model, provenance
+from rgdm.commands.shared import aligned, check_size, load, note, open_model, provenance, without_gaps
+from rgdm.data.checks import fill_gaps
 from rgdm.data.identity import identity_of, known_of
 from rgdm.data.layout import unwrap
 from rgdm.data.orientation import orientation_of
@@ -17,6 +19,7 @@ from rgdm.errors import InputError
 from rgdm.evaluate import bicubic, bits_per_dof, block_constant, judge, save_evaluation
 from rgdm.evaluate.judgement import check_thresholds
 from rgdm.model.cascade.cascade import Cascade
+from rgdm.model.cascade.geometry import weights_of
 from rgdm.progress import bar
 from rgdm.ranges import check_options
 
@@ -29,11 +32,12 @@ def evaluate(options: config.Evaluate) -> dict[str, Any]:
     if options.members < 2:
         raise InputError(f"members is {options.members}; an ensemble needs at least 2 to be judged")
     model = open_model(options.model, options.device)
-    field = load([options.field], options.variable, model.dimension, options.fill, options.axes, model)
+    field = load([options.field], options.variable, model.dimension, options.axes, model)
     field = aligned(model, field, options.field, options.force).field
     levels = model.depth(options.levels)
     check_size(model, tuple(field.shape[2:]), len(field) * options.members)
-    field, missing = filled(field, model.grid.boundaries, "they are left out of the scores")
+    then = "they are left out of the scores"
+    field, missing = without_gaps(field, model.grid.boundaries, options.fill, then, model.takes_gaps)
     scores = verify(model, field, levels, options, options.out, missing)
     note(model)
     return scores
@@ -49,27 +53,36 @@ def verify(
 ) -> dict[str, Any]:
     """Scores of the ensemble that the model makes of the coarsened truth, a field ``(sample, channel, *lattice)``.
 
-    Where the truth was ``missing`` and is filled (of its shape), no site counts, and the fields that are kept are NaN.
+    Where the truth was ``missing`` (of its shape), no site counts, and the fields that are kept are NaN. If it is not
+    filled there, block means are those of the sites that are there.
     """
     truth, _ = unwrap(field, model.channels, model.dimension, axes=model.grid.names)
+    weights = weights_of(truth)
+    coarse = model.trajectory(truth, levels)[-1]
+    whole = coarse
+    if weights is not None:  # figures of whole fields take these values, for truth and members alike
+        truth, whole = (_filled(x, model) for x in (truth, coarse))
     names = [str(name) for name in field["channel"].values]
     levels_of_sets = thresholds(options.thresholds) if isinstance(options, config.Evaluate) else ()
     check_thresholds(truth, levels_of_sets, names)
-    coarse = model.trajectory(truth, levels)[-1]
     evaluations = options.evaluations if isinstance(options, config.Evaluate) else None
     with bar("refining", len(truth) * options.members) as show:
-        ensemble = model.refine(coarse, levels, options.members, options.seed, evaluations, watch=show)
+        ensemble = model.refine(coarse, levels, options.members, options.seed, evaluations, watch=show, mask=weights)
+    if weights is not None:
+        ensemble = torch.where(weights > 0, ensemble, truth)
     factors, sides = tuple(b**levels for b in model.grid.factors), model.grid.boundaries
     baseline = {
-        "block_constant": block_constant(coarse, factors),
-        "bicubic": bicubic(coarse, factors, sides, model.operator.places(model.dimension, levels)),
+        "block_constant": block_constant(whole, factors),
+        "bicubic": bicubic(whole, factors, sides, model.operator.places(model.dimension, levels)),
     }
+    if weights is not None:
+        baseline = {name: _on(field, whole, weights, model, levels) for name, field in baseline.items()}
     valid = None if missing is None or not missing.any() else torch.from_numpy(~missing)
     known = identity_of(field, model.dimension, model.grid.names)
     scores = judge(
         truth,
         ensemble,
-        coarse,
+        whole,
         model.operator,
         levels,
         sides,
@@ -78,9 +91,10 @@ def verify(
         units=[channel.units or "" for channel in known.channels],
         thresholds=levels_of_sets,
         valid=valid,
+        means_of_valid=weights is not None,
     )
     if options.likelihood and valid is not None:
-        print("rgdm: note: no bits per degree of freedom: values of the truth are filled", file=sys.stderr)
+        print("rgdm: note: no bits per degree of freedom: values of the truth are missing", file=sys.stderr)
     elif options.likelihood:
         try:
             with bar("likelihood", levels) as show:
@@ -88,13 +102,29 @@ def verify(
         except InputError as error:
             print(f"rgdm: note: no bits per degree of freedom: {error}", file=sys.stderr)
     if out is not None:
-        zoom = model.trajectory(ensemble[0, :1], levels)[::-1]
+        first = ensemble[0, :1]
+        zoom = model.trajectory(first if weights is None else first.where(weights[:1] > 0, torch.nan), levels)[::-1]
         notes: dict[str, Any] = {str(key): str(value) for key, value in field.attrs.items()} | provenance(options)
         rising = [axis.rising for axis in known_of(model.metadata, model.grid, model.channels).axes]
         lying = orientation_of(field, field.dims[2:], rising)
         notes["orientation"] = lying.to_json()
         save_evaluation(out, scores, truth, coarse, baseline["bicubic"], ensemble, zoom, notes, valid)
     return scores
+
+
+def _on(fine: Tensor, coarse: Tensor, weights: Tensor, model: Cascade, levels: int) -> Tensor:
+    """A field that is shifted in each block so that the mean of its sites that are there is the coarse value."""
+    off = coarse - model.trajectory(fine.where(weights > 0, torch.nan), levels)[-1]
+    return fine + block_constant(off.nan_to_num(0.0), tuple(b**levels for b in model.grid.factors))
+
+
+def _filled(x: Tensor, model: Cascade) -> Tensor:
+    """Without gaps: from the nearest values of a sample, of one without any with the mean of the others."""
+    empty = x.isnan().flatten(2).all(2)
+    means = torch.stack([channel[~channel.isnan()].mean() for channel in x.unbind(1)])
+    shape = (*empty.shape, *[1] * (x.dim() - 2))
+    x = torch.where(empty.reshape(shape), means.expand(empty.shape).reshape(shape), x)
+    return fill_gaps(x, model.grid.boundaries)[0]
 
 
 def thresholds(words: tuple[str, ...]) -> tuple[float, ...]:

@@ -9,15 +9,16 @@ from rgdm.commands.shared import (
     aligned,
     channel_names,
     check_size,
-    filled,
     load,
     note,
     open_model,
     provenance,
+    without_gaps,
 )
 from rgdm.data.axes import with_boundary
 from rgdm.data.checks import blank
 from rgdm.data.layout import from_samples
+from rgdm.data.mask import absent, read_mask
 from rgdm.data.origin import as_dataset, with_own_attributes, with_own_axes
 from rgdm.data.writing import NAMED, check_output, write_field
 from rgdm.errors import InputError
@@ -48,7 +49,7 @@ def refine(options: config.Refine) -> xr.DataArray:
     check_options(options)
     check_output(options.out, options.overwrite)
     model = open_model(options.model, options.device)
-    coarse = load([options.coarse], options.variable, model.dimension, options.fill, options.axes, model)
+    coarse = load([options.coarse], options.variable, model.dimension, options.axes, model)
     levels = model.depth(options.levels)
     given = aligned(model, coarse, options.coarse, options.force, levels)
     if options.members < 1:
@@ -56,16 +57,22 @@ def refine(options: config.Refine) -> xr.DataArray:
     lattice = model.operator.fine_lattice(coarse.shape[2:], levels)
     total = coarse.sizes["sample"] * options.members
     check_size(model, lattice, total)
-    field, missing = filled(given.field, model.grid.boundaries, "what is made of them is missing again")
+    then = "what is made of them is missing too"
+    field, missing = without_gaps(given.field, model.grid.boundaries, options.fill, then, model.takes_gaps)
+    mask = None if options.mask is None else read_mask(options.mask, model.grid.names)
     factors, places = tuple(b**levels for b in model.grid.factors), model.operator.places(model.dimension, levels)
     with bar("refining", total) as show:
-        made = model.refine(field, levels, options.members, options.seed, options.evaluations, show, force=True)
+        made = model.refine(field, levels, options.members, options.seed, options.evaluations, show, True, mask)
     made = given.restore(blank(made, missing, factors))
     result = with_own_axes(with_boundary(made, model.grid), coarse)
     stored: xr.DataArray | xr.Dataset = result
     if options.out.suffix in NAMED:
         stored = as_dataset(result, coarse, factors, places)
-    gaps = int(missing.sum()) * math.prod(factors) * options.members
+    gaps = options.members * (
+        int(missing.sum()) * math.prod(factors)
+        if mask is None
+        else absent(missing, mask, field, model.grid.names, factors)
+    )
     write_field(options.out, stored, options.overwrite, provenance(options), gaps)
     note(model)
     return result

@@ -60,6 +60,8 @@ def evaluations_table(trials: list[Trial]) -> list[str]:
 
 def samples_table(model: Cascade, values: Tensor, seed: int) -> list[str]:
     """Statistics of the data and of samples; those that differ are marked."""
+    if bool(values.isnan().any()):
+        return ["rgdm: note: samples, which are whole, were not compared with data that have gaps"]
     try:
         with bar("sampling", 1) as show:
             comparisons = compare(model, values, seed, show)

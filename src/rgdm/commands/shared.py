@@ -13,6 +13,7 @@ from rgdm.data.checks import check_finite, counted, fill_gaps
 from rgdm.data.fields import read_field
 from rgdm.data.identity import IDENTITY, Identity, identity_of
 from rgdm.data.memory import check_memory
+from rgdm.data.missing import MISSING
 from rgdm.data.origin import origin_of
 from rgdm.errors import InputError
 from rgdm.model.cascade import storage
@@ -27,26 +28,42 @@ def load(
     paths: list[Path] | tuple[Path, ...],
     variable: str | None,
     dimension: int,
-    fill: bool,
     axes: str | None = None,
     model: Cascade | None = None,
     force: bool = False,
 ) -> xr.DataArray:
     """A field ``(sample, channel, *lattice)``; ``axes`` are the user's, a model says which it looks for.
 
-    Missing values are refused, or NaN with ``fill``, for :func:`filled`.
+    Missing values are NaN, for :func:`without_gaps`.
     """
     chosen = [name.strip() for name in axes.split(",")] if axes is not None else []
     order, names = ((), ()) if model is None else (model.grid.names, channel_names(model))
-    field = read_field(paths, variable, dimension, chosen, order, names, force)
-    return field if fill else check_finite(field)
+    return read_field(paths, variable, dimension, chosen, order, names, force)
 
 
-def filled(field: xr.DataArray, boundary: Boundaries, then: str) -> tuple[xr.DataArray, np.ndarray]:
-    """A field without gaps, and which of its values were missing; ``then`` says what becomes of these."""
-    field, missing = fill_gaps(field, boundary)
+def without_gaps(
+    field: xr.DataArray, boundary: Boundaries, fill: bool, then: str, able: bool = False
+) -> tuple[xr.DataArray, np.ndarray]:
+    """A field without gaps, and which of its values were missing; ``then`` says what becomes of these.
+
+    They are refused unless ``fill`` is set, or what follows is ``able`` to leave them missing; they are NaN then still.
+    """
+    if fill:
+        field, missing = fill_gaps(field, boundary)
+        if missing.any():
+            say([f"{counted(missing)} are missing and filled from the nearest valid sites; {then}"])
+        return field, missing
+    if not able:
+        field = check_finite(field)
+    missing = ~np.isfinite(field.to_numpy())
+    if missing.all(tuple(i for i in range(missing.ndim) if i != 1)).any():
+        empty = missing.all(tuple(i for i in range(missing.ndim) if i != 1))
+        names = ", ".join(str(name) for name in field["channel"].values[empty])
+        raise InputError(f"{names}: no value that is not missing; leave it out, or give another field")
     if missing.any():
-        say([f"{counted(missing)} are missing and filled from the nearest valid sites; {then}"])
+        reasons = "; ".join(each for each in field.encoding.get(MISSING, ()) if "NaN" not in each)
+        why = f" ({reasons})" if reasons else ""
+        say([f"{counted(missing)} are missing{why}, and stay so; {then}"])
     return field, missing
 
 

@@ -3,13 +3,14 @@
 import sys
 from dataclasses import replace
 
+import numpy as np
 import torch
 import xarray as xr
 from torch import Tensor
 
 from rgdm import config
 from rgdm.commands.health import evaluations_table, losses_table, samples_table
-from rgdm.commands.shared import describe, filled, load, resumed
+from rgdm.commands.shared import describe, load, resumed, without_gaps
 from rgdm.data.alignment import say
 from rgdm.data.axes import grid_of, note_globe
 from rgdm.data.checks import check_varies
@@ -51,15 +52,21 @@ def train(options: config.Train) -> Cascade:
         raise InputError(f"{options.out} exists; choose another name, or pass --overwrite or --resume")
     if options.out.exists() and not options.out.is_dir():
         raise InputError(f"{options.out} is a file; a model is a folder, choose another name")
-    field = load(options.fields, options.variable, options.dimension, options.fill, options.axes, force=options.force)
+    field = load(options.fields, options.variable, options.dimension, options.axes, force=options.force)
     if options.resume:
         field = resumed(field, options.out, options.force)
     grid = grid_of(field, options.boundary, options.factor)
     note_globe(field, grid)
-    field, _ = filled(field, grid.boundaries, "the training takes them for data")
+    able = options.design.takes_gaps and set(grid.factors) == {2}
+    field, _ = without_gaps(
+        field,
+        grid.boundaries,
+        options.fill,
+        "the training takes them for data" if options.fill else "the training sees what is there",
+        able,
+    )
     check_varies(field)
-    note_positive(field, options.design, grid)
-    return fit(field, options, budget)
+    return fit(field, replace(options, design=decided(options.design, field, grid)), budget)
 
 
 def fit(field: xr.DataArray, options: config.Train, budget: Budget) -> Cascade:
@@ -98,16 +105,28 @@ def fit(field: xr.DataArray, options: config.Train, budget: Budget) -> Cascade:
     return finish(trainer, parts)
 
 
-def note_positive(field: xr.DataArray, design: Design, grid: Grid) -> None:
-    """Say on stderr that fields are never negative and often 0, which differences do not keep but shares do."""
+def decided(design: Design, field: xr.DataArray, grid: Grid) -> Design:
+    """The design of a training, of which nothing is open any more; what was found of the data is said."""
+    settings = Design.from_json(design.to_json())
+    if settings.positive is not None:
+        return settings
+    return replace(settings, positive=_looks_positive(settings, field, grid))
+
+
+def _looks_positive(design: Design, field: xr.DataArray, grid: Grid) -> bool:
+    """Whether fields are never negative and often 0 in each channel, which differences do not keep but shares do."""
     values = field.to_numpy()
-    zeros = float((values == 0).mean())
     try:
-        able = not design.positive and set(grid.factors) == {2} and replace(design, operator="shares").positive
+        able = set(grid.factors) == {2} and replace(design, positive=True).positive
     except InputError:  # other settings speak against it
         able = False
-    if able and values.dtype.kind == "f" and zeros >= OFTEN and not (values < 0).any():
-        say([f"values are never negative, and {zeros:.0%} of them are 0: --operator shares keeps them so"])
+    if not able or values.dtype.kind != "f" or not np.isfinite(values).all() or (values < 0).any():
+        return False
+    zeros, most = ((values == end).mean((0, *range(2, values.ndim))) for end in (0, values.max()))
+    if (zeros < OFTEN).any() or (most >= OFTEN).any():  # fractions end at 1 too
+        return False
+    say([f"values are never negative, and {zeros.mean():.0%} of them are 0: they stay so (--no-positive lets them go)"])
+    return True
 
 
 def in_time(field: xr.DataArray) -> bool:

@@ -107,7 +107,10 @@ def check_varies(values: Tensor | np.ndarray | xr.DataArray) -> None:
     array = _numpy(values)
     names = values.coords["channel"].values if isinstance(values, xr.DataArray) and "channel" in values.coords else None
     for channel in range(array.shape[1]):
-        low, high = array[:, channel].min(), array[:, channel].max()
+        own = array[:, channel][np.isfinite(array[:, channel])]
+        if own.size == 0:
+            raise InputError(f"channel {channel if names is None else names[channel]} has no value that is not missing")
+        low, high = own.min(), own.max()
         if low == high:
             name = channel if names is None else names[channel]
             raise InputError(f"channel {name} is constant ({low:g}) everywhere; there is nothing to learn from it")

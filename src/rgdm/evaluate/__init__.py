@@ -3,6 +3,7 @@
 from rgdm.evaluate.archive import Evaluation, load_evaluation, save_evaluation
 from rgdm.evaluate.baselines import bicubic, block_constant
 from rgdm.evaluate.detail import DetailKurtosis, detail_kurtosis, kurtosis_ratio
+from rgdm.evaluate.events import brier_score, fractions_skill, reliability, tail_crps
 from rgdm.evaluate.glossary import GLOSSARY, Term
 from rgdm.evaluate.increments import structure_functions
 from rgdm.evaluate.judgement import judge
@@ -33,11 +34,13 @@ __all__ = [
     "bicubic",
     "bits_per_dof",
     "block_constant",
+    "brier_score",
     "consistency_error",
     "detail_kurtosis",
     "energy_score",
     "fair_crps",
     "flatness",
+    "fractions_skill",
     "jackknife",
     "judge",
     "kurtosis_ratio",
@@ -47,7 +50,9 @@ __all__ = [
     "octave_ratio",
     "radial_spectrum",
     "rank_histogram",
+    "reliability",
     "save_evaluation",
     "spread_skill",
     "structure_functions",
+    "tail_crps",
 ]

@@ -8,11 +8,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from rgdm.evaluate.scores import fair_crps, spread_skill
+from rgdm.evaluate.scores import fair_crps, spread_skill, weighted
 from rgdm.evaluate.spectra import octave_ratio
 from rgdm.model.cascade.calibrate import DEPTH, calibrate, tiles
 from rgdm.model.cascade.cascade import Cascade
 from rgdm.model.cascade.generation import batches
+from rgdm.model.cascade.geometry import measures, weights_of
+from rgdm.model.closed_form.gaps import smoothly_filled
 from rgdm.process.noise import NoiseField
 from rgdm.watch import Watch
 
@@ -98,16 +100,28 @@ def _trial(model: Cascade, fields: Tensor, evaluations: int, depth: int, sites: 
     _give(model, evaluations)
     calibrate(model, fields, sites=sites, depth=depth)
     truth = model.normalise(fields.to(model.device))
-    coarse = truth
-    for _ in range(depth):
-        coarse = model.operator.coarsen(coarse)
-    coarse, noise = coarse.repeat(MEMBERS, *[1] * (1 + model.dimension)), NoiseField(0, "calibrate")
-    parts = batches(len(coarse), tuple(truth.shape[2:]))
-    fine = torch.cat([model.descend(coarse[p.start : p.stop], depth, noise.of(p)) for p in parts])
-    ensemble, truth = fine.unflatten(0, (MEMBERS, len(truth))).cpu(), truth.cpu()
+    coarse, weights = truth, weights_of(truth)
+    for own in measures(model.operator, weights, depth)[:-1]:
+        coarse = model.operator.on(own).coarsen(coarse)
+    times = (MEMBERS, *[1] * (1 + model.dimension))
+    coarse, noise = coarse.repeat(times), NoiseField(0, "calibrate")
+    of_members = None if weights is None else weights.repeat(times)
+    fine = []
+    for part in batches(len(coarse), tuple(truth.shape[2:])):
+        some = slice(part.start, part.stop)
+        on = None if of_members is None else of_members[some]
+        fine.append(model.descend(coarse[some], depth, noise.of(part), weights=on))
+    ensemble, valid = torch.cat(fine).unflatten(0, (MEMBERS, len(truth))), None
+    if weights is not None:
+        valid = weights > 0
+        truth = smoothly_filled(truth, weights, model.grid.boundaries)
+        ensemble, valid = torch.where(valid, ensemble, truth).cpu(), valid.cpu()
+    ensemble, truth = ensemble.cpu(), truth.cpu()
     finest = round(depth * math.log2(max(model.grid.factors)))
     octaves = octave_ratio(ensemble, truth, model.grid.boundaries)[1].value[:finest]
-    crps, spread = fair_crps(ensemble, truth).mean(), spread_skill(ensemble, truth).pooled
+    crps, spread = fair_crps(ensemble, truth, valid), spread_skill(ensemble, truth, valid).pooled
+    seen = torch.ones_like(crps) if valid is None else valid.flatten(1).double().mean(1)
+    crps = weighted(crps, seen).sum() / seen.sum()
     return Trial(evaluations, float(crps), float(spread), tuple(octaves.tolist()))
 
 

@@ -122,6 +122,29 @@ GLOSSARY: dict[str, Term] = {
         "Mean fourth power of that difference: rare steep places count most.",
         "1 at every distance",
     ),
+    "event_brier": Term(
+        "Brier score above a threshold",
+        "Mean squared error of the probability, which the share of the members gives, that a site is above the "
+        "threshold; corrected for the finite ensemble.",
+        "small",
+    ),
+    "event_skill": Term(
+        "Brier skill above a threshold",
+        "What the probabilities of sites take off the Brier score of one that is the same everywhere, the frequency in "
+        "the truth.",
+        "near 1; 0 is no skill",
+    ),
+    "event_fss": Term(
+        "Fractions skill score",
+        "Do members and truth have as much above the threshold in windows as wide as a coarse site? Of windows that do "
+        "not lie on coarse sites; 1 is full agreement.",
+        "as that of two members, which is said beside it",
+    ),
+    "tail_crps_over_*": Term(
+        "CRPS above a threshold over that of {0}",
+        "The score of the values above the threshold (the rest counts as the threshold), relative to {0}.",
+        "below 1; the smaller the better",
+    ),
     "excursion_area": Term(
         "Area above a threshold, model / truth",
         "Share of the sites above a threshold. Without thresholds of the user these are quantiles of the truth.",

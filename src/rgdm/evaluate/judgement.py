@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from rgdm.errors import InputError
+from rgdm.evaluate.events import event_figures
 from rgdm.evaluate.pieces import Figures, figures_of, over_channels, pieces_of_fields, pieces_of_sites
 from rgdm.evaluate.scattering import scattering_distance
 from rgdm.evaluate.scores import consistency_error, energy_score, weighted
@@ -39,6 +40,7 @@ def judge(
     units: Sequence[str] = (),
     thresholds: Sequence[float] = (),
     valid: Bool[Tensor, "B #C *F"] | None = None,
+    means_of_valid: bool = False,
     below: float | None = None,
     seed: int = 0,
 ) -> dict[str, Any]:
@@ -64,6 +66,8 @@ def judge(
         valid: sites that count; all others, where the truth is filled, are left out of the scores of sites. Figures of
             whole fields (spectra, detail, scattering, excursion sets) take the filled field there, for the truth, the
             members and the baselines alike.
+        means_of_valid: the coarse field has the means of the valid sites of its blocks, rather than of all sites of the
+            filled field.
         below: restricts the flatness to neighbours below that value.
         seed: of the ranks of ties.
 
@@ -83,7 +87,8 @@ def judge(
     check_thresholds(truth, thresholds, names)
     operator = operator.linear  # fields in units of their standard deviation have both signs
     case = _Case(truth, ensemble, fields, operator, levels, boundary, mask, standard)
-    consistency = consistency_error(ensemble, coarse, operator, levels)
+    weights = mask.to(truth) if means_of_valid and mask is not None else None
+    consistency = consistency_error(ensemble, coarse, operator, levels, weights)
     edges = octave_power(truth[:1, :1], boundary)[0]
     own, terms, curves = {}, [], []
     for c, name in enumerate(names):
@@ -155,6 +160,9 @@ def _channel(
     figures |= texture
     figures |= structure_figures(truth, filled, case.boundary)
     figures |= excursion_figures(raw, members, levels, case.boundary)
+    others = {name: field[:, :, [c]] for name, field in case.baselines.items()}
+    widths = tuple(b**case.levels for b in case.operator.factors(truth.dim() - 2))
+    figures |= event_figures(raw, members, others, levels, widths, valid)
     if not case.standard.constant[c]:
         figures |= _scattering(truth, filled[0], case.boundary)
     for entry in (figures["structure_2"], figures["structure_4"]):

@@ -126,21 +126,33 @@ def rank_histogram(
 
 
 def consistency_error(
-    ensemble: Float[Tensor, "M B C *F"], coarse: Float[Tensor, "B C *K"], operator: CoarseGraining, levels: int
+    ensemble: Float[Tensor, "M B C *F"],
+    coarse: Float[Tensor, "B C *K"],
+    operator: CoarseGraining,
+    levels: int,
+    weights: Float[Tensor, "b c *F"] | None = None,
 ) -> Float[Tensor, "C"]:
     """``max |block mean - coarse| / std(coarse)`` of each channel, computed in double precision.
 
-    Of a channel that is constant the difference is relative to its value instead (to 1 if that is 0).
+    On a measure block means have ``weights``; of blocks without any nothing is said. Of a channel that is constant the
+    difference is relative to its value instead (to 1 if that is 0).
     """
-    standard = Standard.of(coarse)
+    steps, there = [], None
+    for _ in range(levels):
+        steps.append(operator.on(weights))
+        weights = steps[-1].coarse_weights
+    if weights is not None:
+        there = (weights > 0).expand_as(coarse)
+        coarse = torch.where(there, coarse, 0.0)
+    standard = Standard.of(coarse, there)
     size = coarse.double().abs().transpose(0, 1).flatten(1).amax(1)
     scale = torch.where(standard.constant, torch.where(size > 0, size, 1.0), standard.std)
     gain = operator.gain(coarse.dim() - 2) ** levels
     worst = torch.zeros_like(scale)
     for member in ensemble:
         means = member.double()
-        for _ in range(levels):
-            means = operator.coarsen(means)
+        for step in steps:
+            means = step.coarsen(means)
         worst = torch.maximum(worst, (means / gain - coarse).abs().transpose(0, 1).flatten(1).amax(1))
     return worst / scale
 

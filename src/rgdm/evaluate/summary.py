@@ -40,7 +40,8 @@ def summary(scores: Scores) -> list[str]:
     few = len(channels) > 1 and not scores["about"]["thresholds"]
     rows = [row for name in shown for row in _excursions(name if len(channels) > 1 else "", channels[name], few)]
     if rows:
-        lines += _table([["members / truth, above", "area", "boundary", "islands", "lakes"], *rows[:MOST_EXCURSIONS]])
+        titles = ["members / truth, above", "area", "boundary", "islands", "lakes", "Brier skill", "CRPS / bicubic"]
+        lines += _table([titles, *rows[:MOST_EXCURSIONS]])
     return lines
 
 
@@ -85,12 +86,15 @@ def _excursions(name: str, one: Scores, few: bool) -> list[list[str]]:
     thresholds = entries[0]["threshold"]
     chosen = [i for i in range(len(thresholds)) if entries[1]["truth"][i]]
     chosen = chosen[len(chosen) // 2 : len(chosen) // 2 + 1] if few else chosen
-    return [[f"{name} {thresholds[i]:.6g}".strip(), *(_with_error(entry, i) for entry in entries)] for i in chosen]
+    columns = [*entries, one.get("event_skill"), one.get("tail_crps_over_bicubic")]
+    return [[f"{name} {thresholds[i]:.6g}".strip(), *(_with_error(entry, i) for entry in columns)] for i in chosen]
 
 
-def _with_error(entry: Scores, i: int) -> str:
-    value, error, scatter = (entry[key][i] for key in ("value", "error", "scatter"))
-    error = scatter if error is None else error
+def _with_error(entry: Scores | None, i: int) -> str:
+    if entry is None:
+        return "-"
+    value, error = entry["value"][i], entry["error"][i]
+    error = entry["scatter"][i] if error is None and "scatter" in entry else error
     return "-" if value is None else f"{value:.2f}" + ("" if error is None else f" +- {error:.2f}")
 
 

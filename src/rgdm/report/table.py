@@ -45,7 +45,7 @@ def figures_table(figures: Scores, about: Scores, units: str = "", title: str = 
         term = explain(name)
         if term is None or name == "rank_histogram" or name.startswith("octave_ratio_"):
             continue
-        in_unit = name in IN_UNITS or _is_baseline_score(name) or name.startswith("excursion_")
+        in_unit = name in IN_UNITS or _is_baseline_score(name) or "threshold" in entry
         unit = f" {text(units)}" if units and in_unit else ""
         rows.append(
             f'<tr><th scope="row">{text(term.title)}</th><td class="number">{_cell(name, entry, about, unit)}</td>'
@@ -81,6 +81,8 @@ def _cell(name: str, entry: Scores, about: Scores, unit: str) -> str:
         cells = [f"{cell} <small>(truth {number(v, e)})</small>" for cell, v, e in pairs]
     if name.startswith("excursion_"):
         cells = [f"{cell} <small>(truth {number(v)})</small>" for cell, v in zip(cells, entry["truth"], strict=True)]
+    if name == "event_fss":
+        cells = [f"{c} <small>(members {number(v)})</small>" for c, v in zip(cells, entry["members"], strict=True)]
     return "<br>".join(cells)
 
 

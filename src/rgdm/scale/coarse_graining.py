@@ -71,6 +71,31 @@ class CoarseGraining(nn.Module, abc.ABC):
         """An operator of the same coarse field whose detail is linear in the field, of whatever sign it is."""
         return self
 
+    def on(self, weights: Float[Tensor, "B C *F"] | None) -> "CoarseGraining":
+        """The same operator for fields that lie on a measure, such as those with missing values, of weight 0.
+
+        ``weights`` are those of every fine site; None: all sites count alike.
+
+        Raises:
+            ValueError: if it has no form with weights.
+        """
+        if weights is None:
+            return self
+        raise InputError(
+            f"{type(self).__name__} takes no missing values; block spins (--operator block-spin) do, or fill them "
+            "(rgdm.data.checks.fill_gaps)"
+        )
+
+    @property
+    def coarse_weights(self) -> Tensor | None:
+        """The weight of every coarse site, of an operator :meth:`on` a measure."""
+        return None
+
+    @property
+    def present(self) -> Tensor | None:
+        """Which details there are, of an operator :meth:`on` a measure; None: all of them."""
+        return None
+
     @property
     def place(self) -> float:
         """Where the first coarse site lies, in fine sites from the first fine one: the middle of its b sites."""

@@ -10,6 +10,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rgdm.model.cascade.cascade import Cascade
+from rgdm.model.cascade.geometry import weights_of
+from rgdm.model.lifts.context import Context
 from rgdm.scale.grid import Axis
 from rgdm.scale.operators.momentum_shell import MomentumShell
 
@@ -19,6 +21,8 @@ MOST = 512
 """Most patches of a batch: to cut thousands of tiny ones would cost more than to learn from them."""
 HALO = 21
 """Width of the halo of a patch, in coarse sites, for features that look around."""
+LOOKED_AT = 64
+"""Most fields whose sites are counted."""
 MARGIN = 6
 """Width of the strip along a cut side that does not count, in coarse sites: networks hardly look farther."""
 
@@ -33,11 +37,12 @@ class Batches:
     the coarse-graining or the backbone of the level is not local. Patches have a halo, from which the surroundings of
     their sites are measured as in use; real edges stay edges, and come up as often as other places (only the whitening
     of detail near them is that of a mirrored field, whose odd detail changes sign).
-    Batches hold about the same number of sites, less where that would be very many patches. The finer
-    levels, of which there is more to see, come more often; less so where each level has its own network.
+    Values may be missing (NaN). Batches hold about the same number of sites, less where that would be very many
+    patches. The finer levels, of which there is more to see, come more often; less so where each level has its own
+    network.
     """
 
-    VERSION = 4
+    VERSION = 5
     """Counts the changes of what a step is given: a training that was begun with another cannot go on to the bit."""
 
     def __init__(
@@ -46,8 +51,9 @@ class Batches:
         self.model, self.seed, self.mirror, self.sites = model, seed, mirror, sites
         self.fields, self.values = fields, fields.flatten()
         self.count, self.channels, *lattice = fields.shape
-        self.lattice = tuple(lattice)
+        self.lattice, self.gaps = tuple(lattice), bool(fields.isnan().any())
         self.share = shares(model)
+        self.heeded = self._heeded()
 
     def __call__(self, step: int, rank: int = 0) -> "Batch":
         """The batch of a step; all ranks have one level."""
@@ -65,12 +71,36 @@ class Batches:
         patch, halo = tuple(cut.patch for cut in cuts), tuple(cut.halo for cut in cuts)
         count = min(MOST, max(1, round(self.sites / math.prod(patch))))
         fine, importance = self._patches(count, cuts, generator)
+        weights = weights_of(fine) if self.gaps else None
         for _ in range(level):
-            fine = model.operator.coarsen(fine)
+            on = model.operator.on(weights)
+            fine, weights = on.coarsen(fine), on.coarse_weights
+        importance = importance / self.heeded[level]
         t = (torch.arange(count) + torch.rand(1, generator=generator)) / count
         channels = model.channels * model.operator.bands(model.dimension) * model.own_lift(level).law.draws
         noise = torch.randn(count, channels, *patch, generator=generator)
-        return Batch(level, fine, t, noise, halo, importance)
+        return Batch(level, fine, t, noise, halo, importance, weights)
+
+    @torch.no_grad()
+    def _heeded(self) -> list[float]:
+        """How much a site counts on average at each level; not 1 where details are missing, or there is no rain."""
+        if not (self.gaps or self.model.design.positive):
+            return [1.0] * self.model.levels
+        sums = torch.zeros(self.model.levels, 2, dtype=torch.float64)
+        for i in torch.linspace(0, self.count - 1, min(self.count, LOOKED_AT)).long().tolist():
+            fine = self.fields[i : i + 1]
+            weights = weights_of(fine)
+            for level in range(self.model.levels):
+                lift = self.model.own_lift(level)
+                context, detail = Context.of(fine, lift.operator, weights=weights)
+                relevance = lift.standardizer.relevance(context.known(lift.operator, lift.boundaries), detail)
+                if relevance is not None:
+                    sums[level] += torch.tensor([float(relevance.double().sum()), relevance.numel()])
+                else:
+                    sums[level] += float(detail[:, :1].numel())
+                on = lift.operator.on(weights)
+                fine, weights = on.coarsen(fine), on.coarse_weights
+        return (sums[:, 0] / sums[:, 1]).clamp(min=1e-6).tolist()
 
     def _cut(self, n: int, unit: int, level: int, axis: Axis) -> "Cut":
         """How patches are cut along an axis of n sites."""
@@ -132,11 +162,14 @@ class Batch(NamedTuple):
     halo: tuple[int, ...]
     """In coarse sites, along each axis."""
     importance: Tensor
-    """``(B, 1, *K)`` of mean 1: how much each site counts."""
+    """``(B, 1, *K)``: how much each site counts, on average over all that is to be learned 1."""
+    weights: Tensor | None = None
+    """``(B, C, *F)``, of fields with missing values: the part of each site that is there."""
 
     def part(self, of: slice) -> "Batch":
         """Some of the patches."""
-        return Batch(self.level, self.fine[of], self.t[of], self.noise[of], self.halo, self.importance[of])
+        weights = None if self.weights is None else self.weights[of]
+        return Batch(self.level, self.fine[of], self.t[of], self.noise[of], self.halo, self.importance[of], weights)
 
 
 class Cut(NamedTuple):

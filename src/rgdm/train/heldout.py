@@ -38,6 +38,24 @@ def hold_back(fields: Float[Tensor, "B C *L"], grid: Grid, levels: int, ordered:
         ordered: samples follow each other, as in time: the last ones are kept back, else ones evenly spread.
         narrowest: least width of a part, in coarsest sites.
     """
+    parts = _parts(fields, grid, levels, ordered, narrowest)
+    if parts.held_out is not None and not all(_seen(part, grid, levels) for part in (parts.training, parts.held_out)):
+        return Parts(fields, None, fields, "nothing: too much of what would be kept back, or of the rest, is missing")
+    return parts
+
+
+def _seen(part: Tensor, grid: Grid, levels: int) -> bool:
+    """Whether each channel has, at the coarsest level, two blocks side by side that are not missing."""
+    there = ~part.isnan()
+    if bool(there.all()):
+        return True
+    for axis, b in enumerate(grid.factors, start=2):
+        there = there.unflatten(axis, (-1, b ** max(0, levels - 1))).any(axis + 1)
+    pairs = [there.unflatten(a, (-1, b)).sum(a + 1) > 1 for a, b in enumerate(grid.factors, start=2) if b > 1]
+    return all(bool(pair.transpose(0, 1).flatten(1).any(1).all()) for pair in pairs)
+
+
+def _parts(fields: Tensor, grid: Grid, levels: int, ordered: bool, narrowest: int) -> Parts:
     samples = len(fields)
     if samples >= MANY:
         count = max(1, round(samples / SHARE))

@@ -6,11 +6,13 @@ from torch import Tensor
 
 from rgdm.model.cascade.cascade import Cascade
 from rgdm.model.laws.law import Example
-from rgdm.train.batches import Batches
+from rgdm.train.batches import Batch, Batches
 from rgdm.workers import each
 
 BATCHES = 4
 """Batches of each level: so many sites that a per cent of the loss is told from chance."""
+TRIES = 8
+"""So many times more batches are cut of fields with gaps at most, until there are enough that are not missing."""
 ALIVE = 1e-7
 """Least slope of the loss in the weights of a network that learns: of one whose units are silent it is below 1e-15."""
 
@@ -32,20 +34,32 @@ class Validation:
         cut, self.examples = Batches(model, fields, 0, mirror), []
         for level in range(model.levels):
             generator = torch.Generator().manual_seed(level)
-            made = [cut.of_level(level, generator) for _ in range(batches)]
-            self.examples.append([self._example(*batch) for batch in made])
+            self.examples.append(self._examples(cut, level, batches, generator))
 
-    def _example(
-        self, level: int, fine: Tensor, t: Tensor, noise: Tensor, halo: tuple[int, ...], importance: Tensor
-    ) -> tuple[Example, Tensor, Tensor]:
+    def _examples(
+        self, cut: Batches, level: int, count: int, generator: torch.Generator
+    ) -> list[tuple[Example, Tensor, Tensor]]:
+        """So many, of patches that are not missing as a whole, if such are found."""
+        made, spare = [], []
+        for _ in range(count * (TRIES if cut.gaps else 1)):
+            example = self._example(cut.of_level(level, generator))
+            present = example[0].present
+            (made if present is None or bool(present.any()) else spare).append(example)
+            if len(made) == count:
+                break
+        return made or spare[:count]
+
+    def _example(self, batch: Batch) -> tuple[Example, Tensor, Tensor]:
         """What is learned from a batch is made once."""
-        example = self.model.own_lift(level).example(fine, halo, importance.to(fine))
-        return example, t.to(fine), noise.to(fine)
+        lift, fine = self.model.own_lift(batch.level), batch.fine
+        example = lift.example(fine, batch.halo, batch.importance.to(fine), weights=batch.weights)
+        return example, batch.t.to(fine), batch.noise.to(fine)
 
     @torch.no_grad()
     def __call__(self) -> list[float]:
         """The loss of each level, the finest first."""
         of_all = [(level, example) for level, examples in enumerate(self.examples) for example in examples]
+        counts = [len(examples) for examples in self.examples]
 
         def loss(item: tuple[int, tuple[Example, Tensor, Tensor]]) -> float:
             level, example = item
@@ -53,8 +67,7 @@ class Validation:
 
         on_cpu = self.model.device.type == "cpu"  # other devices share no work, nor their autocast
         losses = each(loss, of_all) if on_cpu else [loss(item) for item in of_all]
-        parts = torch.tensor(losses, dtype=torch.float64).reshape(len(self.examples), -1)
-        return parts.mean(1).tolist()
+        return [float(part.mean()) for part in torch.tensor(losses, dtype=torch.float64).split(counts)]
 
     def slope(self, level: int) -> float:
         """How steep the loss is in the weight matrices of a level: nothing can be learned where it is 0."""

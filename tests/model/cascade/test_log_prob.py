@@ -93,7 +93,6 @@ OPERATORS = [
     pytest.param(operator, boundary, marks=[pytest.mark.slow] * ((operator, boundary) in LONG))
     for operator in get_args(Operator)
     for boundary in BOUNDARIES
-    if operator != "shares"  # which has no likelihood
 ]
 
 

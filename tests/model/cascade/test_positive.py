@@ -30,7 +30,7 @@ def rain(count: int, lattice: tuple[int, ...], channels: int = 1, levels: int = 
 
 
 def fitted(x: torch.Tensor, learned: bool = False, **options) -> Cascade:
-    model = cascade(x.shape[1], x.dim() - 2, operator="shares", **options)
+    model = cascade(x.shape[1], x.dim() - 2, positive=True, **options)
     model.fit(x)
     if learned:
         for weight in model.parameters():
@@ -124,13 +124,14 @@ def test_xarray_objects_come_back_positive():
     [
         ({"objective": "energy", "evaluations": 1}, "without energy"),
         ({"lift": "flow"}, "lift diffusion"),
+        ({"operator": "haar"}, "operator block-spin"),
         ({"sweep": True}, "--sweep"),
-        ({"factor": 3}, "shares has 2"),
+        ({"factor": 3}, "block-spin of factor 2"),
     ],
 )
 def test_what_does_not_go_with_shares_is_refused(settings, says):
     with pytest.raises(ValueError, match=says):
-        cascade(operator="shares", **settings)
+        cascade(positive=True, **settings)
 
 
 def test_negative_fields_are_refused():

@@ -33,7 +33,7 @@ def walks(model: Cascade) -> torch.Tensor:
         {"lift": "flow"},
         {"scattering": 1},
         {"dimension": 1},
-        {"operator": "shares"},
+        {"positive": True},
     ],
 )
 def test_what_a_model_measures_is_possible_in_any_unit(options):
@@ -45,7 +45,7 @@ def test_what_a_model_measures_is_possible_in_any_unit(options):
 
 
 def test_every_bound_is_of_a_tensor_that_a_model_has():
-    models = fitted(sweep=True), fitted(operator="shares")
+    models = fitted(sweep=True), fitted(positive=True)
     names = [name for model in models for name, _ in model.state()]
     assert [end for end in BOUNDS if not any(name.endswith(end) for name in names)] == []
 
@@ -86,14 +86,14 @@ def test_a_number_that_is_absurd_is_named(name, value):
 @pytest.mark.parametrize("name", ["none", "all"])
 def test_masses_of_shares_are_probabilities(name):
     name = f"lifts.0.standardizer.laws.1.{name}"
-    own = dict(fitted(operator="shares").state())[name]
+    own = dict(fitted(positive=True).state())[name]
     with pytest.raises(InputError, match=f"'{name}' has values from .* are possible"):
         check_numbers("file", name, torch.full_like(own, 1.5), own)
 
 
 @pytest.mark.parametrize("name", ["base.marginal", "lifts.0.standardizer.laws.0.table"])
 def test_tables_rise(name):
-    own = dict(fitted(operator="shares").state())[name]
+    own = dict(fitted(positive=True).state())[name]
     with pytest.raises(InputError, match="do not rise"):
         check_numbers("file", name, own.flip(-1), own)
 

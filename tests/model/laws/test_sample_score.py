@@ -66,7 +66,7 @@ def test_one_evaluation_learns_two_wells():
     before, true = kurtosis(model.refine(coarse, seed=1)[0]), kurtosis(fields)
     optimizer = torch.optim.Adam(model.parameters(), 4e-3)
     for step in range(300):
-        level, fine, t, noise, halo, importance = batches(step)
+        level, fine, t, noise, halo, importance, _ = batches(step)
         assert noise.shape[1] == 2
         optimizer.zero_grad()
         model(fine, level, t, noise, halo, importance).mean().backward()

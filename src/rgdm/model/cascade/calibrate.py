@@ -10,6 +10,7 @@ from torch import Tensor
 from rgdm.errors import InputError
 from rgdm.model.cascade.cascade import Cascade
 from rgdm.model.cascade.generation import batches
+from rgdm.model.cascade.geometry import measures, weights_of
 from rgdm.model.lifts.context import Context
 from rgdm.model.lifts.positive import logarithm
 from rgdm.process.noise import NoiseField, Window
@@ -49,26 +50,29 @@ def calibrate(
     Returns the temperatures, finest level first.
     """
     path = [model.normalise(tiles(model, x, sites * math.prod(model.grid.factors), depth).to(model.device))]
-    for _ in range(model.levels):
-        path.append(model.operator.coarsen(path[-1]))
+    weights = measures(model.operator, weights_of(path[0]), model.levels)
+    for own in weights[:-1]:
+        path.append(model.operator.on(own).coarsen(path[-1]))
     ensemble, seen = path[-1], _seen_by_calibration(model)
     for level in reversed(range(model.levels)):
         if level >= depth - 1 or level == model.levels - 1:
             ensemble = path[level + 1].repeat_interleave(members, 0)
-        truth = path[level]
+        truth, on = path[level], weights[level]
         if level == 0:
             ensemble, truth = _windows(ensemble, truth, members, model.grid, sites)
+            on = weights_of(truth)
+        of_members = None if on is None else on.repeat_interleave(members, 0)
+        known, present = seen(truth, level, on)
         log_temperature, history = torch.zeros(model.channels, dtype=torch.float64), []
         for _ in range(rounds):
-            fine = _refined(model, level, ensemble, log_temperature)
-            history.append(
-                (log_temperature, _spread_skill(seen(fine, level), seen(truth, level), members, model.channels).log())
-            )
+            fine = _refined(model, level, ensemble, log_temperature, weights=of_members)
+            ratio = _spread_skill(seen(fine, level, of_members)[0], known, members, model.channels, present)
+            history.append((log_temperature, ratio.log()))
             log_temperature = _secants(history)
         best = min(history, key=lambda h: float(h[1].abs().max()))[0]
         model.lift(level).temperature.copy_(best.exp())
         if 0 < level < depth:  # the next run goes on from here
-            ensemble = _refined(model, level, ensemble, best)
+            ensemble = _refined(model, level, ensemble, best, weights=of_members)
         if watch:
             watch(model.levels - level, model.levels)
     return torch.stack([model.lift(level).temperature for level in range(model.levels)]).clone()
@@ -108,20 +112,23 @@ def calibrate_free(
 def _fit_free(
     model: Cascade, truth: Tensor, lattice: Lattice, count: int, rounds: int, watch: Watch | None = None
 ) -> None:
-    measured: list[list[Tensor]] = [[] for _ in range(model.levels)]
+    measured: list[list[tuple[Tensor, Tensor]]] = [[] for _ in range(model.levels)]
     for batch in batches(len(truth), tuple(truth.shape[2:])):
         fine = model.normalise(truth[batch.start : batch.stop].to(model.device))
+        weights = weights_of(fine)
         for level, found in enumerate(measured):
-            found.append(_unpredicted(model, level, fine))
-            fine = model.operator.coarsen(fine)
-    true = [torch.cat(found) for found in measured]
+            found.append(_unpredicted(model, level, fine, weights))
+            on = model.operator.on(weights)
+            fine, weights = on.coarsen(fine), on.coarse_weights
+    true = [torch.stack([torch.cat(part) for part in zip(*found, strict=True)]).sum(1) for found in measured]
     fields = model.begin(lattice, NoiseField(0, "calibrate").of(range(count)))
     for level in reversed(range(model.levels)):
         log_temperature, history = torch.zeros(model.channels, dtype=torch.float64), []
         chance, best = torch.zeros_like(log_temperature), (math.inf, log_temperature, fields)
         for attempt in range(rounds):
             fine = _refined(model, level, fields, log_temperature, free=True)
-            excess, error = _excess(_unpredicted(model, level, fine), true[level])
+            squares, details = _unpredicted(model, level, fine)
+            excess, error = _excess(squares / details, true[level][0] / true[level][1])
             if not bool(excess.isfinite().all()):
                 model.lift(level).free_temperature.fill_(1.0)
                 return
@@ -147,36 +154,54 @@ def _made_on(model: Cascade, lattice: Lattice, pieces: Lattice) -> Lattice:
     return tuple(min(n // piece, 2) * piece for n, piece in zip(lattice, pieces, strict=True))
 
 
-def _unpredicted(model: Cascade, level: int, fine: Float[Tensor, "B C *F"]) -> Float[Tensor, "B C"]:
-    """Mean square of what the coarse field does not predict of the detail, of each field and channel."""
-    context, detail = Context.of(fine, model.operator)
+def _unpredicted(
+    model: Cascade, level: int, fine: Float[Tensor, "B C *F"], weights: Tensor | None = None
+) -> tuple[Float[Tensor, "B C"], Float[Tensor, "B C"]]:
+    """Sum of squares of what the coarse field does not predict of the details, and how many there are, of each field
+    and channel."""
+    context, detail = Context.of(fine, model.operator, weights=weights)
+    context = context.known(model.operator, model.grid.boundaries)
     rest = model.own_lift(level).standardizer.residual(context, detail)
-    return rest.double().square().unflatten(1, (model.channels, -1)).flatten(2).mean(2)
+    there = torch.ones_like(rest) if context.present is None else context.present
+    squares, count = (x.double().unflatten(1, (model.channels, -1)).flatten(2).sum(2) for x in (rest.square(), there))
+    return squares, count
 
 
-def _seen_by_calibration(model: Cascade) -> Callable[[Tensor, int], Tensor]:
-    """The detail of fields, or where its errors do not add up to those of the fields, the fields.
+def _seen_by_calibration(model: Cascade) -> Callable[[Tensor, int, Tensor | None], tuple[Tensor, Tensor | None]]:
+    """The detail of fields and which of it there is, or where its errors do not add up to those of the fields, these.
 
     Of positive fields the logarithm: a few extremes would rule spread and error.
     """
     if model.design.positive:
-        return logarithm
+        return lambda fine, level, _: (logarithm(fine, level), None)
     try:
         model.operator.check_orthonormal(model.dimension)
     except InputError:
-        return lambda fine, _: fine
-    return lambda fine, _: model.operator.split(fine)[1]
+        return lambda fine, level, _: (fine, None)
+
+    def detail(fine: Tensor, level: int, weights: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        on = model.operator.on(weights)
+        return on.split(fine)[1], on.present
+
+    return detail
 
 
-def _excess(made: Float[Tensor, "B C"], true: Float[Tensor, "T C"]) -> tuple[Float[Tensor, " C"], Float[Tensor, " C"]]:
+def _excess(made: Float[Tensor, "B C"], true: Float[Tensor, " C"]) -> tuple[Float[Tensor, " C"], Float[Tensor, " C"]]:
     """Half the log of the mean of what was made over that of the data, of each channel, and the error of it."""
     mean = made.mean(0).clamp(min=1e-30)
-    excess = (mean / true.mean(0).clamp(min=1e-30)).log() / 2
+    excess = (mean / true.clamp(min=1e-30)).log() / 2
     error = (made / mean).std(0) / math.sqrt(len(made)) / 2
     return excess.cpu(), error.cpu()
 
 
-def _refined(model: Cascade, level: int, coarse: Tensor, log_temperature: Tensor, free: bool = False) -> Tensor:
+def _refined(
+    model: Cascade,
+    level: int,
+    coarse: Tensor,
+    log_temperature: Tensor,
+    free: bool = False,
+    weights: Tensor | None = None,
+) -> Tensor:
     """The fields one level finer, at temperatures that the lift keeps."""
     lift, noise = model.lift(level), NoiseField(0, "calibrate")
     (lift.free_temperature if free else lift.temperature).copy_(log_temperature.exp())
@@ -184,7 +209,8 @@ def _refined(model: Cascade, level: int, coarse: Tensor, log_temperature: Tensor
     fine = []
     for batch in batches(len(coarse), model.operator.fine_lattice(coarse.shape[2:])):
         own = noise.of(batch)
-        given = Context(coarse[batch.start : batch.stop])
+        some = slice(batch.start, batch.stop)
+        given = Context(coarse[some], weights=None if weights is None else weights[some])
         fine.append(lift.sample(given, lift.free_noise(own) if free else own, window, model.sampler))
     return torch.cat(fine)
 
@@ -252,16 +278,24 @@ def _side(sites: float, lattice: Lattice, grid: Grid) -> int:
     return int(max(1.0, sites / whole) ** (1 / grid.boundaries.count("reflect")))
 
 
-def _spread_skill(fine: Tensor, truth: Tensor, members: int, channels: int) -> Float[Tensor, " C"]:
-    """Root of ``(M + 1) / M`` times the mean variance over the mean squared error of the mean, of each channel."""
+def _spread_skill(
+    fine: Tensor, truth: Tensor, members: int, channels: int, present: Tensor | None = None
+) -> Float[Tensor, " C"]:
+    """Root of ``(M + 1) / M`` times the mean variance over the mean squared error of the mean, of each channel.
+
+    Of values that are ``present``; 1 where none are.
+    """
     ensemble = fine.unflatten(0, (len(truth), members)).double()
+    there = torch.ones_like(truth) if present is None else present.expand_as(truth)
+    there = there.double().unflatten(1, (channels, -1)).movedim(1, 0).flatten(1)
 
     def mean(x: Tensor) -> Tensor:
-        return x.unflatten(1, (channels, -1)).movedim(1, 0).flatten(1).mean(1)
+        return (there * x.unflatten(1, (channels, -1)).movedim(1, 0).flatten(1)).sum(1) / there.sum(1).clamp(min=1)
 
     variance = mean(ensemble.var(1))
     error = mean((ensemble.mean(1) - truth).square()).clamp(min=1e-30)
-    return ((members + 1) / members * variance / error).sqrt().clamp(min=1e-6).cpu()
+    ratio = ((members + 1) / members * variance / error).sqrt().clamp(min=1e-6)
+    return torch.where(there.sum(1) > 0, ratio, 1.0).cpu()
 
 
 def _secants(history: list[tuple[Tensor, Tensor]]) -> Float[Tensor, " C"]:

@@ -17,12 +17,13 @@ from rgdm.errors import InputError
 from rgdm.model.cascade import storage
 from rgdm.model.cascade.density import log_prob
 from rgdm.model.cascade.generation import refine, sample
-from rgdm.model.cascade.geometry import constant, trajectory
+from rgdm.model.cascade.geometry import constant, measures, trajectory, weights_of
 from rgdm.model.cascade.memory import memory_bytes
 from rgdm.model.cascade.repetition import Repetition
 from rgdm.model.cascade.training_range import TrainingRange
 from rgdm.model.cascade.units import Units
 from rgdm.model.closed_form.base import TranslationField
+from rgdm.model.closed_form.gaps import smoothly_filled
 from rgdm.model.lattice.sweep import LearnedSweep
 from rgdm.model.lifts.context import Context
 from rgdm.model.lifts.lift import Lift
@@ -67,10 +68,13 @@ class Cascade(nn.Module):
         check_range("channels", channels)
         self.design, self.grid, self.channels = design or Design(), grid or Grid.uniform(), channels
         self.repetition = Repetition() if repetition is None else Repetition.checked(*repetition, self.design.levels)
-        self.operator = make_operator(self.design.operator, self.grid)
+        self.operator = make_operator(self.design.operator, self.grid, bool(self.design.positive))
         self.operator.requires_grad_(False)  # a learned one learns before the lifts, whose measurements are of it
         self.sampler: Sampler = AdamsBashforth(self.design.sampling_steps)
-        self.units, self.range = Units(channels, self.design.positive), TrainingRange(self.design.levels, channels)
+        self.units, self.range = (
+            Units(channels, bool(self.design.positive)),
+            TrainingRange(self.design.levels, channels),
+        )
         self.lifts = nn.ModuleList(make_lifts(self.design, self.grid, channels, self.operator))
         self.base = TranslationField(channels, self.grid.boundaries, self.grid.site_sizes(self.design.levels))
         self.sweep: LearnedSweep | None = None
@@ -88,6 +92,11 @@ class Cascade(nn.Module):
     def levels(self) -> int:
         """How many levels there are between the base and the finest field."""
         return len(self.lifts) + self.repetition.times
+
+    @property
+    def takes_gaps(self) -> bool:
+        """Whether values may be missing."""
+        return self.design.takes_gaps and set(self.grid.factors) == {2}
 
     @property
     def dtype(self) -> torch.dtype:
@@ -127,7 +136,8 @@ class Cascade(nn.Module):
     def fit(self, x: Any, watch: Watch | None = None) -> None:
         """Measure everything that has a closed form: units, ranges, standardizers, base. Seconds.
 
-        ``x`` is what :meth:`refine` takes. A coarse-graining that is learned is learned first, by its code length.
+        Values may be missing (NaN), where :attr:`takes_gaps`. ``x`` is what :meth:`refine` takes. A coarse-graining
+        that is learned is learned first, by its code length.
         """
         if self.repetition.times:
             raise InputError("an enlarged cascade is not measured; fit the one that it was enlarged from")
@@ -138,18 +148,24 @@ class Cascade(nn.Module):
         x = unwrap(x, self.channels, self.dimension, axes=self.grid.names)[0].to(self.device)
         self.operator.check_depth(tuple(x.shape[2:]), self.levels)
         self.check_texture(tuple(x.shape[2:]), self.levels)
+        self.check_gaps(x, "the fields")
         self.units.fit(x)
-        fine = self.normalise(x)
+        weights, fine = weights_of(x), self.normalise(x)
         if isinstance(self.operator, Learned):
             with torch.enable_grad():
                 self.operator.learn(fine.to(self.dtype), self.levels)
         self.range.fit(self.operator, fine)
         told = watch or (lambda done, total: None)
         for level in range(self.levels):
-            self.own_lift(level).fit(fine)
-            fine = self.operator.coarsen(fine)
+            self.own_lift(level).fit(fine, weights=weights)
+            on = self.operator.on(weights)
+            fine, weights = on.coarsen(fine), on.coarse_weights
             told(level + 1, self.levels + 1)
-        self.base.fit(fine)
+        if weights is None:
+            self.base.fit(fine)
+        else:
+            there = (weights > 0).expand_as(fine)
+            self.base.fit(smoothly_filled(fine, weights, self.grid.boundaries), there=there)
         told(self.levels + 1, self.levels + 1)
 
     def forward(
@@ -160,9 +176,10 @@ class Cascade(nn.Module):
         noise: Float[Tensor, "B D *K"],
         halo: tuple[int, ...] = (),
         importance: Tensor | None = None,
+        weights: Tensor | None = None,
     ) -> Float[Tensor, " B"]:
         """The training loss of one lift on normalised fields of its level, one value a sample."""
-        return self.own_lift(level).loss(fine, t, noise, halo, importance)
+        return self.own_lift(level).loss(fine, t, noise, halo, importance, weights=weights)
 
     # --- coarse to fine --------------------------------------------------------------------
 
@@ -190,22 +207,31 @@ class Cascade(nn.Module):
         noise: Noise,
         evaluations: int | None = None,
         free: bool = False,
+        weights: Float[Tensor, "b c *L"] | None = None,
     ) -> Float[Tensor, "B C *L"]:
         """From the normalised field of level ``levels`` to level 0, one lift after the other; differentiable.
 
-        Fields that come from nothing are ``free`` and have temperatures of their own: there is no given field that an
-        ensemble could miss, and the noise is to make as much detail as the data have.
+        On a measure ``weights`` are those of the sites of level 0. Fields that come from nothing are ``free`` and have
+        temperatures of their own: there is no given field that an ensemble could miss, and the noise is to make as much
+        detail as the data have.
         """
-        sampler = self._sampler(evaluations)
+        sampler, on = self._sampler(evaluations), measures(self.operator, weights, levels)
         for level in reversed(range(levels)):
             lift = self.lift(level)
             source = lift.free_noise(noise) if free else noise
-            x = lift.sample(Context(x), source, Window.whole(level, x.shape[2:]), sampler)
+            x = lift.sample(Context(x, weights=on[level]), source, Window.whole(level, x.shape[2:]), sampler)
         return x
 
     def trajectory(self, x: Tensor | np.ndarray, levels: int | None = None) -> list[Tensor]:
-        """The renormalization trajectory of fields ``(B, C, *L)``: their block means at level 0, 1, ..., ``levels``."""
-        return trajectory(self.operator, floating(x), self.levels if levels is None else levels)
+        """The renormalization trajectory of fields ``(B, C, *L)``: their block means at level 0, 1, ..., ``levels``.
+
+        Where values are missing (NaN) and :attr:`takes_gaps`, means of those that are not; NaN of none.
+        """
+        x, levels = floating(x), self.levels if levels is None else levels
+        weights = weights_of(x) if self.takes_gaps else None
+        fields, sizes = trajectory(self.operator, x, levels, weights), measures(self.operator, weights, levels)
+        pairs = zip(fields, sizes, strict=True)
+        return [field if size is None else field.where(size > 0, math.nan) for field, size in pairs]
 
     def enlarged(self, times: int, growth: float | Iterable[float], level: int = 2) -> "Cascade":
         """The same cascade with the lift of one level repeated: fields ``factor^times`` times as wide.
@@ -259,6 +285,16 @@ class Cascade(nn.Module):
         condition = self.own_lift(0).condition
         if condition is not None and condition.texture is not None:
             condition.texture.scattering.check(self.operator.coarse_lattice(lattice, levels))
+
+    def check_gaps(self, x: Tensor, what: str) -> None:
+        """``ValueError`` if values are infinite, or missing where this design takes none that are."""
+        wrong = ~x.isfinite() if not self.takes_gaps else x.isinf()
+        if bool(wrong.any()):
+            raise InputError(
+                f"{int(wrong.sum())} of {x.numel()} values of {what} are not finite; fill them first "
+                "(rgdm.data.checks.fill_gaps), or mark what is missing by NaN for a model of block spins of factor 2 "
+                "by diffusion, without scattering and sweep, which leaves it missing"
+            )
 
     def _sampler(self, evaluations: int | None) -> Sampler:
         check_range("evaluations", self.sampler.evaluations if evaluations is None else evaluations)

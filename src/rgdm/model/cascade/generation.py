@@ -7,9 +7,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from rgdm.data.mask import laid_out
 from rgdm.errors import InputError
 from rgdm.model.cascade.edge import take
-from rgdm.model.cascade.geometry import check_sample, settle
+from rgdm.model.cascade.geometry import check_sample, measures, settle, weights_of
 from rgdm.model.cascade.keys import streams
 from rgdm.model.cascade.memory import batches_at_once, fields_together
 from rgdm.model.cascade.training_range import warn_outside
@@ -66,6 +67,7 @@ def refine(
     evaluations: int | None = None,
     watch: Watch | None = None,
     force: bool = False,
+    mask: Any = None,
 ) -> Any:
     """An ensemble of fine fields, each of which coarse-grains to exactly the given field.
 
@@ -81,6 +83,10 @@ def refine(
     same noise alone and in a longer file, and another day other noise. Fields without such coordinates that lie in
     separate files have the same noise: give each file a seed of its own.
 
+    Values may be missing (NaN): with block spins of factor 2 what is made of them is missing too. ``mask``, a fine
+    field of 1 and 0 of the kind of ``coarse``, or one for all samples and channels, says which fine sites there are;
+    a coarse value is then the mean of those of its block. By default they are all there where the coarse field is.
+
     A :class:`~rgdm.errors.RangeWarning` says by how much a coarse field is unlike those of the training, where values
     or differences of neighbours lie outside their range.
     """
@@ -88,16 +94,16 @@ def refine(
     if members < 1:
         raise InputError(f"members is {members}; at least one is needed")
     field, layout, aligned = take(model, coarse, "the coarse field", levels, force)
-    if not bool(field.isfinite().all()):
-        raise InputError(
-            f"{int((~field.isfinite()).sum())} of {field.numel()} values of the coarse field are not finite; "
-            "fill them first (rgdm.data.checks.fill_gaps)"
-        )
+    model.check_gaps(field, "the coarse field")
+    if bool(field.isnan().all()):
+        raise InputError(f"all {field.numel()} values of the coarse field are missing; there is nothing to refine")
     if model.design.positive:
         check_positive(field, "values of the coarse field")
     lattice = model.operator.fine_lattice(field.shape[2:], levels)
     model.check_texture(lattice, levels)
-    warn_outside(model, field.to(model.device), levels)
+    weights = fine_weights(model, field, levels, take_mask(model, mask, aligned.field, tuple(field.shape[:2]), lattice))
+    field = field.nan_to_num(0.0) if weights is not None else field
+    warn_outside(model, field.to(model.device), levels, weights)
     total, noise, own = members * len(field), NoiseField(seed, "refine"), streams(layout, len(field))
     fine = field.new_empty(total, model.channels, *lattice)
 
@@ -105,9 +111,12 @@ def refine(
         index = [number % len(field) for number in batch]
         given = field[torch.tensor(index, device=field.device)].to(model.device)
         keys = [own[i] + number // len(field) for i, number in zip(index, batch, strict=True)]
-        x = model.descend(model.normalise(given, levels), levels, noise.of(keys), evaluations)
-        x = check_made(model.denormalise(x))
-        fine[batch.start : batch.stop] = settle(model.operator, x, given, levels).to(fine)
+        on = None
+        if weights is not None:
+            on = weights[torch.tensor(index) if len(weights) > 1 else slice(None)].to(model.device)
+        x = model.descend(model.normalise(given, levels), levels, noise.of(keys), evaluations, weights=on)
+        x = settle(model.operator, check_made(model.denormalise(x)), given, levels, on)
+        fine[batch.start : batch.stop] = (x if on is None else x.where(on > 0, torch.nan)).to(fine)
 
     in_batches(make, total, lattice, model.device, watch)
     factors = tuple(b**levels for b in model.grid.factors)
@@ -115,6 +124,54 @@ def refine(
         fine.unflatten(0, (members, len(field))), factors, model.operator.places(model.dimension, levels)
     )
     return aligned.restore(result)
+
+
+def take_mask(
+    model: "Cascade", mask: Any, like: Any, coarse: tuple[int, ...], lattice: Lattice
+) -> Float[Tensor, "b c *F"] | None:
+    """A user's mask as weights of 1 and 0, which lie as the field does that was aligned with the model."""
+    if mask is None:
+        return None
+    if not model.takes_gaps:
+        raise InputError(
+            "this model takes no mask; one of block spins of factor 2 by diffusion, without scattering and sweep, does"
+        )
+    given = torch.from_numpy(laid_out(mask, like, model.grid.names))
+    if tuple(given.shape[2:]) != lattice or any(n not in (1, m) for n, m in zip(given.shape[:2], coarse, strict=True)):
+        raise InputError(
+            f"the mask has {given.shape[0]} samples, {given.shape[1]} channels and the lattice "
+            f"{tuple(given.shape[2:])}; one sample or {coarse[0]}, one channel or {coarse[1]}, and the fine lattice "
+            f"{lattice} are needed"
+        )
+    if not bool(((given == 0) | (given == 1)).all()):
+        wrong = float(given[(given != 0) & (given != 1)][0])
+        raise InputError(f"the mask has values such as {wrong:g}; 1 says that a cell is there, 0 that it is missing")
+    return given
+
+
+def fine_weights(
+    model: "Cascade", coarse: Float[Tensor, "B C *K"], levels: int, mask: Tensor | None
+) -> Float[Tensor, "b c *F"] | None:
+    """The weight of every fine site, of a coarse field with gaps and a mask; None if nothing is missing."""
+    there = weights_of(coarse)
+    if there is not None:
+        for axis, b in enumerate(model.grid.factors, start=2):
+            there = there.repeat_interleave(b**levels, axis)
+    if mask is None or bool((mask > 0).all()):
+        weights = there
+    else:
+        weights = mask.to(coarse) if there is None else there * mask.to(coarse)
+    if weights is None:
+        return None
+    blocks = measures(model.operator, weights, levels)[-1]
+    assert blocks is not None
+    empty = (blocks == 0) & ~coarse.isnan()
+    if bool(empty.any()):
+        raise InputError(
+            f"the mask leaves no site in {int(empty.sum())} of {empty.numel()} blocks in which the coarse field has a "
+            "value; it must have one there, or the value be missing (NaN)"
+        )
+    return weights
 
 
 def check_made(fields: Float[Tensor, "B C *L"]) -> Float[Tensor, "B C *L"]:

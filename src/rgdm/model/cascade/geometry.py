@@ -1,5 +1,6 @@
 """Geometry of a cascade: trajectories of fields, lattices that fit, rounding errors taken out."""
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -10,13 +11,32 @@ from rgdm.scale.operators.shares import Shares
 from rgdm.scale.operators.wavelets import RotationLattice
 
 
-def trajectory(operator: CoarseGraining, x: Float[Tensor, "B C *L"], levels: int) -> list[Tensor]:
-    """The renormalization trajectory of a field: its block means at level 0, 1, ..., ``levels``."""
+def trajectory(
+    operator: CoarseGraining, x: Float[Tensor, "B C *L"], levels: int, weights: Tensor | None = None
+) -> list[Tensor]:
+    """The renormalization trajectory of a field: its block means at level 0, 1, ..., ``levels``.
+
+    On a measure they are means with these ``weights``, ``(B or 1, C or 1, *L)``, and 0 where there is none.
+    """
     operator.check_depth(tuple(x.shape[2:]), levels)
     gain, fields = operator.gain(x.dim() - 2), [x]
-    for _ in range(levels):
-        fields.append(operator.coarsen(fields[-1]) / gain)
+    for on in (operator.on(each) for each in measures(operator, weights, levels)[:-1]):
+        fields.append(on.coarsen(fields[-1]) / gain)
     return fields
+
+
+def weights_of(x: Float[Tensor, "B C *L"]) -> Float[Tensor, "B C *L"] | None:
+    """1 where a field has a value, 0 where it is NaN; None if it is whole."""
+    there = ~x.isnan()
+    return None if bool(there.all()) else there.to(x)
+
+
+def measures(operator: CoarseGraining, weights: Tensor | None, levels: int) -> list[Tensor | None]:
+    """Weights of the sites at level 0, 1, ..., ``levels``, of those at level 0."""
+    found = [weights]
+    for _ in range(levels):
+        found.append(operator.on(found[-1]).coarse_weights)
+    return found
 
 
 def constant(operator: CoarseGraining, grid: Grid, coarse: Float[Tensor, "B C *K"], level: int) -> Tensor:
@@ -28,9 +48,13 @@ def constant(operator: CoarseGraining, grid: Grid, coarse: Float[Tensor, "B C *K
 
 
 def settle(
-    operator: CoarseGraining, fine: Float[Tensor, "B C *F"], coarse: Float[Tensor, "B C *K"], levels: int
+    operator: CoarseGraining,
+    fine: Float[Tensor, "B C *F"],
+    coarse: Float[Tensor, "B C *K"],
+    levels: int,
+    weights: Tensor | None = None,
 ) -> Float[Tensor, "B C *F"]:
-    """Take the rounding errors of each block out at its first site.
+    """Take the rounding errors of each block out at its first site, on a measure at the site of the largest weight.
 
     Rounding is relative to the values, which may be large beside their variation (temperatures in kelvin); block means
     are then off by more than a small part of their spread.
@@ -38,10 +62,30 @@ def settle(
     if not operator.blockwise or isinstance(operator, Shares):  # shares are exact, and no site may become negative
         return fine
     dimension = fine.dim() - 2
-    error = coarse.double() - trajectory(operator, fine.double(), levels)[-1]
+    error = coarse.double() - trajectory(operator, fine.double(), levels, weights)[-1]
+    if weights is not None:
+        return _settle_on(fine, weights.expand_as(fine), error, tuple(b**levels for b in operator.factors(dimension)))
     first = (..., *(slice(None, None, b**levels) for b in operator.factors(dimension)))
     fine[first] += (operator.gain(dimension) ** (2 * levels) * error).to(fine)
     return fine
+
+
+def _settle_on(fine: Tensor, weights: Tensor, error: Tensor, block: Lattice) -> Tensor:
+    """Take the errors of weighted block means out, each at one site."""
+
+    def blocks(x: Tensor) -> Tensor:
+        for axis, b in reversed(list(enumerate(block, start=2))):
+            x = x.unflatten(axis, (-1, b))
+        d = len(block)
+        return x.permute(0, 1, *range(2, 2 + 2 * d, 2), *range(3, 3 + 2 * d, 2)).flatten(2 + d)
+
+    own = blocks(weights.double())
+    largest, first = own.max(-1, keepdim=True)
+    step = torch.where(largest > 0, own.sum(-1, keepdim=True) / largest.clamp(min=1e-300) * error.unsqueeze(-1), 0.0)
+    moved = torch.zeros_like(own).scatter_(-1, first, step).unflatten(-1, block)
+    d = len(block)
+    moved = moved.permute(0, 1, *(axis for i in range(d) for axis in (2 + i, 2 + d + i))).reshape(fine.shape)
+    return fine + moved.to(fine)
 
 
 def check_sample(grid: Grid, levels: int, lattice: Lattice | int, count: int = 1) -> None:

@@ -4,10 +4,12 @@ import warnings
 from typing import TYPE_CHECKING
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from rgdm.errors import RangeWarning
+from rgdm.errors import InputError, RangeWarning
+from rgdm.model.cascade.geometry import measures, weights_of
+from rgdm.model.closed_form.tails import bandwise
 from rgdm.scale.coarse_graining import CoarseGraining
 
 if TYPE_CHECKING:
@@ -44,18 +46,30 @@ class TrainingRange(nn.Module):
 
     @torch.no_grad()
     def fit(self, operator: CoarseGraining, fine: Float[Tensor, "B C *L"]) -> None:
-        """Measure the coarse fields that lifts refine, of normalised fields of the data."""
+        """Measure the coarse fields that lifts refine, of normalised fields of the data, NaN where they are missing."""
+        weights = weights_of(fine)
         for level in range(len(self.spread)):
-            fine = operator.coarsen(fine)
-            values, contrasts = fine.movedim(1, 0).flatten(1), contrast(fine).movedim(1, 0).flatten(1)
-            self.lowest[level], self.highest[level] = values.amin(1), values.amax(1)
-            self.spread[level] = values.std(1, correction=0)
-            self.roughest[level] = contrasts.amax(1)
-            self.smoothest[level] = contrasts.kthvalue(1 + int(SMOOTHEST * contrasts.shape[1]), 1).values
+            on = operator.on(weights)
+            fine, weights = on.coarsen(fine), on.coarse_weights
+            there = None if weights is None else (weights > 0).expand_as(fine)
+            each = zip(bandwise(fine, there), bandwise(contrast(fine, there), there), strict=True)
+            for channel, (values, contrasts) in enumerate(each):
+                contrasts = contrasts[~contrasts.isnan()]
+                if len(contrasts) == 0:
+                    raise InputError("a coarse field has no two neighbours that are not missing; take fewer levels")
+                self.lowest[level, channel], self.highest[level, channel] = values.amin(), values.amax()
+                self.spread[level, channel] = values.std(correction=0)
+                self.roughest[level, channel] = contrasts.amax()
+                self.smoothest[level, channel] = contrasts.kthvalue(1 + int(SMOOTHEST * len(contrasts))).values
 
     @torch.no_grad()
-    def outside(self, level: int, coarse: Float[Tensor, "B C *K"], channel: int) -> list[str]:
-        """In which ways fields are outside the range, with figures in standard deviations of the training fields."""
+    def outside(
+        self, level: int, coarse: Float[Tensor, "B C *K"], channel: int, there: Tensor | None = None
+    ) -> list[str]:
+        """In which ways fields are outside the range, with figures in standard deviations of the training fields.
+
+        Where not all values are ``there``, ``(B, C, *K)``, the others are within it.
+        """
         lowest, highest, spread, smoothest, roughest = (
             float(each[level, channel])
             for each in (self.lowest, self.highest, self.spread, self.smoothest, self.roughest)
@@ -64,7 +78,9 @@ class TrainingRange(nn.Module):
             return []
         found, values = [], coarse[:, channel].flatten(1)
         beyond = (torch.maximum(lowest - values, values - highest) / spread).clamp(min=0)
-        share, far = float((beyond > MARGIN).float().mean(1).max()), float(beyond.max())
+        known = torch.ones_like(beyond) if there is None else there[:, channel].flatten(1).to(beyond)
+        share = float(_share((beyond > MARGIN).float(), known).max())
+        far = float((beyond * known).max())
         if share > SHARE or far > FAR:
             found.append(
                 f"{100 * share:.3g} % of the values of a field lie outside the range of the training at this scale, "
@@ -72,15 +88,18 @@ class TrainingRange(nn.Module):
             )
         if max(coarse.shape[2:]) == 1:
             return found
-        contrasts = contrast(coarse)[:, channel].flatten(1)
-        share = float((contrasts > ROUGHER * roughest).float().mean(1).max())
+        contrasts = contrast(coarse, there)[:, channel].flatten(1)
+        known = (~contrasts.isnan()).to(contrasts)
+        contrasts = contrasts.nan_to_num(0.0)
+        share = float(_share((contrasts > ROUGHER * roughest).float(), known).max())
         if share > SHARE:
             found.append(
                 f"at {100 * share:.3g} % of the sites of a field neighbours differ by far more than anywhere in the "
                 f"training, by up to {float(contrasts.max()) / spread:.3g} standard deviations where "
                 f"{roughest / spread:.3g} was the most"
             )
-        least = float(contrasts.square().mean(1).sqrt().min())
+        each = _share(contrasts.square(), known).sqrt()[known.sum(1) > 0]
+        least = float(each.min()) if len(each) else smoothest
         if least < smoothest:
             found.append(
                 f"a field is smoother than {1 - SMOOTHEST:.0%} of the training: neighbours differ by "
@@ -89,23 +108,40 @@ class TrainingRange(nn.Module):
         return found
 
 
-def contrast(x: Float[Tensor, "B C *L"]) -> Float[Tensor, "B C *L"]:
-    """The root mean square difference of each site from the next along every axis; of the last from the one before."""
+def contrast(x: Float[Tensor, "B C *L"], there: Bool[Tensor, "B C *L"] | None = None) -> Float[Tensor, "B C *L"]:
+    """The root mean square difference of each site from the next along every axis; of the last from the one before.
+
+    Of neighbours that are both ``there``; NaN where there are none.
+    """
     axes = [axis for axis in range(2, x.dim()) if x.shape[axis] > 1]
-    total = torch.zeros_like(x)
+    total, count = torch.zeros_like(x), torch.zeros_like(x)
     for axis in axes:
-        step = x.diff(dim=axis).square()
-        total += torch.cat([step, step.narrow(axis, -1, 1)], axis)
-    return (total / max(1, len(axes))).sqrt()
+        step, both = x.diff(dim=axis).square(), torch.ones_like(x).narrow(axis, 1, x.shape[axis] - 1)
+        if there is not None:
+            n = there.shape[axis]
+            both = both * (there.narrow(axis, 0, n - 1) & there.narrow(axis, 1, n - 1))
+        for part, sums in ((step * both, total), (both, count)):
+            sums += torch.cat([part, part.narrow(axis, -1, 1)], axis)
+    return (total / count).sqrt() if axes else total
 
 
-def warn_outside(model: "Cascade", coarse: Float[Tensor, "B C *K"], levels: int) -> None:
-    """A :class:`~rgdm.errors.RangeWarning` if block means of level ``levels`` are unlike all that were trained on."""
+def _share(x: Float[Tensor, "B N"], known: Float[Tensor, "B N"]) -> Float[Tensor, " B"]:
+    """The mean of each field over the sites that are known; 0 without any."""
+    return (x * known).sum(1) / known.sum(1).clamp(min=1)
+
+
+def warn_outside(model: "Cascade", coarse: Float[Tensor, "B C *K"], levels: int, weights: Tensor | None = None) -> None:
+    """A :class:`~rgdm.errors.RangeWarning` if block means of level ``levels`` are unlike all that were trained on.
+
+    On a measure, those that have a weight of ``weights``, which are of the fine sites.
+    """
+    of_blocks = measures(model.operator, weights, levels)[-1]
+    there = None if of_blocks is None else (of_blocks > 0).expand_as(coarse).to(coarse.device)
     own = model.repetition.lift(levels - 1)
     x = model.normalise(coarse, levels) / model.repetition.scale(levels, own + 1)
     names = model.metadata.get("channels") or [f"channel {i}" for i in range(model.channels)]
     for channel, name in enumerate(names):
-        found = model.range.outside(own, x, channel)
+        found = model.range.outside(own, x, channel, there)
         if found:
             warnings.warn(
                 f"the coarse field of {name} is unlike the training data: {'; '.join(found)}. Detail there is a guess",

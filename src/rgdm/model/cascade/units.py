@@ -41,17 +41,21 @@ class Units(nn.Module):
 
     @torch.no_grad()
     def fit(self, x: Float[Tensor, "B C *L"]) -> None:
-        """Measure them; ``ValueError`` if a channel is constant or not finite."""
-        pooled = x.double().movedim(1, 0).flatten(1)
-        if not bool(pooled.isfinite().all()) or not bool((pooled.amax(1) > pooled.amin(1)).all()):
-            raise InputError("a channel of the fields is constant or has values that are not finite; drop or fill it")
+        """Measure them, of values that are not missing (NaN); ``ValueError`` if a channel is constant or infinite."""
+        pooled = [channel[~channel.isnan()] for channel in x.double().movedim(1, 0).flatten(1)]
+        if not all(
+            len(channel) and bool(channel.isfinite().all() & (channel.amax() > channel.amin())) for channel in pooled
+        ):
+            raise InputError("a channel of the fields is constant, or has infinite values or none; drop or fill it")
+        mean, scale = (torch.stack(list(each)) for each in ([c.mean() for c in pooled], [c.std() for c in pooled]))
         if self.positive:
-            check_positive(pooled)
-            if bool((pooled.mean(1) > FARTHEST * pooled.std(1)).any()):
+            for channel in pooled:
+                check_positive(channel)
+            if bool((mean > FARTHEST * scale).any()):
                 about = f"a channel varies by less than 1/{FARTHEST:.0f} of its mean"
-                raise InputError(f"{about}; the operator shares is for fields that come near 0")
-        self.mean.copy_(torch.zeros_like(self.mean) if self.positive else pooled.mean(1))
-        self.scale.copy_(pooled.std(1))
+                raise InputError(f"{about}; fields are positive that come near 0 (--no-positive)")
+        self.mean.copy_(torch.zeros_like(mean) if self.positive else mean)
+        self.scale.copy_(scale)
 
     def normalise(
         self, x: Float[Tensor, "B C *L"], gain: float = 1.0, one: Tensor | float = 1.0
@@ -80,6 +84,6 @@ def check_positive(x: Tensor, what: str = "values") -> None:
     wrong = x < -ROUNDING * x.abs().max()
     if bool(wrong.any()):
         raise InputError(
-            f"{int(wrong.sum())} {what} are negative, down to {float(x.min()):.3g}; the operator shares is for fields "
-            "that never are: set them to 0 where they are errors"
+            f"{int(wrong.sum())} {what} are negative, down to {float(x.min()):.3g}; positive fields never "
+            "are: set them to 0 where they are errors, or train with --no-positive"
         )

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from rgdm.model.closed_form.tails import bandwise
 from rgdm.scale.boundary import Boundaries, boundary_of_each, extend
 
 WIDTHS = (1.5, 3.0, 6.0)
@@ -107,24 +108,31 @@ class LocalAmplitude(nn.Module):
         """How many coarse sites away the amplitude looks."""
         return 1 + blur_reach()
 
-    def fit(self, coarse: Float[Tensor, "B C *K"], residual: Float[Tensor, "B D *K"]) -> None:
+    def fit(
+        self,
+        coarse: Float[Tensor, "B C *K"],
+        residual: Float[Tensor, "B D *K"],
+        present: Float[Tensor, "B D *K"] | None = None,
+    ) -> None:
         """Maximum likelihood of the residual as Laplace noise of scale a: ``min <|r| / a + log a>``.
 
         The Laplace form keeps the few largest details from deciding alone. The result is
-        scaled so that each band of ``residual / a`` has unit variance.
+        scaled so that each band of ``residual / a`` has unit variance. Where details are not all ``present`` (the
+        residual of others is 0), those that are count.
         """
-        variance = coarse.double().movedim(1, 0).flatten(1).var(1, correction=0)
+        there = torch.ones_like(residual) if present is None else present
+        there = there.unflatten(1, (-1, self.bands)).sum(2)
+        variance = torch.stack([x.double().var(correction=0) for x in bandwise(coarse, there)])
         self.floor.copy_((FLOOR * variance).clamp(min=1e-12))
-        e = self.roughness(coarse).mean(1).movedim(1, 0).flatten(1)
-        size = residual.unflatten(1, (-1, self.bands)).abs().mean(2).movedim(1, 0).flatten(1)
-        value = coarse.movedim(1, 0).flatten(1)
-        some = torch.linspace(0, size.shape[1] - 1, min(size.shape[1], SAMPLE), dtype=torch.float64, device=size.device)
-        e, size, value = (x[..., some.long()].double() for x in (e, size, value))
-        for channel in range(len(self.gamma)):
-            self._fit_channel(channel, e[channel], size[channel], value[channel])
+        e = self.roughness(coarse).mean(1)
+        size = residual.unflatten(1, (-1, self.bands)).abs().sum(2) / there.clamp(min=1)
+        for channel, each in enumerate(zip(*(bandwise(x, there) for x in (e, size, coarse)), strict=True)):
+            n = len(each[0])
+            some = torch.linspace(0, n - 1, min(n, SAMPLE), dtype=torch.float64, device=size.device).long()
+            self._fit_channel(channel, *(x[some].double() for x in each))
         self.band.fill_(1)
-        ratio = (residual / self(coarse)).double().unflatten(1, (-1, self.bands))
-        self.band.copy_(ratio.square().movedim(0, 2).flatten(2).mean(-1).sqrt().clamp(min=1e-12))
+        squares = bandwise((residual / self(coarse)).double().square(), present)
+        self.band.copy_(torch.stack([x.mean() for x in squares]).sqrt().clamp(min=1e-12).reshape(self.band.shape))
 
     def _fit_channel(
         self, channel: int, e: Float[Tensor, " n"], size: Float[Tensor, " n"], value: Float[Tensor, " n"]

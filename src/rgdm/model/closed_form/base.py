@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from rgdm.errors import InputError
 from rgdm.model.closed_form import cross_spectrum, quantiles
+from rgdm.model.closed_form.tails import bandwise
 from rgdm.scale.basis import Harmonics, bin_of
 from rgdm.scale.boundary import Boundaries, boundary_of_each
 from rgdm.scale.coarse_graining import Lattice
@@ -59,13 +60,20 @@ class TranslationField(nn.Module):
         return tuple(n if side == "periodic" else 2 * n for n, side in axes)
 
     @torch.no_grad()
-    def fit(self, x: Float[Tensor, "B C *L"], rounds: int = 12) -> None:
+    def fit(self, x: Float[Tensor, "B C *L"], rounds: int = 12, there: Tensor | None = None) -> None:
         """Measure marginals and cross-spectra; then match the cross-spectra of what comes out of the map.
+
+        Where not all values are ``there`` and the others are filled, marginals and variances are of those that are;
+        how the variance is spread over scales is that of the filled fields.
 
         The coherences of the channels begin as those of their values taken to Gaussian ones, the powers as they are.
         """
-        self.marginal.copy_(quantiles.measured(x.movedim(1, 0).flatten(1)))
-        target = self._cross_spectrum(x.double())
+        target, channels = self._cross_spectrum(x.double()), bandwise(x, there)
+        self.marginal.copy_(torch.cat([quantiles.measured(channel[None]) for channel in channels]))
+        if there is not None:
+            ratio = torch.stack([known.double().var() for known in channels])
+            ratio = (ratio / torch.stack([each.double().var() for each in bandwise(x, None)]).clamp(min=1e-30)).sqrt()
+            target = target * (ratio[:, None] * ratio)[..., None]
         normal, _ = quantiles.to_normal(quantiles.knots(self.marginal), x.double())
         spectrum = cross_spectrum.with_coherence(target, self._cross_spectrum(normal))
         self.spectrum.copy_(spectrum)

@@ -8,12 +8,18 @@ from torch import Tensor, nn
 
 from rgdm.errors import InputError
 from rgdm.model.closed_form.stencil import Stencil, cut
-from rgdm.scale.boundary import Boundaries
+from rgdm.scale.boundary import Boundaries, extend
+from rgdm.scale.convolution import convolve
 
 COVARIANCE_SITES = 2**20
 """Most sites of a block: larger fields are cut into blocks to measure their covariance, which saves memory."""
 CHANCE = 2.0
 """Standard errors up to which a covariance counts as chance."""
+FEWEST_PAIRS, FEWEST = 30, 0.1
+"""Of fields with gaps a covariance counts as none that is from fewer pairs of sites, if these are less than a tenth of
+the pairs of whole fields."""
+LEAST = 0.05
+"""Of the size of noise far from gaps, what is left at least beside them: no detail is enlarged by more."""
 DENSE = 4096
 """Largest matrix (details of a field with edges) that is solved, and whose determinant is taken, directly."""
 PROBED = 2**17
@@ -36,14 +42,18 @@ class Colouring(nn.Module):
             centre = (slice(None), slice(None), *(radius,) * dimension)
             stencil.kernel[centre] = torch.eye(channels)
 
-    def fit(self, residual: Float[Tensor, "B D *K"]) -> None:
+    def fit(self, residual: Float[Tensor, "B D *K"], present: Float[Tensor, "B D *K"] | None = None) -> None:
         """Measure S(k) from the covariances of the sites at hand and take its two roots.
+
+        Of a residual that is 0 where it is not ``present``, from the pairs of those that are.
 
         S is held above its standard error, ``sum_s 1 / pairs(s)`` under the root in units of its
         mean: what little data say below that is chance, and its inverse root would amplify it.
         """
-        covariance, error = self._covariance(residual)
+        covariance, error = self._covariance(residual, present)
         density = torch.fft.fftn(covariance, dim=tuple(range(2, covariance.dim()))).movedim((0, 1), (-2, -1))
+        if present is not None and not bool(present.all()):
+            density = _non_negative(density)
         self.set_density(density, max(1e-6, min(error, 1.0)))
 
     def set_density(self, density: Complex[Tensor, "*K D D"], floor: float) -> None:
@@ -60,6 +70,14 @@ class Colouring(nn.Module):
             matrix = ((vectors * root.unsqueeze(-2).to(vectors)) @ vectors.mH).movedim((-2, -1), (0, 1))
             kernel = torch.fft.ifftn(matrix, dim=tuple(range(2, matrix.dim()))).real
             stencil.kernel.copy_(cut(kernel, stencil.radius))
+
+    def beside(self, present: Float[Tensor, "B D *K"]) -> Float[Tensor, "B D *K"]:
+        """By how much ``colour`` of noise that is ``present`` alone must be enlarged to have the size that it has far
+        from gaps."""
+        kernel = self.colour.kernel.to(present).square()
+        left = convolve(extend(present, self.colour.radius, self.colour.boundaries), kernel)
+        whole = kernel.flatten(1).sum(1).reshape(-1, *[1] * (present.dim() - 2))
+        return (whole / left.clamp(min=LEAST * float(whole.min()))).sqrt()
 
     def invert(self, y: Float[Tensor, "B D *K"]) -> tuple[Float[Tensor, "B D *K"], float, float]:
         """z with ``colour(z) = y`` (float64); ``log |det W|`` on this lattice, and the standard error of that.
@@ -128,29 +146,31 @@ class Colouring(nn.Module):
         spectrum = torch.fft.fftn(kernel, dim=tuple(range(2, kernel.dim()))).conj()
         return spectrum.movedim((0, 1), (-2, -1))
 
-    def _covariance(self, x: Tensor) -> tuple[Tensor, float]:
+    def _covariance(self, x: Tensor, present: Tensor | None = None) -> tuple[Tensor, float]:
         """C_ab(shift), ``(D, D, *grid)``, the shifts of each axis in the order of the FFT; relative error of S(k)."""
         small = x[0, 0].numel() <= COVARIANCE_SITES
         wraps = [small and side == "periodic" for side in self.colour.boundaries]
         x = _blocks(x, COVARIANCE_SITES)
         lattice, axes = tuple(x.shape[2:]), tuple(range(2, x.dim()))
         size = tuple(n if wrap else 2 * n for n, wrap in zip(lattice, wraps, strict=True))
-        ones = torch.fft.fftn(torch.ones(lattice, dtype=torch.float64, device=x.device), s=size)
-        pairs = x.shape[0] * torch.fft.ifftn(ones.abs().square()).real
-        total = torch.zeros((), dtype=torch.float64, device=x.device)
-        for part in x.split(max(1, 2 * COVARIANCE_SITES // math.prod(lattice))):
-            spectrum = torch.fft.fftn(part.double(), s=size, dim=axes)
-            product = torch.einsum("ba...,bc...->ac...", spectrum.conj(), spectrum)
-            total = total + torch.fft.ifftn(product, dim=axes).real
-        covariance = total / pairs.clamp(min=0.5)
+        pairs = x.shape[0] * _products(torch.ones(1, 1, *lattice, device=x.device), size)
+        covariance = _products(x, size)
+        if present is None:
+            covariance = covariance / pairs.clamp(min=0.5)
+        else:
+            there = _products(_blocks(present, COVARIANCE_SITES), size).round()
+            enough = there >= (FEWEST * pairs).clamp(max=FEWEST_PAIRS)
+            enough[(..., *(0,) * len(lattice))] = True
+            covariance, pairs = (covariance / there.clamp(min=1)).where(enough, 0.0), there.clamp(min=1)
         for axis, n, period, wrap in zip(axes, lattice, size, wraps, strict=True):
             taken = (self._shifts(n, wrap) % period).to(x.device)
-            covariance, pairs = covariance.index_select(axis, taken), pairs.index_select(axis - 2, taken)
+            covariance, pairs = covariance.index_select(axis, taken), pairs.index_select(axis, taken)
         mirrored = covariance.transpose(0, 1)  # C(-s) = C(s)^T: average the two estimates
         for axis in axes:
             grid = covariance.shape[axis]
             mirrored = mirrored.index_select(axis, (-torch.arange(grid) % grid).to(x.device))
-        return _significant((covariance + mirrored) / 2, pairs), float(pairs.reciprocal().sum().sqrt())
+        error = pairs.reciprocal().flatten(2).sum(2).diagonal().mean().sqrt()
+        return _significant((covariance + mirrored) / 2, pairs), float(error)
 
     def _shifts(self, n: int, wrap: bool) -> Tensor:
         """The shifts to measure on an axis of n sites: those within two radii, or all of a smaller torus.
@@ -162,6 +182,26 @@ class Colouring(nn.Module):
             return torch.arange(n)
         reach = min(reach, n // 3)
         return torch.fft.ifftshift(torch.arange(-reach, reach + 1))
+
+
+def _non_negative(density: Complex[Tensor, "*K D D"]) -> Complex[Tensor, "*K D D"]:
+    """A density with no negative power, of the same variances: pairs that are missing leave one that has."""
+    axes = tuple(range(density.dim() - 2))
+    values, vectors = torch.linalg.eigh((density + density.mH) / 2)
+    made = (vectors * values.clamp(min=0).unsqueeze(-2).to(vectors)) @ vectors.mH
+    before, after = (x.diagonal(dim1=-2, dim2=-1).real.mean(axes) for x in (density, made))
+    scale = (before / after.clamp(min=1e-30)).sqrt().to(made)
+    return scale[:, None] * made * scale
+
+
+def _products(x: Float[Tensor, "B D *K"], size: tuple[int, ...]) -> Float[Tensor, "D D *P"]:
+    """``sum x_a(i) x_b(i + shift)`` over sites and samples, the shifts those of an FFT of this size."""
+    axes, total = tuple(range(2, x.dim())), torch.zeros((), dtype=torch.float64, device=x.device)
+    for part in x.split(max(1, 2 * COVARIANCE_SITES // x[0, 0].numel())):
+        spectrum = torch.fft.fftn(part.double(), s=size, dim=axes)
+        product = torch.einsum("ba...,bc...->ac...", spectrum.conj(), spectrum)
+        total = total + torch.fft.ifftn(product, dim=axes).real
+    return total
 
 
 def _significant(covariance: Tensor, pairs: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """The best local linear prediction of detail from the coarse field."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from jaxtyping import Float
@@ -53,23 +53,51 @@ class LinearPrediction(Stencil):
         super().__init__(channels, channels * len(constant), dimension, radius, boundary)
         self.constant = tuple(constant)
 
-    def fit(self, coarse: Float[Tensor, "B C *K"], detail: Float[Tensor, "B D *K"]) -> None:
-        """Least squares over all sites (moments in float64)."""
+    def fit(
+        self,
+        coarse: Float[Tensor, "B C *K"],
+        detail: Float[Tensor, "B D *K"],
+        present: Float[Tensor, "B D *K"] | None = None,
+    ) -> None:
+        """Least squares over all sites (moments in float64), of each band over the details that there are."""
+        if present is not None and not bool(present.all()):
+            self._fit_each(coarse, detail, present)
+            return
         gram = torch.zeros((), dtype=torch.float64)
         cross = torch.zeros((), dtype=torch.float64)
-        for c, d in zip(coarse.double().split(8), detail.double().split(8), strict=True):
+        for patches, left, _ in self._equations(coarse, detail, None):
+            gram = gram + patches.T @ patches
+            cross = cross + patches.T @ left
+        self.solve(gram, cross)
+
+    def _fit_each(self, coarse: Tensor, detail: Tensor, present: Tensor) -> None:
+        grams = [torch.zeros((), dtype=torch.float64) for _ in self.kernel]
+        cross = torch.zeros((), dtype=torch.float64)
+        for patches, left, there in self._equations(coarse, detail, present):
+            assert there is not None
+            for band, own in enumerate(there.T):
+                grams[band] = grams[band] + (own[:, None] * patches).T @ patches
+            cross = cross + patches.T @ (there * left)
+        for band, gram in enumerate(grams):
+            self.solve(gram, cross, band)
+
+    def _equations(
+        self, coarse: Tensor, detail: Tensor, present: Tensor | None
+    ) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
+        """Predictors ``(sites, taps)``, what they are to predict, and which of it is there, ``(sites, D)``, by part."""
+        thick = present if present is not None else detail[:, :0]
+        for c, d, p in zip(*(x.double().split(8) for x in (coarse, detail, thick)), strict=True):
             wide, rows = extend(c, self.radius, self.boundaries), c.shape[2]
             height = max(1, PATCH_VALUES * rows // (c.numel() * self.kernel[0, 0].numel()))
             for top in range(0, rows, height):
                 size = min(height, rows - top)
                 patches = self._patches(wide.narrow(2, top, size + 2 * self.radius))
                 left = d.narrow(2, top, size) - self._of_constants(c.narrow(2, top, size))
-                gram = gram + patches.T @ patches
-                cross = cross + patches.T @ left.movedim(1, -1).flatten(0, -2)
-        self.solve(gram, cross)
+                there = p.narrow(2, top, size).movedim(1, -1).flatten(0, -2)
+                yield patches, left.movedim(1, -1).flatten(0, -2), None if present is None else there
 
-    def solve(self, gram: Float[Tensor, "P P"], cross: Float[Tensor, "P D"]) -> None:
-        """Set the kernel by the normal equations ``gram @ weights = cross``.
+    def solve(self, gram: Float[Tensor, "P P"], cross: Float[Tensor, "P D"], only: int | None = None) -> None:
+        """Set the kernel, of all bands or one, by the normal equations ``gram @ weights = cross``.
 
         The predictors are, channel by channel, the taps in the order of the kernel: the centre site's value, and the
         differences of the others from it. What they predict is the detail less that of a constant field with the value
@@ -91,7 +119,8 @@ class LinearPrediction(Stencil):
         kernel[:, :, taps // 2] -= kernel.sum(-1) - kernel[:, :, taps // 2]
         for band, row in enumerate(kernel):
             row[band // len(self.constant), taps // 2] += self.constant[band % len(self.constant)]
-        self.kernel.copy_(kernel.reshape(self.kernel.shape))
+        bands = slice(None) if only is None else slice(only, only + 1)
+        self.kernel[bands] = kernel.reshape(self.kernel.shape)[bands].to(self.kernel)
 
     def _of_constants(self, coarse: Tensor) -> Tensor:
         """The detail that a constant field with the value of each site would have."""

@@ -19,6 +19,14 @@ def fit_tail(ratio: Tensor, most: float) -> Tensor:
     return ratio.new_tensor((low + high) / 2)
 
 
+def bandwise(x: Tensor, present: Tensor | None) -> list[Tensor]:
+    """The values of each band of ``(B, D, *K)``, of those that there are."""
+    bands = x.movedim(1, 0).flatten(1)
+    if present is None:
+        return list(bands)
+    return [band[there] for band, there in zip(bands, present.movedim(1, 0).flatten(1) > 0, strict=True)]
+
+
 def compress(ratio: Tensor, tail: Tensor) -> Tensor:
     """``asinh(s r) / s`` with one s for each band, and r itself where s = 0."""
     s = per_band(tail, ratio)

@@ -33,12 +33,19 @@ class Denoiser(nn.Module):
         self.process, self.backbone, self.objective = process, backbone, objective
 
     def forward(
-        self, z_t: Float[Tensor, "B C *L"], t: Float[Tensor, " B"], features: Tensor | None = None
+        self,
+        z_t: Float[Tensor, "B C *L"],
+        t: Float[Tensor, " B"],
+        features: Tensor | None = None,
+        present: Tensor | None = None,
     ) -> Float[Tensor, "B C *L"]:
-        """E[z_0 | z_t, condition], from features that ``backbone.encode`` has made of the condition."""
+        """E[z_0 | z_t, condition], from features that ``backbone.encode`` has made of the condition.
+
+        Of coordinates that are not ``present`` the network sees 0.
+        """
         alpha, sigma = self.process.amplitudes(t.to(z_t), tuple(z_t.shape[2:]))
         power = alpha.square() + sigma.square()
-        rest = self._rest(z_t * power.rsqrt(), t, features)
+        rest = self._rest(z_t * power.rsqrt(), t, features, present)
         return (alpha * z_t) / power - sigma * power.rsqrt() * rest
 
     def score(
@@ -57,20 +64,23 @@ class Denoiser(nn.Module):
         noise: Float[Tensor, "B C *L"],
         features: Tensor | None = None,
         importance: Tensor | None = None,
+        present: Tensor | None = None,
     ) -> Float[Tensor, " B"]:
         """Mean squared error of each sample of the batch, in the quantity of the objective.
 
-        ``importance`` weighs sites and channels; it changes no minimum, only where errors count more.
+        ``importance`` weighs sites and channels; it changes no minimum, only where errors count more. What is not
+        ``present`` is to have none.
         """
         z = self.process.basis.analyze(x)
         alpha, sigma = self.process.amplitudes(t.to(z), tuple(z.shape[2:]))
         power = alpha.square() + sigma.square()
-        rest = self._rest((alpha * z + sigma * noise) * power.rsqrt(), t, features)
+        rest = self._rest((alpha * z + sigma * noise) * power.rsqrt(), t, features, present)
         target = (alpha * noise - sigma * z) * power.rsqrt()
         weight = {"velocity": 1.0, "noise": alpha.square() / power, "data": sigma.square() / power}[self.objective]
         error = weight * (rest.to(target) - target).square()
         return (error if importance is None else importance * error).flatten(1).mean(1)
 
-    def _rest(self, z: Tensor, t: Tensor, features: Tensor | None) -> Tensor:
+    def _rest(self, z: Tensor, t: Tensor, features: Tensor | None, present: Tensor | None = None) -> Tensor:
         basis = self.process.basis
-        return basis.analyze(self.backbone(basis.synthesize(z), t, features))
+        x = basis.synthesize(z)
+        return basis.analyze(self.backbone(x if present is None else x * present, t, features))

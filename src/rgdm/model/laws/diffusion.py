@@ -51,18 +51,25 @@ class Diffusion(Law):
         self.draws = 1 if self.trained_by is None else 2
 
     def sample(
-        self, noise: Float[Tensor, "B D *K"], condition: Tensor | None, sampler: Sampler | None, draw: Draw | None
+        self,
+        noise: Float[Tensor, "B D *K"],
+        condition: Tensor | None,
+        sampler: Sampler | None,
+        draw: Draw | None,
+        present: Tensor | None = None,
     ) -> Float[Tensor, "B D *K"]:
         sampler = self.trained_by if sampler is None else sampler
         if sampler is None:
             raise InputError("a diffusion law needs a sampler, such as AdamsBashforth(3)")
-        return self._from_features(noise, self._encode(condition), self._checked(sampler), draw)
+        return self._from_features(noise, self._encode(condition), self._checked(sampler), draw, present)
 
     def loss(self, example: Example, t: Float[Tensor, " B"], noise: Tensor) -> Float[Tensor, " B"]:
         """The denoising loss of each sample, or the energy score of two samples."""
         z, features = example.z, self._encode(example.condition)
         if self.trained_by is None:
-            return self.denoiser.loss(z, t, noise, features, example.importance)
+            return self.denoiser.loss(z, t, noise, features, example.importance, example.present)
+        if example.present is not None and not bool(example.present.all()):
+            raise InputError("the objective energy takes no missing values; velocity does, or fill them (--fill)")
         both = None if features is None else torch.cat((features, features))
         pair = self._from_features(torch.cat(noise.chunk(2, 1)), both, self.trained_by)
         with torch.autocast(z.device.type, enabled=False):  # small differences of large values
@@ -108,10 +115,15 @@ class Diffusion(Law):
         return None if condition is None or condition.shape[1] == 0 else self.denoiser.backbone.encode(condition)
 
     def _from_features(
-        self, noise: Tensor, features: Tensor | None, sampler: Sampler, draw: Draw | None = None
+        self,
+        noise: Tensor,
+        features: Tensor | None,
+        sampler: Sampler,
+        draw: Draw | None = None,
+        present: Tensor | None = None,
     ) -> Tensor:
         process = self.denoiser.process
-        return sampler(lambda z, t: self.denoiser(z, t, features), process, process.start(noise), draw)
+        return sampler(lambda z, t: self.denoiser(z, t, features, present), process, process.start(noise), draw)
 
     def _checked(self, sampler: Sampler) -> Sampler:
         """The sampler, if the network was trained for it."""

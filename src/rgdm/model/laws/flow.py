@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from rgdm.errors import InputError
 from rgdm.model.laws.law import Example, Law
 from rgdm.model.laws.likelihood import LogProb, Tracing, normal_log_prob
 from rgdm.model.networks.local import Block
@@ -115,6 +116,12 @@ def coupling_layers(
     )
 
 
+def check_whole(present: Tensor | None) -> None:
+    """``ValueError`` if coordinates are missing: couplings mix all of them."""
+    if present is not None and not bool(present.all()):
+        raise InputError("a flow takes no missing values; --lift diffusion does, or fill them (--fill)")
+
+
 class Flow(Law):
     """A normalizing flow: ``z = f^-1(white; features)``. Both ways are exact and cost one pass, whatever the sampler.
 
@@ -136,8 +143,14 @@ class Flow(Law):
         return z, slopes
 
     def sample(
-        self, noise: Float[Tensor, "B D *K"], condition: Tensor | None, sampler: Sampler | None, draw: Draw | None
+        self,
+        noise: Float[Tensor, "B D *K"],
+        condition: Tensor | None,
+        sampler: Sampler | None,
+        draw: Draw | None,
+        present: Tensor | None = None,
     ) -> Float[Tensor, "B D *K"]:
+        check_whole(present)
         z = noise
         for layer in reversed(self.layers):
             assert isinstance(layer, Coupling)
@@ -146,6 +159,7 @@ class Flow(Law):
 
     def loss(self, example: Example, t: Float[Tensor, " B"], noise: Tensor) -> Float[Tensor, " B"]:
         """``-log p(z)`` per degree of freedom in nats, less that of white noise; ``t`` and ``noise`` are not used."""
+        check_whole(example.present)
         white, slopes = self.whiten(example.z, example.condition)
         density = (white.square() - 1).sum(1, keepdim=True) / 2 - slopes
         density = density if example.importance is None else example.importance * density

@@ -17,9 +17,11 @@ class Example(NamedTuple):
     z: Tensor
     condition: Tensor
     importance: Tensor | None
-    """``(B, 1, *K)`` of mean 1; None: all sites count alike."""
+    """``(B, 1 or D, *K)``, on average over the data 1; None: all sites count alike."""
     field: Callable[[Tensor], Tensor]
     """z to a fine field without coarse part, in units of the local amplitude."""
+    present: Tensor | None = None
+    """1 for every coordinate that there is, else 0, ``(B, D, *K)``; None: all of them are."""
 
 
 class Law(nn.Module, abc.ABC):
@@ -30,9 +32,17 @@ class Law(nn.Module, abc.ABC):
 
     @abc.abstractmethod
     def sample(
-        self, noise: Float[Tensor, "B D *K"], condition: Tensor | None, sampler: Sampler | None, draw: Draw | None
+        self,
+        noise: Float[Tensor, "B D *K"],
+        condition: Tensor | None,
+        sampler: Sampler | None,
+        draw: Draw | None,
+        present: Tensor | None = None,
     ) -> Float[Tensor, "B D *K"]:
-        """z from noise, differentiable; a stochastic sampler takes more from ``draw``."""
+        """z from noise, differentiable; a stochastic sampler takes more from ``draw``.
+
+        Where there are coordinates that are not ``present``, ``(B, D, *K)``, the others do not depend on them.
+        """
 
     @abc.abstractmethod
     def loss(self, example: Example, t: Float[Tensor, " B"], noise: Tensor) -> Float[Tensor, " B"]:
@@ -58,7 +68,12 @@ class WhiteNoise(Law):
     """z is unit white noise, whatever the context: the closed-form limit of every other law, and nothing to train."""
 
     def sample(
-        self, noise: Float[Tensor, "B D *K"], condition: Tensor | None, sampler: Sampler | None, draw: Draw | None
+        self,
+        noise: Float[Tensor, "B D *K"],
+        condition: Tensor | None,
+        sampler: Sampler | None,
+        draw: Draw | None,
+        present: Tensor | None = None,
     ) -> Float[Tensor, "B D *K"]:
         return noise
 

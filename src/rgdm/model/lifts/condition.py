@@ -67,6 +67,8 @@ class Condition(nn.Module):
         """Measure mean and size of every feature."""
         features = self._features(standardizer, context.coarse, context.companion_features(self.operator))
         features = features.movedim(1, 0).flatten(1)
+        if context.present is not None:
+            features = features[:, (context.present > 0).any(1).flatten()]
         self.mean.copy_(features.mean(1))
         self.scale.copy_(features.std(1).clamp(min=SMALLEST))
 

@@ -127,6 +127,8 @@ class FourierLift(Lift):
     def detail(
         self, context: Context, noise: Float[Tensor, "B D *K"], sampler: Sampler | None = None, draw: Draw | None = None
     ) -> Float[Tensor, "B D *K"]:
+        if context.weights is not None:
+            raise InputError("a lift of a known spectrum is exact on whole fields alone; fill missing values first")
         coarse = self._modes(context.coarse)
         white = self._modes(self.temperature * noise)
         detail = self.transfer * coarse + torch.einsum("...ab,zb...->za...", self.root, white)

@@ -6,6 +6,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from rgdm.errors import InputError
+from rgdm.model.closed_form.gaps import filling_reach
 from rgdm.model.closed_form.tails import per_band
 from rgdm.model.laws.likelihood import TRACED, LogProb, Tracing
 from rgdm.model.lifts.context import Context
@@ -73,7 +74,7 @@ class Lift(nn.Module, abc.ABC):
     def sample(
         self, context: Context, noise: Noise, window: Window, sampler: Sampler | None = None
     ) -> Float[Tensor, "B C *F"]:
-        """A fine field that coarsens to ``context.coarse``.
+        """A fine field that coarsens to ``context.coarse``; where its weight is 0, it is 0.
 
         ``window`` says which coarse sites the context holds: there the noise is asked for. Draw 0 is what the sample
         starts from, draws 1, 2, ... are those of the steps of a stochastic sampler. The field keeps the precision of
@@ -90,7 +91,7 @@ class Lift(nn.Module, abc.ABC):
             return white.to(coarse.device)
 
         detail = self.detail(context, draw(0), sampler, lambda step: draw(1 + step))
-        return self.operator.merge(coarse, detail.to(coarse))
+        return self.operator.on(context.weights).merge(coarse, detail.to(coarse))
 
     def sample_window(
         self, context: Context, noise: Noise, window: Window, sampler: Sampler | None = None
@@ -104,7 +105,10 @@ class Lift(nn.Module, abc.ABC):
             ValueError: if the lift looks everywhere, or if the window is not inside the lattice.
         """
         lattice = tuple(context.coarse.shape[2:])
-        part = region(window, self.reach(sampler), lattice, self.boundaries)
+        reach = self.reach(sampler)
+        if reach is not None and context.weights is not None:
+            reach += filling_reach()
+        part = region(window, reach, lattice, self.boundaries)
         inner = part.cut(context, self.operator)
         fine = self.sample(inner, part.noise(noise), part.window, sampler)
         return part.crop(fine, self.operator)

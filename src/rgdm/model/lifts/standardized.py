@@ -49,9 +49,12 @@ class StandardizedLift(Lift):
         self.register_buffer("free_temperature", torch.ones(standardizer.channels))
 
     @torch.no_grad()
-    def fit(self, fine: Float[Tensor, "B C *F"], companions: Tensor | None = None) -> None:
+    def fit(
+        self, fine: Float[Tensor, "B C *F"], companions: Tensor | None = None, weights: Tensor | None = None
+    ) -> None:
         """Measure the closed-form parts on fine fields: seconds, no gradient steps."""
-        context, detail = Context.of(fine, self.operator, companions)
+        context, detail = Context.of(fine, self.operator, companions, weights)
+        context = context.known(self.operator, self.boundaries)
         self.standardizer.fit(context, detail)
         if self.condition is not None:
             self.condition.fit(context, self.standardizer)
@@ -67,7 +70,8 @@ class StandardizedLift(Lift):
         start = noise.to(context.coarse)
         start = per_band(self.of_details(self.temperature, start), start) * start
         more = None if draw is None else lambda step: draw(step).to(start)
-        return self.standardizer.restore(context, self.law.sample(start, self.features(context), sampler, more))
+        z = self.law.sample(start, self.features(context), sampler, more, context.present)
+        return self.standardizer.restore(context, z)
 
     def loss(
         self,
@@ -77,9 +81,10 @@ class StandardizedLift(Lift):
         halo: tuple[int, ...] = (),
         importance: Tensor | None = None,
         companions: Tensor | None = None,
+        weights: Tensor | None = None,
     ) -> Float[Tensor, " B"]:
         """What training brings down, one value a sample, on true fine fields (teacher forcing): see :meth:`example`."""
-        return self.law.loss(self.example(fine, halo, importance, companions), t, noise)
+        return self.law.loss(self.example(fine, halo, importance, companions, weights), t, noise)
 
     @torch.no_grad()
     def example(
@@ -88,17 +93,20 @@ class StandardizedLift(Lift):
         halo: tuple[int, ...] = (),
         importance: Tensor | None = None,
         companions: Tensor | None = None,
+        weights: Tensor | None = None,
     ) -> Example:
         """What there is to learn of fine fields.
 
         A patch cut out of a field has a ``halo`` of coarse sites along each axis, from which the surroundings of a site
         are measured, and which is then cut off. ``importance``, ``(B, 1, *K)``, says how much each site of the rest
-        counts, for the network does not see beyond a cut side. All in full precision also where the network computes
+        counts, for the network does not see beyond a cut side; details that there are not, of sites without weight,
+        count nothing. All in full precision also where the network computes
         in less: the detail of flat places is a small part of its coarse field, and rounding that would be noise to
         learn.
         """
         with torch.autocast(fine.device.type, enabled=False):
-            context, detail = Context.of(fine, self.operator, companions)
+            context, detail = Context.of(fine, self.operator, companions, weights)
+            context = context.known(self.operator, self.boundaries)
             left = halo or (0,) * (fine.dim() - 2)
             if self.condition is None or self.condition.texture is None:
                 context, detail, left = self.standardizer.look(context, detail, left)
@@ -106,10 +114,10 @@ class StandardizedLift(Lift):
             relevance = self.standardizer.relevance(context, detail)
         condition = z[:, :0] if condition is None else condition
         at = (..., *inside(left, tuple(z.shape[2:])))
+        present = None if context.present is None else context.present[at]
         if relevance is not None:
             importance = relevance[at] if importance is None else importance * relevance[at]
-            importance = importance / importance.mean().clamp(min=1e-6)
-        return Example(z[at], condition[at], importance, self.field)
+        return Example(z[at], condition[at], importance, self.field, present)
 
     def field(self, z: Float[Tensor, "B D *K"]) -> Float[Tensor, "B C *F"]:
         """A fine field with the detail of z and no coarse field, in units of the local amplitude."""
@@ -145,9 +153,9 @@ class StandardizedLift(Lift):
         return max(standardizer.reach(), standardizer.spread + far)
 
     def _in_precision(self, context: Context) -> Context:
-        """The context in the precision of the law, and on its device."""
+        """The context in the precision of the law, and on its device, without gaps."""
         weight = next(self.law.parameters(), None)
-        return context if weight is None else context.to(weight)
+        return (context if weight is None else context.to(weight)).known(self.operator, self.boundaries)
 
 
 def gaussian_lift(

@@ -2,7 +2,7 @@
 
 import abc
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from jaxtyping import Float
@@ -12,7 +12,7 @@ from rgdm.errors import InputError
 from rgdm.model.closed_form.amplitude import CONTRACTION, WIDTHS, LocalAmplitude, Slices, blur
 from rgdm.model.closed_form.colouring import Colouring
 from rgdm.model.closed_form.prediction import LinearPrediction, detail_of_constant
-from rgdm.model.closed_form.tails import compress, expand, fit_tail, per_band
+from rgdm.model.closed_form.tails import bandwise, compress, expand, fit_tail, per_band
 from rgdm.model.laws.likelihood import LogProb
 from rgdm.model.lifts.context import Context
 from rgdm.scale.boundary import Boundaries, Boundary, boundary_of_each
@@ -36,6 +36,11 @@ UNBOUNDED = 1e12
 def inside(halo: tuple[int, ...], lattice: Lattice) -> Slices:
     """All but so many sites at both ends of each axis."""
     return tuple(slice(h, n - h) for h, n in zip(halo, lattice, strict=True))
+
+
+def of_those(x: Float[Tensor, "B D *K"], present: Float[Tensor, "B D *K"] | None) -> Float[Tensor, "B D *K"]:
+    """Details with 0 for those that there are not."""
+    return x if present is None else x * present
 
 
 class Standardizer(nn.Module, abc.ABC):
@@ -78,9 +83,9 @@ class Standardizer(nn.Module, abc.ABC):
         """What the context does not predict of the detail; by default nothing is predicted."""
         return detail
 
-    def relevance(self, context: Context, detail: Float[Tensor, "B D *K"]) -> Float[Tensor, "B 1 *K"] | None:
-        """How much a law should heed each site, from 0 to 1; None: all alike."""
-        return None
+    def relevance(self, context: Context, detail: Float[Tensor, "B D *K"]) -> Float[Tensor, "B #D *K"] | None:
+        """How much a law should heed each site or detail, from 0 to 1; None: all alike."""
+        return context.present
 
     def shape(self, z: Float[Tensor, "B D *K"]) -> Float[Tensor, "B D *K"]:
         """z to detail in units of the local amplitude: what samples are scored in, whatever their context."""
@@ -176,18 +181,24 @@ class LocalStandardizer(Standardizer):
 
     @torch.no_grad()
     def fit(self, context: Context, detail: Float[Tensor, "B D *K"]) -> None:
-        self.prediction.fit(context.coarse, detail)
+        present = context.present
+        if present is not None and not bool(present.transpose(0, 1).flatten(1).any(1).all()):
+            raise InputError(
+                "a level has no detail: nowhere are there two values side by side that are not missing; take fewer "
+                "levels, or a field with fewer gaps"
+            )
+        self.prediction.fit(context.coarse, detail, present)
         residual = self.residual(context, detail)
         if self.amplitude is not None:
-            self.amplitude.fit(context.coarse, residual)
+            self.amplitude.fit(context.coarse, residual, present)
         ratio = residual / self.size(context)
         if self.bend > 0:
-            self.tail.copy_(torch.stack([fit_tail(band, self.bend) for band in ratio.movedim(1, 0).flatten(1)]))
+            self.tail.copy_(torch.stack([fit_tail(band, self.bend) for band in bandwise(ratio, present)]))
         bent = compress(ratio, self.tail)
         if self.amplitude is not None:
             self.limit.copy_(bent.abs().movedim(1, 0).flatten(1).amax(1))
             self.largest.copy_(residual.abs().movedim(1, 0).flatten(1).amax(1))
-        self.colouring.fit(bent)
+        self.colouring.fit(bent, present)
 
     def size(self, context: Context) -> Tensor:
         """The local amplitude a, or 1."""
@@ -202,7 +213,8 @@ class LocalStandardizer(Standardizer):
             return context, detail, halo
         left = tuple(min(h, self.spread) for h in halo)
         keep = inside(tuple(h - r for h, r in zip(halo, left, strict=True)), tuple(detail.shape[2:]))
-        return self.read(context.coarse, keep), detail[(..., *keep)], left
+        look, present = self.read(context.coarse, keep), context.present
+        return replace(look, present=None if present is None else present[(..., *keep)]), detail[(..., *keep)], left
 
     def read(self, coarse: Float[Tensor, "B C *K"], keep: Slices = ()) -> Look:
         """Everything that a coarse field says, at those sites that are to be kept (by default all)."""
@@ -226,14 +238,22 @@ class LocalStandardizer(Standardizer):
 
     def standardize(self, context: Context, detail: Float[Tensor, "B D *K"]) -> Float[Tensor, "B D *K"]:
         bent = compress(self._ratio(context, detail), self.tail)
-        return self.colouring.whiten(bent) if self.coloured else bent
+        if not self.coloured:
+            return bent
+        if context.present is not None:
+            bent = bent / self.colouring.beside(context.present)
+        return of_those(self.colouring.whiten(bent), context.present)
 
     def restore(self, context: Context, z: Float[Tensor, "B D *K"]) -> Float[Tensor, "B D *K"]:
-        halo = max(self.reach(), self.spread)
-        return in_tiles(self._restore, [context.coarse, z], halo, self.boundaries, sites=TILE)
+        """z to detail; what there is not is 0, and is not mixed into what there is."""
+        halo, z = max(self.reach(), self.spread), of_those(z, context.present)
+        known = [context.coarse, z, *([] if context.present is None else [context.present])]
+        return of_those(in_tiles(self._restore, known, halo, self.boundaries, sites=TILE), context.present)
 
-    def _restore(self, coarse: Tensor, z: Tensor) -> Tensor:
+    def _restore(self, coarse: Tensor, z: Tensor, present: Tensor | None = None) -> Tensor:
         size, bent = self.size(Context(coarse)), self.colouring.colour(z) if self.coloured else z
+        if self.coloured and present is not None:
+            bent = bent * self.colouring.beside(present)
         ends = self._ends(coarse, size)
         return self.prediction(coarse) + size * expand(bent.clamp(-ends, ends), self.tail)
 
@@ -250,7 +270,8 @@ class LocalStandardizer(Standardizer):
         return z, LogProb.without_error(slope.double().flatten(1).sum(1)).plus_for_all(-log_det, error)
 
     def residual(self, context: Context, detail: Float[Tensor, "B D *K"]) -> Float[Tensor, "B D *K"]:
-        return detail - (context.predicted if isinstance(context, Look) else self.prediction(context.coarse))
+        predicted = context.predicted if isinstance(context, Look) else self.prediction(context.coarse)
+        return of_those(detail - predicted, context.present)
 
     def shape(self, z: Float[Tensor, "B D *K"]) -> Float[Tensor, "B D *K"]:
         bent = self.colouring.colour(z) if self.coloured else z

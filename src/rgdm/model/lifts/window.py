@@ -30,11 +30,9 @@ class Region:
 
     def cut(self, context: Context, operator: CoarseGraining) -> Context:
         """The context of these sites, out of that of the whole lattice."""
-        companions = context.companions
-        if companions is not None:
-            factors = operator.factors(len(self.lattice))
-            companions = self._take(companions, factors)
-        return Context(self._take(context.coarse, (1,) * len(self.lattice)), companions)
+        factors = operator.factors(len(self.lattice))
+        fine = (None if part is None else self._take(part, factors) for part in (context.companions, context.weights))
+        return Context(self._take(context.coarse, (1,) * len(self.lattice)), *fine)
 
     def noise(self, noise: Noise) -> Noise:
         """The noise of a torus, also asked for beyond its edges."""

@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from rgdm.scale.coarse_graining import Orthonormal
+from rgdm.scale.coarse_graining import CoarseGraining, Orthonormal
 from rgdm.scale.transforms import cosine
 
 
@@ -19,6 +19,11 @@ class BlockSpin(Orthonormal):
     def block(self) -> Float[Tensor, "b b"]:
         """The orthonormal matrix of one block (float64), the mean in its first row."""
         return cosine(torch.eye(self.factor, dtype=torch.float64)).T.contiguous()
+
+    def on(self, weights: Float[Tensor, "B C *F"] | None) -> CoarseGraining:
+        from rgdm.scale.operators.weighted import WeightedBlocks  # which is made of this class
+
+        return self if weights is None else WeightedBlocks(self, weights)
 
     def matrix(self, n: int) -> Float[Tensor, "n n"]:
         blocks = torch.kron(torch.eye(n // self.factor, dtype=torch.float64), self.block())

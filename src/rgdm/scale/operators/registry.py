@@ -19,11 +19,12 @@ LEARNED = ("learned-4", "learned-8", "lifting")
 """Operators that are learned from the fields before anything is measured."""
 
 
-def make_operator(name: Operator, grid: Grid) -> CoarseGraining:
+def make_operator(name: Operator, grid: Grid, positive: bool = False) -> CoarseGraining:
     """A coarse-graining from the closed registry of saved configurations, for fields on this grid.
 
     Axes that differ in boundary or factor get an operator each (:class:`PerAxis`), one of factor 1 is left alone;
-    ``quincunx``, ``shares``, ``lifting`` and learned wavelets treat all axes alike.
+    ``quincunx``, ``lifting`` and learned wavelets treat all axes alike, and so do :class:`Shares`, the block means of
+    ``positive`` fields.
     """
     if name not in get_args(Operator):
         raise InputError(f"unknown operator {name!r}; known are {', '.join(get_args(Operator))}")
@@ -33,13 +34,15 @@ def make_operator(name: Operator, grid: Grid) -> CoarseGraining:
         raise InputError(
             f"the factor is {max(wrong)}; {name} has 2 (block-spin, decimation and momentum-shell take any)"
         )
-    if name in ("quincunx", "shares", *LEARNED):
+    if positive:
+        if name != "block-spin" or factors != {2}:
+            raise InputError(f"{name} of the factors {grid.factors}; positive fields have block-spin of factor 2")
+        return Shares()
+    if name in ("quincunx", *LEARNED):
         if factors != {2}:
             raise InputError(f"the factors of the axes are {grid.factors}; {name} has 2 along each")
         if name == "quincunx":
             return Quincunx()
-        if name == "shares":
-            return Shares()
         if name == "lifting":
             return Lifting(grid.dimension, grid.boundaries)
         if len(sides) > 1:

@@ -1,0 +1,167 @@
+"""Events, such as rain above a threshold: their probabilities, their places, and the distribution beyond it."""
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from rgdm.errors import InputError
+from rgdm.evaluate.pieces import Figures, estimate
+from rgdm.evaluate.scores import fair_crps, weighted
+from rgdm.jackknife import jackknife
+
+BINS = 10
+"""Forecast probabilities that a reliability diagram tells apart."""
+
+
+def brier_score(
+    ensemble: Float[Tensor, "M B C *L"],
+    truth: Float[Tensor, "B C *L"],
+    threshold: float,
+    valid: Bool[Tensor, "B C *L"] | None = None,
+) -> Float[Tensor, "B"]:
+    """Mean of ``(p - o)^2 - p (1 - p) / (M - 1)`` of each sample, unbiased for any number M >= 2 of members.
+
+    p is the share of the members above the threshold, o whether the truth is (Ferro 2014, Q. J. R. Meteorol. Soc. 140,
+    1917).
+    """
+    count = len(ensemble)
+    if count < 2:
+        raise InputError(f"{count} members; the score of probabilities needs 2 or more")
+    p, o = _shares(ensemble, threshold), (truth > threshold).double()
+    return _means((p - o).square() - p * (1 - p) / (count - 1), valid)
+
+
+def tail_crps(
+    ensemble: Float[Tensor, "M B C *L"],
+    truth: Float[Tensor, "B C *L"],
+    threshold: float,
+    valid: Bool[Tensor, "B C *L"] | None = None,
+) -> Float[Tensor, "B"]:
+    """The fair CRPS of the values above a threshold, all others counting as the threshold; of one member its error.
+
+    The threshold-weighted CRPS of Gneiting and Ranjan (2011, J. Bus. Econ. Stat. 29, 411) with the weight 1 above.
+    """
+    members, y = ensemble.double().clamp(min=threshold), truth.double().clamp(min=threshold)
+    if len(ensemble) < 2:
+        return _means((members[0] - y).abs(), valid)
+    return fair_crps(members, y, valid)
+
+
+def fractions(
+    x: Float[Tensor, "B C *L"],
+    threshold: float,
+    width: int | tuple[int, ...],
+    valid: Bool[Tensor, "B C *L"] | None = None,
+) -> Float[Tensor, "B C *W"]:
+    """The share of the valid sites above a threshold in every window inside the field; NaN of no sites.
+
+    ``width`` is the number of sites of a window along all axes, or along each.
+    """
+    there = torch.ones_like(x, dtype=torch.float64) if valid is None else valid.double()
+    above, sites = ((x > threshold) * there), there
+    widths = (width,) * (x.dim() - 2) if isinstance(width, int) else width
+    if any(n < w for n, w in zip(x.shape[2:], widths, strict=True)):
+        raise InputError(f"windows of {widths} sites on the lattice {tuple(x.shape[2:])}; take smaller ones")
+    for axis, w in enumerate(widths, start=2):
+        above, sites = (part.unfold(axis, w, 1).sum(-1) for part in (above, sites))
+    return above / sites
+
+
+def fractions_skill(
+    a: Float[Tensor, "B C *L"],
+    b: Float[Tensor, "B C *L"],
+    threshold: float,
+    width: int | tuple[int, ...],
+    valid: Bool[Tensor, "B C *L"] | None = None,
+) -> tuple[Float[Tensor, "B"], Float[Tensor, "B"]]:
+    """Of each sample the terms of the fractions skill score ``1 - error / reference`` of two fields.
+
+    The sums of ``(p_a - p_b)^2`` and of ``p_a^2 + p_b^2`` over windows, p the share of a window above the threshold
+    (Roberts and Lean 2008, Mon. Weather Rev. 136, 78).
+    """
+    p, q = (fractions(x, threshold, width, valid) for x in (a, b))
+    pairs = ((p - q).square(), p.square() + q.square())
+    error, reference = (part.nan_to_num(0.0).flatten(1).sum(1) for part in pairs)
+    return error, reference
+
+
+def reliability(
+    ensemble: Float[Tensor, "M B C *L"],
+    truth: Float[Tensor, "B C *L"],
+    threshold: float,
+    valid: Bool[Tensor, "B C *L"] | None = None,
+) -> Figures:
+    """How often the event occurs where the members give it a probability, in :data:`BINS` equal bins of probability.
+
+    ``value`` is the observed frequency and ``error`` its jackknife error over samples, ``forecast`` the mean
+    probability, ``share`` the share of all sites in the bin.
+    """
+    p, o = _shares(ensemble, threshold), (truth > threshold).double()
+    there = torch.ones_like(o) if valid is None else valid.double()
+    which = (p * BINS).long().clamp(max=BINS - 1)
+    one = torch.nn.functional.one_hot(which, BINS).double() * there.unsqueeze(-1)
+    sites, events, sums = ((one * part.unsqueeze(-1)).flatten(1, -2).sum(1) for part in (torch.ones_like(o), o, p))
+    found = jackknife(torch.div, events, sites)
+    return {**estimate(found), "forecast": sums.sum(0) / sites.sum(0), "share": sites.sum(0) / sites.sum()}
+
+
+def event_figures(
+    truth: Float[Tensor, "B 1 *L"],
+    ensemble: Float[Tensor, "M B 1 *L"],
+    baselines: dict[str, Tensor],
+    thresholds: Float[Tensor, "T"],
+    width: tuple[int, ...],
+    valid: Bool[Tensor, "B 1 *L"] | None,
+) -> Figures:
+    """Figures of the events that a channel is above each of some thresholds, in its own unit; windows of ``width``."""
+    sites = _means(torch.ones_like(truth).double(), valid, share=True)
+    window = tuple(min(w, n) for w, n in zip(width, truth.shape[2:], strict=True))
+    columns: dict[str, list[tuple[Tensor, Tensor]]] = {}
+
+    def add(name: str, value: Tensor, error: Tensor) -> None:
+        columns.setdefault(name, []).append((value, error))
+
+    alike = []
+    for threshold in thresholds.tolist():
+        o = weighted(_means((truth > threshold).double(), valid), sites)
+        brier = weighted(brier_score(ensemble, truth, threshold, valid), sites)
+        add("event_brier", *jackknife(torch.div, brier, sites))
+        add("event_skill", *jackknife(lambda s, o, n: 1 - s / (o * (1 - o / n)), brier, o, sites))
+        tail = weighted(tail_crps(ensemble, truth, threshold, valid), sites)
+        for name, field in baselines.items():
+            own = weighted(tail_crps(field, truth, threshold, valid), sites)
+            add(f"tail_crps_over_{name}", *jackknife(torch.div, tail, own))
+        some = ensemble[: min(len(ensemble), 4)]
+        terms = [fractions_skill(member, truth, threshold, window, valid) for member in some]
+        add("event_fss", *_skill(terms))
+        others = [fractions_skill(a, b, threshold, window, valid) for a, b in zip(some[1:], some, strict=False)]
+        alike.append(_skill(others)[0])
+    figures: Figures = {}
+    for name, pairs in columns.items():
+        value, error = (torch.stack(part) for part in zip(*pairs, strict=True))
+        figures[name] = {"value": value, "error": error, "threshold": thresholds}
+    figures["event_fss"] |= {"members": torch.stack(alike), "width": list(window)}  # pyright: ignore
+    return figures
+
+
+def _skill(terms: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    """The fractions skill score over all samples and pairs of fields, with its error."""
+    error, reference = (torch.stack(part).mean(0) for part in zip(*terms, strict=True))
+    return jackknife(lambda e, r: 1 - e / r, error, reference)
+
+
+def _shares(ensemble: Tensor, threshold: float) -> Tensor:
+    """The share of the members above a threshold, one after the other: memory stays that of one."""
+    total = torch.zeros_like(ensemble[0], dtype=torch.float64)
+    for member in ensemble:
+        total += member > threshold
+    return total / len(ensemble)
+
+
+def _means(x: Tensor, valid: Tensor | None, share: bool = False) -> Tensor:
+    """The mean of each sample over valid sites, or over all sites with 0 for others; NaN of a sample without any."""
+    if valid is None:
+        return x.flatten(1).mean(1)
+    there = valid.double().flatten(1)
+    total = (x.flatten(1) * there).sum(1)
+    return total / (there.shape[1] if share else there.sum(1))
