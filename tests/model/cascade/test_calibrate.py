@@ -144,7 +144,8 @@ def test_the_finest_level_is_looked_at_through_windows_that_belong_together(boun
 def test_free_runs_begin_as_many_levels_up_as_depth_says(monkeypatch):
     begun: list[tuple[int, bool]] = []
 
-    def refined(model, level, coarse, log_temperature):
+    def refined(model, level, coarse, log_temperature, weights):
+        assert weights is None
         true = any(torch.equal(c, t) for c in coarse[:1] for t in path[level + 1])
         begun.append((level, true))
         model.lift(level).temperature.fill_(1.0)

@@ -64,7 +64,7 @@ def test_networks_that_look_everywhere_train_on_whole_fields():
     fields = torch.randn(2, 1, side, side)
     for backbone, whole in (("conv", False), ("fno", True)):
         model = cascade(levels=1, boundary="periodic", backbone=backbone, width=4)
-        _, fine, _, noise, halo, _ = Batches(model, fields, 0)(0)
+        _, fine, _, noise, halo, *_ = Batches(model, fields, 0)(0)
         assert (fine.shape[2:] == fields.shape[2:]) == whole and any(halo) != whole
         assert whole == (noise.shape[-1] == side // 2)
 
