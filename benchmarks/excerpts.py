@@ -62,7 +62,25 @@ EXCERPTS = {
         "ERA5 rain, x8",
         "rain, ten members",
         named("CRPS over RainFARM", "spread/skill", "zeros, off by", "wet area", "q99.9", "octave 1", "octave 2"),
-        {"shares, measured in seconds": "tables", "RainFARM": "RainFARM", "RainFARM, fused": "RainFARM, fusion"},
+        {
+            "positive, trained for 5 minutes": "shares",
+            "positive, measured in seconds": "tables",
+            "differences, 5 minutes, clipped": "clipped",
+            "RainFARM": "RainFARM",
+            "RainFARM, fused": "RainFARM, fusion",
+        },
+    ),
+    "sea": Excerpt(
+        "sea",
+        "COADS, x4",
+        "sea temperature, ten members",
+        {"CRPS over filled": "CRPS over filled", "of blocks at the coast": "of partial blocks"}
+        | named("spread/skill", "means off by", "octave 1", "octave 2"),
+        {
+            "gaps as they are": "gaps",
+            "the same, not trained": "closed form",
+            "filled, trained, shifted": "filled",
+        },
     ),
     "strengths": Excerpt(
         "strengths", "off by", "critical φ⁴, samples less an independent simulation", named("S / N", "<phi^2>", "nn")
