@@ -156,3 +156,9 @@ def test_a_missing_or_unknown_file_is_named(capsys):
 def test_a_pickle_in_a_numpy_file_is_not_loaded(capsys):
     np.save("object.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
     says(refused(capsys, *train("object.npy")), "object.npy")
+
+
+def test_filling_and_a_mask_at_once_are_refused(capsys, model):
+    np.save("mask.npy", np.ones((16, 16), "f4"))
+    command = ["refine", model, "coarse.npy", "--mask", "mask.npy", "--fill", "--out", "out.zarr"]
+    says(refused(capsys, *command), "--fill invents values and --mask")

@@ -48,6 +48,8 @@ def refine(options: config.Refine) -> xr.DataArray:
     """Refine a coarse field into an ensemble and write it."""
     check_options(options)
     check_output(options.out, options.overwrite)
+    if options.fill and options.mask is not None:
+        raise InputError("--fill invents values and --mask says that there are none; give one of the two")
     model = open_model(options.model, options.device)
     coarse = load([options.coarse], options.variable, model.dimension, options.axes, model)
     levels = model.depth(options.levels)

@@ -120,10 +120,16 @@ def _looks_positive(design: Design, field: xr.DataArray, grid: Grid) -> bool:
         able = set(grid.factors) == {2} and replace(design, positive=True).positive
     except InputError:  # other settings speak against it
         able = False
-    if not able or values.dtype.kind != "f" or not np.isfinite(values).all() or (values < 0).any():
+    if not able or values.dtype.kind != "f":
         return False
-    zeros, most = ((values == end).mean((0, *range(2, values.ndim))) for end in (0, values.max()))
+    zeros, most = ((values == end).mean((0, *range(2, values.ndim))) for end in (0, np.nanmax(values)))
     if (zeros < OFTEN).any() or (most >= OFTEN).any():  # fractions end at 1 too
+        return False
+    gaps, negative = int((~np.isfinite(values)).sum()), int((values < 0).sum())
+    if gaps or 0 < negative < OFTEN * values.size:
+        why = f"{gaps} are missing" if gaps else f"{negative} are negative, down to {np.nanmin(values):.3g}"
+        say([f"{zeros.mean():.0%} of the values are 0 but {why}: zeros are not kept, and values may become negative"])
+    if gaps or negative:
         return False
     say([f"values are never negative, and {zeros.mean():.0%} of them are 0: they stay so (--no-positive lets them go)"])
     return True

@@ -37,8 +37,8 @@ def laid_out(mask: Any, like: Any, axes: Sequence[str]) -> np.ndarray:
     """
     named = isinstance(like, xr.DataArray | xr.Dataset)
     if named != isinstance(mask, xr.DataArray | xr.Dataset):
-        kind, other = ("an xarray object", "none") if named else ("no xarray object", "one")
-        raise InputError(f"the coarse field is {kind} and the mask is {other}; give both as one kind")
+        kinds = "an xarray object and the mask" if named else "an array and the mask"
+        raise InputError(f"the coarse field is {kinds} {type(mask).__name__}; give both as one kind")
     if not named:
         return _of_array(mask, len(axes))
     field = _array(like)
@@ -105,10 +105,10 @@ def _matched(mask: xr.DataArray, field: xr.DataArray, axis: Hashable) -> xr.Data
         if c.dims == (axis,) and name in mask.coords and mask[name].dims == (axis,)
     ]
     for key in keys:
-        here, there = mask[key].to_numpy().tolist(), field[key].to_numpy().tolist()
+        here, there = (list(map(str, x[key].to_numpy())) for x in (mask, field))
         if here == there:
             continue
-        if sorted(map(str, here)) != sorted(map(str, there)) or len(set(map(str, here))) < len(here):
+        if sorted(here) != sorted(there) or len(set(here)) < len(here):
             raise InputError(
                 f"the mask has {here[0]}, ... along {key}, the field {there[0]}, ...; give the mask of these {key}s, "
                 f"or one that does not depend on {key}"
@@ -128,8 +128,9 @@ def _turned(mask: xr.DataArray, field: xr.DataArray, axis: Hashable) -> xr.DataA
         middles = fine.reshape(len(coarse), -1).mean(1)
         if np.abs(middles - coarse).max() > 0.5 * np.abs(np.diff(fine)).max():
             raise InputError(
-                f"the mask lies from {fine[0]:g} to {fine[-1]:g} along {axis}, the cells of the coarse field are about "
-                f"{coarse[0]:g} to {coarse[-1]:g}; give a mask of the same place (longitudes counted alike)"
+                f"the blocks of the mask have their middles from {middles.min():g} to {middles.max():g} along {axis}, "
+                f"those of the coarse field from {coarse.min():g} to {coarse.max():g}; give a mask of the same place, "
+                "in the same order (longitudes counted alike)"
             )
     return mask
 

@@ -134,7 +134,8 @@ def take_mask(
         return None
     if not model.takes_gaps:
         raise InputError(
-            "this model takes no mask; one of block spins of factor 2 by diffusion, without scattering and sweep, does"
+            "this model takes no mask; one of block spins of factor 2 by diffusion, without --positive, scattering and "
+            "sweep, does"
         )
     given = torch.from_numpy(laid_out(mask, like, model.grid.names))
     if tuple(given.shape[2:]) != lattice or any(n not in (1, m) for n, m in zip(given.shape[:2], coarse, strict=True)):
