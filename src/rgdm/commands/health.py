@@ -1,13 +1,12 @@
 """What a user is told at the end of a training: how networks did, how fields are made, what samples look like."""
 
-from torch import Tensor
-
 from rgdm.commands.shared import channel_names
 from rgdm.errors import InputError
 from rgdm.evaluate.evaluations import Trial
 from rgdm.evaluate.health import Comparison, compare
 from rgdm.figures import with_error
 from rgdm.model.cascade.cascade import Cascade
+from rgdm.model.cascade.fields import Fields
 from rgdm.progress import bar
 from rgdm.train import Parts, Trainer
 
@@ -58,8 +57,11 @@ def evaluations_table(trials: list[Trial]) -> list[str]:
     return [*lines, f"  * as good as {max(trials).evaluations}, and what the model will use"]
 
 
-def samples_table(model: Cascade, values: Tensor, seed: int) -> list[str]:
+def samples_table(model: Cascade, fields: Fields, seed: int) -> list[str]:
     """Statistics of the data and of samples; those that differ are marked."""
+    if model.companions is not None:
+        return []
+    values = fields.values
     if bool(values.isnan().any()):
         return ["rgdm: note: samples, which are whole, were not compared with data that have gaps"]
     try:

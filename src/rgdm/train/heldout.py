@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from jaxtyping import Float
 from torch import Tensor
 
+from rgdm.model.cascade.fields import Fields
 from rgdm.scale.grid import Grid
 
 SHARE = 10
@@ -19,16 +19,16 @@ PARTS = 8
 class Parts(NamedTuple):
     """Fields to train on, and others to choose by."""
 
-    training: Tensor
-    held_out: Tensor | None
+    training: Fields
+    held_out: Fields | None
     """None: there is nothing that could be spared."""
-    every: Tensor
+    every: Fields
     """Both."""
     what: str
     """What was kept back, in words."""
 
 
-def hold_back(fields: Float[Tensor, "B C *L"], grid: Grid, levels: int, ordered: bool, narrowest: int = 2) -> Parts:
+def hold_back(fields: Tensor | Fields, grid: Grid, levels: int, ordered: bool, narrowest: int = 2) -> Parts:
     """Keep back a tenth of the samples, of few samples a part of each.
 
     Args:
@@ -38,15 +38,16 @@ def hold_back(fields: Float[Tensor, "B C *L"], grid: Grid, levels: int, ordered:
         ordered: samples follow each other, as in time: the last ones are kept back, else ones evenly spread.
         narrowest: least width of a part, in coarsest sites.
     """
+    fields = Fields.of(fields)
     parts = _parts(fields, grid, levels, ordered, narrowest)
     if parts.held_out is not None and not all(_seen(part, grid, levels) for part in (parts.training, parts.held_out)):
         return Parts(fields, None, fields, "nothing: too much of what would be kept back, or of the rest, is missing")
     return parts
 
 
-def _seen(part: Tensor, grid: Grid, levels: int) -> bool:
+def _seen(part: Fields, grid: Grid, levels: int) -> bool:
     """Whether each channel has, at the coarsest level, two blocks side by side that are not missing."""
-    there = ~part.isnan()
+    there = ~part.values.isnan()
     if bool(there.all()):
         return True
     for axis, b in enumerate(grid.factors, start=2):
@@ -55,23 +56,26 @@ def _seen(part: Tensor, grid: Grid, levels: int) -> bool:
     return all(bool(pair.transpose(0, 1).flatten(1).any(1).all()) for pair in pairs)
 
 
-def _parts(fields: Tensor, grid: Grid, levels: int, ordered: bool, narrowest: int) -> Parts:
+def _parts(fields: Fields, grid: Grid, levels: int, ordered: bool, narrowest: int) -> Parts:
     samples = len(fields)
     if samples >= MANY:
         count = max(1, round(samples / SHARE))
         places = _last(samples, count) if ordered else _spread(samples, count)
         others = [i for i in range(samples) if i not in set(places)]
         words = "the last" if ordered else "evenly spread"
-        return Parts(fields[others], fields[places], fields, f"{count} of {samples} samples, {words}")
-    axis = _longest(fields.shape[2:], grid, levels)
+        kept = fields.of_samples(places)
+        return Parts(fields.of_samples(others), kept, fields, f"{count} of {samples} samples, {words}")
+    axis = _longest(fields.lattice, grid, levels)
     if axis is not None:
-        n, unit = fields.shape[2 + axis], grid.factors[axis] ** levels
+        n, unit = fields.lattice[axis], grid.factors[axis] ** levels
         width = unit * max(narrowest, round(n / unit / PARTS))
         if n // unit >= max(PARTS, 3 * narrowest):
-            training, held_out = fields.narrow(2 + axis, 0, n - width), fields.narrow(2 + axis, n - width, width)
+            training = fields.map(lambda part: part.narrow(2 + axis, 0, n - width))
+            held_out = fields.map(lambda part: part.narrow(2 + axis, n - width, width))
             return Parts(training, held_out, fields, f"the last {width} of {n} sites along {grid.names[axis]}")
     if samples >= 3:
-        return Parts(fields[:-1], fields[-1:], fields, f"the last of {samples} samples")
+        training, last = fields.of_samples(slice(0, -1)), fields.of_samples(slice(-1, None))
+        return Parts(training, last, fields, f"the last of {samples} samples")
     return Parts(fields, None, fields, "nothing: the fields are too few and too small")
 
 

@@ -118,12 +118,12 @@ class ShareCondition(Condition):
         if not isinstance(standardizer, ShareStandardizer):
             raise InputError(f"these features are of shares, which {type(standardizer).__name__} does not make")
 
-    def _features(self, standardizer: Standardizer, coarse: Tensor, companions: Tensor) -> Tensor:
+    def _features(self, standardizer: Standardizer, coarse: Tensor, beside: Tensor) -> Tensor:
         assert isinstance(standardizer, ShareStandardizer)
         seen, wet = standardizer.seen(coarse), (coarse > 0).to(coarse)
         around = [blur(x, width, standardizer.boundaries) for width in WIDTHS for x in (seen, wet)]
         features = [seen, wet, *(a - seen if i % 2 == 0 else a for i, a in enumerate(around))]
-        return torch.cat([*features, standardizer.slopes(Context(coarse)), companions], 1)
+        return torch.cat([*features, standardizer.slopes(Context(coarse)), beside], 1)
 
 
 def logarithm(x: Float[Tensor, "B C *L"], levels: int) -> Float[Tensor, "B C *L"]:
