@@ -27,8 +27,10 @@ def areas_of(
     lattice = lattice_axes(array, len(axes), order=axes)[1]
     factors = list(factors) or [1] * len(lattice)
     for place, (name, factor) in enumerate(zip(lattice, factors, strict=True)):
-        coordinate = array.coords.get(name)
-        if coordinate is None or coordinate.ndim != 1 or coordinate.dtype.kind not in "fiu" or coordinate.size < 2:
+        if name not in array.coords:  # xarray would number the sites
+            continue
+        coordinate = array.coords[name]
+        if coordinate.ndim != 1 or coordinate.dtype.kind not in "fiu" or coordinate.size < 2:
             continue
         angle, circle = angle_of(name, coordinate.attrs)
         if angle != "latitude" or np.abs(coordinate.values).max() > circle / 4 * (1 + 1e-6):
