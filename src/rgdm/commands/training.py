@@ -140,14 +140,16 @@ def _looks_positive(design: Design, field: xr.DataArray, grid: Grid) -> bool:
         able = False
     if not able or values.dtype.kind != "f":
         return False
-    zeros, most = ((values == end).mean((0, *range(2, values.ndim))) for end in (0, np.nanmax(values)))
+    there = np.isfinite(values)
+    axes = (0, *range(2, values.ndim))
+    zeros, most = ((values == end).sum(axes) / there.sum(axes) for end in (0, np.nanmax(values)))
     if (zeros < OFTEN).any() or (most >= OFTEN).any():  # fractions end at 1 too
         return False
-    gaps, negative = int((~np.isfinite(values)).sum()), int((values < 0).sum())
-    if gaps or 0 < negative < OFTEN * values.size:
-        why = f"{gaps} are missing" if gaps else f"{negative} are negative, down to {np.nanmin(values):.3g}"
+    negative = int((values < 0).sum())
+    if 0 < negative < OFTEN * values.size:
+        why = f"{negative} are negative, down to {np.nanmin(values):.3g}"
         say([f"{zeros.mean():.0%} of the values are 0 but {why}: zeros are not kept, and values may become negative"])
-    if gaps or negative:
+    if negative:
         return False
     say([f"values are never negative, and {zeros.mean():.0%} of them are 0: they stay so (--no-positive lets them go)"])
     return True

@@ -174,7 +174,7 @@ def _seen_by_calibration(model: Cascade) -> Callable[[Tensor, int, Setting], tup
     Of positive fields the logarithm: a few extremes would rule spread and error.
     """
     if model.design.positive:
-        return lambda fine, level, _: (logarithm(fine, level), None)
+        return lambda fine, level, at: (logarithm(fine, level), None if at.weights is None else at.weights > 0)
     try:
         model.operator.check_orthonormal(model.dimension)
     except InputError:

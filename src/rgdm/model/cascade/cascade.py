@@ -331,7 +331,7 @@ class Cascade(nn.Module):
             raise InputError(
                 f"{int(wrong.sum())} of {x.numel()} values of {what} are not finite; fill them first "
                 "(rgdm.data.checks.fill_gaps), or mark what is missing by NaN for a model of block spins of factor 2 "
-                "by diffusion, without --positive, scattering and sweep, which leaves it missing"
+                "by diffusion, without scattering and sweep, which leaves it missing"
             )
 
     def _sampler(self, evaluations: int | None) -> Sampler:

@@ -111,7 +111,7 @@ def refine(
     if bool(field.isnan().all()):
         raise InputError(f"all {field.numel()} values of the coarse field are missing; there is nothing to refine")
     if model.design.positive:
-        check_positive(field, "values of the coarse field")
+        check_positive(field.nan_to_num(0.0), "values of the coarse field")
     lattice = model.operator.fine_lattice(field.shape[2:], levels)
     model.check_texture(lattice, levels)
     if place is None:

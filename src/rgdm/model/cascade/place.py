@@ -103,8 +103,7 @@ def _mask(
         return None
     if not model.takes_gaps:
         raise InputError(
-            "this model takes no mask; one of block spins of factor 2 by diffusion, without --positive, scattering and "
-            "sweep, does"
+            "this model takes no mask; one of block spins of factor 2 by diffusion, without scattering and sweep, does"
         )
     given = torch.from_numpy(laid_out(mask, like, model.grid.names))
     _check_shape("mask", given, coarse, lattice)
