@@ -30,6 +30,7 @@ from rgdm.scale.boundary import Boundaries, Boundary
 from rgdm.scale.grid import Grid
 from rgdm.scale.operators.block import BlockSpin
 from rgdm.train import Budget, Trainer
+from rgdm.train.heldout import Where
 
 CRITICAL = {"boundary": "periodic", "shared": False, "bend": 0.0}
 """Settings of a cascade of critical lattice fields."""
@@ -81,11 +82,13 @@ def settings(
     boundary: Boundaries = "reflect",
     minutes: float | None = None,
     mirror: bool = True,
+    hold_back: Where = "auto",
     **design: Any,
 ) -> config.Train:
     """What ``rgdm train`` is told; the design by its names."""
     sides = (boundary,) if isinstance(boundary, str) else boundary
     chosen = {"seed": options.seed, "device": options.device, "overwrite": True, "boundary": sides, "mirror": mirror}
+    chosen["hold_back"] = hold_back
     time_left = options.minutes if minutes is None else minutes
     return config.Train((), out, minutes=time_left, design=Design(**design), **chosen)  # pyright: ignore[reportArgumentType]
 

@@ -59,6 +59,9 @@ class Train:
     """How many sites along an axis become one at a level: one number for all axes, or one for each; 1 leaves it
     alone."""
     design: Annotated[Design, tyro.conf.arg(name="")] = DESIGN
+    hold_back: Literal["auto", "samples", "space"] = "auto"
+    """What the training does not see and its weights are chosen by: samples, for use at the same place, or a part of
+    space, for use elsewhere; auto: samples if there are eight."""
     mirror: bool = True
     """Show mirrored and transposed fields too; switch off if up and down or left and right differ."""
     learning_rate: float = 2e-3

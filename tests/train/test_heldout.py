@@ -3,8 +3,10 @@
 import pytest
 import torch
 
+from rgdm.errors import InputError
 from rgdm.scale.grid import Grid
 from rgdm.train import hold_back
+from rgdm.train.heldout import ALIKE, likeness
 
 REFLECT, PERIODIC = Grid.uniform(2, "reflect"), Grid.uniform(2, "periodic")
 
@@ -43,3 +45,28 @@ def test_of_few_periodic_fields_the_last_is_kept_back_if_it_can_be_spared(sample
 def test_fields_that_are_too_small_to_be_cut_are_all_trained_on():
     parts = hold_back(numbered(1, 16, 16), REFLECT, 3, ordered=False)
     assert parts.held_out is None and "too few and too small" in parts.what
+
+
+def test_space_is_kept_back_of_samples_that_are_many_if_that_is_asked_for():
+    x = numbered(20, 64, 128)
+    parts = hold_back(x, REFLECT, 3, ordered=True, where="space")
+    assert parts.what == "the last 16 of 128 sites along x" and len(parts.training) == 20
+    few = hold_back(x[:4], REFLECT, 3, ordered=True, where="samples")
+    assert few.what.startswith("1 of 4 samples")
+    with pytest.raises(InputError, match="--hold-back space: 20 fields .* leave nothing to keep back"):
+        hold_back(x, PERIODIC, 3, ordered=True, where="space")
+    with pytest.raises(InputError, match="--hold-back samples: 2 fields"):
+        hold_back(x[:2], REFLECT, 3, ordered=True, where="samples")
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.9])
+def test_samples_of_one_place_are_known_by_the_correlation_of_their_detail(share):
+    """Each has a share of its variance in common with all others, whatever its large scales and its gaps."""
+    torch.manual_seed(0)
+    own, common = torch.randn(12, 1, 64, 64, dtype=torch.float64), torch.randn(1, 1, 64, 64, dtype=torch.float64)
+    x = (1 - share) ** 0.5 * own + share**0.5 * common + 100 * torch.randn(12, 1, 1, 1)
+    x = x.masked_fill(torch.rand_like(x) < 0.1, torch.nan)
+    parts = hold_back(x, REFLECT, 2, ordered=True)
+    assert parts.alike == pytest.approx(share, abs=0.06) and (parts.alike > ALIKE) == (share > 0.5)
+    both = torch.cat([x, 1e6 * x], 1)  # a second variable, in another unit
+    assert likeness(both[-1:], both[:-1], (2, 2)) == pytest.approx(parts.alike, abs=1e-6)

@@ -9,6 +9,7 @@ from rgdm.model.cascade.cascade import Cascade
 from rgdm.model.cascade.fields import Fields
 from rgdm.progress import bar
 from rgdm.train import Parts, Trainer
+from rgdm.train.heldout import ALIKE
 
 PASSED = 0.75
 """Weights that were best before this share of a training, and worse by OVERFITTED at its end, were learned by heart."""
@@ -39,6 +40,12 @@ def losses_table(trainer: Trainer, parts: Parts) -> list[str]:
             )
     if parts.held_out is None:
         lines.append(f"rgdm: note: kept back is {parts.what}; spread and temperatures are those of training fields")
+    if parts.alike > ALIKE:
+        lines.append(
+            f"rgdm: note: samples are alike (the finest detail of those kept back correlates by {parts.alike:.2f} with "
+            "that of others): the model may know this place by heart, and ensembles elsewhere be too narrow; for use "
+            "elsewhere train with --hold-back space"
+        )
     if len(looks) > 4:
         before, total = looks[-1 - len(looks) // 4]["held_out"]["0"], first["0"]
         lines.append(f"The last quarter brought the finest level down by {(before - last['0']) / total:.1%}")

@@ -95,7 +95,9 @@ def fit(
     except InputError as error:
         raise InputError(f"{error} (the last {options.dimension} axes are the lattice: --dimension)") from None
     fields = Fields(values, place)
-    parts = hold_back(fields, model.grid, model.levels, ordered=in_time(field), narrowest=narrowest(model))
+    parts = hold_back(
+        fields, model.grid, model.levels, ordered=in_time(field), narrowest=narrowest(model), where=options.hold_back
+    )
     if not options.resume:
         with bar("measuring", model.levels + 1) as show:
             model.fit(parts.training, watch=show)
