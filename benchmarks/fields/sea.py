@@ -112,7 +112,7 @@ def measure(options: argparse.Namespace) -> Iterator[Row]:
                 model.fit(tensor(learned))
                 made = model.refine(holes, LEVELS, MEMBERS, seed, mask=sea.weights)
             elif name == "gaps":
-                model = trained_or_there(options.out / f"gaps-{seed}", learned, asked, levels=LEVELS, hold_back="space")
+                model = trained_or_there(options.out / f"gaps-{seed}", learned, asked, **settings)
                 made, cost = model.refine(holes, LEVELS, MEMBERS, seed, mask=sea.weights), training(model)
             else:
                 continue

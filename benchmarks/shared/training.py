@@ -21,6 +21,7 @@ from rgdm.design import Design
 from rgdm.model.cascade.cascade import Cascade
 from rgdm.model.laws.diffusion import Diffusion
 from rgdm.model.lifts.condition import Condition
+from rgdm.model.lifts.setting import NOWHERE, Setting
 from rgdm.model.lifts.standardized import StandardizedLift
 from rgdm.model.lifts.standardizer import LocalStandardizer
 from rgdm.model.networks.backbone import Backbone
@@ -94,11 +95,16 @@ def settings(
 
 
 def train(
-    field: xr.DataArray, out: Path, options: argparse.Namespace, steps: int | None = None, **asked: Any
+    field: xr.DataArray,
+    out: Path,
+    options: argparse.Namespace,
+    steps: int | None = None,
+    place: Setting = NOWHERE,
+    **asked: Any,
 ) -> Cascade:
     """A cascade, for so many ``steps``, or for ``options.minutes`` unless told otherwise."""
     told = settings(options, out, **asked)
-    return commands.fit(field, told, Budget(steps, told.minutes if steps is None else None)).eval()
+    return commands.fit(field, told, Budget(steps, told.minutes if steps is None else None), place).eval()
 
 
 def trained_or_there(out: Path, field: xr.DataArray, options: argparse.Namespace, **asked: Any) -> Cascade:

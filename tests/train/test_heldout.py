@@ -53,13 +53,13 @@ def test_space_is_kept_back_of_samples_that_are_many_if_that_is_asked_for():
     assert parts.what == "the last 16 of 128 sites along x" and len(parts.training) == 20
     few = hold_back(x[:4], REFLECT, 3, ordered=True, where="samples")
     assert few.what.startswith("1 of 4 samples")
-    with pytest.raises(InputError, match="--hold-back space: 20 fields .* leave nothing to keep back"):
+    with pytest.raises(InputError, match=r"--hold-back space: 20 fields .* leave nothing to keep back"):
         hold_back(x, PERIODIC, 3, ordered=True, where="space")
     with pytest.raises(InputError, match="--hold-back samples: 2 fields"):
         hold_back(x[:2], REFLECT, 3, ordered=True, where="samples")
 
 
-@pytest.mark.parametrize("share", [0.0, 0.5, 0.9])
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.9])
 def test_samples_of_one_place_are_known_by_the_correlation_of_their_detail(share):
     """Each has a share of its variance in common with all others, whatever its large scales and its gaps."""
     torch.manual_seed(0)
