@@ -106,6 +106,10 @@ def _areas(field: xr.DataArray, options: config.Train, grid: Grid) -> tuple[torc
 
 def _file_of_areas(given: str | None, model: Cascade) -> xr.DataArray | None:
     if given is None:
+        if model.metadata.get(AREAS) == "latitude":
+            say(
+                ["block means are weighted by the areas of cells, as in the training (--areas none: cells count alike)"]
+            )
         return None
     if given == ALIKE:
         model.metadata = {key: value for key, value in model.metadata.items() if key != AREAS}

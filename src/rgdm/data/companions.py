@@ -132,9 +132,8 @@ def read_companions(given: Sequence[str], axes: Sequence[str], known: Sequence[C
     found: dict[str, xr.DataArray] = {}
     for each in given:
         path, names = split_names(each)
-        if not names and known:
-            held = _held(path, len(axes))
-            names = [str(one.name) for one in known if one.name in held]
+        if not names:
+            names = _named_in(path, len(axes), known)
         field = read_field([path], ",".join(names) or None, len(axes), order=axes)
         for name, array in unstacked(field).items():
             if name in found:
@@ -161,10 +160,21 @@ def split_names(given: str) -> tuple[Path, list[str]]:
     return Path(file), [name.strip() for name in names.split(",") if name.strip()]
 
 
-def _held(path: Path, dimension: int) -> set[str]:
-    """The names of the variables of a file."""
+def _named_in(path: Path, dimension: int, known: Sequence[Companion]) -> list[str]:
+    """Those variables of a file that are known, or its only one."""
     source = open_source(path, dimension)
     try:
-        return set(source.variables)
+        held = [name for name, array in source.variables.items() if array.ndim >= dimension]
+        standard = {name: source.variables[name].attrs.get("standard_name") for name in held}
     finally:
         source.close()
+    names = [name for name in held if any(one.name == name for one in known)]
+    alike = [one.standard_name for one in known if one.name not in names and one.standard_name]
+    names += [name for name in held if name not in names and standard[name] in alike]
+    if names or (len(held) <= 1 and not known):
+        return names
+    listed = ", ".join(held) or "no variable"
+    if known:
+        wanted = ", ".join(str(one.name) for one in known)
+        raise InputError(f"the companion {wanted} is missing: {path} has {listed}; rename the one it is")
+    raise InputError(f"{path} has several variables ({listed}); choose with {path.name}:NAME or {path.name}:NAME,NAME")
