@@ -91,7 +91,7 @@ def measure(options: argparse.Namespace) -> Iterator[Row]:
         place, cost = mountains if "orography" in name else NOWHERE, {}
         if name == "bicubic":
             for c, variable in enumerate(VARIABLES):
-                yield Row(f"ERA5 {variable}, x8", name, {"CRPS": mean(peers["bicubic"][:, c])})
+                yield Row("ERA5, x8", f"{variable}, {name}", {"CRPS": mean(peers["bicubic"][:, c])})
             continue
         if name == "U-Net":
             made = []
@@ -116,7 +116,7 @@ def measure(options: argparse.Namespace) -> Iterator[Row]:
             peers.setdefault("alone", crps_of(made, truth))
         compared = {peer: each for peer, each in peers.items() if peer != name}
         for variable, figures in judged(made, truth, compared):
-            yield Row(f"ERA5 {variable}, x8", name, figures)
+            yield Row("ERA5, x8", f"{variable}, {name}", figures)
         off = max((a - b for a, b in zip(joint(made.flatten(0, 1)), joint(truth), strict=True)), key=abs)
         cost = {"u, v": Figure(off, low=-0.03, high=0.03)} | cost
         yield Row("together", name, cost)

@@ -208,6 +208,9 @@ def test_companions_of_xarray_are_found_by_name_and_converted(tmp_path):
     made = model.refine(coarse, static=xr.Dataset({"z": z, "lsm": z > 1000}), given=given)
     by_hand = Setting(companions=torch.cat([mountains.expand(2, -1, -1, -1), seen[:2]], 1))
     np.testing.assert_allclose(made, model.refine(coarse, place=by_hand), rtol=0, atol=1e-5)
+    together = given.assign({"t": coarse})
+    model.metadata["channels"] = ["t"]
+    np.testing.assert_allclose(model.refine(together, static=z.rename("z"))["t"], made, rtol=0, atol=1e-5)
     km = (z / 1000).assign_attrs(units="km", standard_name="surface_altitude").rename("height")
     turned = km.isel(lat=slice(None, None, -1)).transpose("lon", "lat")
     in_hpa = xr.Dataset({"msl": (msl / 100).assign_attrs(units="hPa")})

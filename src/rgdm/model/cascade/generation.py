@@ -12,7 +12,7 @@ from rgdm.model.cascade.edge import take
 from rgdm.model.cascade.geometry import check_sample, settle
 from rgdm.model.cascade.keys import streams
 from rgdm.model.cascade.memory import batches_at_once, fields_together
-from rgdm.model.cascade.place import place_of
+from rgdm.model.cascade.place import informing, place_of
 from rgdm.model.cascade.training_range import warn_outside
 from rgdm.model.cascade.units import check_positive
 from rgdm.model.lifts.setting import Setting
@@ -95,10 +95,11 @@ def refine(
     a coarse value is then the mean of those of its block. By default they are all there where the coarse field is.
 
     ``areas`` of the fine cells, laid out like a mask and in any unit, say that block means are weighted by them; a
-    model that was trained so (``rgdm train``, where an axis is latitude) finds those of latitudes by itself. Companions
-    that a model was trained beside are found by their names: ``static`` ones at full resolution, ``given`` ones on the
-    lattice of ``coarse``; of tensors and arrays ``(G, *L)`` in their order, ``given`` also ``(B, G, *L)``. ``place``
-    says all of this at once, as the fields of a training have it.
+    model that was trained so (``rgdm train``, where an axis is latitude) finds those of latitudes by itself.
+    Companions that a model was trained beside are found by their names: ``static`` ones at full resolution,
+    ``given`` ones on the lattice of ``coarse``, by default among its own variables; of tensors and arrays ``(G,
+    *L)`` in their order, ``given`` also ``(B, G, *L)``. ``place`` says all of this at once, as the fields of a
+    training have it.
 
     A :class:`~rgdm.errors.RangeWarning` says by how much a coarse field is unlike those of the training, where values
     or differences of neighbours lie outside their range.
@@ -115,6 +116,7 @@ def refine(
     lattice = model.operator.fine_lattice(field.shape[2:], levels)
     model.check_texture(lattice, levels)
     if place is None:
+        given = informing(model, coarse) if given is None else given
         place = place_of(model, aligned.field, field, levels, mask, areas, static, given)
     place = model.normalised_place(place)
     field = field.nan_to_num(0.0) if place.weights is not None else field

@@ -46,6 +46,12 @@ def place_of(
     return Setting(weights, _companions(model, static, given, like, len(coarse), lattice, levels))
 
 
+def informing(model: "Cascade", coarse: Any) -> xr.Dataset | None:
+    """A Dataset that holds the companions that a model is given, beside what it refines; None if it does not."""
+    names = [each["name"] for each in model.metadata.get(COMPANIONS, []) if each.get("kind") == "given"]
+    return coarse if names and isinstance(coarse, xr.Dataset) and set(names) <= set(coarse.data_vars) else None
+
+
 def fine_weights(
     model: "Cascade",
     coarse: Float[Tensor, "B C *K"],
