@@ -157,8 +157,11 @@ class Debias:
     pooled: bool = False
     """One mapping for all cells, rather than one for each."""
     quantiles: int = 50
-    """How many are matched; linear between, and the correction of the last ones beyond."""
-    kind: Annotated[Literal["additive", "multiplicative"] | None, SAID] = None
+    """How many are matched, the extremes among them; linear between, and their correction beyond."""
+    kind: Annotated[
+        Literal["additive", "multiplicative"] | None,
+        tyro.conf.arg(metavar="{additive,multiplicative}", help_behavior_hint=""),
+    ] = None
     """Correct by differences, or by factors, which keep what is never negative so and dry as often as observed
     (default: by factors if observed values are never negative and often 0)."""
     method: Literal["delta", "value"] = "delta"

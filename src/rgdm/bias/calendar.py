@@ -8,7 +8,6 @@ import numpy as np
 import xarray as xr
 
 from rgdm.bias.cells import samples_of
-from rgdm.bias.correction import EVERY
 from rgdm.data.conventions import role_of
 from rgdm.errors import InputError
 
@@ -17,6 +16,8 @@ Group = Literal["month", "season", "none"]
 FIRST, SECOND = "January February March April May June", "July August September October November December"
 MONTHS = tuple(f"{FIRST} {SECOND}".split())
 SEASONS = ("December to February", "March to May", "June to August", "September to November")
+_REAL = {"standard", "gregorian", "proleptic_gregorian"}
+"""Calendars that agree since 1582."""
 _STEP = 1.5
 """By what factor steps of time may differ: months are 28 to 31 days long."""
 
@@ -65,9 +66,9 @@ class Times:
         return self.months - 1 if group == "month" else self.months % 12 // 3
 
 
-def group_name(group: Group, number: int) -> str:
-    """How a sentence calls a group."""
-    return {"month": MONTHS, "season": SEASONS, "none": (EVERY,)}[group][number]
+def group_names(group: Group) -> tuple[str, ...]:
+    """How sentences call the groups."""
+    return {"month": MONTHS, "season": SEASONS, "none": ("all times",)}[group]
 
 
 def times_of(array: xr.DataArray, what: str) -> Times:
@@ -94,13 +95,14 @@ def times_of(array: xr.DataArray, what: str) -> Times:
 
 
 def compare_times(own: Times, observed: Times, force: bool) -> list[str]:
-    """What a user has to know of the times of a model's values and of observed ones: a sentence each.
+    """A sentence on each difference of two calendars or steps.
 
     Raises:
         InputError: if their steps differ, for means over other times have another distribution; not with ``force``.
     """
     notes = []
-    if own.calendar != observed.calendar and own.calendar is not None and observed.calendar is not None:
+    both = {own.calendar, observed.calendar}
+    if len(both) == 2 and None not in both and not both <= _REAL:
         calendars = f"{own.what} has the calendar {own.calendar}, {observed.what} {observed.calendar}"
         notes.append(f"{calendars}: months are taken by number")
     if own.step and observed.step and not 1 / _STEP < own.step / observed.step < _STEP:
@@ -111,13 +113,16 @@ def compare_times(own: Times, observed: Times, force: bool) -> list[str]:
                 "with --force (in Python force=True)"
             )
         notes.append(f"{differs}; taken as it is")
-    a, b = own.span, observed.span
-    if a and b and max(abs(x - y) for x, y in zip(a, b, strict=True)) > 1:
-        notes.append(
-            f"{own.what} is of {_years(a)}, {observed.what} of {_years(b)}: what the climate changed between counts as "
-            "bias too"
-        )
     return notes
+
+
+def compare_periods(own: Times, observed: Times) -> list[str]:
+    """A sentence if a model's reference period is another than the observed one."""
+    a, b = own.span, observed.span
+    if a is None or b is None or max(abs(x - y) for x, y in zip(a, b, strict=True)) <= 1:
+        return []
+    periods = f"{own.what} is of {_years(a)}, {observed.what} of {_years(b)}"
+    return [f"{periods}: what the climate changed between counts as bias too"]
 
 
 def compare_length(given: Times, reference: Times) -> list[str]:
@@ -175,7 +180,9 @@ def _date(value: object) -> str:
 
 
 def _days(step: float) -> str:
-    return f"{step:.3g} days" if step >= 1.05 else f"{24 * step:.3g} hours"
+    if abs(step - 1) < 0.05:
+        return "day"
+    return f"{step:.3g} days" if step > 1 else f"{24 * step:.3g} hours"
 
 
 def _years(span: tuple[int, int]) -> str:

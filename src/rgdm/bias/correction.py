@@ -10,8 +10,6 @@ from rgdm.bias.dry import dried, scattered
 from rgdm.bias.mapping import Kind, Method, QuantileMapping
 from rgdm.errors import InputError
 
-EVERY = "all times"
-"""How sentences call the only group."""
 _BLOCK = 2**22
 """Values that are mapped at once, so that what is needed in between stays small."""
 
@@ -36,6 +34,7 @@ class Settings:
         pooled: one mapping for all cells.
         wet: the threshold below which values of a positive variable are dry.
         seed: of what is drawn below it.
+        groups: of the year: 12 months, 4 seasons, or 1.
         name_of: how sentences call a group by its number.
     """
 
@@ -45,6 +44,7 @@ class Settings:
     pooled: bool = False
     wet: float = 0.0
     seed: int = 0
+    groups: int = 1
     name_of: Callable[[int], str] = str
 
 
@@ -62,7 +62,7 @@ def correct(model: Sample, observed: Sample, given: Sample | None, settings: Set
     place = 0 if given is None else 2
     target = parts[place]
     result, few = np.full_like(target.values, np.nan), 0
-    for group in np.unique(target.groups):
+    for group in np.unique(target.groups).tolist():
         own = [columns_of(part, group, settings.pooled) for part in parts]
         enough = _enough(own, parts, settings, group)
         few += int((~enough & ~np.isnan(own[place]).all(0)).sum())
@@ -109,7 +109,7 @@ def _enough(own: list[np.ndarray], samples: list[Sample], settings: Settings, gr
         held = ", ".join(f"{sample.what} has {n}" for sample, n in zip(samples, most, strict=False))
         where = "of all cells" if settings.pooled else "of a cell"
         remedies = [f"--quantiles {min(most)}"] if min(most) > 1 else []
-        remedies += ["a longer --group"] if settings.name_of(group) != EVERY else []
+        remedies += {12: ["--group season", "--group none"], 4: ["--group none"]}.get(settings.groups, [])
         remedies += [] if settings.pooled else ["--pooled"]
         remedies += ["--method value, which needs no ranks"] if len(most) == 3 and most[2] < min(most[:2]) else []
         remedy = " or ".join(remedies) or "a longer period"

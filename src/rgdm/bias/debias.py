@@ -42,7 +42,7 @@ def debias(
         apply: what to correct, such as another period of the same model; None: ``model_output`` itself.
         group: a mapping for each month, for each season (December to February and so on), or one for all times.
         pooled: one mapping for all cells, rather than one for each.
-        quantiles: how many are matched; linear between, and the correction of the last ones beyond.
+        quantiles: how many are matched, the extremes among them; linear between, and their correction beyond.
         kind: of the correction: ``additive``, or ``multiplicative`` for what is never negative, with as many dry values
             as observed; None: the latter if the observed values are never negative and often 0.
         method: ``delta`` keeps what changes from ``model_output`` to ``apply`` at each quantile, and needs a sample as
@@ -63,7 +63,9 @@ def debias(
     given: list[Any] = [model_output, observed] + ([] if apply is None else [apply])
     kinds = {type(each) for each in given}
     if kinds == {xr.DataArray}:
-        return debias_variable(given, choices, WHAT)[0]  # pyright: ignore[reportReturnType]
+        made, _, notes = debias_variable(given, choices, WHAT)
+        say(notes)
+        return made  # pyright: ignore[reportReturnType]
     if kinds == {xr.Dataset}:
         return debias_datasets(given, choices)[0]  # pyright: ignore[reportReturnType]
     names = ", ".join(sorted(kind.__name__ for kind in kinds))
@@ -92,31 +94,32 @@ def debias_datasets(
                 held = ", ".join(map(str, fields_of(data)))
                 raise InputError(f"{called} has no variable {name!r}; it has {held}: choose with --variable")
     target, called = (given[2], what[2]) if len(given) == 3 else (given[0], what[0])
-    made, figures = {}, []
+    made, figures, notes = {}, [], []
     for own, other in pairs.items():
         parts = [data[name] for data, name in zip(given, (own, other, own), strict=False)]
-        made[own], found = debias_variable(parts, choices, what)
+        made[own], found, told = debias_variable(parts, choices, what)
         figures.append(found)
+        notes += told
     left = [name for name in fields_of(target) if name not in made]
     if left:
-        say([f"{', '.join(map(str, left))} of {called} is left out: nothing to correct it by is given"])
+        notes.append(f"{', '.join(map(str, left))} of {called} is left out: nothing to correct it by is given")
+    say(list(dict.fromkeys(notes)))
     return target.drop_vars(left).assign(made), figures
 
 
 def _pairs(model: xr.Dataset, observed: xr.Dataset, what: Sequence[str]) -> dict[str, str]:
     """The observed variable that belongs to each of the model's, by name, else by standard name."""
-    known, pairs = [str(name) for name in fields_of(observed)], {}
+    known, own = ([str(n) for n in fields_of(each) if each[n].dtype.kind in "fiub"] for each in (observed, model))
+    pairs: dict[str, str] = {}
     standard = [observed[name].attrs.get("standard_name") for name in known]
-    for name in map(str, fields_of(model)):
+    for name in own:
         meant = model[name].attrs.get("standard_name")
         if name in known:
             pairs[name] = name
-        elif meant is not None and standard.count(meant) == 1:
+        elif meant is not None and standard.count(meant) == 1 and known[standard.index(meant)] not in own:
             pairs[name] = known[standard.index(meant)]
             say([f"{name} of {what[0]} is taken for {pairs[name]} of {what[1]}: both are {meant}"])
     if not pairs:
-        raise InputError(
-            f"{what[0]} has {', '.join(map(str, fields_of(model))) or 'no variable'}, {what[1]} "
-            f"{', '.join(known) or 'none'}: say what belongs together with --variable MODEL=OBSERVED, or rename one"
-        )
+        held = f"{what[0]} has {', '.join(own) or 'no variable'}, {what[1]} {', '.join(known) or 'none'}"
+        raise InputError(f"{held}: say what belongs together with --variable MODEL=OBSERVED, or rename one")
     return pairs

@@ -121,7 +121,7 @@ def _within(sample: Sample, groups: np.ndarray) -> Sample:
 
 def _distance(model: Sample, observed: Sample, settings: Settings) -> Distance:
     parts = []
-    for group in np.unique(model.groups):
+    for group in np.unique(model.groups).tolist():
         a, b = (columns_of(sample, group, settings.pooled) for sample in (model, observed))
         parts.append(Distance.between(a, b, settings.quantiles))
     return Distance.mean(parts)
@@ -129,7 +129,7 @@ def _distance(model: Sample, observed: Sample, settings: Settings) -> Distance:
 
 def _held_out(model: Sample, observed: Sample, settings: Settings) -> Distance:
     """That of each half of the samples, corrected by value with a mapping learned from the other half."""
-    halves, groups = [_halves(model), _halves(observed)], np.unique(model.groups)
+    halves, groups = [_halves(model), _halves(observed)], np.unique(model.groups).tolist()
     each = [[columns_of(half, group, settings.pooled) for pair in halves for half in pair] for group in groups]
     least = min(np.min([(~np.isnan(x)).sum(0) for x in own], axis=0).max(initial=0) for own in each)
     if least < 2:
@@ -144,7 +144,7 @@ def _held_out(model: Sample, observed: Sample, settings: Settings) -> Distance:
 def _halves(sample: Sample) -> list[Sample]:
     """The first and the second half of the samples of each group."""
     first = np.zeros(len(sample.groups), bool)
-    for group in np.unique(sample.groups):
+    for group in np.unique(sample.groups).tolist():
         own = np.flatnonzero(sample.groups == group)
         first[own[: len(own) // 2]] = True
     return [replace(sample, values=sample.values[keep], groups=sample.groups[keep]) for keep in (first, ~first)]

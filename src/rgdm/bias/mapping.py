@@ -1,7 +1,8 @@
-"""Quantile mapping of samples, column by column: by value, or by what changes at each quantile.
+"""Quantile mapping of samples, column by column: by value, or by what changes at each rank.
 
-Empirical quantile mapping with a constant correction beyond the last quantile: Boé et al. 2007, Int. J. Climatol. 27,
-1643. Quantile delta mapping: Cannon, Sobie & Murdock 2015, J. Climate 28, 6938.
+Empirical quantile mapping with a constant correction beyond the extremes: Boé et al. 2007, Int. J. Climatol. 27, 1643;
+Gudmundsson et al. 2012, Hydrol. Earth Syst. Sci. 16, 3383. Quantile delta mapping: Cannon, Sobie & Murdock 2015,
+J. Climate 28, 6938.
 """
 
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float
 
-from rgdm.bias.quantiles import at_probability, probability_of, quantiles, ranks
+from rgdm.bias.quantiles import at_probability, probability_of, quantiles, ranks, value_of_rank
 
 Kind = Literal["additive", "multiplicative"]
 Method = Literal["delta", "value"]
@@ -22,19 +23,21 @@ observations have more: a ratio to next to nothing says nothing of the change.""
 
 @dataclass(frozen=True)
 class QuantileMapping:
-    """Quantiles ``(Q, C)`` of a model ``m`` and of observations ``o`` in the same columns.
+    """The monotone map that carries quantiles of a model to the observed ones of the same probability.
 
-    A value ``x`` of the probability ``p`` becomes ``o(p) + x - m(p)``, or for positive variables ``o(p) x / m(p)``.
-    By value ``p`` is that of ``x`` in the model, so that between the quantiles ``x`` becomes ``o(p)``, and beyond the
-    last ones the correction is theirs. By delta ``p`` is the rank of ``x`` among its own sample, so that what this
-    sample has changed at a quantile stays as it is, as a difference or as a ratio.
+    By value it is linear between the quantiles; beyond the extremes the correction is theirs, a difference or a factor.
+    By delta a value ``x`` that has some rank in its own sample is compared with the model's value ``y`` of that rank:
+    it becomes ``map(y) + (x - y)``, or of positive variables ``map(y) x / y``. So what a sample has changed from the
+    model at any rank stays as it is; the model's own sample is mapped by value.
 
     Args:
-        model: its quantiles.
-        observed: the quantiles that it should have.
-        kind: differences, or ratios, which keep positive variables positive; these have no 0 (:mod:`~rgdm.bias.dry`).
+        ordered: the model's values ``(N, C)``, from the least to the greatest, NaN last.
+        model: quantiles of it, ``(Q, C)``.
+        observed: those that it should have, ``(Q, C)``.
+        kind: differences, or factors, which keep positive variables positive; these have no 0 (:mod:`rgdm.bias.dry`).
     """
 
+    ordered: Float[np.ndarray, "N C"]
     model: Float[np.ndarray, "Q C"]
     observed: Float[np.ndarray, "Q C"]
     kind: Kind = "additive"
@@ -44,18 +47,16 @@ class QuantileMapping:
         cls, model: Float[np.ndarray, "N C"], observed: Float[np.ndarray, "M C"], count: int, kind: Kind = "additive"
     ) -> "QuantileMapping":
         """The mapping by ``count`` quantiles of samples, NaN where missing."""
-        return cls(quantiles(model, count), quantiles(observed, count), kind)
+        return cls(np.sort(model, axis=0), quantiles(model, count), quantiles(observed, count), kind)
 
     def by_value(self, x: Float[np.ndarray, "N C"]) -> Float[np.ndarray, "N C"]:
         """Each value as its like in the model."""
-        return self._corrected(x, probability_of(self.model, x))
+        p = probability_of(self.model, x)
+        model, observed = at_probability(self.model, p), at_probability(self.observed, p)
+        return observed + (x - model) * (1.0 if self.kind == "additive" else observed / model)
 
     def by_delta(self, x: Float[np.ndarray, "N C"]) -> Float[np.ndarray, "N C"]:
         """A whole sample, whose changes from the model stay."""
-        return self._corrected(x, ranks(x))
-
-    def _corrected(self, x: Float[np.ndarray, "N C"], p: Float[np.ndarray, "N C"]) -> Float[np.ndarray, "N C"]:
-        model, observed = at_probability(self.model, p), at_probability(self.observed, p)
-        if self.kind == "additive":
-            return observed + (x - model)
-        return observed + np.minimum(observed / model, STEEPEST) * (x - model)
+        like = value_of_rank(self.ordered, ranks(x))
+        mapped = self.by_value(like)
+        return mapped + (x - like) * (1.0 if self.kind == "additive" else np.minimum(mapped / like, STEEPEST))

@@ -1,6 +1,5 @@
 """One variable of a model, of observations and perhaps of what to correct: brought onto one form and corrected."""
 
-import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import get_args
@@ -8,14 +7,15 @@ from typing import get_args
 import numpy as np
 import xarray as xr
 
-from rgdm.bias.calendar import Group, Times, compare_length, compare_times, group_name, times_of
+from rgdm.bias.calendar import Group, Times, compare_length, compare_periods, compare_times, group_names, times_of
 from rgdm.bias.cells import cells_of, like_cells, samples_of
 from rgdm.bias.correction import Sample, Settings, correct
 from rgdm.bias.dry import THRESHOLD, is_positive
 from rgdm.bias.figures import Figures, judge_correction
 from rgdm.bias.mapping import Kind, Method
-from rgdm.data.alignment import Aligned, align, say
+from rgdm.data.alignment import Aligned, align
 from rgdm.data.checks import counted
+from rgdm.data.conventions import finer_attributes
 from rgdm.data.identity import Channel, Identity, channel_of
 from rgdm.data.missing import present, without_storage
 from rgdm.errors import InputError
@@ -24,7 +24,7 @@ from rgdm.ranges import check_choice, check_range
 
 @dataclass(frozen=True)
 class Choices:
-    """What is chosen of a correction; the arguments of :func:`~rgdm.bias.debias.debias`."""
+    """What is chosen of a correction: the arguments of :func:`~rgdm.bias.debias.debias`; wrong ones are refused."""
 
     group: Group = "month"
     pooled: bool = False
@@ -35,8 +35,7 @@ class Choices:
     seed: int = 0
     force: bool = False
 
-    def check(self) -> None:
-        """Raise ``InputError`` if a choice is none."""
+    def __post_init__(self) -> None:
         check_choice("group", self.group, get_args(Group))
         check_choice("method", self.method, get_args(Method))
         if self.kind is not None:
@@ -49,8 +48,8 @@ class Choices:
 
 def debias_variable(
     given: Sequence[xr.DataArray], choices: Choices, what: Sequence[str]
-) -> tuple[xr.DataArray, Figures]:
-    """One variable of a model's output, of observations and perhaps of what to correct; and how far it was off."""
+) -> tuple[xr.DataArray, Figures, list[str]]:
+    """One variable of a model's output, of observations and perhaps of what to correct; its figures; and notes."""
     name, last = str(given[0].name or "values"), 0 if len(given) == 2 else 2
     arrays = [_numbers(array, called) for array, called in zip(given, what, strict=False)]
     known = replace(channel_of(name, arrays[1].attrs), name=name)
@@ -59,23 +58,25 @@ def debias_variable(
         for array, called in zip(arrays, what, strict=False)
     ]
     times = [times_of(array, called) for array, called in zip(arrays, what, strict=False)]
-    notes = [note for each in aligned for note in each.notes] + compare_times(times[0], times[1], choices.force)
-    if last and choices.method == "delta":
-        notes += compare_length(times[2], times[0])
+    notes = [note for each in aligned for note in each.notes]
+    notes += compare_times(times[0], times[1], choices.force) + compare_periods(times[0], times[1])
+    if last:
+        notes += compare_times(times[2], times[0], choices.force)
+        notes += compare_length(times[2], times[0]) if choices.method == "delta" else []
     fields = []
     for each, called in zip(aligned, what, strict=False):
         field, more = like_cells(each.field, aligned[last].field, called, what[last])
         fields.append(field)
         notes += more
-    say(notes)
     samples = [_sample(field, own, choices.group) for field, own in zip(fields, times, strict=True)]
-    settings = _settings(choices, samples[1], known)
+    settings = _settings(choices, samples[1], known, notes)
     late = samples[last] if last else None
     made, few = correct(samples[0], samples[1], late, settings)
     result = _restored(made, fields[last], aligned[last], given[last])
     result.attrs["bias_correction"] = _description(settings, choices, what[1])
-    _say_what_is_missing(name, samples[last].values, made, few, settings)
-    return result, judge_correction(name, known.units or "", samples[0], samples[1], late, made, settings)
+    notes += _missing(name, samples[last].values, made, few, settings)
+    figures = judge_correction(name, known.units or "", samples[0], samples[1], late, made, settings)
+    return result, figures, notes
 
 
 def _numbers(array: xr.DataArray, what: str) -> xr.DataArray:
@@ -84,6 +85,8 @@ def _numbers(array: xr.DataArray, what: str) -> xr.DataArray:
         raise InputError(f"{array.name} of {what} is {array.dtype}; real numbers are needed")
     if not array.size:
         raise InputError(f"{array.name} of {what} has the shape {array.shape}: there is nothing in it")
+    if "channel" in array.dims:
+        raise InputError(f"{what} has an axis channel; give a Dataset of variables (xarray: to_dataset('channel'))")
     values = present(array)
     made = array.copy(data=values if values.dtype.kind == "f" else values.astype(np.float32))
     made.attrs = without_storage(array.attrs)
@@ -103,13 +106,15 @@ def _sample(field: xr.DataArray, times: Times, group: Group) -> Sample:
     return Sample(values.reshape(rows.size, -1), rows.reshape(-1), times.what)
 
 
-def _settings(choices: Choices, observed: Sample, known: Channel) -> Settings:
-    """What is chosen, or as the observed values are; what was found is said."""
+def _settings(choices: Choices, observed: Sample, known: Channel, notes: list[str]) -> Settings:
+    """What is chosen, or as the observed values are; what was found is noted."""
     name, unit, kind = known.name, f" {known.units}" if known.units else "", choices.kind
     if kind is None:
         kind = "multiplicative" if is_positive(observed.values) else "additive"
         if kind == "multiplicative":
-            say([f"{name} is never negative and often 0: it is corrected by factors (--kind additive: by differences)"])
+            notes.append(
+                f"{name} is never negative and often 0: it is corrected by factors (--kind additive says otherwise)"
+            )
     wet = 0.0
     if kind == "multiplicative":
         mean = float(np.nanmean(observed.values)) if not np.isnan(observed.values).all() else 0.0
@@ -117,16 +122,18 @@ def _settings(choices: Choices, observed: Sample, known: Channel) -> Settings:
         if not wet > 0:
             raise InputError(f"the observed mean of {name} is {mean:g}; factors need more than 0: take --kind additive")
         if choices.wet is None:
-            say([f"{name} below {wet:.3g}{unit} counts as dry (--wet names another value)"])
-    of_group = functools.partial(group_name, choices.group)
-    return Settings(choices.quantiles, kind, choices.method, choices.pooled, wet, choices.seed, of_group)
+            notes.append(f"{name} below {wet:.3g}{unit} counts as dry (--wet names another value)")
+    names = group_names(choices.group)
+    return Settings(
+        choices.quantiles, kind, choices.method, choices.pooled, wet, choices.seed, len(names), names.__getitem__
+    )
 
 
 def _restored(made: np.ndarray, like: xr.DataArray, aligned: Aligned, given: xr.DataArray) -> xr.DataArray:
     """Corrected values ``(N, C)`` laid out, named and in the units as they were given."""
     corrected = like.copy(data=made.reshape(like.shape).astype(like.dtype)).transpose(*given.dims)
     result = given.copy(data=aligned.restore(corrected).to_numpy())
-    result.attrs, result.encoding = without_storage(given.attrs), {}
+    result.attrs, result.encoding = finer_attributes(without_storage(given.attrs), {}), {}
     return result
 
 
@@ -137,7 +144,7 @@ def _description(settings: Settings, choices: Choices, whose: str) -> str:
     return f"{name} ({settings.kind}) onto {whose}: {settings.quantiles} quantiles, {groups}, {cells}"
 
 
-def _say_what_is_missing(name: str, given: np.ndarray, made: np.ndarray, few: int, settings: Settings) -> None:
+def _missing(name: str, given: np.ndarray, made: np.ndarray, few: int, settings: Settings) -> list[str]:
     """What was missing, what has become so, and what has become negative that never was."""
     gaps, new = np.isnan(given), np.isnan(made) & ~np.isnan(given)
     notes = []
@@ -151,4 +158,4 @@ def _say_what_is_missing(name: str, given: np.ndarray, made: np.ndarray, few: in
         notes.append(
             f"{negative} values have become negative, which none was; --kind multiplicative keeps them positive"
         )
-    say([f"{name}: {note}" for note in notes])
+    return [f"{name}: {note}" for note in notes]
