@@ -54,11 +54,9 @@ def test_another_sample_of_the_model_gets_the_distribution_of_the_truth_and_unma
     made = by(QuantileMapping.fit(model, truth, 50), new)
     fresh = normal(4000, seed=3)
     for column in range(3):
-        assert (
-            ks_2samp(made[:, column], fresh[:, column]).statistic < 0.07
-        )  # chance of four samples: 1.9 (2 / 2000)^1/2
+        assert ks_2samp(made[:, column], fresh[:, column]).statistic < 0.07  # that of four samples by chance
         assert ks_2samp(new[:, column], fresh[:, column]).statistic > 0.7  # the control
-    assert np.abs(made.mean(0)).max() < 0.08 and np.abs(made.std(0) - 1).max() < 0.06
+    assert np.abs(made.mean(0)).max() < 0.12 and np.abs(made.std(0) - 1).max() < 0.12 < np.abs(new.std(0) - 1).min()
 
 
 def test_by_delta_a_change_of_the_model_is_kept_at_each_quantile_and_by_value_it_is_not():
