@@ -60,15 +60,11 @@ def test_all_variables_are_corrected_written_with_their_provenance_and_said_with
     said = capsys.readouterr()
     lines = said.out.splitlines()
     rain, (heading, means, farthest) = lines[:4], lines[4:7]
-    assert heading.startswith("t2m (K), means over 20 mappings") and heading.split()[-4:] == [
-        "before",
-        "after",
-        "held",
-        "out",
-    ]
+    assert heading.startswith("t2m (K), means over 20 mappings") and heading.endswith("held out")
+    assert heading.split()[-4:-2] == ["before", "after"]
     before, after, held_out = map(float, means.split()[-3:])
     assert after < 0.01 < 0.2 < held_out < 0.7 * before and before == pytest.approx(3, abs=0.5)
-    assert float(farthest.split()[-2]) < 0.5 < float(farthest.split()[-3])
+    assert float(farthest.split()[-2]) < 0.2 * float(farthest.split()[-3])
     assert rain[0].startswith("pr (mm)") and rain[3].split()[:2] == ["dry", "values:"]
     assert lines[-1] == "The corrected values are in out.nc"
     assert "note: t2m: 240 of 1440 values (16.67%) are missing and stay so" in said.err
@@ -107,6 +103,7 @@ def test_a_calendar_of_360_days_other_names_units_and_bounds_come_through(here, 
     data = weather(283, 5, 2, "360_day").rename(t2m="tas", lat="latitude")
     data["tas"] = (data["tas"] - 273.15).assign_attrs(data["tas"].attrs | {"units": "degC"})
     data["time"].attrs["bounds"] = "time_bnds"
+    data["time"].encoding["units"] = "days since 1991-01-01"
     start = data["time"].values
     data["time_bnds"] = (("time", "bnds"), np.stack([start, np.append(start[1:], start[-1].replace(day=30))], 1))
     data.to_netcdf("model360.nc")

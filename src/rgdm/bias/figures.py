@@ -129,22 +129,23 @@ def _distance(model: Sample, observed: Sample, settings: Settings) -> Distance:
 
 def _held_out(model: Sample, observed: Sample, settings: Settings) -> Distance:
     """That of each half of the samples, corrected by value with a mapping learned from the other half."""
-    halves, groups = [_halves(model), _halves(observed)], np.unique(model.groups).tolist()
-    each = [[columns_of(half, group, settings.pooled) for pair in halves for half in pair] for group in groups]
-    least = min(np.min([(~np.isnan(x)).sum(0) for x in own], axis=0).max(initial=0) for own in each)
-    if least < 2:
-        return Distance(np.nan, np.nan, 0)
-    own, parts = replace(settings, quantiles=min(settings.quantiles, int(least)), method="value"), []
-    for here, there in ((0, 1), (1, 0)):
-        made, _ = correct(halves[0][there], halves[1][there], halves[0][here], own)
-        parts.append(_distance(replace(halves[0][here], values=made), halves[1][here], own))
+    parts = []
+    for group in np.unique(model.groups).tolist():
+        halves = [_halves(_within(sample, np.array([group]))) for sample in (model, observed)]
+        known = [(~np.isnan(columns_of(half, group, settings.pooled))).sum(0) for pair in halves for half in pair]
+        least = int(np.min(known, axis=0).max(initial=0))
+        if least < 2:
+            return Distance(np.nan, np.nan, 0)
+        own = replace(settings, quantiles=min(settings.quantiles, least), method="value")
+        for here, there in ((0, 1), (1, 0)):
+            made, _ = correct(halves[0][there], halves[1][there], halves[0][here], own)
+            parts.append(_distance(replace(halves[0][here], values=made), halves[1][here], own))
     return Distance.mean(parts)
 
 
 def _halves(sample: Sample) -> list[Sample]:
-    """The first and the second half of the samples of each group."""
-    first = np.zeros(len(sample.groups), bool)
-    for group in np.unique(sample.groups).tolist():
-        own = np.flatnonzero(sample.groups == group)
-        first[own[: len(own) // 2]] = True
-    return [replace(sample, values=sample.values[keep], groups=sample.groups[keep]) for keep in (first, ~first)]
+    """The first and the second half of the samples of one group."""
+    middle = len(sample.groups) // 2
+    return [
+        replace(sample, values=sample.values[i], groups=sample.groups[i]) for i in (slice(middle), slice(middle, None))
+    ]
