@@ -27,7 +27,9 @@ def test_days_are_dry_as_often_as_observed_and_none_is_negative(dry, method):
     made, _ = correct(model, observed, None, settings(method=method))
     assert np.isfinite(made).all() and (made >= 0).all()
     assert ((made == 0) | (made >= WET)).all()
-    np.testing.assert_allclose((made == 0).mean(0), (observed.values == 0).mean(0), atol=1 / 49)  # a quantile
+    np.testing.assert_allclose(
+        (made == 0).mean(0), (observed.values == 0).mean(0), atol=2e-3
+    )  # much less than a quantile
     np.testing.assert_allclose(made.mean(0), observed.values.mean(0), rtol=0.05)
     assert np.abs((model.values == 0).mean(0) - (observed.values == 0).mean(0)).max() > 0.25 or dry == 0.6  # control
 
@@ -35,7 +37,7 @@ def test_days_are_dry_as_often_as_observed_and_none_is_negative(dry, method):
 def test_a_model_that_drizzles_every_day_becomes_dry_as_often_as_observed():
     observed, model = rain(0.6, 8.0, 1), rain(0.0, 5.0, 2)
     made, _ = correct(model, observed, None, settings())
-    np.testing.assert_allclose((made == 0).mean(0), 0.6, atol=0.03)
+    np.testing.assert_allclose((made == 0).mean(0), (observed.values == 0).mean(0), atol=2e-3)
     wettest = model.values > np.quantile(model.values, 0.7)
     assert (made[wettest] > 0).all()  # the driest days are those that become dry
 

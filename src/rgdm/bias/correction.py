@@ -93,7 +93,8 @@ def _map(own: list[np.ndarray], target: np.ndarray, enough: np.ndarray, settings
     width = max(1, _BLOCK // max(1, *(len(part) for part in own)))
     for start in range(0, len(columns), width):
         block = columns[start : start + width]
-        mapping = QuantileMapping.fit(own[0][:, block], own[1][:, block], settings.quantiles, settings.kind)
+        learned = (own[0][:, block], own[1][:, block], settings.quantiles, settings.kind, settings.wet)
+        mapping = QuantileMapping.fit(*learned)
         apply = mapping.by_delta if settings.method == "delta" else mapping.by_value
         result[:, block] = apply(target[:, block])
     return result

@@ -20,6 +20,9 @@ STEEPEST = 10.0
 """By how much a change of a positive variable is enlarged at most, where the model has next to nothing and the
 observations have more: a ratio to next to nothing says nothing of the change."""
 
+_DRY = 1 - 1e-9
+"""Of the threshold: the largest dry value."""
+
 
 @dataclass(frozen=True)
 class QuantileMapping:
@@ -35,25 +38,38 @@ class QuantileMapping:
         model: quantiles of it, ``(Q, C)``.
         observed: those that it should have, ``(Q, C)``.
         kind: differences, or factors, which keep positive variables positive; these have no 0 (:mod:`rgdm.bias.dry`).
+        wet: below it a mapped value is dry; 0: none is.
+        drier: values of the model ``(C,)`` below which as many lie as observed ones below ``wet``; these become dry,
+            where the quantiles are too far apart to tell.
     """
 
     ordered: Float[np.ndarray, "N C"]
     model: Float[np.ndarray, "Q C"]
     observed: Float[np.ndarray, "Q C"]
     kind: Kind = "additive"
+    wet: float = 0.0
+    drier: Float[np.ndarray, " C"] | None = None
 
     @classmethod
     def fit(
-        cls, model: Float[np.ndarray, "N C"], observed: Float[np.ndarray, "M C"], count: int, kind: Kind = "additive"
+        cls,
+        model: Float[np.ndarray, "N C"],
+        observed: Float[np.ndarray, "M C"],
+        count: int,
+        kind: Kind = "additive",
+        wet: float = 0.0,
     ) -> "QuantileMapping":
         """The mapping by ``count`` quantiles of samples, NaN where missing."""
-        return cls(np.sort(model, axis=0), quantiles(model, count), quantiles(observed, count), kind)
+        ordered, known = np.sort(model, axis=0), np.maximum((~np.isnan(observed)).sum(0), 1)
+        drier = value_of_rank(ordered, ((observed < wet).sum(0) / known)[None])[0] if wet else None
+        return cls(ordered, quantiles(model, count), quantiles(observed, count), kind, wet, drier)
 
     def by_value(self, x: Float[np.ndarray, "N C"]) -> Float[np.ndarray, "N C"]:
         """Each value as its like in the model."""
         p = probability_of(self.model, x)
         model, observed = at_probability(self.model, p), at_probability(self.observed, p)
-        return observed + (x - model) * (1.0 if self.kind == "additive" else observed / model)
+        mapped = observed + (x - model) * (1.0 if self.kind == "additive" else observed / model)
+        return mapped if self.drier is None else np.where(x < self.drier, np.minimum(mapped, _DRY * self.wet), mapped)
 
     def by_delta(self, x: Float[np.ndarray, "N C"]) -> Float[np.ndarray, "N C"]:
         """A whole sample, whose changes from the model stay."""
