@@ -56,7 +56,7 @@ def _same_axes(array: xr.DataArray, wanted: xr.DataArray, what: str, whose: str)
     for name in (name for name in other if name not in own):
         role = role_of(name, wanted.coords.get(name))
         if role and role in roles and roles[role] not in other:
-            array = array.rename({roles.pop(role): name})
+            array = array.drop_vars(name, errors="ignore").rename({roles.pop(role): name})
     extra = [name for name in cells_of(array) if name not in other]
     array = array.squeeze([name for name in extra if array.sizes[name] == 1], drop=True)
     lacking = {name: 1 for name in other if name not in array.dims and wanted.sizes[name] == 1}
