@@ -225,6 +225,8 @@ def test_times_without_dates_need_no_groups(capsys):
         rgdm.debias(wrong, truth)
     made = rgdm.debias(wrong, truth, group="none")
     np.testing.assert_allclose(made.mean("sample"), truth.mean("sample"), atol=0.1)
+    nameless = [each.rename(sample="index") for each in (wrong, truth)]  # beside latitude and longitude a sample too
+    np.testing.assert_array_equal(rgdm.debias(*nameless, group="none"), made)
 
 
 @pytest.mark.usefixtures("unchecked")

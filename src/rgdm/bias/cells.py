@@ -5,6 +5,7 @@ from collections.abc import Hashable
 import numpy as np
 import xarray as xr
 
+from rgdm.data.axes import axis_roles
 from rgdm.data.conventions import angle_of, role_of
 from rgdm.errors import InputError
 
@@ -13,10 +14,14 @@ _NEAR = 1e-3
 
 
 def samples_of(array: xr.DataArray) -> list[Hashable]:
-    """The axes whose entries share a mapping: time, member and the like; all others are cells, each with its own."""
-    return [
-        name for name in array.dims if name != "channel" and role_of(name, array.coords.get(name)) in ("t", "batch")
-    ]
+    """The axes whose entries share a mapping: time, member and the like; all others are cells, each with its own.
+
+    Without any such axis, those are samples of which nothing is known beside latitude and longitude.
+    """
+    roles = {name: role for name, role in axis_roles(array).items() if name != "channel"}
+    held = set(roles.values())
+    shared = ("",) if {"x", "y"} <= held and not {"t", "batch"} & held else ("t", "batch")
+    return [name for name, role in roles.items() if role in shared]
 
 
 def cells_of(array: xr.DataArray) -> list[Hashable]:
@@ -56,7 +61,7 @@ def _same_axes(array: xr.DataArray, wanted: xr.DataArray, what: str, whose: str)
     for name in (name for name in other if name not in own):
         role = role_of(name, wanted.coords.get(name))
         if role and role in roles and roles[role] not in other:
-            array = array.drop_vars(name, errors="ignore").rename({roles.pop(role): name})
+            array = array.drop_vars([name], errors="ignore").rename({roles.pop(role): name})
     extra = [name for name in cells_of(array) if name not in other]
     array = array.squeeze([name for name in extra if array.sizes[name] == 1], drop=True)
     lacking = {name: 1 for name in other if name not in array.dims and wanted.sizes[name] == 1}
