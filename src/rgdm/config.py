@@ -159,6 +159,45 @@ class Refine:
 
 
 @dataclass(frozen=True)
+class Debias:
+    """Correct coarse values that are no block means of the truth, as those of a climate model, by quantile mapping."""
+
+    model_output: Annotated[Path, tyro.conf.Positional]
+    """The model's values of a reference period."""
+    like: Path
+    """Observed values of the same period on the same cells, such as block means of the training data."""
+    out: Path
+    """Where to write what was corrected: .zarr, .nc, .npy or .npz."""
+    apply: Annotated[Path | None, PATH_SAID] = None
+    """Other output of the same model to correct, such as a scenario (default: MODEL_OUTPUT itself)."""
+    variable: Annotated[str | None, NAMES] = None
+    """Which variables; NAME=OTHER where the observed one has another name (default: all that both files have)."""
+    group: Literal["month", "season", "none"] = "month"
+    """A mapping for each month, for each season (December to February and so on), or one for all times."""
+    pooled: bool = False
+    """One mapping for all cells, rather than one for each."""
+    quantiles: int = 50
+    """How many are matched, the extremes among them; linear between, and their correction beyond."""
+    kind: Annotated[
+        Literal["additive", "multiplicative"] | None,
+        tyro.conf.arg(metavar="{additive,multiplicative}", help_behavior_hint=""),
+    ] = None
+    """Correct by differences, or by factors, which keep what is never negative so and dry as often as observed
+    (default: by factors if observed values are never negative and often 0)."""
+    method: Literal["delta", "value"] = "delta"
+    """delta keeps what changes from MODEL_OUTPUT to --apply at each quantile, and needs as long a sample; value maps
+    each value as its like in MODEL_OUTPUT, single days too."""
+    wet: Annotated[float | None, NUMBER_SAID] = None
+    """Values below it are dry, where factors are used (default: a hundredth of the observed mean)."""
+    seed: int = 0
+    """Seed of the draw which dry values become wet, where the model is dry too often."""
+    force: bool = False
+    """Go on where files disagree in what they say of themselves (units, steps of time), taking values as they are."""
+    overwrite: bool = False
+    """Replace an existing output."""
+
+
+@dataclass(frozen=True)
 class Evaluate:
     """Coarsen a field the model has not seen, refine it again, and judge the ensemble against the truth."""
 

@@ -75,6 +75,9 @@ RANGES = {
     "count": Range(1, 10**9),
     "members": Range(1, 10**9),
     "sweeps": Range(0, 10**6),
+    # corrections of a bias
+    "quantiles": Range(2, 10**6),
+    "wet": Range(0, 1e6, whole=False, above=True),
     # couplings and simulations
     "reach": Range(1, 16),
     "power": Range(2, 16),

@@ -26,6 +26,8 @@ ROUGHER = 1.5
 """How many times the largest contrast of training counts as inside."""
 SMOOTHEST = 0.01
 """The part of the training sites that is smoother than what counts as smooth."""
+OUTSIDE = "lie outside the range of the training"
+"""What is said of values, rather than of their contrast; a bias may be why."""
 
 
 class TrainingRange(nn.Module):
@@ -85,7 +87,7 @@ class TrainingRange(nn.Module):
         far = float((beyond * known).max())
         if share > SHARE or far > FAR:
             found.append(
-                f"{100 * share:.3g} % of the values of a field lie outside the range of the training at this scale, "
+                f"{100 * share:.3g} % of the values of a field {OUTSIDE} at this scale, "
                 f"the farthest by {far:.3g} standard deviations"
             )
         if max(coarse.shape[2:]) == 1:
@@ -145,8 +147,11 @@ def warn_outside(model: "Cascade", coarse: Float[Tensor, "B C *K"], levels: int,
     for channel, name in enumerate(names):
         found = model.range.outside(own, x, channel, there)
         if found:
+            biased = any(OUTSIDE in each for each in found)
+            remedy = "; if its values are a model's output and no block means of the truth, `rgdm debias` corrects them"
             warnings.warn(
-                f"the coarse field of {name} is unlike the training data: {'; '.join(found)}. Detail there is a guess",
+                f"the coarse field of {name} is unlike the training data: {'; '.join(found)}. Detail there is a guess"
+                + (remedy if biased else ""),
                 RangeWarning,
                 stacklevel=4,  # the caller of Cascade.refine, which is wrapped
             )
