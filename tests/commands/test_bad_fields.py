@@ -18,7 +18,7 @@ def test_values_that_are_not_finite_are_counted_and_located(capsys, bad, model):
     values = np.load("good.npy")
     values[1, 5, 7] = values[1, 9, 9] = bad
     np.save("bad.npy", values)
-    for option in (["--operator", "haar"], ["--positive"]):
+    for option in (["--operator", "haar"], ["--scattering", "1"]):
         command = [*train("bad.npy"), *option]
         says(refused(capsys, *command), "2 of 512 values", "axis_0[5], axis_1[7]", "--fill")
     config = model / "config.json"

@@ -22,13 +22,21 @@ def sea() -> xr.DataArray:
     return xr.DataArray(values, dims=("time", "lat", "lon"), coords=coords, attrs=attrs, name="sst")
 
 
+def block_means(field: xr.DataArray) -> xr.DataArray:
+    """Of blocks of 4 x 4 cells, those that are there weighted by their area."""
+    weights = np.cos(np.deg2rad(field["lat"])) * field.notnull()
+    blocks = {"lat": 4, "lon": 4}
+    means = (field * weights).coarsen(blocks).sum() / weights.coarsen(blocks).sum()
+    return means.assign_attrs(field.attrs).rename(field.name)
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """``sst.nc``, the ``model`` that was trained on it, its weighted block means ``coarse.nc``, and ``mask.nc``."""
     place, field = tmp_path_factory.mktemp("gaps"), sea()
     field.to_netcdf(place / "sst.nc", engine="h5netcdf")
     ok("train", place / "sst.nc", "--out", place / "model", "--steps", 3, *SMALL)
-    field.coarsen(lat=4, lon=4).mean().to_netcdf(place / "coarse.nc", engine="h5netcdf")
+    block_means(field).to_netcdf(place / "coarse.nc", engine="h5netcdf")
     field.notnull().astype("i1").rename("mask").to_netcdf(place / "mask.nc", engine="h5netcdf")
     return place
 
@@ -54,15 +62,15 @@ def test_refined_fields_have_the_means_of_what_a_mask_says_is_there(folder, tmp_
         made = fine["sst"]
         assert made.dims == ("member", "time", "lat", "lon") and made.attrs["units"] == "degC"
         assert bool((made.isnull() == sea().isnull()).all())
-        means = made.coarsen(lat=4, lon=4).mean()
-        coarse = sea().coarsen(lat=4, lon=4).mean()
+        means = block_means(made)
+        coarse = block_means(sea())
         np.testing.assert_allclose(means.values, np.broadcast_to(coarse.values, means.shape), rtol=1e-13, atol=0)
 
 
 def test_without_a_mask_blocks_that_are_there_are_whole(folder, tmp_path):
     ok("refine", folder / "model", folder / "coarse.nc", "--members", 1, "--out", tmp_path / "fine.npy")
     made = np.load(tmp_path / "fine.npy")[0]
-    gaps = sea().coarsen(lat=4, lon=4).mean().isnull().values.repeat(4, 1).repeat(4, 2)
+    gaps = block_means(sea()).isnull().values.repeat(4, 1).repeat(4, 2)
     assert gaps.any() and (np.isnan(made).reshape(gaps.shape) == gaps).all()
 
 
@@ -79,7 +87,7 @@ def test_scores_are_of_what_is_there(folder, tmp_path, capsys):
 
 def test_xarray_objects_with_gaps_and_a_mask_are_refined(folder):
     model = Cascade.from_pretrained(folder / "model")
-    coarse = sea().coarsen(lat=4, lon=4).mean().sortby("lat")
+    coarse = block_means(sea()).sortby("lat")
     mask = sea().notnull().astype(float).sortby("lat")
     fine = model.refine(coarse, mask=mask)
     assert bool((fine.isnull().isel(member=0).transpose("time", "lat", "lon") == (mask == 0)).all())

@@ -1,12 +1,11 @@
 """Areas of cells and companions on the command line: found, matched, kept by the model, and refused in one sentence."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 import xarray as xr
-from refusing import says
+from refusing import refused, says
 from running import SMALL, ok
 
 from rgdm.cli import main
@@ -41,14 +40,6 @@ def weighted(data: xr.DataArray, weights: xr.DataArray, factor: int = 4) -> xr.D
     blocks = {"lat": factor, "lon": factor}
     whole = weights * xr.ones_like(data)
     return ((data * weights).coarsen(blocks).sum() / whole.coarsen(blocks).sum()).assign_attrs(data.attrs)
-
-
-def refused(capsys, *arguments: object) -> str:
-    """The last line on stderr of a command that ends with 2 and leaves nothing, after notes of what it took."""
-    assert main([str(a) for a in arguments]) == 2 and not any(Path().glob("out*"))
-    lines = capsys.readouterr().err.splitlines()
-    assert not any("Traceback" in line for line in lines) and lines[-1].startswith("rgdm: ")
-    return lines[-1]
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ import xarray as xr
 from jaxtyping import Float
 from torch import Tensor
 
+from rgdm.data.alignment import say
 from rgdm.data.areas import areas_of
 from rgdm.data.companions import Companion, laid_beside
 from rgdm.data.mask import laid_out
@@ -131,11 +132,13 @@ def _areas(
     if areas is None:
         found = areas_of(like, model.grid.names, factors)
         if found is None:
-            raise InputError(
-                "this model was trained with cells that are weighted by their latitude, and the coarse field has none; "
-                "give areas of the fine cells (areas=, --areas), of equal size if they have"
+            say(
+                [
+                    "the model was trained with cells that latitudes weigh, and nothing is known of latitudes here: "
+                    "cells count alike (areas=, --areas FILE give their areas)"
+                ]
             )
-        return torch.from_numpy(found)
+        return None if found is None else torch.from_numpy(found)
     given = torch.from_numpy(laid_out(areas, like, model.grid.names, "areas"))
     _check_shape("file of areas", given, coarse, lattice)
     if not bool(((given >= 0) & given.isfinite()).all()):
