@@ -16,9 +16,11 @@ from rgdm.design import Design
 from rgdm.errors import InputError
 from rgdm.model.cascade import storage
 from rgdm.model.cascade.density import log_prob
+from rgdm.model.cascade.frames import frames_at, frames_of
 from rgdm.model.cascade.generation import refine, sample
 from rgdm.model.cascade.geometry import constant, measures, trajectory, weights_of
 from rgdm.model.cascade.memory import memory_bytes
+from rgdm.model.cascade.persistence import calibrate_persistence
 from rgdm.model.cascade.repetition import Repetition
 from rgdm.model.cascade.training_range import TrainingRange
 from rgdm.model.cascade.units import Units
@@ -133,19 +135,22 @@ class Cascade(nn.Module):
     # --- learning --------------------------------------------------------------------------
 
     @torch.no_grad()
-    def fit(self, x: Any, watch: Watch | None = None) -> None:
+    def fit(self, x: Any, watch: Watch | None = None, times: Any = None) -> None:
         """Measure everything that has a closed form: units, ranges, standardizers, base. Seconds.
 
         Values may be missing (NaN), where :attr:`takes_gaps`. ``x`` is what :meth:`refine` takes. A coarse-graining
-        that is learned is learned first, by its code length.
+        that is learned is learned first, by its code length. Of fields that follow each other in time, by the
+        coordinates of an xarray object or by ``times``, one for each, it is measured too how long detail lasts.
         """
         if self.repetition.times:
             raise InputError("an enlarged cascade is not measured; fit the one that it was enlarged from")
         with alone():
-            self._fit(x, watch)
+            self._fit(x, watch, times)
 
-    def _fit(self, x: Any, watch: Watch | None) -> None:
-        x = unwrap(x, self.channels, self.dimension, axes=self.grid.names)[0].to(self.device)
+    def _fit(self, x: Any, watch: Watch | None, times: Any) -> None:
+        x, layout = unwrap(x, self.channels, self.dimension, axes=self.grid.names)
+        frames = frames_of(layout, len(x)) if times is None else frames_at(times, len(x))
+        values = x = x.to(self.device)
         self.operator.check_depth(tuple(x.shape[2:]), self.levels)
         self.check_texture(tuple(x.shape[2:]), self.levels)
         self.check_gaps(x, "the fields")
@@ -166,6 +171,7 @@ class Cascade(nn.Module):
         else:
             there = (weights > 0).expand_as(fine)
             self.base.fit(smoothly_filled(fine, weights, self.grid.boundaries), there=there)
+        calibrate_persistence(self, values, frames, networks=False)
         told(self.levels + 1, self.levels + 1)
 
     def forward(

@@ -13,6 +13,7 @@ from rgdm.model.cascade.edge import take
 from rgdm.model.cascade.geometry import check_sample, measures, settle, weights_of
 from rgdm.model.cascade.keys import streams
 from rgdm.model.cascade.memory import batches_at_once, fields_together
+from rgdm.model.cascade.persistence import noise_in_time
 from rgdm.model.cascade.training_range import warn_outside
 from rgdm.model.cascade.units import check_positive
 from rgdm.process.noise import NoiseField
@@ -68,6 +69,8 @@ def refine(
     watch: Watch | None = None,
     force: bool = False,
     mask: Any = None,
+    persistent: bool = True,
+    times: Any = None,
 ) -> Any:
     """An ensemble of fine fields, each of which coarse-grains to exactly the given field.
 
@@ -82,6 +85,11 @@ def refine(
     lattice (time, level, realization), where it has any, else by its place among the fields. One seed gives a day the
     same noise alone and in a longer file, and another day other noise. Fields without such coordinates that lie in
     separate files have the same noise: give each file a seed of its own.
+
+    A model that was measured on fields that follow each other in time makes films that last: the noise of a sequence,
+    which is what all coordinates but the time say, is correlated in time as the detail of the training fields was, at
+    each level; a single frame has the same law as without. Times are those of an xarray object (dates, or numbers with
+    a unit), or ``times`` of an array. With ``persistent=False`` all frames are independent.
 
     Values may be missing (NaN): with block spins of factor 2 what is made of them is missing too. ``mask``, a fine
     field of 1 and 0 of the kind of ``coarse``, or one for all samples and channels, says which fine sites there are;
@@ -105,16 +113,19 @@ def refine(
     field = field.nan_to_num(0.0) if weights is not None else field
     warn_outside(model, field.to(model.device), levels, weights)
     total, noise, own = members * len(field), NoiseField(seed, "refine"), streams(layout, len(field))
+    lasting = noise_in_time(model, noise, layout, len(field), times, levels) if persistent else None
     fine = field.new_empty(total, model.channels, *lattice)
 
     def make(batch: range) -> None:
         index = [number % len(field) for number in batch]
         given = field[torch.tensor(index, device=field.device)].to(model.device)
-        keys = [own[i] + number // len(field) for i, number in zip(index, batch, strict=True)]
+        member = [number // len(field) for number in batch]
+        white = noise.of([own[i] + m for i, m in zip(index, member, strict=True)])
+        white = white if lasting is None else lasting(index, member)
         on = None
         if weights is not None:
             on = weights[torch.tensor(index) if len(weights) > 1 else slice(None)].to(model.device)
-        x = model.descend(model.normalise(given, levels), levels, noise.of(keys), evaluations, weights=on)
+        x = model.descend(model.normalise(given, levels), levels, white, evaluations, weights=on)
         x = settle(model.operator, check_made(model.denormalise(x)), given, levels, on)
         fine[batch.start : batch.stop] = (x if on is None else x.where(on > 0, torch.nan)).to(fine)
 
