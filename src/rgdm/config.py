@@ -128,6 +128,9 @@ class Refine:
     mask: Annotated[Path | None, PATH_SAID] = None
     """A file that is 1 where a fine cell is there and 0 where it is missing, as at sea and on land (default: all are
     there where the coarse field is)."""
+    persistence: bool = True
+    """Fields that follow each other in time share noise as those of the training do, so that films do not flicker;
+    switch off for independent ones."""
     device: str = "auto"
     """auto, cpu or cuda."""
     fill: bool = False

@@ -19,6 +19,7 @@ from rgdm.errors import InputError
 from rgdm.evaluate import bicubic, bits_per_dof, block_constant, judge, save_evaluation
 from rgdm.evaluate.judgement import check_thresholds
 from rgdm.model.cascade.cascade import Cascade
+from rgdm.model.cascade.frames import frames_of
 from rgdm.model.cascade.geometry import weights_of
 from rgdm.progress import bar
 from rgdm.ranges import check_options
@@ -56,7 +57,8 @@ def verify(
     Where the truth was ``missing`` (of its shape), no site counts, and the fields that are kept are NaN. If it is not
     filled there, block means are those of the sites that are there.
     """
-    truth, _ = unwrap(field, model.channels, model.dimension, axes=model.grid.names)
+    truth, layout = unwrap(field, model.channels, model.dimension, axes=model.grid.names)
+    frames = frames_of(layout, len(truth))
     weights = weights_of(truth)
     coarse = model.trajectory(truth, levels)[-1]
     whole = coarse
@@ -67,7 +69,8 @@ def verify(
     check_thresholds(truth, levels_of_sets, names)
     evaluations = options.evaluations if isinstance(options, config.Evaluate) else None
     with bar("refining", len(truth) * options.members) as show:
-        ensemble = model.refine(coarse, levels, options.members, options.seed, evaluations, watch=show, mask=weights)
+        settings = (levels, options.members, options.seed, evaluations)
+        ensemble = model.refine(coarse, *settings, watch=show, mask=weights, times=frames)
     if weights is not None:
         ensemble = torch.where(weights > 0, ensemble, truth)
     factors, sides = tuple(b**levels for b in model.grid.factors), model.grid.boundaries

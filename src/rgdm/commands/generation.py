@@ -64,7 +64,8 @@ def refine(options: config.Refine) -> xr.DataArray:
     mask = None if options.mask is None else read_mask(options.mask, model.grid.names)
     factors, places = tuple(b**levels for b in model.grid.factors), model.operator.places(model.dimension, levels)
     with bar("refining", total) as show:
-        made = model.refine(field, levels, options.members, options.seed, options.evaluations, show, True, mask)
+        settings = (levels, options.members, options.seed, options.evaluations)
+        made = model.refine(field, *settings, show, True, mask, options.persistence)
     made = given.restore(blank(made, missing, factors))
     result = with_own_axes(with_boundary(made, model.grid), coarse)
     stored: xr.DataArray | xr.Dataset = result

@@ -24,7 +24,10 @@ from rgdm.evaluate.evaluations import choose_evaluations
 from rgdm.model.cascade import storage
 from rgdm.model.cascade.calibrate import calibrate, calibrate_free
 from rgdm.model.cascade.cascade import Cascade
+from rgdm.model.cascade.frames import Frames, frames_of
+from rgdm.model.cascade.persistence import calibrate_persistence
 from rgdm.model.checks.allowance import Allowance
+from rgdm.process.persistence import correlation
 from rgdm.progress import bar, training_bar
 from rgdm.ranges import check_options
 from rgdm.scale.grid import Grid
@@ -71,7 +74,7 @@ def train(options: config.Train) -> Cascade:
 
 def fit(field: xr.DataArray, options: config.Train, budget: Budget) -> Cascade:
     """Train on fields that are already in memory, dims ``(sample, channel, *lattice)``."""
-    values, _ = unwrap(field, field.sizes["channel"], options.dimension)
+    values, layout = unwrap(field, field.sizes["channel"], options.dimension)
     model = build(options, grid_of(field, options.boundary, options.factor), values.shape[1])
     try:
         model.operator.check_depth(tuple(values.shape[2:]), model.levels)
@@ -102,7 +105,7 @@ def fit(field: xr.DataArray, options: config.Train, budget: Budget) -> Cascade:
             return Cascade.from_pretrained(options.out)
     with training_bar(budget) as show_progress:
         trainer.run(show_progress)
-    return finish(trainer, parts)
+    return finish(trainer, parts, frames_of(layout, len(values)))
 
 
 def decided(design: Design, field: xr.DataArray, grid: Grid) -> Design:
@@ -157,8 +160,11 @@ def build(options: config.Train, grid: Grid, channels: int) -> Cascade:
         return Cascade(options.design, grid, channels)
 
 
-def finish(trainer: Trainer, parts: Parts) -> Cascade:
-    """Find how to sample from the best weights, on those fields that tell it best; save, and say it all."""
+def finish(trainer: Trainer, parts: Parts, frames: Frames | None = None) -> Cascade:
+    """Find how to sample from the best weights, on those fields that tell it best; save, and say it all.
+
+    ``frames`` are the times of every field, where they have some.
+    """
     trainer.accelerator.wait_for_everyone()
     model = Cascade.from_pretrained(trainer.folder).to(trainer.accelerator.device)
     if not trainer.accelerator.is_main_process:
@@ -166,7 +172,7 @@ def finish(trainer: Trainer, parts: Parts) -> Cascade:
     model.range.fit(model.operator, model.normalise(parts.every.to(model.device)))  # fields kept back are data too
     values, said = calibration_fields(model, trainer, parts)
     try:
-        notes = settle_sampling(model, values, parts.every)
+        notes = settle_sampling(model, values, parts.every) + settle_persistence(model, parts.every, frames)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"the training is saved in {trainer.folder}, only its calibration is missing") from None
     if model.sweep is not None:
@@ -230,3 +236,16 @@ def settle_sampling(model: Cascade, values: Tensor, every: Tensor) -> list[str]:
         calibrate(model, values, watch=lambda done, total: show(done, 2 * total))
         calibrate_free(model, every, watch=lambda done, total: show(total + done, 2 * total))
     return notes
+
+
+def settle_persistence(model: Cascade, every: Tensor, frames: Frames | None) -> list[str]:
+    """Measure how noise is to be correlated in time, where fields follow each other in it; what was found."""
+    if frames is None or not frames.pairs():
+        return []
+    with bar("persistence", model.levels) as show:
+        found = calibrate_persistence(model, every, frames, watch=show)
+    if found is None:
+        return ["Fields have times, but their detail is not correlated in time: refined frames are independent"]
+    each = [f"{correlation(parts, [1.0]).mean():.2f}" for parts in found.levels]
+    words = f"{found.step:g} {found.unit}".strip()
+    return [f"Refined frames {words} apart share noise by a correlation of {', '.join(each)} (finest level first)"]

@@ -64,7 +64,7 @@ def _rank(name: Hashable, own: xr.DataArray) -> tuple[bool, ...]:
 
 def is_date(own: xr.DataArray) -> bool:
     """Whether values are dates, of whatever calendar."""
-    return own.dtype.kind == "M" or (own.dtype.kind == "O" and own.size > 0 and hasattr(own.values.flat[0], "year"))
+    return own.dtype.kind == "M" or (own.dtype.kind == "O" and own.size > 0 and hasattr(np.asarray(own.values).flat[0], "year"))
 
 
 def moments(own: xr.DataArray) -> Moments:
@@ -73,18 +73,18 @@ def moments(own: xr.DataArray) -> Moments:
     Raises:
         InputError: if they are neither dates, spans of time nor numbers, or one is missing.
     """
-    units, kind = str(own.attrs.get("units", "")).strip(), own.dtype.kind
+    units, kind, given = str(own.attrs.get("units", "")).strip(), own.dtype.kind, np.asarray(own.values)
     if kind in "iuf" and " since " in units:
-        decoded = xr.decode_cf(xr.Dataset(coords={"time": ("time", own.values.ravel(), own.attrs)}))["time"]
+        decoded = xr.decode_cf(xr.Dataset(coords={"time": ("time", given.ravel(), own.attrs)}))["time"]
         return moments(xr.DataArray(decoded.values.reshape(own.shape), dims=own.dims))
     if kind in "Mm":
-        values, unit = _seconds(own.values), "s"
+        values, unit = _seconds(given), "s"
     elif is_date(own):
-        values, unit = np.array([_since_epoch(date) for date in own.values.flat]).reshape(own.shape), "s"
+        values, unit = np.array([_since_epoch(date) for date in given.flat]).reshape(own.shape), "s"
     elif kind in "iuf":
         word = units.lower()
         length = SECONDS.get(word) or SECONDS.get(word.removesuffix("s"))
-        values, unit = own.values.astype(np.float64) * (length or 1), "s" if length else units
+        values, unit = given.astype(np.float64) * (length or 1), "s" if length else units
     else:
         raise InputError(f"the times {own.name} have the type {own.dtype}; dates or numbers are needed")
     if not np.isfinite(values).all():

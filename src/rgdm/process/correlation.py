@@ -15,11 +15,11 @@ SLOW = (0.25, 0.5)
 """More of them, slower ones."""
 FLAT = 16
 """The longest span is so many times the longest lag: over that the correlation is nearly constant."""
-LEAST = (0.005, 0.01, 0.02, 0.02)
+LEAST = (0.005, 0.01, 0.02, 0.03, 0.03)
 """Parts with smaller shares are left out, one after the other."""
 SIMPLE = 0.1
 """By how much a part that alternates must be better than one that decays."""
-WORTH = 0.02
+WORTH = 0.03
 """By how much oscillations must bring the error of the correlations down."""
 UNIT = 1e3
 """How firmly shares add up to 1 beside how well they fit."""

@@ -17,7 +17,9 @@ from rgdm.process.noise import NoiseField, Window
 from rgdm.ranges import shown
 
 DEPTH = 6
-"""How often a span is halved: times are told apart to 1/64 of it."""
+"""How often a span is halved at most: times are told apart to 1/64 of it."""
+FINE = 3
+"""How often a step is halved: what times within a step have in common is not measured."""
 TOLERANCE = 1e-6
 """By how much the shares of a detail may miss 1."""
 
@@ -116,7 +118,7 @@ def pieces(time: float, span: float) -> dict[Place, float]:
     block = math.floor(time / span)
     here = time / span - block
     found: dict[Place, float] = {(block, -1, 0): here, (block - 1, -1, 0): 1 - here}
-    for depth in range(DEPTH):
+    for depth in range(min(DEPTH, FINE + max(1, math.ceil(math.log2(span))))):
         place = here * 2**depth
         tent = 1 - abs(2 * (place - math.floor(place)) - 1)
         height = tent * 2 ** (-depth / 2) / 2

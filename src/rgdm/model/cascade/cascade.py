@@ -171,7 +171,7 @@ class Cascade(nn.Module):
         else:
             there = (weights > 0).expand_as(fine)
             self.base.fit(smoothly_filled(fine, weights, self.grid.boundaries), there=there)
-        calibrate_persistence(self, values, frames, networks=False)
+        calibrate_persistence(self, values, frames, rounds=1, networks=False)
         told(self.levels + 1, self.levels + 1)
 
     def forward(

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 PERSISTENCE = "persistence"
 """Where the metadata of a model hold it."""
-SITES = 2_000_000
+SITES = 1_000_000
 """Most sites that are looked at, in ``WINDOWS`` windows of the fields where these are larger."""
 WINDOWS, NARROWEST = 4, 12
 """Windows, and least sites of their sides in the coarsest field."""
@@ -46,7 +46,8 @@ def noise_in_time(
 ) -> Callable[[Sequence[int], Sequence[int]], Noise] | None:
     """The noise of (fields, members) that persists in time; None if the model or the fields know of no time.
 
-    The fields are ``count``, with the times of their layout, or those that are given. Frames whose times are in a unit that is not that of the training are independent, which is said.
+    The ``count`` fields have the times of their layout, or those that are given. Frames whose times are in a unit that
+    is not that of the training are independent, which is said.
     """
     if PERSISTENCE not in model.metadata:
         return None
