@@ -64,7 +64,9 @@ def _rank(name: Hashable, own: xr.DataArray) -> tuple[bool, ...]:
 
 def is_date(own: xr.DataArray) -> bool:
     """Whether values are dates, of whatever calendar."""
-    return own.dtype.kind == "M" or (own.dtype.kind == "O" and own.size > 0 and hasattr(np.asarray(own.values).flat[0], "year"))
+    return own.dtype.kind == "M" or (
+        own.dtype.kind == "O" and own.size > 0 and hasattr(np.asarray(own.values).flat[0], "year")
+    )
 
 
 def moments(own: xr.DataArray) -> Moments:
