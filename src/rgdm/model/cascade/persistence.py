@@ -30,8 +30,9 @@ SITES = 1_000_000
 """Most sites that are looked at, in ``WINDOWS`` windows of the fields where these are larger."""
 WINDOWS, NARROWEST = 4, 12
 """Windows, and least sites of their sides in the coarsest field."""
-FEEBLE = 0.02
-"""A correlation of neighbours in time that is not worth noise that persists, at any level."""
+FEEBLE, CHANCE = 0.02, 4.0
+"""A correlation of neighbours in time that is not worth noise that persists, and standard errors of one that chance may
+explain, at every level."""
 LEAST_SLOPE = 0.05
 """Detail of which the noise rules less is left as its latents were measured."""
 
@@ -111,14 +112,15 @@ def calibrate_persistence(
     step = float(max(neighbours.min(), np.median(_steps(frames)) / 16))
     run.persistence = Persistence(step, float(frames.times.min()), frames.unit, ())
     run.times, run.pairs, run.lags = frames.times[used], (now, later), gaps / step
-    found, strongest = [], 0.0
+    found, worth = [], False
     for level in reversed(range(model.levels)):
         parts = run.fitted(level, rounds)
-        strongest = max(strongest, float(np.abs(correlation(parts, [1.0, float(run.lags.min())])).max()))
+        chance = CHANCE / math.sqrt(run.seen(level) * len(neighbours))
+        worth = worth or float(np.abs(correlation(parts, [1.0])).max()) > max(FEEBLE, chance)
         found.append(parts)
         if watch:
             watch(model.levels - level, model.levels)
-    if strongest < FEEBLE:
+    if not worth:
         return None
     persistence = Persistence(step, run.persistence.origin, frames.unit, tuple(reversed(found)))
     model.metadata[PERSISTENCE] = persistence.to_json()
@@ -149,6 +151,10 @@ class _Run:
         for own in self.weights[:-1]:
             self.path.append(model.operator.on(own).coarsen(self.path[-1]))
         self.coarse = self.path[-1]
+
+    def seen(self, level: int) -> int:
+        """Sites at which a detail of a level is compared with that of another frame."""
+        return self.path[level + 1][:: self.count, 0].numel()
 
     def fitted(self, level: int, rounds: int) -> tuple[Part, ...]:
         """The parts of the noise of a level; the run goes on from what they make."""
