@@ -14,6 +14,7 @@ STUDIES = {
     "downscaling": "fields.downscaling",
     "sea": "fields.sea",
     "persistence": "fields.persistence",
+    "weather": "fields.weather",
     "width": "fields.width",
     "busy": "fields.busy",
     "alive": "fields.alive",

@@ -80,6 +80,12 @@ def terms(fields: Sequence[Tensor]) -> list[Tensor]:
     return [torch.stack(part).mean(0)[:, 0] for part in zip(*each, strict=True)]
 
 
+def correlations(fields: Sequence[Tensor]) -> Tensor:
+    """``(level, lag)``."""
+    cross, now, later = terms(fields)
+    return correlation_of(cross, now, later).value
+
+
 def judged(made: Tensor, peer: Tensor, truth: Tensor) -> dict[str, Figure]:
     """How long detail lasts beside the truth, and the score of single frames beside that of a peer."""
     own, true, blocks = terms(list(made)), terms([truth]), max(2, len(truth) // 5)
@@ -125,8 +131,8 @@ def measure(options: argparse.Namespace) -> Iterator[Row]:
                 for name, fields in made.items():
                     yield Row(each.name, f"{name}, {way}{run}", judged(fields, made["independent"], truth))
                 if seed == 0 and way == options.ways[0]:
-                    curves[each.name] = {"truth": correlation_of(*terms([truth])).value} | {
-                        name: correlation_of(*terms(list(fields))).value for name, fields in made.items()
+                    curves[each.name] = {"truth": correlations([truth])} | {
+                        name: correlations(list(fields)) for name, fields in made.items()
                     }
     picture(options.out / "persistence.png", curves)
 

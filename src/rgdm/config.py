@@ -17,6 +17,8 @@ NUMBER_SAID, COUNT_SAID, PATH_SAID = (
 FLAG = tyro.conf.arg(metavar="", help_behavior_hint="")
 """Of three values: given, given with no- before its name, or not given (:func:`rgdm.cli.flags`)."""
 NAMES = tyro.conf.arg(metavar="NAME,NAME", help_behavior_hint="")
+FILE_SAID = tyro.conf.arg(metavar="FILE[:NAME]", help_behavior_hint="")
+FILES = tyro.conf.arg(metavar="FILE[:NAME,NAME]", help_behavior_hint="")
 NAME = tyro.conf.arg(metavar="NAME", help_behavior_hint="")
 
 
@@ -57,6 +59,9 @@ class Train:
     """How many sites along an axis become one at a level: one number for all axes, or one for each; 1 leaves it
     alone."""
     design: Annotated[Design, tyro.conf.arg(name="")] = DESIGN
+    hold_back: Literal["auto", "samples", "space"] = "auto"
+    """What the training does not see and its weights are chosen by: samples, for use at the same place, or a part of
+    space, for use elsewhere; auto: samples if there are eight."""
     mirror: bool = True
     """Show mirrored and transposed fields too; switch off if up and down or left and right differ."""
     learning_rate: float = 2e-3
@@ -67,6 +72,14 @@ class Train:
     """auto, cpu or cuda."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Arithmetic of training; auto takes bfloat16 where the hardware has it."""
+    areas: Annotated[str | None, FILE_SAID] = None
+    """A file of the areas of cells, by which block means are weighted; none: cells count alike (default: as latitudes
+    say, where an axis is one)."""
+    static: Annotated[tuple[str, ...], FILES] = ()
+    """Files of fields that are known at full resolution, such as orography: FILE, or FILE:NAME,NAME of its
+    variables."""
+    given: Annotated[str | None, NAMES] = None
+    """Variables of the fields' own files that inform detail, and are known as coarse as the coarsest level."""
     fill: bool = False
     """Fill missing values with the nearest valid one, rather than leave them missing (only block-spin can)."""
     force: bool = False
@@ -128,6 +141,13 @@ class Refine:
     mask: Annotated[Path | None, PATH_SAID] = None
     """A file that is 1 where a fine cell is there and 0 where it is missing, as at sea and on land (default: all are
     there where the coarse field is)."""
+    areas: Annotated[str | None, FILE_SAID] = None
+    """A file of the areas of the fine cells, by which the coarse field is weighted; none: cells count alike (default:
+    as the model was trained)."""
+    static: Annotated[tuple[str, ...], FILES] = ()
+    """Files of the static fields that the model was trained beside, on the fine lattice: FILE or FILE:NAME,NAME."""
+    given: Annotated[Path | None, PATH_SAID] = None
+    """A file of the variables that inform detail, on the coarse lattice (default: that of the coarse field)."""
     persistence: bool = True
     """Fields that follow each other in time share noise as those of the training do, so that films do not flicker;
     switch off for independent ones."""
@@ -165,6 +185,13 @@ class Evaluate:
     """Network evaluations a level (default: the model's own)."""
     thresholds: Annotated[tuple[str, ...], SAID] = ()
     """Values above which area, boundary, islands and lakes are compared, such as 0,-1000 (default: quantiles)."""
+    areas: Annotated[str | None, FILE_SAID] = None
+    """A file of the areas of cells, by which block means are weighted; none: cells count alike (default: as the model
+    was trained)."""
+    static: Annotated[tuple[str, ...], FILES] = ()
+    """Files of the static fields that the model was trained beside: FILE or FILE:NAME,NAME."""
+    given: Annotated[Path | None, PATH_SAID] = None
+    """A file of the variables that inform detail, as fine as the field (default: that of the field)."""
     likelihood: bool = True
     """Also the bits per degree of freedom of windows of the truth (a few seconds a level)."""
     device: str = "auto"

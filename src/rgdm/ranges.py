@@ -58,6 +58,7 @@ RANGES = {
     "bend": Range(0, 10, whole=False),
     "scattering": Range(0, 3),
     "channels": Range(1, 1024),
+    "companions": Range(0, 1024),
     "dimension": Range(1, 3),
     "factor": Range(1, 16),
     "times": Range(0, 32),

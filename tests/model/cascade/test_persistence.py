@@ -12,6 +12,7 @@ import xarray as xr
 from rgdm.data.layout import unwrap
 from rgdm.evaluate import fair_crps, jackknife, lag_correlation
 from rgdm.model.cascade.cascade import Cascade
+from rgdm.model.cascade.fields import Fields
 from rgdm.model.cascade.frames import Frames, frames_at, frames_of
 from rgdm.model.cascade.persistence import PERSISTENCE, calibrate_persistence, windows
 from rgdm.model.cascade.storage import CONFIG
@@ -317,8 +318,8 @@ def test_a_forecast_is_told_apart_by_when_it_began_and_an_analysis_is_not():
 def test_windows_of_large_fields_lie_at_the_same_places_in_all_frames():
     model = cascade(levels=2, boundary="reflect")
     x = torch.arange(120 * 120.0).reshape(1, 1, 120, 120) + torch.arange(3.0).reshape(3, 1, 1, 1) * 1e5
-    cut = windows(model, x, 4 * 3 * 48 * 48)
+    cut = windows(model, Fields(x), 4 * 3 * 48 * 48).values
     assert cut.shape == (12, 1, 48, 48)
     pieces = cut.unflatten(0, (4, 3))
     assert torch.equal(pieces[:, 1] - pieces[:, 0], torch.full((4, 1, 48, 48), 1e5))
-    assert torch.equal(windows(model, x, 10**6), x)
+    assert torch.equal(windows(model, Fields(x), 10**6).values, x)

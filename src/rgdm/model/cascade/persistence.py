@@ -11,8 +11,8 @@ from torch import Tensor
 
 from rgdm.data.alignment import say
 from rgdm.data.layout import Layout
+from rgdm.model.cascade.fields import Fields
 from rgdm.model.cascade.frames import Frames, frames_at, frames_of
-from rgdm.model.cascade.geometry import measures, weights_of
 from rgdm.model.cascade.memory import fields_together
 from rgdm.model.lifts.context import Context
 from rgdm.process.correlation import fit_parts
@@ -76,7 +76,7 @@ def noise_in_time(
 @torch.no_grad()
 def calibrate_persistence(
     model: "Cascade",
-    x: Float[Tensor, "B C *L"],
+    x: Tensor | Fields,
     frames: Frames | None,
     rounds: int = 2,
     sites: int = SITES,
@@ -105,7 +105,7 @@ def calibrate_persistence(
         return None
     used = sorted({i for pair in pairs for i in pair})
     place = {number: i for i, number in enumerate(used)}
-    run = _Run(model, x[used], [frames.streams()[i] for i in used], networks, sites)
+    run = _Run(model, Fields.of(x).of_samples(used), [frames.streams()[i] for i in used], networks, sites)
     now, later = (np.array([place[pair[side]] for pair in pairs]) for side in (0, 1))
     gaps = frames.times[used][later] - frames.times[used][now]
     neighbours = gaps[gaps <= np.median(_steps(frames)) * (1 + 1e-9)]
@@ -140,16 +140,16 @@ class _Run:
     pairs: tuple[np.ndarray, np.ndarray]
     lags: np.ndarray
 
-    def __init__(self, model: "Cascade", x: Tensor, sequences: Sequence[int], networks: bool, sites: int) -> None:
+    def __init__(self, model: "Cascade", x: Fields, sequences: Sequence[int], networks: bool, sites: int) -> None:
         self.model, self.networks, self.count = model, networks, len(x)
         pieces = windows(model, x, sites)
         self.sequences = [own + number for number in range(len(pieces) // len(x)) for own in sequences]
-        self.path = [model.normalise(pieces.to(model.device))]
-        self.weights = measures(model.operator, weights_of(pieces.to(model.device)), model.levels)
-        if self.weights[0] is not None:
+        fields = model.normalised(pieces.to(model.device))
+        self.path, self.settings = [fields.values], fields.setting.path(model.operator, model.levels)
+        if self.settings[0].weights is not None:
             self.path[0] = self.path[0].nan_to_num(0.0)
-        for own in self.weights[:-1]:
-            self.path.append(model.operator.on(own).coarsen(self.path[-1]))
+        for own in self.settings[:-1]:
+            self.path.append(own.on(model.operator).coarsen(self.path[-1]))
         self.coarse = self.path[-1]
 
     def seen(self, level: int) -> int:
@@ -188,12 +188,12 @@ class _Run:
         """The fields of a level, refined from those above."""
         model, fine = self.model, []
         lift, operator = model.own_lift(level), model.operator
-        lattice, on = tuple(self.coarse.shape[2:]), self.weights[level]
+        lattice, setting = tuple(self.coarse.shape[2:]), self.settings[level]
         size = fields_together(operator.fine_lattice(lattice))
         for first in range(0, len(self.coarse), size):
             some = range(first, min(first + size, len(self.coarse)))
             part = slice(some.start, some.stop)
-            context = Context(self.coarse[part], weights=None if on is None else on[part])
+            context = Context(self.coarse[part], setting.of(part))
             own, window = noise(some), Window.whole(level, lattice)
             if self.networks:
                 fine.append(lift.sample(context, own, window, model.sampler))
@@ -202,13 +202,13 @@ class _Run:
             details = self.coarse.shape[1] * operator.bands(len(lattice))
             z = own(0, details, window).to(known.coarse)
             detail = lift.standardizer.restore(known, z).to(context.coarse)
-            fine.append(operator.on(context.weights).merge(context.coarse, detail))
+            fine.append(setting.of(part).on(operator).merge(context.coarse, detail))
         return torch.cat(fine)
 
     def _measured(self, level: int, fine: Tensor, latents: bool = True) -> tuple[np.ndarray, np.ndarray]:
         """The correlations of each pair of frames ``(P, D)``: those of the latents if asked for, and of the detail."""
         model = self.model
-        context, detail = Context.of(fine, model.operator, weights=self.weights[level])
+        context, detail = Context.of(fine, model.operator, self.settings[level])
         known = context.known(model.operator, model.grid.boundaries)
         own = self._correlations(detail, known.present)
         if not latents:
@@ -231,12 +231,12 @@ class _Run:
         return torch.stack(found).cpu().numpy()
 
 
-def windows(model: "Cascade", x: Float[Tensor, "F C *L"], sites: int) -> Float[Tensor, "N C *K"]:
+def windows(model: "Cascade", x: Fields, sites: int) -> Fields:
     """About so many sites at most of all fields, at the same places in each: whole fields, else a few windows.
 
     Windows lie after each other: all frames of the first, of the second, ... Periodic axes are whole.
     """
-    lattice, grid = tuple(x.shape[2:]), model.grid
+    lattice, grid = x.lattice, model.grid
     if len(x) * math.prod(lattice) <= sites or grid.periodic:
         return x
     cut, generator = [], torch.Generator().manual_seed(0)
@@ -246,9 +246,12 @@ def windows(model: "Cascade", x: Float[Tensor, "F C *L"], sites: int) -> Float[T
         for axis, (n, side, b) in enumerate(zip(lattice, sides, grid.factors, strict=True), start=2):
             unit = b**model.levels
             start = unit * int(torch.randint((n - side) // unit + 1, (1,), generator=generator))
-            piece = piece.narrow(axis, start, side)
+            piece = piece.map(lambda part, at=(axis, start, side): part.narrow(*at))
         cut.append(piece)
-    return torch.cat(cut)
+    alike = [len(part) == 1 for part in (x.place.weights, x.place.companions) if part is not None]
+    if len(x) > 1 and any(alike):  # what holds for all frames of a window does not hold for the other windows
+        cut = [piece.map(lambda part: part.expand(len(x), *part.shape[1:])) for piece in cut]
+    return cut[0] if len(cut) == 1 else Fields.joined(cut)
 
 
 def _sides(model: "Cascade", lattice: Lattice, wanted: float) -> Lattice:

@@ -8,7 +8,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from rgdm.errors import InputError, RangeWarning
-from rgdm.model.cascade.geometry import measures, weights_of
+from rgdm.model.cascade.fields import Fields
+from rgdm.model.cascade.geometry import measures
 from rgdm.model.closed_form.tails import bandwise
 from rgdm.scale.coarse_graining import CoarseGraining
 
@@ -45,9 +46,10 @@ class TrainingRange(nn.Module):
             self.register_buffer(name, torch.zeros(levels, channels))
 
     @torch.no_grad()
-    def fit(self, operator: CoarseGraining, fine: Float[Tensor, "B C *L"]) -> None:
+    def fit(self, operator: CoarseGraining, fields: Tensor | Fields) -> None:
         """Measure the coarse fields that lifts refine, of normalised fields of the data, NaN where they are missing."""
-        weights = weights_of(fine)
+        fields = Fields.of(fields)
+        fine, weights = fields.values, fields.setting.weights
         for level in range(len(self.spread)):
             on = operator.on(weights)
             fine, weights = on.coarsen(fine), on.coarse_weights
