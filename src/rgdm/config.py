@@ -148,6 +148,9 @@ class Refine:
     """Files of the static fields that the model was trained beside, on the fine lattice: FILE or FILE:NAME,NAME."""
     given: Annotated[Path | None, PATH_SAID] = None
     """A file of the variables that inform detail, on the coarse lattice (default: that of the coarse field)."""
+    persistence: bool = True
+    """Fields that follow each other in time share noise as those of the training do, so that films do not flicker;
+    switch off for independent ones."""
     device: str = "auto"
     """auto, cpu or cuda."""
     fill: bool = False

@@ -21,6 +21,7 @@ from rgdm.evaluate import bicubic, bits_per_dof, block_constant, judge, save_eva
 from rgdm.evaluate.judgement import check_thresholds
 from rgdm.model.cascade.cascade import Cascade
 from rgdm.model.cascade.fields import Fields
+from rgdm.model.cascade.frames import frames_of
 from rgdm.model.cascade.geometry import measures, trajectory, weights_of
 from rgdm.model.cascade.place import place_of
 from rgdm.model.lifts.setting import NOWHERE, Setting
@@ -64,7 +65,8 @@ def verify(
     Where the truth was ``missing`` (of its shape), no site counts, and the fields that are kept are NaN. If it is not
     filled there, block means are those of the sites that are there. ``place`` holds areas of cells and companions.
     """
-    fields = Fields(unwrap(field, model.channels, model.dimension, axes=model.grid.names)[0], place)
+    values, layout = unwrap(field, model.channels, model.dimension, axes=model.grid.names)
+    fields, frames = Fields(values, place), frames_of(layout, len(values))
     truth, setting = fields.values, fields.setting
     gaps, weights, areas = weights_of(truth), setting.weights, place.weights
     coarse = model.trajectory(truth, levels, areas)[-1]
@@ -76,7 +78,8 @@ def verify(
     check_thresholds(truth, levels_of_sets, names)
     evaluations = options.evaluations if isinstance(options, config.Evaluate) else None
     with bar("refining", len(truth) * options.members) as show:
-        ensemble = model.refine(coarse, levels, options.members, options.seed, evaluations, watch=show, place=setting)
+        settings = levels, options.members, options.seed, evaluations
+        ensemble = model.refine(coarse, *settings, watch=show, place=setting, times=frames)
     if gaps is not None:
         ensemble = torch.where(gaps > 0, ensemble, truth)
     factors, sides = tuple(b**levels for b in model.grid.factors), model.grid.boundaries

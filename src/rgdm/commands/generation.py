@@ -67,7 +67,7 @@ def refine(options: config.Refine) -> xr.DataArray:
     factors, places = tuple(b**levels for b in model.grid.factors), model.operator.places(model.dimension, levels)
     with bar("refining", total) as show:
         settings = options.members, options.seed, options.evaluations
-        made = model.refine(field, levels, *settings, show, True, mask, *beside)
+        made = model.refine(field, levels, *settings, show, True, mask, *beside, persistent=options.persistence)
     made = given.restore(blank(made, missing, factors))
     result = with_own_axes(with_boundary(made, model.grid), coarse)
     stored: xr.DataArray | xr.Dataset = result

@@ -28,8 +28,11 @@ from rgdm.model.cascade import storage
 from rgdm.model.cascade.calibrate import calibrate, calibrate_free
 from rgdm.model.cascade.cascade import Cascade
 from rgdm.model.cascade.fields import Fields
+from rgdm.model.cascade.frames import Frames, frames_of
+from rgdm.model.cascade.persistence import calibrate_persistence
 from rgdm.model.checks.allowance import Allowance
 from rgdm.model.lifts.setting import NOWHERE, Setting
+from rgdm.process.persistence import correlation
 from rgdm.progress import bar, training_bar
 from rgdm.ranges import check_options
 from rgdm.scale.grid import Grid
@@ -87,7 +90,7 @@ def fit(
 
     Their ``place`` holds areas of cells and companions, of which the metadata ``known`` tell.
     """
-    values, _ = unwrap(field, field.sizes["channel"], options.dimension)
+    values, layout = unwrap(field, field.sizes["channel"], options.dimension)
     companions = 0 if place.companions is None else place.companions.shape[1]
     model = build(options, grid_of(field, options.boundary, options.factor), values.shape[1], companions)
     try:
@@ -122,7 +125,7 @@ def fit(
             return Cascade.from_pretrained(options.out)
     with training_bar(budget) as show_progress:
         trainer.run(show_progress)
-    return finish(trainer, parts)
+    return finish(trainer, parts, frames_of(layout, len(values)))
 
 
 def decided(design: Design, field: xr.DataArray, grid: Grid) -> Design:
@@ -179,8 +182,11 @@ def build(options: config.Train, grid: Grid, channels: int, companions: int = 0)
         return Cascade(options.design, grid, channels, companions=companions)
 
 
-def finish(trainer: Trainer, parts: Parts) -> Cascade:
-    """Find how to sample from the best weights, on those fields that tell it best; save, and say it all."""
+def finish(trainer: Trainer, parts: Parts, frames: Frames | None = None) -> Cascade:
+    """Find how to sample from the best weights, on those fields that tell it best; save, and say it all.
+
+    ``frames`` are the times of every field, where they have some.
+    """
     trainer.accelerator.wait_for_everyone()
     model = Cascade.from_pretrained(trainer.folder).to(trainer.accelerator.device)
     if not trainer.accelerator.is_main_process:
@@ -188,7 +194,7 @@ def finish(trainer: Trainer, parts: Parts) -> Cascade:
     model.range.fit(model.operator, model.normalised(parts.every.to(model.device)))  # fields kept back are data too
     values, said = calibration_fields(model, trainer, parts)
     try:
-        notes = settle_sampling(model, values, parts.every)
+        notes = settle_sampling(model, values, parts.every) + settle_persistence(model, parts.every, frames)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"the training is saved in {trainer.folder}, only its calibration is missing") from None
     if model.sweep is not None:
@@ -252,3 +258,16 @@ def settle_sampling(model: Cascade, values: Fields, every: Fields) -> list[str]:
         calibrate(model, values, watch=lambda done, total: show(done, 2 * total))
         calibrate_free(model, every, watch=lambda done, total: show(total + done, 2 * total))
     return notes
+
+
+def settle_persistence(model: Cascade, every: Fields, frames: Frames | None) -> list[str]:
+    """Measure how noise is to be correlated in time, where fields follow each other in it; what was found."""
+    if frames is None or not frames.pairs():
+        return []
+    with bar("persistence", model.levels) as show:
+        found = calibrate_persistence(model, every, frames, watch=show)
+    if found is None:
+        return ["Fields have times, but their detail is not correlated in time: refined frames are independent"]
+    each = [f"{correlation(parts, [1.0]).mean():.2f}" for parts in found.levels]
+    words = f"{found.step:g} {found.unit}".strip()
+    return [f"Refined frames {words} apart share noise by a correlation of {', '.join(each)} (finest level first)"]

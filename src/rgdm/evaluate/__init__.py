@@ -19,6 +19,7 @@ from rgdm.evaluate.scores import (
     rank_histogram,
     spread_skill,
 )
+from rgdm.evaluate.sequence import lag_correlation
 from rgdm.evaluate.spectra import octave_power, octave_ratio, radial_spectrum
 from rgdm.jackknife import Estimate, jackknife
 
@@ -44,6 +45,7 @@ __all__ = [
     "jackknife",
     "judge",
     "kurtosis_ratio",
+    "lag_correlation",
     "load_evaluation",
     "minkowski",
     "octave_power",

@@ -1,9 +1,10 @@
 """Kurtosis of the detail of each level: how heavy its tails are."""
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from rgdm.jackknife import Estimate, jackknife
@@ -16,6 +17,26 @@ class DetailKurtosis(NamedTuple):
     ensemble: Estimate
     truth: Estimate
     ratio: Estimate
+
+
+def details(
+    field: Float[Tensor, "B C *F"],
+    operator: CoarseGraining,
+    levels: int,
+    valid: Bool[Tensor, "B #C *F"] | None = None,
+) -> Iterator[tuple[Tensor, Tensor | None]]:
+    """The detail (B, C, bands, *K) of each level, the finest first (float64), and where it counts (B, C or 1, 1, *K).
+
+    It counts where all sites of its block are ``valid``; None: everywhere. Other operators than block spins look a few
+    sites beyond a block.
+    """
+    x, dimension = field.double(), field.dim() - 2
+    for _ in range(levels):
+        x, detail = operator.split(x)
+        if valid is not None:
+            for axis, b in enumerate(operator.factors(dimension), start=2):
+                valid = valid.unflatten(axis, (-1, b)).all(axis + 1)
+        yield detail.unflatten(1, (field.shape[1], -1)), None if valid is None else valid.unsqueeze(2)
 
 
 def detail_moments(

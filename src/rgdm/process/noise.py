@@ -120,39 +120,6 @@ class GivenNoise:
         return whole[(..., *map(slice, window.origin, ends))]
 
 
-class PersistentNoise:
-    """Noise of the frames of a sequence that persists from one to the next.
-
-    Frame t takes ``sum_j h_j noise_{t-j} / |h|``, a moving average of the noise of the frames before: white unit noise
-    within every frame, correlated by ``sum_j h_j h_{j+s} / |h|^2`` with the frame s later, and not at all beyond the
-    length of h. Any frame can be made alone.
-
-    Args:
-        field: where the noise comes from.
-        frames: which frames the batch holds.
-        memory: h_0, h_1, ...
-        stream: which of independent sequences, such as the member of an ensemble.
-    """
-
-    def __init__(self, field: NoiseField, frames: Sequence[int], memory: Sequence[float], stream: int = 0) -> None:
-        length = sum(h * h for h in memory) ** 0.5
-        if not length > 0:
-            raise InputError(f"the memory of the noise is {list(memory)}; one weight at least must not be zero")
-        self.field, self.frames, self.memory = field, list(frames), [h / length for h in memory]
-        self.stream = stream
-
-    def __call__(self, draw: int, channels: int, window: Window) -> Tensor:
-        needed = {frame - j for frame in self.frames for j in range(len(self.memory))}
-        fresh = {frame: self._frame(frame, draw, channels, window) for frame in sorted(needed)}
-        return torch.stack(
-            [sum((h * fresh[frame - j] for j, h in enumerate(self.memory)), torch.zeros(())) for frame in self.frames]
-        )
-
-    def _frame(self, frame: int, draw: int, channels: int, window: Window) -> Tensor:
-        """Fresh noise of one frame, from a stream that no sample, whose number is not negative, has."""
-        return self.field.window(-1 - (self.stream * 2**32 + 2**31 + frame), draw, channels, window)
-
-
 @functools.cache
 def _z_order(dimension: int) -> np.ndarray:
     """The place of each site of a block in its stream: the bits of its coordinates, interleaved."""

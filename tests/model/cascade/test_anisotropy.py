@@ -5,7 +5,7 @@ import pytest
 import torch
 import xarray as xr
 
-from rgdm.process.noise import GivenNoise, NoiseField, PersistentNoise, Window
+from rgdm.process.noise import GivenNoise
 from rgdm.scale.grid import Axis, Grid
 from rgdm.train.batches import Batches
 from small import cascade
@@ -71,9 +71,3 @@ def test_given_noise_of_another_batch_is_refused():
         ValueError, match=r"noise has the shape \(1, 3, 4, 4\); these coarse fields need \(2, 3, 4, 4\)"
     ):
         model.descend(torch.zeros(2, 1, 4, 4), 1, GivenNoise({(0, 0): torch.zeros(1, 3, 4, 4)}))
-
-
-def test_sequences_have_noise_of_their_own():
-    field, window = NoiseField(3), Window.whole(0, (8,))
-    first, second = (PersistentNoise(field, [0, 1], [1.0], stream)(0, 1, window) for stream in (0, 1))
-    assert not torch.equal(first, second) and not torch.equal(first, field.of([0, 1])(0, 1, window))

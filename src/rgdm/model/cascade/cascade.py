@@ -18,9 +18,11 @@ from rgdm.errors import InputError
 from rgdm.model.cascade import storage
 from rgdm.model.cascade.density import log_prob
 from rgdm.model.cascade.fields import Fields
+from rgdm.model.cascade.frames import frames_at, frames_of
 from rgdm.model.cascade.generation import refine, sample
 from rgdm.model.cascade.geometry import constant, measures, trajectory
 from rgdm.model.cascade.memory import memory_bytes
+from rgdm.model.cascade.persistence import calibrate_persistence
 from rgdm.model.cascade.repetition import Repetition
 from rgdm.model.cascade.training_range import TrainingRange
 from rgdm.model.cascade.units import Units
@@ -140,21 +142,26 @@ class Cascade(nn.Module):
     # --- learning --------------------------------------------------------------------------
 
     @torch.no_grad()
-    def fit(self, x: Any, watch: Watch | None = None) -> None:
+    def fit(self, x: Any, watch: Watch | None = None, times: Any = None) -> None:
         """Measure everything that has a closed form: units, ranges, standardizers, base. Seconds.
 
         Values may be missing (NaN), where :attr:`takes_gaps`. ``x`` is what :meth:`refine` takes, or
         :class:`~rgdm.model.cascade.fields.Fields`, which have a place: areas of cells, and companions. A
-        coarse-graining that is learned is learned first, by its code length.
+        coarse-graining that is learned is learned first, by its code length. Of fields that follow each other
+        in time, by the coordinates of an xarray object or by ``times``, one for each, it is measured too how long
+        detail lasts.
         """
         if self.repetition.times:
             raise InputError("an enlarged cascade is not measured; fit the one that it was enlarged from")
         with alone():
-            self._fit(x, watch)
+            self._fit(x, watch, times)
 
-    def _fit(self, x: Any, watch: Watch | None) -> None:
+    def _fit(self, x: Any, watch: Watch | None, times: Any) -> None:
+        frames = None
         if not isinstance(x, Fields):
-            x = Fields(unwrap(x, self.channels, self.dimension, axes=self.grid.names)[0])
+            values, layout = unwrap(x, self.channels, self.dimension, axes=self.grid.names)
+            x, frames = Fields(values), frames_of(layout, len(values))
+        frames = frames if times is None else frames_at(times, len(x))
         x = x.to(self.device)
         self.operator.check_depth(x.lattice, self.levels)
         self.check_texture(x.lattice, self.levels)
@@ -179,6 +186,7 @@ class Cascade(nn.Module):
         else:
             there = (setting.weights > 0).expand_as(fine)
             self.base.fit(smoothly_filled(fine, setting.weights, self.grid.boundaries), there=there)
+        calibrate_persistence(self, x, frames, rounds=1, networks=False)
         told(self.levels + 1, self.levels + 1)
 
     def forward(

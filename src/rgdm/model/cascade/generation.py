@@ -12,6 +12,7 @@ from rgdm.model.cascade.edge import take
 from rgdm.model.cascade.geometry import check_sample, settle
 from rgdm.model.cascade.keys import streams
 from rgdm.model.cascade.memory import batches_at_once, fields_together
+from rgdm.model.cascade.persistence import noise_in_time
 from rgdm.model.cascade.place import informing, place_of
 from rgdm.model.cascade.training_range import warn_outside
 from rgdm.model.cascade.units import check_positive
@@ -75,6 +76,8 @@ def refine(
     static: Any = None,
     given: Any = None,
     place: Setting | None = None,
+    persistent: bool = True,
+    times: Any = None,
 ) -> Any:
     """An ensemble of fine fields, each of which coarse-grains to exactly the given field.
 
@@ -89,6 +92,11 @@ def refine(
     lattice (time, level, realization), where it has any, else by its place among the fields. One seed gives a day the
     same noise alone and in a longer file, and another day other noise. Fields without such coordinates that lie in
     separate files have the same noise: give each file a seed of its own.
+
+    A model that was measured on fields that follow each other in time makes films that last: the noise of a sequence,
+    which is what all coordinates but the time say, is correlated in time as the detail of the training fields was, at
+    each level; a single frame has the same law as without. Times are those of an xarray object (dates, or numbers with
+    a unit), or ``times`` of an array. With ``persistent=False`` all frames are independent.
 
     Values may be missing (NaN): with block spins of factor 2 what is made of them is missing too. ``mask``, a fine
     field of 1 and 0 of the kind of ``coarse``, or one for all samples and channels, says which fine sites there are;
@@ -122,14 +130,17 @@ def refine(
     field = field.nan_to_num(0.0) if place.weights is not None else field
     warn_outside(model, field.to(model.device), levels, place.weights)
     total, noise, own = members * len(field), NoiseField(seed, "refine"), streams(layout, len(field))
+    lasting = noise_in_time(model, noise, layout, len(field), times, levels) if persistent else None
     fine = field.new_empty(total, model.channels, *lattice)
 
     def make(batch: range) -> None:
         index = [number % len(field) for number in batch]
         some = field[torch.tensor(index, device=field.device)].to(model.device)
-        keys = [own[i] + number // len(field) for i, number in zip(index, batch, strict=True)]
+        member = [number // len(field) for number in batch]
+        white = noise.of([own[i] + m for i, m in zip(index, member, strict=True)])
+        white = white if lasting is None else lasting(index, member)
         setting = place.of(index).to(model.device)
-        x = model.descend(model.normalise(some, levels), levels, noise.of(keys), evaluations, setting=setting)
+        x = model.descend(model.normalise(some, levels), levels, white, evaluations, setting=setting)
         x = settle(model.operator, check_made(model.denormalise(x)), some, levels, on := setting.weights)
         fine[batch.start : batch.stop] = (x if on is None else x.where(on > 0, torch.nan)).to(fine)
 

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Hashable, Sequence
+from collections.abc import Collection, Hashable, Sequence
 
 import numpy as np
 import xarray as xr
@@ -27,17 +27,22 @@ def streams(layout: Layout, count: int) -> list[int]:
     if not isinstance(layout, DataArrayLayout):
         return [MEMBERS * place for place in range(count)]
     seen, found = Counter[str](), []
-    for name in _names(layout.source, layout.batch, count):
-        found.append(MEMBERS * (_hash(f"{name}#{seen[name]}") if name else seen[name]))
+    for name in names(layout.source, layout.batch, count):
+        found.append(MEMBERS * (hashed(f"{name}#{seen[name]}") if name else seen[name]))
         seen[name] += 1
     return found
 
 
-def _names(array: xr.DataArray, batch: Sequence[Hashable], count: int) -> list[str]:
-    """The coordinates of each field as text; empty where there are none."""
+def names(array: xr.DataArray, batch: Sequence[Hashable], count: int, without: Collection[Hashable] = ()) -> list[str]:
+    """The coordinates of each field as text, ``without`` some of them; empty where there are none."""
     sizes, columns = {axis: array.sizes[axis] for axis in batch}, []
     for name, coordinate in sorted(array.coords.items(), key=lambda item: str(item[0])):
-        if name == "channel" or not set(coordinate.dims) <= set(batch) or set(_MAPPING) & set(coordinate.attrs):
+        if (
+            name == "channel"
+            or name in without
+            or not set(coordinate.dims) <= set(batch)
+            or set(_MAPPING) & set(coordinate.attrs)
+        ):
             continue
         values = coordinate.variable.set_dims(sizes).transpose(*batch).values.reshape(count)
         columns.append([f"{name}={_text(value)}" for value in values])
@@ -58,6 +63,6 @@ def _text(value: object) -> str:
     return str(value)
 
 
-def _hash(name: str) -> int:
+def hashed(name: str) -> int:
     """Of 128 bits, and beyond all places."""
     return 2**128 + int.from_bytes(hashlib.blake2b(name.encode(), digest_size=16).digest(), "little")

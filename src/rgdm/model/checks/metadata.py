@@ -8,6 +8,7 @@ import numpy as np
 
 from rgdm.data.identity import Identity
 from rgdm.errors import InputError
+from rgdm.process.persistence import Persistence
 from rgdm.ranges import shown
 
 DEEPEST = 10
@@ -102,6 +103,13 @@ def _identity(value: Any) -> bool:
         return False
 
 
+def _persistence(value: Any) -> bool:
+    try:
+        return Persistence.from_json(value) is not None
+    except InputError:
+        return False
+
+
 def _training(value: Any) -> bool:
     figures = ("steps", "seconds", "loss", "samples")
     return isinstance(value, dict) and all(
@@ -120,5 +128,6 @@ KINDS: dict[str, Check] = {
     "own_attrs": (_attributes_by_name, "attributes by channel"),
     "identity": (_identity, "what is known of the data"),
     "training": (_training, "figures by name"),
+    "persistence": (_persistence, "a correlation in time"),
 }
 """What rgdm itself reads, and of which kind it is."""
