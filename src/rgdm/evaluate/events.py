@@ -63,7 +63,7 @@ def fractions(
     if any(n < w for n, w in zip(x.shape[2:], widths, strict=True)):
         raise InputError(f"windows of {widths} sites on the lattice {tuple(x.shape[2:])}; take smaller ones")
     for axis, w in enumerate(widths, start=2):
-        above, sites = (part.unfold(axis, w, 1).sum(-1) for part in (above, sites))
+        above, sites = (_sums(part, axis, w) for part in (above, sites))
     return above / sites
 
 
@@ -90,18 +90,21 @@ def reliability(
     truth: Float[Tensor, "B C *L"],
     threshold: float,
     valid: Bool[Tensor, "B C *L"] | None = None,
+    blocks: int | None = None,
 ) -> Figures:
     """How often the event occurs where the members give it a probability, in :data:`BINS` equal bins of probability.
 
-    ``value`` is the observed frequency and ``error`` its jackknife error over samples, ``forecast`` the mean
-    probability, ``share`` the share of all sites in the bin.
+    ``value`` is the observed frequency and ``error`` its jackknife error over samples (or ``blocks`` of them),
+    ``forecast`` the mean probability, ``share`` the share of all sites in the bin.
     """
     p, o = _shares(ensemble, threshold), (truth > threshold).double()
     there = torch.ones_like(o) if valid is None else valid.double()
     which = (p * BINS).long().clamp(max=BINS - 1)
-    one = torch.nn.functional.one_hot(which, BINS).double() * there.unsqueeze(-1)
-    sites, events, sums = ((one * part.unsqueeze(-1)).flatten(1, -2).sum(1) for part in (torch.ones_like(o), o, p))
-    found = jackknife(torch.div, events, sites)
+    sites, events, sums = (
+        torch.stack([torch.bincount(i.flatten(), x.flatten(), BINS) for i, x in zip(which, part, strict=True)])
+        for part in (there, o * there, p * there)
+    )
+    found = jackknife(torch.div, events, sites, blocks=blocks)
     return {**estimate(found), "forecast": sums.sum(0) / sites.sum(0), "share": sites.sum(0) / sites.sum()}
 
 
@@ -112,8 +115,12 @@ def event_figures(
     thresholds: Float[Tensor, "T"],
     width: tuple[int, ...],
     valid: Bool[Tensor, "B 1 *L"] | None,
+    blocks: int | None = None,
 ) -> Figures:
-    """Figures of the events that a channel is above each of some thresholds, in its own unit; windows of ``width``."""
+    """Figures of the events that a channel is above each of some thresholds, in its own unit; windows of ``width``.
+
+    Errors are jackknife errors over samples, or over ``blocks`` of consecutive ones.
+    """
     sites = _means(torch.ones_like(truth).double(), valid, share=True)
     window = tuple(min(w, n) for w, n in zip(width, truth.shape[2:], strict=True))
     columns: dict[str, list[tuple[Tensor, Tensor]]] = {}
@@ -125,17 +132,17 @@ def event_figures(
     for threshold in thresholds.tolist():
         o = weighted(_means((truth > threshold).double(), valid), sites)
         brier = weighted(brier_score(ensemble, truth, threshold, valid), sites)
-        add("event_brier", *jackknife(torch.div, brier, sites))
-        add("event_skill", *jackknife(lambda s, o, n: 1 - s / (o * (1 - o / n)), brier, o, sites))
+        add("event_brier", *jackknife(torch.div, brier, sites, blocks=blocks))
+        add("event_skill", *jackknife(lambda s, o, n: 1 - s / (o * (1 - o / n)), brier, o, sites, blocks=blocks))
         tail = weighted(tail_crps(ensemble, truth, threshold, valid), sites)
         for name, field in baselines.items():
             own = weighted(tail_crps(field, truth, threshold, valid), sites)
-            add(f"tail_crps_over_{name}", *jackknife(torch.div, tail, own))
+            add(f"tail_crps_over_{name}", *jackknife(torch.div, tail, own, blocks=blocks))
         some = ensemble[: min(len(ensemble), 4)]
         terms = [fractions_skill(member, truth, threshold, window, valid) for member in some]
-        add("event_fss", *_skill(terms))
+        add("event_fss", *_skill(terms, blocks))
         others = [fractions_skill(a, b, threshold, window, valid) for a, b in zip(some[1:], some, strict=False)]
-        alike.append(_skill(others)[0])
+        alike.append(_skill(others, blocks)[0])
     figures: Figures = {}
     for name, pairs in columns.items():
         value, error = (torch.stack(part) for part in zip(*pairs, strict=True))
@@ -144,10 +151,17 @@ def event_figures(
     return figures
 
 
-def _skill(terms: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+def _sums(x: Tensor, axis: int, width: int) -> Tensor:
+    """Sums over every window of ``width`` sites along an axis, as differences of running sums (of counts: exact)."""
+    x = x.movedim(axis, -1)
+    running = torch.nn.functional.pad(x.cumsum(-1), (1, 0))
+    return (running[..., width:] - running[..., :-width]).movedim(-1, axis)
+
+
+def _skill(terms: list[tuple[Tensor, Tensor]], blocks: int | None) -> tuple[Tensor, Tensor]:
     """The fractions skill score over all samples and pairs of fields, with its error."""
     error, reference = (torch.stack(part).mean(0) for part in zip(*terms, strict=True))
-    return jackknife(lambda e, r: 1 - e / r, error, reference)
+    return jackknife(lambda e, r: 1 - e / r, error, reference, blocks=blocks)
 
 
 def _shares(ensemble: Tensor, threshold: float) -> Tensor:
