@@ -126,11 +126,14 @@ def test_the_intensity_scale_skill_is_that_of_another_package(side):
     wanted = theirs.intensity_scale_compute(package)[::-1]  # theirs begins with the largest scale
     for i, threshold in enumerate(thresholds):
         errors = scale_errors(field, truth, threshold, (2, 2)).mean(0)
-        found = scale_skill(errors, (truth > threshold).double().mean(), torch.tensor(1.0))
+        frequency = (truth > threshold).double().mean()  # theirs takes the field to have that of the truth
+        found = scale_skill(errors, frequency, frequency, torch.tensor(1.0))
         np.testing.assert_allclose(found, wanted[:, i], atol=1e-12)
 
 
-@pytest.mark.parametrize("lattice, factors", [((24,), (2,)), ((12, 8), (2, 1)), ((4, 8, 4), (2, 2, 2)), ((9, 27), (3, 3))])
+@pytest.mark.parametrize(
+    "lattice, factors", [((24,), (2,)), ((12, 8), (2, 1)), ((4, 8, 4), (2, 2, 2)), ((9, 27), (3, 3))]
+)
 def test_errors_of_all_scales_sum_to_the_error_of_sites(lattice, factors):
     field, truth = torch.randn(5, 1, *lattice), torch.randn(5, 1, *lattice)
     valid = torch.rand_like(truth) < 0.8
@@ -138,6 +141,14 @@ def test_errors_of_all_scales_sum_to_the_error_of_sites(lattice, factors):
     assert errors.shape == (5, depth_of(lattice, factors) + 1) and bool((errors > -1e-15).all())
     wrong = ((field > 0.3) != (truth > 0.3)) & valid
     assert torch.allclose(errors.sum(1), wrong.flatten(1).double().mean(1))
+
+
+def test_events_at_random_places_have_no_skill_in_all_whatever_their_frequency():
+    truth, noise = torch.randn(200, 1, 32, 32), torch.randn(200, 1, 32, 32)
+    for field in (noise, noise + 1.5):  # as often as the truth, or more often
+        wrong = scale_errors(field, truth, 0.5, (2, 2)).mean(0)
+        shares = [(x > 0.5).double().mean() for x in (field, truth)]
+        assert abs(float(scale_skill(wrong, *shares, torch.tensor(1.0)).mean())) < 0.02
 
 
 def test_events_in_the_wrong_place_have_errors_at_the_scale_of_the_shift():
@@ -149,7 +160,12 @@ def test_events_in_the_wrong_place_have_errors_at_the_scale_of_the_shift():
 
 
 def test_the_depth_of_a_lattice_ends_where_nothing_divides():
-    assert [depth_of(*case) for case in (((12, 8), (2, 2)), ((12, 8), (2, 1)), ((7,), (2,)), ((5,), (1,)))] == [2, 2, 0, 0]
+    assert [depth_of(*case) for case in (((12, 8), (2, 2)), ((12, 8), (2, 1)), ((7,), (2,)), ((5,), (1,)))] == [
+        2,
+        2,
+        0,
+        0,
+    ]
 
 
 def test_diagrams_hold_what_single_functions_say_and_what_members_alike_have():
@@ -192,7 +208,9 @@ def test_units_in_the_last_place_are_distances_of_neighbouring_numbers():
     values = torch.tensor([1.0, 1.5, 2.0, 3e7, -0.1, 1e-3])
     wanted = np.spacing(np.abs(values.numpy().astype(np.float32))).astype(float)
     np.testing.assert_array_equal(ulp(values, torch.float32), wanted)
-    assert bool(ulp(torch.zeros(2), torch.float32).isfinite().all()) and float(ulp(torch.zeros(2), torch.float32)[0]) > 0
+    assert (
+        bool(ulp(torch.zeros(2), torch.float32).isfinite().all()) and float(ulp(torch.zeros(2), torch.float32)[0]) > 0
+    )
 
 
 @pytest.mark.parametrize("lattice", [(32,), (16, 8), (8, 8, 8)])

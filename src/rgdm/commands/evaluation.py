@@ -92,6 +92,7 @@ def verify(
         thresholds=levels_of_sets,
         valid=valid,
         means_of_valid=weights is not None,
+        times=isinstance(options, config.Evaluate) and options.times,
     )
     if options.likelihood and valid is not None:
         print("rgdm: note: no bits per degree of freedom: values of the truth are missing", file=sys.stderr)

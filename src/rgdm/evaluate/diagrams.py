@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from rgdm.evaluate.events import fractions_skill, reliability
+from rgdm.evaluate.events import fractions, reliability, skill_terms
 from rgdm.evaluate.intensity import scale_errors, scale_skill
 from rgdm.evaluate.pieces import Figures
 from rgdm.jackknife import Estimate, jackknife
@@ -25,10 +25,12 @@ def event_diagrams(
 
     ``event_reliability`` has a column for each bin of probability, ``event_fss_widths`` for each width of windows,
     ``event_scale_skill`` for each scale, that of ``factors``, the finest first; the last one is all larger scales.
+    ``members`` is what members have that are judged by members, NaN of a single one: so far from the diagonal, from 1
+    and from 0 is an ensemble of this size even if the truth could be one of it.
     """
     rows = [float(threshold) for threshold in thresholds]
     some, columns = ensemble[:MEMBERS], widths_of(tuple(truth.shape[2:]))
-    curves = [reliability(ensemble, truth, threshold, valid, blocks) for threshold in rows]
+    curves = [_reliability(ensemble, truth, threshold, valid, blocks) for threshold in rows]
     fss = [[_fractions(some, truth, threshold, width, valid, blocks) for width in columns] for threshold in rows]
     skill = [_scales(some, truth, threshold, factors, valid, blocks) for threshold in rows]
     frequency = _frequencies(truth, rows, valid)
@@ -60,23 +62,40 @@ def widths_of(lattice: tuple[int, ...]) -> list[int]:
     return [2**j for j in range(max(1, (max(lattice) // 2).bit_length()))]
 
 
+def _reliability(
+    ensemble: Tensor, truth: Tensor, threshold: float, valid: Tensor | None, blocks: int | None
+) -> Figures:
+    """The reliability of the members against the truth, and of the others against some members."""
+    curve = reliability(ensemble, truth, threshold, valid, blocks)
+    if len(ensemble) < 2:
+        nothing = torch.full_like(curve["share"], torch.nan)  # pyright: ignore[reportArgumentType]
+        return {**curve, "members": nothing, "members_forecast": nothing}
+    chosen = range(min(MEMBERS, len(ensemble)))
+    each = [reliability(_without(ensemble, i), ensemble[i], threshold, valid) for i in chosen]
+    value, forecast, share = (torch.stack([one[key] for one in each]) for key in ("value", "forecast", "share"))  # pyright: ignore
+    members, places = ((part.nan_to_num(0.0) * share).sum(0) / share.sum(0) for part in (value, forecast))
+    return {**curve, "members": members, "members_forecast": places}
+
+
+def _without(ensemble: Tensor, member: int) -> Tensor:
+    return torch.cat([ensemble[:member], ensemble[member + 1 :]])
+
+
 def _fractions(
     some: Tensor, truth: Tensor, threshold: float, width: int, valid: Tensor | None, blocks: int | None
 ) -> tuple[Estimate, Tensor]:
     """The fractions skill score of members against the truth with its error, and that of members alike."""
     window = tuple(min(width, n) for n in truth.shape[2:])
-
-    def terms(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-        return fractions_skill(a, b, threshold, window, valid)
+    true, *each = (fractions(x, threshold, window, valid) for x in (truth, *some))
 
     def skill(pairs: list[tuple[Tensor, Tensor]]) -> Estimate:
         error, reference = (torch.stack(part).mean(0) for part in zip(*pairs, strict=True))
         return jackknife(lambda e, r: 1 - e / r, error, reference, blocks=blocks)
 
-    own = skill([terms(member, truth) for member in some])
+    own = skill([skill_terms(member, true) for member in each])
     if len(some) < 2:
         return own, torch.full_like(own.value, torch.nan)
-    return own, skill([terms(a, b) for a, b in zip(some[1:], some, strict=False)]).value
+    return own, skill([skill_terms(a, b) for a, b in zip(each[1:], each, strict=False)]).value
 
 
 def _scales(
@@ -91,8 +110,8 @@ def _scales(
 
     def skill(pairs: list[tuple[Tensor, Tensor]]) -> Estimate:
         errors = torch.stack([scale_errors(a, b, threshold, factors, valid) for a, b in pairs]).mean(0)
-        frequency = torch.stack([share(b > threshold) for _, b in pairs]).mean(0)
-        return jackknife(scale_skill, errors, frequency, sites, blocks=blocks)
+        shares = [torch.stack([share(x > threshold) for x in fields]).mean(0) for fields in zip(*pairs, strict=True)]
+        return jackknife(scale_skill, errors, *shares, sites, blocks=blocks)
 
     own = skill([(member, truth) for member in some])
     if len(some) < 2:

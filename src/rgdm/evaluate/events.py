@@ -1,5 +1,7 @@
 """Events, such as rain above a threshold: their probabilities, their places, and the distribution beyond it."""
 
+import math
+
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -57,14 +59,13 @@ def fractions(
 
     ``width`` is the number of sites of a window along all axes, or along each.
     """
-    there = torch.ones_like(x, dtype=torch.float64) if valid is None else valid.double()
-    above, sites = ((x > threshold) * there), there
+    above = (x > threshold).double()
     widths = (width,) * (x.dim() - 2) if isinstance(width, int) else width
     if any(n < w for n, w in zip(x.shape[2:], widths, strict=True)):
         raise InputError(f"windows of {widths} sites on the lattice {tuple(x.shape[2:])}; take smaller ones")
-    for axis, w in enumerate(widths, start=2):
-        above, sites = (_sums(part, axis, w) for part in (above, sites))
-    return above / sites
+    if valid is None:
+        return _sums(above, widths) / math.prod(widths)
+    return _sums(above * valid, widths) / _sums(valid.double(), widths)
 
 
 def fractions_skill(
@@ -79,7 +80,13 @@ def fractions_skill(
     The sums of ``(p_a - p_b)^2`` and of ``p_a^2 + p_b^2`` over windows, p the share of a window above the threshold
     (Roberts and Lean 2008, Mon. Weather Rev. 136, 78).
     """
-    p, q = (fractions(x, threshold, width, valid) for x in (a, b))
+    return skill_terms(*(fractions(x, threshold, width, valid) for x in (a, b)))
+
+
+def skill_terms(
+    p: Float[Tensor, "B C *W"], q: Float[Tensor, "B C *W"]
+) -> tuple[Float[Tensor, "B"], Float[Tensor, "B"]]:
+    """The terms of :func:`fractions_skill` from the :func:`fractions` of both fields."""
     pairs = ((p - q).square(), p.square() + q.square())
     error, reference = (part.nan_to_num(0.0).flatten(1).sum(1) for part in pairs)
     return error, reference
@@ -151,11 +158,13 @@ def event_figures(
     return figures
 
 
-def _sums(x: Tensor, axis: int, width: int) -> Tensor:
-    """Sums over every window of ``width`` sites along an axis, as differences of running sums (of counts: exact)."""
-    x = x.movedim(axis, -1)
-    running = torch.nn.functional.pad(x.cumsum(-1), (1, 0))
-    return (running[..., width:] - running[..., :-width]).movedim(-1, axis)
+def _sums(counts: Tensor, widths: tuple[int, ...]) -> Tensor:
+    """Sums over every window inside the field, as differences of running sums, which are exact for counts."""
+    for axis, width in enumerate(widths, start=2):
+        counts = counts.movedim(axis, -1)
+        running = torch.nn.functional.pad(counts.cumsum(-1), (1, 0))
+        counts = (running[..., width:] - running[..., :-width]).movedim(-1, axis)
+    return counts
 
 
 def _skill(terms: list[tuple[Tensor, Tensor]], blocks: int | None) -> tuple[Tensor, Tensor]:

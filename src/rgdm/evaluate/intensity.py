@@ -43,17 +43,19 @@ def scale_errors(
 
 
 def scale_skill(
-    errors: Float[Tensor, "S"], frequency: Float[Tensor, ""], sites: Float[Tensor, ""]
+    errors: Float[Tensor, "S"], field: Float[Tensor, ""], truth: Float[Tensor, ""], sites: Float[Tensor, ""]
 ) -> Float[Tensor, "S"]:
-    """``1 - errors / (2 f (1 - f) / S)``: 1 where there is no error, 0 for events that are scattered at random.
+    """``1 - errors / ((f (1 - g) + g (1 - f)) / S)``: 1 where there is no error, 0 for events scattered at random.
 
-    The error of a random field of the same frequency f of events is taken to be shared evenly by the S scales
-    (Casati et al. 2004, eq. 12).
+    f and g are the frequencies of the event in the field and in the truth. The error of fields whose events are at
+    random places is taken to be shared evenly by the S scales (Casati 2010, Weather Forecast. 25, 113; for f = g that
+    of Casati et al. 2004, eq. 12).
 
     Args:
         errors: means of :func:`scale_errors`.
-        frequency: share of all sites that are valid and have the event in the truth.
+        field: share of all sites that are valid and have the event in the field.
+        truth: the same in the truth.
         sites: share of all sites that are valid.
     """
-    f = frequency / sites
-    return 1 - errors / sites / (2 * f * (1 - f) / len(errors))
+    f, g = field / sites, truth / sites
+    return 1 - errors / sites / ((f * (1 - g) + g * (1 - f)) / len(errors))

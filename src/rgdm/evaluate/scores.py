@@ -19,7 +19,6 @@ from rgdm.evaluate.standard import Standard
 from rgdm.jackknife import jackknife
 from rgdm.scale.coarse_graining import CoarseGraining
 
-
 _TIES = 0x74696573
 """Ties are not broken by the random numbers that a field may have been made from with the same small seed."""
 
@@ -173,9 +172,7 @@ def mean_errors(
         yield error if there is None else torch.where(there, error, 0.0)
 
 
-def _steps(
-    operator: CoarseGraining, levels: int, weights: Tensor | None
-) -> tuple[list[CoarseGraining], Tensor | None]:
+def _steps(operator: CoarseGraining, levels: int, weights: Tensor | None) -> tuple[list[CoarseGraining], Tensor | None]:
     """The operators of all levels, and which coarse sites have weight; None: all."""
     steps = []
     for _ in range(levels):

@@ -15,16 +15,20 @@ def summary(scores: Scores) -> list[str]:
     """Lines with each figure, its error and what is good: of all channels, then of each in its own unit."""
     channels, units = scores["channels"], dict(zip(scores["channels"], scores["about"]["units"], strict=True))
     lines = [
-        f"Coarse field kept to {_plain(scores['consistency_error'])} of its spread (rounding only: below 5e-6)",
+        f"Coarse field kept to {_plain(scores['consistency_error'])} of its spread (rounding only: below 5e-6), "
+        f"{_places(scores['consistency_ulps'])} in the last place",
         f"Fair CRPS over that of bicubic interpolation: {_figure(scores, 'crps_over_bicubic')} "
         "(below 1; smaller is better)",
         f"Spread over error of the ensemble: {_figure(scores, 'spread_skill')} (1; below it, too sure of itself)",
+        f"Ranks of the truth furthest from flat: {_figure(scores, 'rank_deviation')} "
+        f"({_short(scores['rank_deviation']['chance'])} by chance)",
         f"Power over that of the truth, finest octave first: {_figure(scores, 'octave_ratio')} (1)",
         "Kurtosis of detail over that of the truth, finest level first: "
         f"{_figure(scores, 'detail_kurtosis_ratio')} (1)",
     ]
     if len(channels) > 1:
         lines.insert(0, "All channels together, each in units of its standard deviation in the truth:")
+    lines += _together(scores)
     if "bits" in scores:
         lines += [
             f"Bits per degree of freedom of the true detail, finest level first: {_figure(scores, 'bits')} "
@@ -43,6 +47,34 @@ def summary(scores: Scores) -> list[str]:
         titles = ["members / truth, above", "area", "boundary", "islands", "lakes", "Brier skill", "CRPS / bicubic"]
         lines += _table([titles, *rows[:MOST_EXCURSIONS]])
     return lines
+
+
+def _together(scores: Scores) -> list[str]:
+    """How variables vary together, and how much of the detail lasts from frame to frame."""
+    lines, pairs = [], scores.get("channel_correlation")
+    known = [i for i, value in enumerate(pairs["value"]) if value is not None] if pairs is not None else []
+    if pairs is not None and known:
+        i = max(known, key=lambda i: abs(pairs["value"][i]))
+        lines.append(
+            f"Correlation of detail of two channels, model minus truth: at most {_signed(pairs, i)}, of "
+            f"{' and '.join(pairs['pair'][i])} at level {pairs['level'][i]} (0 within 0.03)"
+        )
+    for name, one in scores["channels"].items():
+        if "lag_correlation" in one:
+            lag, of = one["lag_correlation"], f" of {name}" if len(scores["channels"]) > 1 else ""
+            each = ", ".join(f"{_short(a)} ({_short(b)})" for a, b in zip(lag["ensemble"], lag["truth"], strict=True))
+            lines.append(f"Detail{of} that lasts to the next frame, finest level first (truth): {each}")
+    return lines
+
+
+def _signed(entry: Scores, i: int) -> str:
+    value, error = entry["value"][i], entry["error"][i]
+    return f"{value:+.3f}" + ("" if error is None else f" +- {error:.3f}")
+
+
+def _places(entry: Scores) -> str:
+    value = entry["value"]
+    return "-" if value is None else f"{value:.1f} units" if value < 1000 else f"{value:.1e} units"
 
 
 _COLUMNS = ("fair CRPS", "/ bicubic", "spread/error", "finest octave", "coarse error", "members", "truth")

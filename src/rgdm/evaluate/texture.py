@@ -138,8 +138,9 @@ def excursion_figures(
 ) -> Figures:
     """Minkowski functionals above each threshold, members over truth; of the Euler characteristic the difference.
 
-    ``error`` is the jackknife error over samples, or over ``blocks`` of consecutive ones. ``scatter`` is what the value would vary by if the truth were one
-    more member, from the spread of the members (times ``1 + 1/M`` in variance), also of a single sample.
+    ``error`` is the jackknife error over samples, or over ``blocks`` of consecutive ones. ``scatter`` is what the value
+    would vary by if the truth were one more member, from the spread of the members (times ``1 + 1/M`` in variance),
+    also of a single sample.
     """
     count = min(len(ensemble), max(2, MOST // truth.numel()))
     true = minkowski(truth, thresholds, boundary)[:, 0]

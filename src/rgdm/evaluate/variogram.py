@@ -59,7 +59,7 @@ def variogram_pieces(
     boundary: Boundaries,
     valid: Bool[Tensor, "B 1 *L"] | None,
 ) -> Pieces:
-    """The terms of the variogram scores of one channel: sums over pairs of valid sites, over the number of all pairs."""
+    """The terms of the variogram scores of one channel: sums over valid pairs, over the number of all pairs."""
     terms: Pieces = {}
     for name, field in {"": ensemble, **{f"_{name}": field for name, field in baselines.items()}}.items():
         terms[f"variogram{name}"], terms["pairs"] = _terms(field, truth, boundary, valid, ORDER, LAGS, MOST)
