@@ -162,7 +162,7 @@ class Evaluate:
     """Network evaluations a level (default: the model's own)."""
     thresholds: Annotated[tuple[str, ...], SAID] = ()
     """Values above which area, boundary, islands and lakes are compared, such as 0,-1000 (default: quantiles)."""
-    times: bool = False
+    frames: bool = False
     """The samples are consecutive frames: also judge what lasts from frame to frame; errors are over blocks of time."""
     likelihood: bool = True
     """Also the bits per degree of freedom of windows of the truth (a few seconds a level)."""
