@@ -338,9 +338,7 @@ def test_awkward_fields_of_every_dimension_are_judged(lattice):
         valid[..., : lattice[-1] // 2] = False
         coarse = block_mean(truth, 4)
         for mask in (None, valid):
-            scores = judge(
-                truth, ensemble, coarse, OPERATOR, 2, "periodic", {"b": truth}, valid=mask, times=times
-            )
+            scores = judge(truth, ensemble, coarse, OPERATOR, 2, "periodic", {"b": truth}, valid=mask, times=times)
             json.dumps(scores, allow_nan=False)
             assert scores["channel_correlation"]["pair"] == [["channel0", "channel2"]] * 2
             assert "wet_share" in scores["channels"]["channel0"] and "wet_share" not in scores["channels"]["channel2"]
@@ -358,4 +356,4 @@ def test_the_summary_says_what_variables_and_frames_have_in_common():
         "Correlation of detail of two channels, model minus truth: at most" in lines
         and "pressure and humidity" in lines
     )
-    assert "Detail of humidity that lasts to the next frame, finest level first (truth)" in lines
+    assert "Detail of humidity that lasts to the next frame, finest level first" in lines

@@ -15,19 +15,22 @@ def summary(scores: Scores) -> list[str]:
     """Lines with each figure, its error and what is good: of all channels, then of each in its own unit."""
     channels, units = scores["channels"], dict(zip(scores["channels"], scores["about"]["units"], strict=True))
     lines = [
-        f"Coarse field kept to {_plain(scores['consistency_error'])} of its spread (rounding only: below 5e-6), "
-        f"{_places(scores['consistency_ulps'])} in the last place",
+        f"Coarse field kept to {_plain(scores['consistency_error'])} of its spread{_places(scores)} "
+        "(rounding only: below 5e-6)",
         f"Fair CRPS over that of bicubic interpolation: {_figure(scores, 'crps_over_bicubic')} "
         "(below 1; smaller is better)",
         f"Spread over error of the ensemble: {_figure(scores, 'spread_skill')} (1; below it, too sure of itself)",
-        f"Ranks of the truth furthest from flat: {_figure(scores, 'rank_deviation')} "
-        f"({_short(scores['rank_deviation']['chance'])} by chance)",
         f"Power over that of the truth, finest octave first: {_figure(scores, 'octave_ratio')} (1)",
         "Kurtosis of detail over that of the truth, finest level first: "
         f"{_figure(scores, 'detail_kurtosis_ratio')} (1)",
     ]
     if len(channels) > 1:
         lines.insert(0, "All channels together, each in units of its standard deviation in the truth:")
+    if "rank_deviation" in scores:
+        chance = _short(scores["rank_deviation"]["chance"])
+        lines.append(
+            f"Ranks of the truth, furthest from flat: {_figure(scores, 'rank_deviation')} (by chance {chance})"
+        )
     lines += _together(scores)
     if "bits" in scores:
         lines += [
@@ -63,7 +66,7 @@ def _together(scores: Scores) -> list[str]:
         if "lag_correlation" in one:
             lag, of = one["lag_correlation"], f" of {name}" if len(scores["channels"]) > 1 else ""
             each = ", ".join(f"{_short(a)} ({_short(b)})" for a, b in zip(lag["ensemble"], lag["truth"], strict=True))
-            lines.append(f"Detail{of} that lasts to the next frame, finest level first (truth): {each}")
+            lines.append(f"Detail{of} that lasts to the next frame, finest level first: {each} (the truth in brackets)")
     return lines
 
 
@@ -72,9 +75,9 @@ def _signed(entry: Scores, i: int) -> str:
     return f"{value:+.3f}" + ("" if error is None else f" +- {error:.3f}")
 
 
-def _places(entry: Scores) -> str:
-    value = entry["value"]
-    return "-" if value is None else f"{value:.1f} units" if value < 1000 else f"{value:.1e} units"
+def _places(scores: Scores) -> str:
+    value = _value(scores, "consistency_ulps")
+    return "" if value is None else f", {value:{'.1f' if value < 1000 else '.1e'}} units in the last place"
 
 
 _COLUMNS = ("fair CRPS", "/ bicubic", "spread/error", "finest octave", "coarse error", "members", "truth")
