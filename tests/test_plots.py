@@ -115,7 +115,12 @@ def events(thresholds, frequency, skill, fss):
     return {
         "about": {"factor": [2, 1], "levels": 1},
         "event_reliability": {"frequency": frequency, "threshold": thresholds, "error": nothing, "members": nothing}
-        | {"members_forecast": nothing, "value": [[0.1] * 10] * rows, "share": [[0.1] * 9 + [0.0]] * rows}
+        | {
+            "members_forecast": nothing,
+            "members_share": nothing,
+            "value": [[0.1] * 10] * rows,
+            "share": [[0.1] * 9 + [0.0]] * rows,
+        }
         | {"forecast": [[0.1 * i for i in range(9)] + [None]] * rows},
         "event_fss_widths": {"value": fss, "error": [[None] * 2] * rows, "members": [[None] * 2] * rows}
         | {"useful": [0.5] * rows, "width": [1, 2], "threshold": thresholds},

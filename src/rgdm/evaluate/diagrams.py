@@ -69,12 +69,12 @@ def _reliability(
     curve = reliability(ensemble, truth, threshold, valid, blocks)
     if len(ensemble) < 2:
         nothing = torch.full_like(curve["share"], torch.nan)  # pyright: ignore[reportArgumentType]
-        return {**curve, "members": nothing, "members_forecast": nothing}
+        return {**curve, "members": nothing, "members_forecast": nothing, "members_share": nothing}
     chosen = range(min(MEMBERS, len(ensemble)))
     each = [reliability(_without(ensemble, i), ensemble[i], threshold, valid) for i in chosen]
     value, forecast, share = (torch.stack([one[key] for one in each]) for key in ("value", "forecast", "share"))  # pyright: ignore
     members, places = ((part.nan_to_num(0.0) * share).sum(0) / share.sum(0) for part in (value, forecast))
-    return {**curve, "members": members, "members_forecast": places}
+    return {**curve, "members": members, "members_forecast": places, "members_share": share.mean(0)}
 
 
 def _without(ensemble: Tensor, member: int) -> Tensor:

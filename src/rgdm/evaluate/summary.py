@@ -77,7 +77,7 @@ def _signed(entry: Scores, i: int) -> str:
 
 def _places(scores: Scores) -> str:
     value = _value(scores, "consistency_ulps")
-    return "" if value is None else f", {value:{'.1f' if value < 1000 else '.1e'}} units in the last place"
+    return "" if value is None else f", {value:.2g} units in the last place"
 
 
 _COLUMNS = ("fair CRPS", "/ bicubic", "spread/error", "finest octave", "coarse error", "members", "truth")

@@ -28,14 +28,14 @@ def reliability_diagram(figures: Mapping[str, Any], units: str = "") -> Figure:
         upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[4, 1])
         upper.plot([0, 1], [0, 1], color=INK, lw=0.8, ls=(0, (4, 2)), label="reliable")
         for row, colour in _rows(entry):
-            place, value = numbers(entry["forecast"][row]), numbers(entry["value"][row])
-            error, share = np.nan_to_num(numbers(entry["error"][row])), numbers(entry["share"][row])
-            value = np.where(share >= RARE, value, np.nan)
-            label = f"above {entry['threshold'][row]:.3g}{f' {units}' if units else ''}"
-            upper.errorbar(place, value, error, fmt="o-", color=colour, ms=3, lw=1, elinewidth=0.8, label=label)
-            lower.plot(place, np.where(share > 0, share, np.nan), "o-", color=colour, ms=2.5, lw=0.8)
-            alike = [numbers(entry[f"members{key}"][row]) for key in ("_forecast", "")]
-            upper.plot(alike[0], np.where(share >= RARE, alike[1], np.nan), color=colour, lw=0.9, ls=(0, (3, 1.5)))
+            place, value, error, share = (numbers(entry[key][row]) for key in ("forecast", "value", "error", "share"))
+            often = share >= RARE
+            label = f"above {entry['threshold'][row]:.5g}{f' {units}' if units else ''}"
+            bars = {"color": colour, "ms": 3, "lw": 1, "elinewidth": 0.8, "label": label}
+            upper.errorbar(place[often], value[often], np.nan_to_num(error[often]), fmt="o-", **bars)
+            lower.plot(place[share > 0], share[share > 0], "o-", color=colour, ms=2.5, lw=0.8)
+            place, value, share = (numbers(entry[f"members{key}"][row]) for key in ("_forecast", "", "_share"))
+            upper.plot(place[share >= RARE], value[share >= RARE], color=colour, lw=0.9, ls=(0, (3, 1.5)))
         upper.plot([], [], color=GREY, lw=0.9, ls=(0, (3, 1.5)), label="a member as the truth")
         upper.set(ylabel="observed frequency", xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
         figure.legend(*upper.get_legend_handles_labels(), loc="outside upper left", ncols=2)
@@ -58,7 +58,7 @@ def fss_curves(scores: Mapping[str, Any], units: str = "") -> Figure:
             axes.annotate("coarse site", (coarse, 0.02), (3, 0), textcoords="offset points", color=GREY)
         for row, colour in _rows({**entry, "frequency": scores["event_reliability"]["frequency"]}):
             value, error = numbers(entry["value"][row]), np.nan_to_num(numbers(entry["error"][row]))
-            label = f"above {entry['threshold'][row]:.3g}{f' {units}' if units else ''}"
+            label = f"above {entry['threshold'][row]:.5g}{f' {units}' if units else ''}"
             axes.errorbar(width, value, error, fmt="o-", color=colour, ms=3, lw=1.1, label=label)
             axes.plot(width, numbers(entry["members"][row]), color=colour, lw=1, ls=(0, (3, 1.5)))
             useful = entry["useful"][row]
@@ -94,7 +94,7 @@ def scale_diagram(scores: Mapping[str, Any], units: str = "") -> Figure:
             axes.text(t, s, words, ha="center", va="center", color=ink, fontsize=5.5, linespacing=1.15)
         if scores["about"]["levels"] < scales:
             axes.axhline(scores["about"]["levels"] - 0.5, color=INK, lw=1.2)
-        axes.set_xticks(range(thresholds), [f"{threshold:.3g}" for threshold in entry["threshold"]])
+        axes.set_xticks(range(thresholds), [f"{threshold:.5g}" for threshold in entry["threshold"]])
         larger = detail_scale(factors, scales - 1).partition(" to ")[0]
         labels = [detail_scale(factors, s).removesuffix(" sites") for s in range(scales - 1)]
         axes.set_yticks(range(scales), [*labels, f"{larger} and more"])
