@@ -179,6 +179,9 @@ def test_diagrams_hold_what_single_functions_say_and_what_members_alike_have():
     assert float(fss["value"][1, 2]) == pytest.approx(float(wanted))
     assert torch.allclose(curve["value"][1], reliability(ensemble, truth, 0.8)["value"], equal_nan=True)
     assert skill["value"].shape == (2, 5)
+    alike = [reliability(ensemble[[i for i in range(6) if i != j]], ensemble[j], 0.8) for j in range(4)]
+    wanted = sum((one["value"] * one["share"]).nan_to_num() for one in alike) / sum(one["share"] for one in alike)
+    assert torch.allclose(curve["members"][1], wanted, equal_nan=True)
     for table in (fss, skill):
         assert bool(((table["value"] - table["members"]).abs() < 4.5 * table["error"]).all())
     assert bool((fss["value"].diff(dim=1) > 0).all())  # wider windows are easier

@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from rgdm.evaluate.events import fractions, reliability, skill_terms
+from rgdm.evaluate.events import fractions, reliability_of, shares, skill_terms
 from rgdm.evaluate.intensity import scale_errors, scale_skill
 from rgdm.evaluate.pieces import Figures
 from rgdm.jackknife import Estimate, jackknife
@@ -66,19 +66,19 @@ def _reliability(
     ensemble: Tensor, truth: Tensor, threshold: float, valid: Tensor | None, blocks: int | None
 ) -> Figures:
     """The reliability of the members against the truth, and of the others against some members."""
-    curve = reliability(ensemble, truth, threshold, valid, blocks)
-    if len(ensemble) < 2:
+    count, p = len(ensemble), shares(ensemble, threshold)
+    curve = reliability_of(p, truth > threshold, valid, blocks)
+    if count < 2:
         nothing = torch.full_like(curve["share"], torch.nan)  # pyright: ignore[reportArgumentType]
         return {**curve, "members": nothing, "members_forecast": nothing, "members_share": nothing}
-    chosen = range(min(MEMBERS, len(ensemble)))
-    each = [reliability(_without(ensemble, i), ensemble[i], threshold, valid) for i in chosen]
-    value, forecast, share = (torch.stack([one[key] for one in each]) for key in ("value", "forecast", "share"))  # pyright: ignore
+    each = []
+    for member in ensemble[:MEMBERS]:
+        event = member > threshold
+        others = ((count * p).round() - event.double()) / (count - 1)
+        each.append(reliability_of(others, event, valid))
+    value, forecast, share = (torch.stack([one[key] for one in each]) for key in ("value", "forecast", "share"))
     members, places = ((part.nan_to_num(0.0) * share).sum(0) / share.sum(0) for part in (value, forecast))
     return {**curve, "members": members, "members_forecast": places, "members_share": share.mean(0)}
-
-
-def _without(ensemble: Tensor, member: int) -> Tensor:
-    return torch.cat([ensemble[:member], ensemble[member + 1 :]])
 
 
 def _fractions(
@@ -110,8 +110,8 @@ def _scales(
 
     def skill(pairs: list[tuple[Tensor, Tensor]]) -> Estimate:
         errors = torch.stack([scale_errors(a, b, threshold, factors, valid) for a, b in pairs]).mean(0)
-        shares = [torch.stack([share(x > threshold) for x in fields]).mean(0) for fields in zip(*pairs, strict=True)]
-        return jackknife(scale_skill, errors, *shares, sites, blocks=blocks)
+        events = [torch.stack([share(x > threshold) for x in fields]).mean(0) for fields in zip(*pairs, strict=True)]
+        return jackknife(scale_skill, errors, *events, sites, blocks=blocks)
 
     own = skill([(member, truth) for member in some])
     if len(some) < 2:

@@ -29,7 +29,7 @@ def brier_score(
     count = len(ensemble)
     if count < 2:
         raise InputError(f"{count} members; the score of probabilities needs 2 or more")
-    p, o = _shares(ensemble, threshold), (truth > threshold).double()
+    p, o = shares(ensemble, threshold), (truth > threshold).double()
     return _means((p - o).square() - p * (1 - p) / (count - 1), valid)
 
 
@@ -104,7 +104,17 @@ def reliability(
     ``value`` is the observed frequency and ``error`` its jackknife error over samples (or ``blocks`` of them),
     ``forecast`` the mean probability, ``share`` the share of all sites in the bin.
     """
-    p, o = _shares(ensemble, threshold), (truth > threshold).double()
+    return reliability_of(shares(ensemble, threshold), truth > threshold, valid, blocks)
+
+
+def reliability_of(
+    p: Float[Tensor, "B C *L"],
+    event: Bool[Tensor, "B C *L"],
+    valid: Bool[Tensor, "B C *L"] | None = None,
+    blocks: int | None = None,
+) -> Figures:
+    """:func:`reliability` from the probabilities, and whether the event occurs."""
+    o = event.double()
     there = torch.ones_like(o) if valid is None else valid.double()
     which = (p * BINS).long().clamp(max=BINS - 1)
     sites, events, sums = (
@@ -173,7 +183,7 @@ def _skill(terms: list[tuple[Tensor, Tensor]], blocks: int | None) -> tuple[Tens
     return jackknife(lambda e, r: 1 - e / r, error, reference, blocks=blocks)
 
 
-def _shares(ensemble: Tensor, threshold: float) -> Tensor:
+def shares(ensemble: Float[Tensor, "M B C *L"], threshold: float) -> Float[Tensor, "B C *L"]:
     """The share of the members above a threshold, one after the other: memory stays that of one."""
     total = torch.zeros_like(ensemble[0], dtype=torch.float64)
     for member in ensemble:
