@@ -186,8 +186,8 @@ GLOSSARY: dict[str, Term] = {
     "event_reliability": Term(
         "Reliability above a threshold",
         "Of the sites to which the members give about this probability of being above the threshold, the share that "
-        "is. A row for each threshold, a column for each tenth of probability. Beside it is what a member has in place of "
-        "the truth, which of few members is not the probability itself.",
+        "is. A row for each threshold, a column for each tenth of probability. Beside it is what a member has instead "
+        "of the truth, which of few members is not the probability itself.",
         "as that of a member, near the probability itself",
     ),
     "event_fss_widths": Term(
