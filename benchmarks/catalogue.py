@@ -13,6 +13,7 @@ STUDIES = {
     "elsewhere": "fields.elsewhere",
     "downscaling": "fields.downscaling",
     "sea": "fields.sea",
+    "weather": "fields.weather",
     "width": "fields.width",
     "busy": "fields.busy",
     "alive": "fields.alive",

@@ -70,6 +70,12 @@ EXCERPTS = {
             "RainFARM, fused": "RainFARM, fusion",
         },
     ),
+    "weather": Excerpt(
+        "weather",
+        "ERA5, x8",
+        "variable, method",
+        named("CRPS over bicubic", "CRPS over U-Net", "spread/skill", "octave 1", "octave 2", "octave 3"),
+    ),
     "sea": Excerpt(
         "sea",
         "COADS, x4",

@@ -41,6 +41,16 @@ def cascade(
     return Cascade(Design(levels=levels, operator=operator, **settings), grid, channels)  # pyright: ignore
 
 
+def fitted(x: torch.Tensor, learned: bool = False, **options: Any) -> Cascade:
+    """A cascade measured on fields, whose networks say something if it is ``learned``."""
+    model = cascade(x.shape[1], x.dim() - 2, **options)
+    model.fit(x)
+    if learned:
+        for weight in model.parameters():
+            torch.nn.init.normal_(weight, std=0.1)
+    return model.eval()
+
+
 def lift_of(
     law: Law,
     operator: CoarseGraining,

@@ -53,7 +53,8 @@ def test_the_package_offers_what_it_names():
     from rgdm.model.cascade.cascade import Cascade
 
     assert rgdm.Cascade is Cascade
-    assert set(rgdm.__all__) == {"Cascade", "__version__"}
+    assert callable(rgdm.debias)
+    assert set(rgdm.__all__) == {"Cascade", "__version__", "debias"}
     with pytest.raises(AttributeError, match="nothing"):
         _ = rgdm.nothing
 

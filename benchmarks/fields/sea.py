@@ -7,7 +7,8 @@ are learned from, and the 56 of the Atlantic held out; ten members; degC. A coar
 its block that have one. ``gaps`` is a cascade of these fields as they are; ``closed form`` the same as it is
 measured, without a training; ``filled`` what was to be done without: the nearest values fill the gaps, a cascade
 learns and refines, and its fields are shifted in each block to the mean of what is there; ``bicubic`` the filled
-coarse field, shifted likewise. CRPS is over that of ``filled``, paired by month, of the cells that have a value, and
+coarse field, shifted likewise. Months are alike, so that weights are chosen on a part of the Pacific
+(``--hold-back space``). CRPS is over that of ``filled``, paired by month, of the cells that have a value, and
 of those in blocks that are there in part. Errors are jackknife errors over months, which are much alike, so that they
 are too small: what another training changes is told by ``--seeds``. Needs ``apt-get install ferret-datasets``.
 """
@@ -88,7 +89,9 @@ def measure(options: argparse.Namespace) -> Iterator[Row]:
     holes, title = sea.coarse.where(sea.there, math.nan), "COADS, x4"
     for seed in range(options.seeds):
         asked = argparse.Namespace(**{**vars(options), "seed": options.seed + seed})
-        whole = trained_or_there(options.out / f"filled-{seed}", fill_gaps(learned)[0], asked, levels=LEVELS)
+        whole = trained_or_there(
+            options.out / f"filled-{seed}", fill_gaps(learned)[0], asked, levels=LEVELS, hold_back="space"
+        )
         made = whole.refine(sea.filled, LEVELS, MEMBERS, seed)
         peer = torch.stack([sea.shifted(member) for member in made])
         run = "" if options.seeds == 1 else f", run {seed}"
@@ -109,7 +112,7 @@ def measure(options: argparse.Namespace) -> Iterator[Row]:
                 model.fit(tensor(learned))
                 made = model.refine(holes, LEVELS, MEMBERS, seed, mask=sea.weights)
             elif name == "gaps":
-                model = trained_or_there(options.out / f"gaps-{seed}", learned, asked, levels=LEVELS)
+                model = trained_or_there(options.out / f"gaps-{seed}", learned, asked, **settings)
                 made, cost = model.refine(holes, LEVELS, MEMBERS, seed, mask=sea.weights), training(model)
             else:
                 continue

@@ -21,6 +21,7 @@ from rgdm.design import Design
 from rgdm.model.cascade.cascade import Cascade
 from rgdm.model.laws.diffusion import Diffusion
 from rgdm.model.lifts.condition import Condition
+from rgdm.model.lifts.setting import NOWHERE, Setting
 from rgdm.model.lifts.standardized import StandardizedLift
 from rgdm.model.lifts.standardizer import LocalStandardizer
 from rgdm.model.networks.backbone import Backbone
@@ -30,6 +31,7 @@ from rgdm.scale.boundary import Boundaries, Boundary
 from rgdm.scale.grid import Grid
 from rgdm.scale.operators.block import BlockSpin
 from rgdm.train import Budget, Trainer
+from rgdm.train.heldout import Where
 
 CRITICAL = {"boundary": "periodic", "shared": False, "bend": 0.0}
 """Settings of a cascade of critical lattice fields."""
@@ -81,21 +83,28 @@ def settings(
     boundary: Boundaries = "reflect",
     minutes: float | None = None,
     mirror: bool = True,
+    hold_back: Where = "auto",
     **design: Any,
 ) -> config.Train:
     """What ``rgdm train`` is told; the design by its names."""
     sides = (boundary,) if isinstance(boundary, str) else boundary
     chosen = {"seed": options.seed, "device": options.device, "overwrite": True, "boundary": sides, "mirror": mirror}
+    chosen["hold_back"] = hold_back
     time_left = options.minutes if minutes is None else minutes
     return config.Train((), out, minutes=time_left, design=Design(**design), **chosen)  # pyright: ignore[reportArgumentType]
 
 
 def train(
-    field: xr.DataArray, out: Path, options: argparse.Namespace, steps: int | None = None, **asked: Any
+    field: xr.DataArray,
+    out: Path,
+    options: argparse.Namespace,
+    steps: int | None = None,
+    place: Setting = NOWHERE,
+    **asked: Any,
 ) -> Cascade:
     """A cascade, for so many ``steps``, or for ``options.minutes`` unless told otherwise."""
     told = settings(options, out, **asked)
-    return commands.fit(field, told, Budget(steps, told.minutes if steps is None else None)).eval()
+    return commands.fit(field, told, Budget(steps, told.minutes if steps is None else None), place).eval()
 
 
 def trained_or_there(out: Path, field: xr.DataArray, options: argparse.Namespace, **asked: Any) -> Cascade:

@@ -19,6 +19,7 @@ COMMANDS = {
     "train": config.Train,
     "sample": config.Sample,
     "refine": config.Refine,
+    "debias": config.Debias,
     "evaluate": config.Evaluate,
     "couplings": config.Couplings,
     "lattice": config.Simulation,
@@ -99,6 +100,8 @@ def carry_out(options: Any) -> Iterable[str]:
         case config.Refine():
             commands.refine(options)
             return [f"The ensemble is in {options.out}"]
+        case config.Debias():
+            return [*commands.debias_table(commands.debias(options)), f"The corrected values are in {options.out}"]
         case config.Evaluate():
             return commands.summary(commands.evaluate(options))
         case config.Couplings():

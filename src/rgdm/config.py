@@ -17,6 +17,8 @@ NUMBER_SAID, COUNT_SAID, PATH_SAID = (
 FLAG = tyro.conf.arg(metavar="", help_behavior_hint="")
 """Of three values: given, given with no- before its name, or not given (:func:`rgdm.cli.flags`)."""
 NAMES = tyro.conf.arg(metavar="NAME,NAME", help_behavior_hint="")
+FILE_SAID = tyro.conf.arg(metavar="FILE[:NAME]", help_behavior_hint="")
+FILES = tyro.conf.arg(metavar="FILE[:NAME,NAME]", help_behavior_hint="")
 NAME = tyro.conf.arg(metavar="NAME", help_behavior_hint="")
 
 
@@ -57,6 +59,9 @@ class Train:
     """How many sites along an axis become one at a level: one number for all axes, or one for each; 1 leaves it
     alone."""
     design: Annotated[Design, tyro.conf.arg(name="")] = DESIGN
+    hold_back: Literal["auto", "samples", "space"] = "auto"
+    """What the training does not see and its weights are chosen by: samples, for use at the same place, or a part of
+    space, for use elsewhere; auto: samples if there are eight."""
     mirror: bool = True
     """Show mirrored and transposed fields too; switch off if up and down or left and right differ."""
     learning_rate: float = 2e-3
@@ -67,6 +72,14 @@ class Train:
     """auto, cpu or cuda."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Arithmetic of training; auto takes bfloat16 where the hardware has it."""
+    areas: Annotated[str | None, FILE_SAID] = None
+    """A file of the areas of cells, by which block means are weighted; none: cells count alike (default: as latitudes
+    say, where an axis is one)."""
+    static: Annotated[tuple[str, ...], FILES] = ()
+    """Files of fields that are known at full resolution, such as orography: FILE, or FILE:NAME,NAME of its
+    variables."""
+    given: Annotated[str | None, NAMES] = None
+    """Variables of the fields' own files that inform detail, and are known as coarse as the coarsest level."""
     fill: bool = False
     """Fill missing values with the nearest valid one, rather than leave them missing (only block-spin can)."""
     force: bool = False
@@ -128,12 +141,58 @@ class Refine:
     mask: Annotated[Path | None, PATH_SAID] = None
     """A file that is 1 where a fine cell is there and 0 where it is missing, as at sea and on land (default: all are
     there where the coarse field is)."""
+    areas: Annotated[str | None, FILE_SAID] = None
+    """A file of the areas of the fine cells, by which the coarse field is weighted; none: cells count alike (default:
+    as the model was trained)."""
+    static: Annotated[tuple[str, ...], FILES] = ()
+    """Files of the static fields that the model was trained beside, on the fine lattice: FILE or FILE:NAME,NAME."""
+    given: Annotated[Path | None, PATH_SAID] = None
+    """A file of the variables that inform detail, on the coarse lattice (default: that of the coarse field)."""
     device: str = "auto"
     """auto, cpu or cuda."""
     fill: bool = False
     """Fill missing values with the nearest valid one, rather than leave them missing (only block-spin can)."""
     force: bool = False
     """Go on where the file is not like the training data (variable, unit, spacing, boundary), taking it as it is."""
+    overwrite: bool = False
+    """Replace an existing output."""
+
+
+@dataclass(frozen=True)
+class Debias:
+    """Correct coarse values that are no block means of the truth, as those of a climate model, by quantile mapping."""
+
+    model_output: Annotated[Path, tyro.conf.Positional]
+    """The model's values of a reference period."""
+    like: Path
+    """Observed values of the same period on the same cells, such as block means of the training data."""
+    out: Path
+    """Where to write what was corrected: .zarr, .nc, .npy or .npz."""
+    apply: Annotated[Path | None, PATH_SAID] = None
+    """Other output of the same model to correct, such as a scenario (default: MODEL_OUTPUT itself)."""
+    variable: Annotated[str | None, NAMES] = None
+    """Which variables; NAME=OTHER where the observed one has another name (default: all that both files have)."""
+    group: Literal["month", "season", "none"] = "month"
+    """A mapping for each month, for each season (December to February and so on), or one for all times."""
+    pooled: bool = False
+    """One mapping for all cells, rather than one for each."""
+    quantiles: int = 50
+    """How many are matched, the extremes among them; linear between, and their correction beyond."""
+    kind: Annotated[
+        Literal["additive", "multiplicative"] | None,
+        tyro.conf.arg(metavar="{additive,multiplicative}", help_behavior_hint=""),
+    ] = None
+    """Correct by differences, or by factors, which keep what is never negative so and dry as often as observed
+    (default: by factors if observed values are never negative and often 0)."""
+    method: Literal["delta", "value"] = "delta"
+    """delta keeps what changes from MODEL_OUTPUT to --apply at each quantile, and needs as long a sample; value maps
+    each value as its like in MODEL_OUTPUT, single days too."""
+    wet: Annotated[float | None, NUMBER_SAID] = None
+    """Values below it are dry, where factors are used (default: a hundredth of the observed mean)."""
+    seed: int = 0
+    """Seed of the draw which dry values become wet, where the model is dry too often."""
+    force: bool = False
+    """Go on where files disagree in what they say of themselves (units, steps of time), taking values as they are."""
     overwrite: bool = False
     """Replace an existing output."""
 
@@ -164,6 +223,13 @@ class Evaluate:
     """Values above which area, boundary, islands and lakes are compared, such as 0,-1000 (default: quantiles)."""
     frames: bool = False
     """The samples are consecutive frames: also judge what lasts from frame to frame; errors are over blocks of time."""
+    areas: Annotated[str | None, FILE_SAID] = None
+    """A file of the areas of cells, by which block means are weighted; none: cells count alike (default: as the model
+    was trained)."""
+    static: Annotated[tuple[str, ...], FILES] = ()
+    """Files of the static fields that the model was trained beside: FILE or FILE:NAME,NAME."""
+    given: Annotated[Path | None, PATH_SAID] = None
+    """A file of the variables that inform detail, as fine as the field (default: that of the field)."""
     likelihood: bool = True
     """Also the bits per degree of freedom of windows of the truth (a few seconds a level)."""
     device: str = "auto"

@@ -109,7 +109,7 @@ class Design:
     def takes_gaps(self) -> bool:
         """Whether values may be missing, on axes of factor 2: of block means by diffusion with local features."""
         plain = self.operator == "block-spin" and self.lift == "diffusion" and self.objective != "energy"
-        return plain and not (self.positive or self.scattering or self.sweep)
+        return plain and not (self.scattering or self.sweep)
 
     def to_json(self) -> dict[str, Any]:
         """As plain numbers, words and lists."""

@@ -58,6 +58,7 @@ RANGES = {
     "bend": Range(0, 10, whole=False),
     "scattering": Range(0, 3),
     "channels": Range(1, 1024),
+    "companions": Range(0, 1024),
     "dimension": Range(1, 3),
     "factor": Range(1, 16),
     "times": Range(0, 32),
@@ -74,6 +75,9 @@ RANGES = {
     "count": Range(1, 10**9),
     "members": Range(1, 10**9),
     "sweeps": Range(0, 10**6),
+    # corrections of a bias
+    "quantiles": Range(2, 10**6),
+    "wet": Range(0, 1e6, whole=False, above=True),
     # couplings and simulations
     "reach": Range(1, 16),
     "power": Range(2, 16),

@@ -14,6 +14,7 @@ from rgdm.commands import training
 from rgdm.data.fields import read_field
 from rgdm.design import Operator
 from rgdm.model.cascade.cascade import Cascade
+from rgdm.model.cascade.fields import Fields
 from rgdm.scale.grid import Grid
 from rgdm.scale.operators.learned import Learned
 from rgdm.train import Budget, Parts, Trainer
@@ -132,7 +133,7 @@ def test_the_random_state_of_torch_is_left_alone_by_training(tmp_path):
 def test_temperatures_are_fitted_on_all_fields_unless_some_were_learned_by_heart(tmp_path, monkeypatch, back, chosen):
     model = cascade(levels=1)
     fields = torch.randn(4, 1, 16, 16)
-    parts = Parts(fields[:3], fields[3:], fields, "the last of 4 samples")
+    parts = Parts(*map(Fields, (fields[:3], fields[3:], fields)), "the last of 4 samples")
     model.fit(fields)
     trainer = Trainer(model, parts.training, tmp_path, Budget(1, None), device="cpu", held_out=parts.held_out)
     trainer.records = [

@@ -23,7 +23,7 @@ def test_a_batch_is_a_function_of_seed_step_and_process(boundary):
     for step, rank in [(0, 0), (7, 0), (7, 1)]:
         again = Batches(model, fields(), seed=3)(step, rank)
         pairs = zip(batches(step, rank)[:-1], again[:-1], strict=True)  # without weights, of fields without gaps
-        assert again.weights is None
+        assert again.setting.weights is None
         assert all(torch.equal(torch.as_tensor(a), torch.as_tensor(b)) for a, b in pairs)
     noises = [batches(0)[3], batches(1)[3], batches(0, rank=1)[3], Batches(model, fields(), seed=4)(0)[3]]
     assert len({float(noise.flatten()[0]) for noise in noises}) == 4

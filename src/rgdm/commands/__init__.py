@@ -1,6 +1,7 @@
 """The commands: each reads files, does one thing, writes files. Also callable from Python."""
 
 from rgdm.commands.couplings import couplings, couplings_table
+from rgdm.commands.debias import debias, debias_table
 from rgdm.commands.evaluation import evaluate, verify
 from rgdm.commands.generation import refine, sample
 from rgdm.commands.lattice import lattice, lattice_table
@@ -14,6 +15,8 @@ __all__ = [
     "check_size",
     "couplings",
     "couplings_table",
+    "debias",
+    "debias_table",
     "evaluate",
     "fit",
     "lattice",

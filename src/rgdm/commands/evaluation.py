@@ -10,6 +10,7 @@ import xarray as xr
 from torch import Tensor
 
 from rgdm import config
+from rgdm.commands.beside import known_beside
 from rgdm.commands.shared import aligned, check_size, load, note, open_model, provenance, without_gaps
 from rgdm.data.checks import fill_gaps
 from rgdm.data.identity import identity_of, known_of
@@ -19,7 +20,10 @@ from rgdm.errors import InputError
 from rgdm.evaluate import bicubic, bits_per_dof, block_constant, judge, save_evaluation
 from rgdm.evaluate.judgement import check_thresholds
 from rgdm.model.cascade.cascade import Cascade
-from rgdm.model.cascade.geometry import weights_of
+from rgdm.model.cascade.fields import Fields
+from rgdm.model.cascade.geometry import measures, trajectory, weights_of
+from rgdm.model.cascade.place import place_of
+from rgdm.model.lifts.setting import NOWHERE, Setting
 from rgdm.progress import bar
 from rgdm.ranges import check_options
 
@@ -36,11 +40,14 @@ def evaluate(options: config.Evaluate) -> dict[str, Any]:
     field = aligned(model, field, options.field, options.force).field
     if options.frames:
         check_frames(field)
+    beside = known_beside(model, options, options.field)
     levels = model.depth(options.levels)
     check_size(model, tuple(field.shape[2:]), len(field) * options.members)
     then = "they are left out of the scores"
     field, missing = without_gaps(field, model.grid.boundaries, options.fill, then, model.takes_gaps)
-    scores = verify(model, field, levels, options, options.out, missing)
+    values = unwrap(field, model.channels, model.dimension, axes=model.grid.names)[0]
+    place = place_of(model, field, values, 0, None, *beside)
+    scores = verify(model, field, levels, options, options.out, missing, place)
     note(model)
     return scores
 
@@ -52,33 +59,35 @@ def verify(
     options: config.Evaluate | config.Demo,
     out: Path | None,
     missing: np.ndarray | None = None,
+    place: Setting = NOWHERE,
 ) -> dict[str, Any]:
     """Scores of the ensemble that the model makes of the coarsened truth, a field ``(sample, channel, *lattice)``.
 
     Where the truth was ``missing`` (of its shape), no site counts, and the fields that are kept are NaN. If it is not
-    filled there, block means are those of the sites that are there.
+    filled there, block means are those of the sites that are there. ``place`` holds areas of cells and companions.
     """
-    truth, _ = unwrap(field, model.channels, model.dimension, axes=model.grid.names)
-    weights = weights_of(truth)
-    coarse = model.trajectory(truth, levels)[-1]
+    fields = Fields(unwrap(field, model.channels, model.dimension, axes=model.grid.names)[0], place)
+    truth, setting = fields.values, fields.setting
+    gaps, weights, areas = weights_of(truth), setting.weights, place.weights
+    coarse = model.trajectory(truth, levels, areas)[-1]
     whole = coarse
-    if weights is not None:  # figures of whole fields take these values, for truth and members alike
+    if gaps is not None:  # figures of whole fields take these values, for truth and members alike
         truth, whole = (_filled(x, model) for x in (truth, coarse))
     names = [str(name) for name in field["channel"].values]
     levels_of_sets = thresholds(options.thresholds) if isinstance(options, config.Evaluate) else ()
     check_thresholds(truth, levels_of_sets, names)
     evaluations = options.evaluations if isinstance(options, config.Evaluate) else None
     with bar("refining", len(truth) * options.members) as show:
-        ensemble = model.refine(coarse, levels, options.members, options.seed, evaluations, watch=show, mask=weights)
-    if weights is not None:
-        ensemble = torch.where(weights > 0, ensemble, truth)
+        ensemble = model.refine(coarse, levels, options.members, options.seed, evaluations, watch=show, place=setting)
+    if gaps is not None:
+        ensemble = torch.where(gaps > 0, ensemble, truth)
     factors, sides = tuple(b**levels for b in model.grid.factors), model.grid.boundaries
     baseline = {
         "block_constant": block_constant(whole, factors),
         "bicubic": bicubic(whole, factors, sides, model.operator.places(model.dimension, levels)),
     }
     if weights is not None:
-        baseline = {name: _on(field, whole, weights, model, levels) for name, field in baseline.items()}
+        baseline = {name: _on(field, whole, setting, model, levels) for name, field in baseline.items()}
     valid = None if missing is None or not missing.any() else torch.from_numpy(~missing)
     known = identity_of(field, model.dimension, model.grid.names)
     scores = judge(
@@ -93,7 +102,7 @@ def verify(
         units=[channel.units or "" for channel in known.channels],
         thresholds=levels_of_sets,
         valid=valid,
-        means_of_valid=weights is not None,
+        weights=weights,
         times=isinstance(options, config.Evaluate) and options.frames,
     )
     if options.likelihood and valid is not None:
@@ -101,12 +110,13 @@ def verify(
     elif options.likelihood:
         try:
             with bar("likelihood", levels) as show:
-                scores |= bits_per_dof(model, truth, levels, show)
+                scores |= bits_per_dof(model, fields, levels, show)
         except InputError as error:
             print(f"rgdm: note: no bits per degree of freedom: {error}", file=sys.stderr)
     if out is not None:
         first = ensemble[0, :1]
-        zoom = model.trajectory(first if weights is None else first.where(weights[:1] > 0, torch.nan), levels)[::-1]
+        there = first if gaps is None else first.where(gaps[:1] > 0, torch.nan)
+        zoom = model.trajectory(there, levels, areas if areas is None else areas[:1])[::-1]
         notes: dict[str, Any] = {str(key): str(value) for key, value in field.attrs.items()} | provenance(options)
         rising = [axis.rising for axis in known_of(model.metadata, model.grid, model.channels).axes]
         lying = orientation_of(field, field.dims[2:], rising)
@@ -136,10 +146,14 @@ def _step(step: Any) -> str:
     return f"{step / np.timedelta64(1, 'h'):g} h" if isinstance(step, np.timedelta64) else str(step)
 
 
-def _on(fine: Tensor, coarse: Tensor, weights: Tensor, model: Cascade, levels: int) -> Tensor:
-    """A field that is shifted in each block so that the mean of its sites that are there is the coarse value."""
-    off = coarse - model.trajectory(fine.where(weights > 0, torch.nan), levels)[-1]
-    return fine + block_constant(off.nan_to_num(0.0), tuple(b**levels for b in model.grid.factors))
+def _on(fine: Tensor, coarse: Tensor, setting: Setting, model: Cascade, levels: int) -> Tensor:
+    """A field that is shifted in each block so that the weighted mean of its sites is the coarse value."""
+    assert setting.weights is not None
+    off = coarse - trajectory(model.operator, fine, levels, setting.weights)[-1]
+    of_blocks = measures(model.operator, setting.weights, levels)[-1]
+    assert of_blocks is not None
+    off = off.where(of_blocks > 0, 0.0)
+    return fine + block_constant(off, tuple(b**levels for b in model.grid.factors))
 
 
 def _filled(x: Tensor, model: Cascade) -> Tensor:

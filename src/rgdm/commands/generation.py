@@ -5,6 +5,7 @@ import math
 import xarray as xr
 
 from rgdm import config
+from rgdm.commands.beside import known_beside
 from rgdm.commands.shared import (
     aligned,
     channel_names,
@@ -62,9 +63,11 @@ def refine(options: config.Refine) -> xr.DataArray:
     then = "what is made of them is missing too"
     field, missing = without_gaps(given.field, model.grid.boundaries, options.fill, then, model.takes_gaps)
     mask = None if options.mask is None else read_mask(options.mask, model.grid.names)
+    beside = known_beside(model, options, options.coarse)
     factors, places = tuple(b**levels for b in model.grid.factors), model.operator.places(model.dimension, levels)
     with bar("refining", total) as show:
-        made = model.refine(field, levels, options.members, options.seed, options.evaluations, show, True, mask)
+        settings = options.members, options.seed, options.evaluations
+        made = model.refine(field, levels, *settings, show, True, mask, *beside)
     made = given.restore(blank(made, missing, factors))
     result = with_own_axes(with_boundary(made, model.grid), coarse)
     stored: xr.DataArray | xr.Dataset = result

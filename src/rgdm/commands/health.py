@@ -1,15 +1,15 @@
 """What a user is told at the end of a training: how networks did, how fields are made, what samples look like."""
 
-from torch import Tensor
-
 from rgdm.commands.shared import channel_names
 from rgdm.errors import InputError
 from rgdm.evaluate.evaluations import Trial
 from rgdm.evaluate.health import Comparison, compare
 from rgdm.figures import with_error
 from rgdm.model.cascade.cascade import Cascade
+from rgdm.model.cascade.fields import Fields
 from rgdm.progress import bar
 from rgdm.train import Parts, Trainer
+from rgdm.train.heldout import ALIKE
 
 PASSED = 0.75
 """Weights that were best before this share of a training, and worse by OVERFITTED at its end, were learned by heart."""
@@ -40,6 +40,12 @@ def losses_table(trainer: Trainer, parts: Parts) -> list[str]:
             )
     if parts.held_out is None:
         lines.append(f"rgdm: note: kept back is {parts.what}; spread and temperatures are those of training fields")
+    if parts.alike > ALIKE:
+        lines.append(
+            f"rgdm: note: samples are alike (the finest detail of those kept back correlates by {parts.alike:.2f} with "
+            "that of others): the model may know this place by heart, and ensembles elsewhere be too narrow; for use "
+            "elsewhere train with --hold-back space"
+        )
     if len(looks) > 4:
         before, total = looks[-1 - len(looks) // 4]["held_out"]["0"], first["0"]
         lines.append(f"The last quarter brought the finest level down by {(before - last['0']) / total:.1%}")
@@ -58,8 +64,11 @@ def evaluations_table(trials: list[Trial]) -> list[str]:
     return [*lines, f"  * as good as {max(trials).evaluations}, and what the model will use"]
 
 
-def samples_table(model: Cascade, values: Tensor, seed: int) -> list[str]:
+def samples_table(model: Cascade, fields: Fields, seed: int) -> list[str]:
     """Statistics of the data and of samples; those that differ are marked."""
+    if model.companions is not None:
+        return []
+    values = fields.values
     if bool(values.isnan().any()):
         return ["rgdm: note: samples, which are whole, were not compared with data that have gaps"]
     try:

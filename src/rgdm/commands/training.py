@@ -1,14 +1,17 @@
 """Fields in, a model folder out."""
 
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import torch
 import xarray as xr
-from torch import Tensor
 
 from rgdm import config
+from rgdm.commands.beside import beside_fields
 from rgdm.commands.health import evaluations_table, losses_table, samples_table
 from rgdm.commands.shared import describe, load, resumed, without_gaps
 from rgdm.data.alignment import say
@@ -24,7 +27,9 @@ from rgdm.evaluate.evaluations import choose_evaluations
 from rgdm.model.cascade import storage
 from rgdm.model.cascade.calibrate import calibrate, calibrate_free
 from rgdm.model.cascade.cascade import Cascade
+from rgdm.model.cascade.fields import Fields
 from rgdm.model.checks.allowance import Allowance
+from rgdm.model.lifts.setting import NOWHERE, Setting
 from rgdm.progress import bar, training_bar
 from rgdm.ranges import check_options
 from rgdm.scale.grid import Grid
@@ -66,22 +71,37 @@ def train(options: config.Train) -> Cascade:
         able,
     )
     check_varies(field)
-    return fit(field, replace(options, design=decided(options.design, field, grid)), budget)
+    options = replace(options, design=decided(options.design, field, grid))
+    place, known = beside_fields(field, options, grid)
+    return fit(field, options, budget, place, known)
 
 
-def fit(field: xr.DataArray, options: config.Train, budget: Budget) -> Cascade:
-    """Train on fields that are already in memory, dims ``(sample, channel, *lattice)``."""
+def fit(
+    field: xr.DataArray,
+    options: config.Train,
+    budget: Budget,
+    place: Setting = NOWHERE,
+    known: Mapping[str, Any] = MappingProxyType({}),
+) -> Cascade:
+    """Train on fields that are already in memory, dims ``(sample, channel, *lattice)``.
+
+    Their ``place`` holds areas of cells and companions, of which the metadata ``known`` tell.
+    """
     values, _ = unwrap(field, field.sizes["channel"], options.dimension)
-    model = build(options, grid_of(field, options.boundary, options.factor), values.shape[1])
+    companions = 0 if place.companions is None else place.companions.shape[1]
+    model = build(options, grid_of(field, options.boundary, options.factor), values.shape[1], companions)
     try:
         model.operator.check_depth(tuple(values.shape[2:]), model.levels)
     except InputError as error:
         raise InputError(f"{error} (the last {options.dimension} axes are the lattice: --dimension)") from None
-    parts = hold_back(values, model.grid, model.levels, ordered=in_time(field), narrowest=narrowest(model))
+    fields = Fields(values, place)
+    parts = hold_back(
+        fields, model.grid, model.levels, ordered=in_time(field), narrowest=narrowest(model), where=options.hold_back
+    )
     if not options.resume:
         with bar("measuring", model.levels + 1) as show:
             model.fit(parts.training, watch=show)
-    model.metadata = describe(field)
+    model.metadata = describe(field) | dict(known)
     trainer = Trainer(
         model,
         parts.training,
@@ -122,14 +142,16 @@ def _looks_positive(design: Design, field: xr.DataArray, grid: Grid) -> bool:
         able = False
     if not able or values.dtype.kind != "f":
         return False
-    zeros, most = ((values == end).mean((0, *range(2, values.ndim))) for end in (0, np.nanmax(values)))
+    there = np.isfinite(values)
+    axes = (0, *range(2, values.ndim))
+    zeros, most = ((values == end).sum(axes) / there.sum(axes) for end in (0, np.nanmax(values)))
     if (zeros < OFTEN).any() or (most >= OFTEN).any():  # fractions end at 1 too
         return False
-    gaps, negative = int((~np.isfinite(values)).sum()), int((values < 0).sum())
-    if gaps or 0 < negative < OFTEN * values.size:
-        why = f"{gaps} are missing" if gaps else f"{negative} are negative, down to {np.nanmin(values):.3g}"
+    negative = int((values < 0).sum())
+    if 0 < negative < OFTEN * values.size:
+        why = f"{negative} are negative, down to {np.nanmin(values):.3g}"
         say([f"{zeros.mean():.0%} of the values are 0 but {why}: zeros are not kept, and values may become negative"])
-    if gaps or negative:
+    if negative:
         return False
     say([f"values are never negative, and {zeros.mean():.0%} of them are 0: they stay so (--no-positive lets them go)"])
     return True
@@ -148,13 +170,13 @@ def narrowest(model: Cascade) -> int:
     return 2 if condition is None or condition.texture is None else condition.texture.scattering.narrowest
 
 
-def build(options: config.Train, grid: Grid, channels: int) -> Cascade:
+def build(options: config.Train, grid: Grid, channels: int, companions: int = 0) -> Cascade:
     """An untrained model, the same for the same seed."""
     free = free_memory()
     refusal = f"networks this large cannot be trained in {free / 2**30:.1f} GiB; take a smaller --width or fewer blocks"
     with torch.random.fork_rng(devices=[]), Allowance(free // 5, refusal):  # weights, mean, gradient, two moments
         torch.manual_seed(options.seed)
-        return Cascade(options.design, grid, channels)
+        return Cascade(options.design, grid, channels, companions=companions)
 
 
 def finish(trainer: Trainer, parts: Parts) -> Cascade:
@@ -163,21 +185,21 @@ def finish(trainer: Trainer, parts: Parts) -> Cascade:
     model = Cascade.from_pretrained(trainer.folder).to(trainer.accelerator.device)
     if not trainer.accelerator.is_main_process:
         return model
-    model.range.fit(model.operator, model.normalise(parts.every.to(model.device)))  # fields kept back are data too
+    model.range.fit(model.operator, model.normalised(parts.every.to(model.device)))  # fields kept back are data too
     values, said = calibration_fields(model, trainer, parts)
     try:
         notes = settle_sampling(model, values, parts.every)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"the training is saved in {trainer.folder}, only its calibration is missing") from None
     if model.sweep is not None:
-        model.sweep.fit(model.normalise(parts.training.to(model.device)), seed=trainer.seed)
+        model.sweep.fit(model.normalise(parts.training.values.to(model.device)), seed=trainer.seed)
     losses = [record["loss"] for record in trainer.records if "loss" in record][-10:]
     model.metadata["training"] = {
         "steps": trainer.step,
         "seconds": round(trainer.seconds, 1),
         "loss": sum(losses) / len(losses) if losses else None,
         "samples": len(parts.training),
-        "lattice": list(parts.training.shape[2:]),
+        "lattice": list(parts.training.lattice),
         "kept_back": parts.what,
     }
     model.save_pretrained(trainer.folder)
@@ -186,14 +208,14 @@ def finish(trainer: Trainer, parts: Parts) -> Cascade:
     return model
 
 
-def calibration_fields(model: Cascade, trainer: Trainer, parts: Parts) -> tuple[Tensor, list[str]]:
+def calibration_fields(model: Cascade, trainer: Trainer, parts: Parts) -> tuple[Fields, list[str]]:
     """The fields that temperatures are fitted on: those kept back, or all of them if none were learned by heart.
 
     Few fields that were kept back may be unlike the others by chance; all of them are like themselves.
     """
     if parts.held_out is None:
         return parts.training, []
-    training = model.normalise(parts.training.to(model.device)).to(model.dtype)
+    training = model.normalised(parts.training.to(model.device)).map(lambda part: part.to(model.dtype))
     with trainer.accelerator.autocast():
         now = Validation(model, training, trainer.mirror)()
     known, back = gains(trainer, now)
@@ -216,7 +238,7 @@ def gains(trainer: Trainer, now: list[float]) -> tuple[float, float]:
     return known / sum(share), back / sum(share)
 
 
-def settle_sampling(model: Cascade, values: Tensor, every: Tensor) -> list[str]:
+def settle_sampling(model: Cascade, values: Fields, every: Fields) -> list[str]:
     """Fit the temperatures, and first find how many evaluations are enough if that was left open; what was found.
 
     ``values`` are fields to refine; fields from nothing are to be like ``every`` field.

@@ -1,4 +1,4 @@
-"""A mask of the user, 1 where a fine cell is there and 0 where it is missing, laid out as the field it belongs to."""
+"""What belongs to the places of a field, such as a mask of the fine cells that are there: laid out as the field is."""
 
 from collections.abc import Hashable, Sequence
 from pathlib import Path
@@ -19,32 +19,33 @@ def read_mask(path: Path, axes: Sequence[str]) -> xr.DataArray:
     return mask.squeeze([name for name in ("sample", "channel") if mask.sizes[name] == 1], drop=True)
 
 
-def laid_out(mask: Any, like: Any, axes: Sequence[str]) -> np.ndarray:
-    """A mask as values ``(sample or 1, channel or 1, *lattice)`` that lie as the coarse field ``like`` does.
+def laid_out(mask: Any, like: Any, axes: Sequence[str], what: str = "mask", missing: float = 0.0) -> np.ndarray:
+    """A mask, areas or a companion as values ``(sample or 1, channel or 1, *lattice)`` that lie as ``like`` does.
 
     Of an xarray field the mask is an xarray object too: its lattice axes are found by name or role and turned round
     where its coordinates run the other way, channels are taken by name, samples by their coordinates; an axis that it
-    has not is one that it does not depend on. Of an array it is an array, the last axes the lattice. Missing values of
-    a mask count as 0.
+    has not is one that it does not depend on. Of an array it is an array, the last axes the lattice.
 
     Args:
         mask: an xarray object, array or tensor.
         like: what the field is, aligned with the model.
         axes: the names of the lattice axes of the model.
+        what: how messages call it.
+        missing: what stands for missing values.
 
     Raises:
         InputError: if the mask is of another kind, of another place, or does not fit.
     """
     named = isinstance(like, xr.DataArray | xr.Dataset)
     if named != isinstance(mask, xr.DataArray | xr.Dataset):
-        kinds = "an xarray object and the mask" if named else "an array and the mask"
+        kinds = f"an xarray object and the {what}" if named else f"an array and the {what}"
         raise InputError(f"the coarse field is {kinds} {type(mask).__name__}; give both as one kind")
     if not named:
-        return _of_array(mask, len(axes))
+        return np.nan_to_num(_of_array(mask, len(axes), what), nan=missing)
     field = _array(like)
     known = all(name in field.dims for name in axes)
     own: list[Hashable] = [*axes] if known else [*field.dims[-len(axes) :]]
-    return _of_xarray(_array(mask), field, own)
+    return np.nan_to_num(_of_xarray(_array(mask), field, own, what), nan=missing)
 
 
 def absent(
@@ -56,36 +57,36 @@ def absent(
     return int((missing | (laid_out(mask, like, axes) == 0)).sum())
 
 
-def _of_array(mask: Any, dimension: int) -> np.ndarray:
+def _of_array(mask: Any, dimension: int, what: str) -> np.ndarray:
     try:
         given = mask.detach().double().cpu().numpy() if isinstance(mask, Tensor) else np.asarray(mask, dtype=np.float64)
     except (TypeError, ValueError):
-        raise InputError(f"the mask is {type(mask).__name__}; an array of 1 and 0 is needed") from None
+        raise InputError(f"the {what} is {type(mask).__name__}; an array of numbers is needed") from None
     if not dimension <= given.ndim <= dimension + 2:
-        raise InputError(f"the mask has {given.ndim} axes; the {dimension} of the lattice, samples and channels go")
+        raise InputError(f"the {what} has {given.ndim} axes; the {dimension} of the lattice, samples and channels go")
     if given.ndim == dimension + 1:  # as fields of one channel
         given = given[:, None]
-    return np.nan_to_num(given.reshape((1,) * (2 + dimension - given.ndim) + given.shape), nan=0.0)
+    return given.reshape((1,) * (2 + dimension - given.ndim) + given.shape)
 
 
-def _of_xarray(mask: xr.DataArray, field: xr.DataArray, own: list[Hashable]) -> np.ndarray:
+def _of_xarray(mask: xr.DataArray, field: xr.DataArray, own: list[Hashable], what: str) -> np.ndarray:
     found = lattice_axes(mask, len(own), order=own)[1]
     mask = mask.rename({a: b for a, b in zip(found, own, strict=True) if a != b})
     samples = [name for name in field.dims if name not in (*own, "channel")]
     beside = [name for name in mask.dims if name not in own]
     if any(name not in (*samples, "channel") or mask.sizes[name] != field.sizes.get(name, 1) for name in beside):
         raise InputError(
-            f"the mask has the axes {_sizes(mask)}, the field {_sizes(field)}; beside those of the lattice they must "
+            f"the {what} has the axes {_sizes(mask)}, the field {_sizes(field)}; beside those of the lattice they must "
             "be among those of the field, and as long"
         )
     for name in beside:
-        mask = _matched(mask, field, name)
+        mask = _matched(mask, field, name, what)
     for name in own:
-        mask = _turned(mask, field, name)
+        mask = _turned(mask, field, name, what)
     if any(name in mask.dims for name in samples):
         mask = mask.expand_dims({name: field.sizes[name] for name in samples if name not in mask.dims})
     mask = mask.transpose(*(name for name in (*samples, "channel", *own) if name in mask.dims))
-    values = np.nan_to_num(mask.to_numpy().astype(np.float64), nan=0.0)
+    values = mask.to_numpy().astype(np.float64)
     return values.reshape(-1, mask.sizes.get("channel", 1), *values.shape[values.ndim - len(own) :])
 
 
@@ -97,7 +98,7 @@ def _array(given: xr.DataArray | xr.Dataset) -> xr.DataArray:
     return given[names[0]] if len(names) == 1 else given[names].to_array("channel")
 
 
-def _matched(mask: xr.DataArray, field: xr.DataArray, axis: Hashable) -> xr.DataArray:
+def _matched(mask: xr.DataArray, field: xr.DataArray, axis: Hashable, what: str) -> xr.DataArray:
     """With channels or samples in the order of the field, where their names or coordinates say which they are."""
     keys = [
         name
@@ -110,14 +111,14 @@ def _matched(mask: xr.DataArray, field: xr.DataArray, axis: Hashable) -> xr.Data
             continue
         if sorted(here) != sorted(there) or len(set(here)) < len(here):
             raise InputError(
-                f"the mask has {here[0]}, ... along {key}, the field {there[0]}, ...; give the mask of these {key}s, "
-                f"or one that does not depend on {key}"
+                f"the {what} has {here[0]}, ... along {key}, the field {there[0]}, ...; give the {what} of these "
+                f"{key}s, or one that does not depend on {key}"
             )
         return mask.isel({axis: [here.index(value) for value in there]})
     return mask
 
 
-def _turned(mask: xr.DataArray, field: xr.DataArray, axis: Hashable) -> xr.DataArray:
+def _turned(mask: xr.DataArray, field: xr.DataArray, axis: Hashable, what: str) -> xr.DataArray:
     """Running the same way along an axis; ``InputError`` if it lies elsewhere."""
     if any(axis not in x.coords or x[axis].ndim != 1 or x[axis].dtype.kind not in "fiu" for x in (mask, field)):
         return mask
@@ -128,9 +129,9 @@ def _turned(mask: xr.DataArray, field: xr.DataArray, axis: Hashable) -> xr.DataA
         middles = fine.reshape(len(coarse), -1).mean(1)
         if np.abs(middles - coarse).max() > 0.5 * np.abs(np.diff(fine)).max():
             raise InputError(
-                f"the blocks of the mask have their middles from {middles.min():g} to {middles.max():g} along {axis}, "
-                f"those of the coarse field from {coarse.min():g} to {coarse.max():g}; give a mask of the same place, "
-                "in the same order (longitudes counted alike)"
+                f"the blocks of the {what} have their middles from {middles.min():g} to {middles.max():g} along "
+                f"{axis}, those of the coarse field from {coarse.min():g} to {coarse.max():g}; give a {what} of the "
+                "same place, in the same order (longitudes counted alike)"
             )
     return mask
 

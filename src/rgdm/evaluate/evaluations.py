@@ -5,15 +5,14 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from rgdm.evaluate.scores import fair_crps, spread_skill, weighted
 from rgdm.evaluate.spectra import octave_ratio
 from rgdm.model.cascade.calibrate import DEPTH, calibrate, tiles
 from rgdm.model.cascade.cascade import Cascade
+from rgdm.model.cascade.fields import Fields
 from rgdm.model.cascade.generation import batches
-from rgdm.model.cascade.geometry import measures, weights_of
 from rgdm.model.closed_form.gaps import smoothly_filled
 from rgdm.process.noise import NoiseField
 from rgdm.watch import Watch
@@ -51,7 +50,7 @@ class Trial(NamedTuple):
 
 
 def choose_evaluations(
-    model: Cascade, fields: Float[Tensor, "B C *L"], watch: Watch | None = None, sites: int = SITES
+    model: Cascade, fields: Tensor | Fields, watch: Watch | None = None, sites: int = SITES
 ) -> list[Trial]:
     """Give a model the fewest evaluations a level that are as good as ``MANY``; its temperatures are fitted anew then.
 
@@ -68,11 +67,11 @@ def choose_evaluations(
     depth = min(DEPTH, model.levels)
     while depth > 1 and 4 * math.prod(12 * b**depth for b in model.grid.factors) > sites:
         depth -= 1  # many small pieces rather than few large ones
-    truth = tiles(model, fields, sites, depth)
-    few = max(LARGEST, sites) // truth[0].numel()
+    truth = tiles(model, Fields.of(fields), sites, depth)
+    few = max(LARGEST, sites) // truth.values[0].numel()
     if few < 1:
         return []
-    truth = truth[torch.linspace(0, len(truth) - 1, min(few, len(truth))).long()]
+    truth = truth.of_samples(torch.linspace(0, len(truth) - 1, min(few, len(truth))).long())
     total, done = MANY + sum(CANDIDATES), 0
     trials = []
     for number in (MANY, *CANDIDATES):
@@ -96,24 +95,24 @@ def _give(model: Cascade, evaluations: int) -> None:
 
 
 @torch.no_grad()
-def _trial(model: Cascade, fields: Tensor, evaluations: int, depth: int, sites: int) -> Trial:
+def _trial(model: Cascade, fields: Fields, evaluations: int, depth: int, sites: int) -> Trial:
     _give(model, evaluations)
     calibrate(model, fields, sites=sites, depth=depth)
-    truth = model.normalise(fields.to(model.device))
-    coarse, weights = truth, weights_of(truth)
-    for own in measures(model.operator, weights, depth)[:-1]:
-        coarse = model.operator.on(own).coarsen(coarse)
+    fields = model.normalised(fields.to(model.device))
+    truth, setting = fields.values, fields.setting
+    coarse, weights = truth, None if bool(truth.isfinite().all()) else setting.weights
+    for own in setting.path(model.operator, depth)[:-1]:
+        coarse = own.on(model.operator).coarsen(coarse)
     times = (MEMBERS, *[1] * (1 + model.dimension))
     coarse, noise = coarse.repeat(times), NoiseField(0, "calibrate")
-    of_members = None if weights is None else weights.repeat(times)
+    of_members = setting.map(lambda part: part.repeat(times) if len(part) > 1 else part)
     fine = []
     for part in batches(len(coarse), tuple(truth.shape[2:])):
         some = slice(part.start, part.stop)
-        on = None if of_members is None else of_members[some]
-        fine.append(model.descend(coarse[some], depth, noise.of(part), weights=on))
+        fine.append(model.descend(coarse[some], depth, noise.of(part), setting=of_members.of(some)))
     ensemble, valid = torch.cat(fine).unflatten(0, (MEMBERS, len(truth))), None
     if weights is not None:
-        valid = weights > 0
+        valid = (weights > 0).expand_as(truth)
         truth = smoothly_filled(truth, weights, model.grid.boundaries)
         ensemble, valid = torch.where(valid, ensemble, truth).cpu(), valid.cpu()
     ensemble, truth = ensemble.cpu(), truth.cpu()

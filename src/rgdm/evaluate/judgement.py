@@ -45,7 +45,7 @@ def judge(
     units: Sequence[str] = (),
     thresholds: Sequence[float] = (),
     valid: Bool[Tensor, "B #C *F"] | None = None,
-    means_of_valid: bool = False,
+    weights: Float[Tensor, "b c *F"] | None = None,
     below: float | None = None,
     seed: int = 0,
     times: bool = False,
@@ -73,8 +73,8 @@ def judge(
         valid: sites that count; all others, where the truth is filled, are left out of the scores of sites. Figures of
             whole fields (spectra, detail, scattering, excursion sets) take the filled field there, for the truth, the
             members and the baselines alike.
-        means_of_valid: the coarse field has the means of the valid sites of its blocks, rather than of all sites of the
-            filled field.
+        weights: of every site, that the coarse field is a mean with: areas of cells, 0 where they are missing. None: it
+            is that of all sites of the filled field alike.
         below: restricts the flatness to neighbours below that value.
         seed: of the ranks of ties.
         times: samples are consecutive frames; how detail lasts is judged too.
@@ -99,7 +99,6 @@ def judge(
     blocks = blocks_for(len(truth), times, blocks)
     operator = operator.linear  # fields in units of their standard deviation have both signs
     case = _Case(truth, ensemble, fields, operator, levels, boundary, mask, standard, times, blocks)
-    weights = mask.to(truth) if means_of_valid and mask is not None else None
     consistency = consistency_error(ensemble, coarse, operator, levels, weights)
     ulps = consistency_ulps(ensemble, coarse, operator, levels, weights)
     edges = octave_power(truth[:1, :1], boundary)[0]

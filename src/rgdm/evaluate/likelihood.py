@@ -3,7 +3,6 @@
 import math
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from rgdm.errors import InputError
@@ -11,6 +10,7 @@ from rgdm.evaluate.judgement import plain
 from rgdm.evaluate.pieces import Figures, estimate
 from rgdm.jackknife import jackknife
 from rgdm.model.cascade.cascade import Cascade
+from rgdm.model.cascade.fields import Fields
 from rgdm.scale.grid import Grid
 from rgdm.watch import Watch
 
@@ -24,7 +24,7 @@ TOLERANCE = 1e-3
 """Tolerance of the integration of the probability flow."""
 
 
-def bits_per_dof(model: Cascade, truth: Float[Tensor, "B C *F"], levels: int, watch: Watch | None = None) -> Figures:
+def bits_per_dof(model: Cascade, truth: Tensor | Fields, levels: int, watch: Watch | None = None) -> Figures:
     """``-log2 p(detail | coarse)`` per degree of freedom at each level, and how much of it the networks save.
 
     Measured on one window of each of some evenly chosen samples; errors are jackknife errors over these samples.
@@ -32,9 +32,11 @@ def bits_per_dof(model: Cascade, truth: Float[Tensor, "B C *F"], levels: int, wa
     Raises:
         InputError: if periodic fields are too large; they cannot be cut, as a window of a torus is not a torus.
     """
-    x = windows(truth, model.grid, levels).to(model.device)
-    bits = torch.stack(model.log_prob(x, levels, probes=PROBES, tolerance=TOLERANCE, watch=watch).bits, 1)
-    closed = torch.stack(model.log_prob(x, levels, networks=False).bits, 1)
+    some = windows(Fields.of(truth), model.grid, levels).to(model.device)
+    x, at = some.values, some.place
+    known = model.log_prob(x, levels, probes=PROBES, tolerance=TOLERANCE, watch=watch, place=at)
+    bits = torch.stack(known.bits, 1)
+    closed = torch.stack(model.log_prob(x, levels, networks=False, place=at).bits, 1)
     return plain(
         {
             "bits": estimate(jackknife(lambda mean: mean, bits)) | {"samples": len(x), "lattice": list(x.shape[2:])},
@@ -43,9 +45,9 @@ def bits_per_dof(model: Cascade, truth: Float[Tensor, "B C *F"], levels: int, wa
     )
 
 
-def windows(fields: Float[Tensor, "B C *F"], grid: Grid, levels: int) -> Float[Tensor, "N C *W"]:
+def windows(fields: Fields, grid: Grid, levels: int) -> Fields:
     """The middle of evenly chosen fields, of sides that can be coarse-grained; periodic axes, without ends, whole."""
-    lattice = tuple(fields.shape[2:])
+    lattice, channels = fields.lattice, fields.values.shape[1]
     whole = math.prod(n for n, axis in zip(lattice, grid.axes, strict=True) if axis.boundary == "periodic")
     thin = math.prod(axis.factor**levels for axis in grid.axes if axis.boundary == "reflect")
     if whole * thin > TOGETHER:
@@ -54,12 +56,13 @@ def windows(fields: Float[Tensor, "B C *F"], grid: Grid, levels: int) -> Float[T
             f"above {TOGETHER} sites (model.log_prob computes it)"
         )
     cut = sum(axis.boundary != "periodic" for axis in grid.axes)
-    side = max(1.0, WINDOW / fields.shape[1] / whole) ** (1 / max(cut, 1)) + 1e-9
+    side = max(1.0, WINDOW / channels / whole) ** (1 / max(cut, 1)) + 1e-9
     sizes = []
     for n, axis in zip(lattice, grid.axes, strict=True):
         unit = axis.factor**levels
         sizes.append(n if axis.boundary == "periodic" else min(max(1, int(side) // unit) * unit, n // unit * unit))
     first = [(n - s) // 2 for n, s in zip(lattice, sizes, strict=True)]
-    fields = fields[(..., *(slice(a, a + s) for a, s in zip(first, sizes, strict=True)))]
-    count = min(len(fields), max(2, TOGETHER // fields[0].numel()))
-    return fields[torch.linspace(0, len(fields) - 1, count).round().long().to(fields.device)]
+    middle = (..., *(slice(a, a + s) for a, s in zip(first, sizes, strict=True)))
+    fields = fields.map(lambda part: part[middle])
+    count = min(len(fields), max(2, TOGETHER // fields.values[0].numel()))
+    return fields.of_samples(torch.linspace(0, len(fields) - 1, count).round().long().to(fields.values.device))

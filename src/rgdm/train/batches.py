@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from rgdm.model.cascade.cascade import Cascade
-from rgdm.model.cascade.geometry import weights_of
+from rgdm.model.cascade.fields import Fields
 from rgdm.model.lifts.context import Context
+from rgdm.model.lifts.setting import NOWHERE, Setting
 from rgdm.scale.grid import Axis
 from rgdm.scale.operators.momentum_shell import MomentumShell
 
@@ -37,21 +37,21 @@ class Batches:
     the coarse-graining or the backbone of the level is not local. Patches have a halo, from which the surroundings of
     their sites are measured as in use; real edges stay edges, and come up as often as other places (only the whitening
     of detail near them is that of a mirrored field, whose odd detail changes sign).
-    Values may be missing (NaN). Batches hold about the same number of sites, less where that would be very many
-    patches. The finer levels, of which there is more to see, come more often; less so where each level has its own
-    network.
+    Values may be missing (NaN). Areas of cells and companions are cut like the fields. Batches hold about the same
+    number of sites, less where that would be very many patches. The finer levels, of which there is more to see,
+    come more often; less so where each level has its own network.
     """
 
-    VERSION = 5
+    VERSION = 6
     """Counts the changes of what a step is given: a training that was begun with another cannot go on to the bit."""
 
     def __init__(
-        self, model: Cascade, fields: Float[Tensor, "B C *L"], seed: int, mirror: bool = True, sites: int = 7_200
+        self, model: Cascade, fields: Tensor | Fields, seed: int, mirror: bool = True, sites: int = 7_200
     ) -> None:
         self.model, self.seed, self.mirror, self.sites = model, seed, mirror, sites
-        self.fields, self.values = fields, fields.flatten()
-        self.count, self.channels, *lattice = fields.shape
-        self.lattice, self.gaps = tuple(lattice), bool(fields.isnan().any())
+        self.fields = Fields.of(fields)
+        self.count, self.lattice = len(self.fields), self.fields.lattice
+        self.gaps = bool(self.fields.values.isnan().any())
         self.share = shares(model)
         self.heeded = self._heeded()
 
@@ -70,16 +70,15 @@ class Batches:
         ]
         patch, halo = tuple(cut.patch for cut in cuts), tuple(cut.halo for cut in cuts)
         count = min(MOST, max(1, round(self.sites / math.prod(patch))))
-        fine, importance = self._patches(count, cuts, generator)
-        weights = weights_of(fine) if self.gaps else None
+        fields, importance = self._patches(count, cuts, generator)
+        fine, setting = fields.values, fields.setting
         for _ in range(level):
-            on = model.operator.on(weights)
-            fine, weights = on.coarsen(fine), on.coarse_weights
+            fine, setting = setting.on(model.operator).coarsen(fine), setting.coarsen(model.operator)
         importance = importance / self.heeded[level]
         t = (torch.arange(count) + torch.rand(1, generator=generator)) / count
         channels = model.channels * model.operator.bands(model.dimension) * model.own_lift(level).law.draws
         noise = torch.randn(count, channels, *patch, generator=generator)
-        return Batch(level, fine, t, noise, halo, importance, weights)
+        return Batch(level, fine, t, noise, halo, importance, setting)
 
     @torch.no_grad()
     def _heeded(self) -> list[float]:
@@ -88,18 +87,17 @@ class Batches:
             return [1.0] * self.model.levels
         sums = torch.zeros(self.model.levels, 2, dtype=torch.float64)
         for i in torch.linspace(0, self.count - 1, min(self.count, LOOKED_AT)).long().tolist():
-            fine = self.fields[i : i + 1]
-            weights = weights_of(fine)
+            some = self.fields.of_samples([i])
+            fine, setting = some.values, some.setting
             for level in range(self.model.levels):
                 lift = self.model.own_lift(level)
-                context, detail = Context.of(fine, lift.operator, weights=weights)
+                context, detail = Context.of(fine, lift.operator, setting)
                 relevance = lift.standardizer.relevance(context.known(lift.operator, lift.boundaries), detail)
                 if relevance is not None:
                     sums[level] += torch.tensor([float(relevance.double().sum()), relevance.numel()])
                 else:
                     sums[level] += float(detail[:, :1].numel())
-                on = lift.operator.on(weights)
-                fine, weights = on.coarsen(fine), on.coarse_weights
+                fine, setting = setting.on(lift.operator).coarsen(fine), setting.coarsen(lift.operator)
         return (sums[:, 0] / sums[:, 1]).clamp(min=1e-6).tolist()
 
     def _cut(self, n: int, unit: int, level: int, axis: Axis) -> "Cut":
@@ -111,12 +109,12 @@ class Batches:
             return Cut(n, unit, coarse, 0, axis)
         return Cut(n, unit, side, HALO, axis)
 
-    def _patches(self, count: int, cuts: Sequence["Cut"], generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    def _patches(self, count: int, cuts: Sequence["Cut"], generator: torch.Generator) -> tuple[Fields, Tensor]:
         """``count`` patches of random fields, all cut in one go by where their sites lie in memory, and which count.
 
         Axes are exchanged only if alike, in size and in what lies beyond their ends; time is never reversed.
         """
-        device = self.values.device
+        device = self.fields.values.device
         field = torch.randint(self.count, (count,), generator=generator)
         places, inner, stride = [], [], math.prod(self.lattice)
         for cut in cuts:
@@ -130,12 +128,18 @@ class Batches:
         if self.mirror and self.model.grid.alike and len({(cut.patch, cut.halo) for cut in cuts}) == 1:
             order = torch.rand(count, len(cuts), generator=generator).argsort(1)[:, :, None]
             places, inner = (torch.stack(x, 1).take_along_dim(order, 1).unbind(1) for x in (places, inner))
-        site = (field[:, None] * self.channels + torch.arange(self.channels)).to(device) * math.prod(self.lattice)
-        importance = torch.ones(count, 1)
+        site, importance = torch.zeros(count, 1, dtype=torch.long, device=device), torch.ones(count, 1)
         for axis, (place, counts) in enumerate(zip(places, inner, strict=True), start=1):
             site = site.unsqueeze(-1) + place.to(device).reshape(count, *[1] * axis, -1)
             importance = importance.unsqueeze(-1) * counts.reshape(count, *[1] * axis, -1)
-        return self.values.take(site), importance / importance.mean()
+
+        def taken(part: Tensor) -> Tensor:
+            channels, sites = part.shape[1], math.prod(self.lattice)
+            own = field[:, None] if len(part) > 1 else torch.zeros_like(field)[:, None]
+            first = ((own * channels + torch.arange(channels)) * sites).to(device)
+            return part.take(first.reshape(count, channels, *[1] * len(cuts)) + site)
+
+        return self.fields.map(taken), importance / importance.mean()
 
 
 def _generator(*key: int) -> torch.Generator:
@@ -163,13 +167,13 @@ class Batch(NamedTuple):
     """In coarse sites, along each axis."""
     importance: Tensor
     """``(B, 1, *K)``: how much each site counts, on average over all that is to be learned 1."""
-    weights: Tensor | None = None
-    """``(B, C, *F)``, of fields with missing values: the part of each site that is there."""
+    setting: Setting = NOWHERE
+    """Of the patches: the weight of each site, where they differ, and companions."""
 
     def part(self, of: slice) -> "Batch":
         """Some of the patches."""
-        weights = None if self.weights is None else self.weights[of]
-        return Batch(self.level, self.fine[of], self.t[of], self.noise[of], self.halo, self.importance[of], weights)
+        rest = self.halo, self.importance[of], self.setting.of(of)
+        return Batch(self.level, self.fine[of], self.t[of], self.noise[of], *rest)
 
 
 class Cut(NamedTuple):

@@ -3,10 +3,8 @@
 import hashlib
 from pathlib import Path
 
-from jaxtyping import Float
-from torch import Tensor
-
 from rgdm.errors import InputError
+from rgdm.model.cascade.fields import Fields
 
 CHECKPOINT, HISTORY = "checkpoint.safetensors", "history.jsonl"
 
@@ -19,9 +17,12 @@ def check_resumable(folder: Path) -> Path:
     return path
 
 
-def fingerprint(fields: Float[Tensor, "B C *L"]) -> str:
-    """A short hash of the values, their shape and their type."""
-    values = fields.detach().cpu().contiguous().numpy()
-    digest = hashlib.blake2b(values.data, digest_size=8)
-    digest.update(f"{values.shape} {values.dtype}".encode())
+def fingerprint(fields: Fields) -> str:
+    """A short hash of the values, areas and companions, their shapes and types."""
+    digest = hashlib.blake2b(digest_size=8)
+    for part in (fields.values, fields.place.weights, fields.place.companions):
+        if part is not None:
+            values = part.detach().cpu().contiguous().numpy()
+            digest.update(values.data)
+            digest.update(f"{values.shape} {values.dtype}".encode())
     return digest.hexdigest()

@@ -35,7 +35,7 @@ def loss_and_gradient(
         some = batch.part(slice(bounds[i], bounds[i + 1]))
         fine = some.fine
         with autocast():
-            known = some.t.to(fine), some.noise.to(fine), some.halo, some.importance.to(fine), some.weights
+            known = some.t.to(fine), some.noise.to(fine), some.halo, some.importance.to(fine), some.setting
             each_loss = model(fine, some.level, *known)
         loss = each_loss.sum() / count
         return loss.detach(), torch.autograd.grad(loss, tuple(weights), allow_unused=True)

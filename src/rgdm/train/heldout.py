@@ -1,11 +1,14 @@
 """The part of the fields that training does not see: weights are chosen on it."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from rgdm.errors import InputError
+from rgdm.model.cascade.fields import Fields
 from rgdm.scale.grid import Grid
 
 SHARE = 10
@@ -14,22 +17,35 @@ MANY = 8
 """So many samples are enough to keep back whole ones."""
 PARTS = 8
 """Fewer samples lose the last of so many parts of their longest axis between edges."""
+ALIKE = 0.5
+"""Correlation of the finest detail of samples from which on they show the same place."""
+LOOKED_AT = 16
+"""Most samples on either side that are compared."""
+Where = Literal["auto", "samples", "space"]
+"""What is kept back: whole samples, or a part of each; by default samples if there are enough."""
 
 
 class Parts(NamedTuple):
     """Fields to train on, and others to choose by."""
 
-    training: Tensor
-    held_out: Tensor | None
+    training: Fields
+    held_out: Fields | None
     """None: there is nothing that could be spared."""
-    every: Tensor
+    every: Fields
     """Both."""
     what: str
     """What was kept back, in words."""
+    alike: float = 0.0
+    """The correlation of the finest detail of samples that were kept back with the likest of the others."""
 
 
-def hold_back(fields: Float[Tensor, "B C *L"], grid: Grid, levels: int, ordered: bool, narrowest: int = 2) -> Parts:
+def hold_back(
+    fields: Tensor | Fields, grid: Grid, levels: int, ordered: bool, narrowest: int = 2, where: Where = "auto"
+) -> Parts:
     """Keep back a tenth of the samples, of few samples a part of each.
+
+    Samples of one place, such as the months of a climatology, may be so alike that what is learned by heart of some is
+    right for the others too. Then they tell how a model does at this place, and a part of space how it does elsewhere.
 
     Args:
         fields: all there are.
@@ -37,16 +53,26 @@ def hold_back(fields: Float[Tensor, "B C *L"], grid: Grid, levels: int, ordered:
         levels: how often the fields are coarse-grained.
         ordered: samples follow each other, as in time: the last ones are kept back, else ones evenly spread.
         narrowest: least width of a part, in coarsest sites.
+        where: samples or space, whatever there is more of.
+
+    Raises:
+        InputError: if what is asked for cannot be kept back.
     """
-    parts = _parts(fields, grid, levels, ordered, narrowest)
+    fields = Fields.of(fields)
+    parts = _parts(fields, grid, levels, ordered, narrowest, where)
+    if parts.held_out is None and where != "auto":
+        raise InputError(
+            f"--hold-back {where}: {len(fields)} fields of {fields.lattice} sites leave nothing to keep back; three "
+            f"samples do, or an axis with edges of {PARTS} blocks of the coarsest level"
+        )
     if parts.held_out is not None and not all(_seen(part, grid, levels) for part in (parts.training, parts.held_out)):
         return Parts(fields, None, fields, "nothing: too much of what would be kept back, or of the rest, is missing")
     return parts
 
 
-def _seen(part: Tensor, grid: Grid, levels: int) -> bool:
+def _seen(part: Fields, grid: Grid, levels: int) -> bool:
     """Whether each channel has, at the coarsest level, two blocks side by side that are not missing."""
-    there = ~part.isnan()
+    there = ~part.values.isnan()
     if bool(there.all()):
         return True
     for axis, b in enumerate(grid.factors, start=2):
@@ -55,24 +81,54 @@ def _seen(part: Tensor, grid: Grid, levels: int) -> bool:
     return all(bool(pair.transpose(0, 1).flatten(1).any(1).all()) for pair in pairs)
 
 
-def _parts(fields: Tensor, grid: Grid, levels: int, ordered: bool, narrowest: int) -> Parts:
+def _parts(fields: Fields, grid: Grid, levels: int, ordered: bool, narrowest: int, where: Where) -> Parts:
     samples = len(fields)
-    if samples >= MANY:
+    if samples >= (3 if where == "samples" else MANY) and where != "space":
         count = max(1, round(samples / SHARE))
         places = _last(samples, count) if ordered else _spread(samples, count)
         others = [i for i in range(samples) if i not in set(places)]
+        training, kept = fields.of_samples(others), fields.of_samples(places)
         words = "the last" if ordered else "evenly spread"
-        return Parts(fields[others], fields[places], fields, f"{count} of {samples} samples, {words}")
-    axis = _longest(fields.shape[2:], grid, levels)
-    if axis is not None:
-        n, unit = fields.shape[2 + axis], grid.factors[axis] ** levels
+        alike = likeness(kept.values, training.values, grid.factors)
+        return Parts(training, kept, fields, f"{count} of {samples} samples, {words}", alike)
+    axis = _longest(fields.lattice, grid, levels)
+    if axis is not None and where != "samples":
+        n, unit = fields.lattice[axis], grid.factors[axis] ** levels
         width = unit * max(narrowest, round(n / unit / PARTS))
         if n // unit >= max(PARTS, 3 * narrowest):
-            training, held_out = fields.narrow(2 + axis, 0, n - width), fields.narrow(2 + axis, n - width, width)
+            training = fields.map(lambda part: part.narrow(2 + axis, 0, n - width))
+            held_out = fields.map(lambda part: part.narrow(2 + axis, n - width, width))
             return Parts(training, held_out, fields, f"the last {width} of {n} sites along {grid.names[axis]}")
-    if samples >= 3:
-        return Parts(fields[:-1], fields[-1:], fields, f"the last of {samples} samples")
+    if samples >= 3 and where != "space":
+        training, last = fields.of_samples(slice(0, -1)), fields.of_samples(slice(-1, None))
+        return Parts(training, last, fields, f"the last of {samples} samples")
     return Parts(fields, None, fields, "nothing: the fields are too few and too small")
+
+
+def likeness(some: Float[Tensor, "H C *L"], others: Float[Tensor, "B C *L"], factors: Sequence[int]) -> float:
+    """How alike samples are to the likest of others: the mean correlation of their finest detail, over what is there.
+
+    Detail is what blocks of ``factors`` sites have beside their mean.
+    """
+    one, other = (_detail(x[_spread(len(x), min(len(x), LOOKED_AT))], factors) for x in (some, others))
+    found = []
+    for x in one:
+        both = x.isfinite() & other.isfinite()
+        a, b = torch.where(both, x, 0.0), torch.where(both, other, 0.0)
+        size = (a.square().flatten(1).sum(1) * b.square().flatten(1).sum(1)).sqrt().clamp(min=1e-30)
+        found.append(float(((a * b).flatten(1).sum(1) / size).max()))
+    return sum(found) / len(found)
+
+
+def _detail(x: Tensor, factors: Sequence[int]) -> Tensor:
+    """What is left of whole blocks when their means are taken out, each channel in units of its size."""
+    mean = x[(..., *(slice(n // b * b) for n, b in zip(x.shape[2:], factors, strict=True)))].double()
+    x = mean
+    for axis, b in enumerate(factors, start=2):
+        mean = mean.unflatten(axis, (-1, b)).mean(axis + 1).repeat_interleave(b, axis)
+    detail = x - mean
+    size = detail.transpose(0, 1).flatten(1).square().nanmean(1).sqrt().clamp(min=1e-30)
+    return detail / size.reshape(1, -1, *[1] * (x.dim() - 2))
 
 
 def _last(samples: int, count: int) -> list[int]:

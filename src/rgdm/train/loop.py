@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from jaxtyping import Float
 from torch import Tensor
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
@@ -18,6 +17,7 @@ from rgdm.atomic import write_text
 from rgdm.errors import InputError, TrainingFailedError
 from rgdm.model.cascade import storage
 from rgdm.model.cascade.cascade import Cascade
+from rgdm.model.cascade.fields import Fields
 from rgdm.ranges import check_range
 from rgdm.train.batches import Batches, shares
 from rgdm.train.budget import Budget, Progress
@@ -44,7 +44,7 @@ class Trainer:
     def __init__(
         self,
         model: Cascade,
-        fields: Float[Tensor, "B C *L"],
+        fields: Tensor | Fields,
         folder: Path,
         budget: Budget,
         seed: int = 0,
@@ -53,12 +53,13 @@ class Trainer:
         precision: str = "auto",
         mirror: bool = True,
         checkpoint_seconds: float = 55.0,
-        held_out: Float[Tensor, "H C *M"] | None = None,
+        held_out: Tensor | Fields | None = None,
     ) -> None:
         given = {"seed": seed, "learning_rate": learning_rate, "checkpoint_seconds": checkpoint_seconds}
         for name, value in given.items():
             check_range(name, value)
-        self.fields, self.held_out, self.folder, self.budget = fields, held_out, folder, budget
+        self.fields, self.folder, self.budget = Fields.of(fields), folder, budget
+        self.held_out = None if held_out is None else Fields.of(held_out)
         self.seed, self.learning_rate, self.mirror = seed, learning_rate, mirror
         self.checkpoint_seconds = checkpoint_seconds
         on_cpu = choose_device(device).type == "cpu"
@@ -72,8 +73,8 @@ class Trainer:
             "mirror": mirror,
             "precision": precision,
             "processes": self.accelerator.num_processes,
-            "data": fingerprint(fields),
-            "held_out": None if held_out is None else fingerprint(held_out),
+            "data": fingerprint(self.fields),
+            "held_out": None if self.held_out is None else fingerprint(self.held_out),
             "axes": list(model.grid.names),
             "boundary": list(model.grid.boundaries),
             "factor": list(model.grid.factors),
@@ -112,11 +113,10 @@ class Trainer:
             self._run(watch)
 
     def _run(self, watch: Callable[[Progress], None] | None) -> None:
-        device = self.accelerator.device
-        fields = self.model.normalise(self.fields.to(device)).to(self.model.dtype)
+        fields = self._normalised(self.fields)
         batches = Batches(self.model, fields, self.seed, self.mirror)
         if self.held_out is not None:
-            fields = self.model.normalise(self.held_out.to(device)).to(self.model.dtype)
+            fields = self._normalised(self.held_out)
         self.validation = Validation(self.model, fields, self.mirror)
         if self.step == 0 and self.accelerator.is_main_process:  # of an earlier run, which must not be resumed as this
             (self.folder / CHECKPOINT).unlink(missing_ok=True)
@@ -145,6 +145,11 @@ class Trainer:
             self.save()
         if stop:
             raise KeyboardInterrupt(f"step {self.step} is saved in {self.folder}")
+
+    def _normalised(self, fields: Fields) -> Fields:
+        """As networks take them, on their device."""
+        fields = self.model.normalised(fields.to(self.accelerator.device))
+        return fields.map(lambda part: part.to(self.model.dtype))
 
     def _advance(self, batches: Batches) -> float:
         """One optimizer step; a loss that is not finite never touches the weights: the network starts again."""

@@ -1,10 +1,10 @@
 """What the networks make of fields that do not change: the loss of each level, and whether a network still learns."""
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from rgdm.model.cascade.cascade import Cascade
+from rgdm.model.cascade.fields import Fields
 from rgdm.model.laws.law import Example
 from rgdm.train.batches import Batch, Batches
 from rgdm.workers import each
@@ -27,9 +27,7 @@ class Validation:
         batches: how many of each level.
     """
 
-    def __init__(
-        self, model: Cascade, fields: Float[Tensor, "B C *L"], mirror: bool = True, batches: int = BATCHES
-    ) -> None:
+    def __init__(self, model: Cascade, fields: Tensor | Fields, mirror: bool = True, batches: int = BATCHES) -> None:
         self.model = model
         cut, self.examples = Batches(model, fields, 0, mirror), []
         for level in range(model.levels):
@@ -52,7 +50,7 @@ class Validation:
     def _example(self, batch: Batch) -> tuple[Example, Tensor, Tensor]:
         """What is learned from a batch is made once."""
         lift, fine = self.model.own_lift(batch.level), batch.fine
-        example = lift.example(fine, batch.halo, batch.importance.to(fine), weights=batch.weights)
+        example = lift.example(fine, batch.halo, batch.importance.to(fine), batch.setting)
         return example, batch.t.to(fine), batch.noise.to(fine)
 
     @torch.no_grad()

@@ -1,18 +1,24 @@
 """Cascades of positive fields: mass is kept exactly, nothing is negative, zeros come with their measured chance."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 import xarray as xr
 
+import small
 from rgdm.evaluate import octave_power
 from rgdm.model.cascade.calibrate import calibrate, calibrate_free
 from rgdm.model.cascade.cascade import Cascade
+from rgdm.model.cascade.fields import Fields
 from rgdm.model.lifts.context import Context
+from rgdm.model.lifts.setting import Setting
 from rgdm.model.samplers.reverse import AdamsBashforth
 from rgdm.process.noise import NoiseField, Window
 from rgdm.scale.operators.shares import Shares
-from small import cascade
+from rgdm.scale.operators.weighted_shares import WeightedShares
+from rgdm.train.batches import Batches
 
 LATTICES = {1: (64,), 2: (16, 24), 3: (8, 8, 16)}
 
@@ -29,13 +35,7 @@ def rain(count: int, lattice: tuple[int, ...], channels: int = 1, levels: int = 
     return x
 
 
-def fitted(x: torch.Tensor, learned: bool = False, **options) -> Cascade:
-    model = cascade(x.shape[1], x.dim() - 2, positive=True, **options)
-    model.fit(x)
-    if learned:
-        for weight in model.parameters():
-            torch.nn.init.normal_(weight, std=0.1)
-    return model.eval()
+fitted = partial(small.fitted, positive=True)
 
 
 @pytest.mark.parametrize("dimension", LATTICES)
@@ -79,7 +79,7 @@ def test_a_measured_cascade_has_the_law_of_the_one_it_was_measured_on():
 def test_differences_make_what_is_never_negative_negative():
     """What shares are for: the same data, split into means and differences."""
     x = rain(24, (64, 64))
-    model = cascade(levels=3, boundary="reflect")
+    model = small.cascade(levels=3, boundary="reflect")
     model.fit(x)
     made = model.refine(model.trajectory(x[:4])[-1])[0]
     assert float((made < 0).double().mean()) > 0.1
@@ -131,7 +131,7 @@ def test_xarray_objects_come_back_positive():
 )
 def test_what_does_not_go_with_shares_is_refused(settings, says):
     with pytest.raises(ValueError, match=says):
-        cascade(positive=True, **settings)
+        small.cascade(positive=True, **settings)
 
 
 def test_negative_fields_are_refused():
@@ -212,3 +212,78 @@ def test_a_likelihood_is_refused():
     x = rain(8, (16, 16), levels=3)
     with pytest.raises(ValueError, match="no likelihood"):
         fitted(x).log_prob(x, 1)
+
+
+def cells(lattice: tuple[int, ...], missing: float = 0.0) -> torch.Tensor:
+    """Areas that differ from place to place, some cells missing."""
+    torch.manual_seed(4)
+    areas = torch.rand(1, 1, *lattice, dtype=torch.float64) + 0.2
+    return areas * (torch.rand_like(areas) >= missing)
+
+
+@pytest.mark.parametrize("dimension", LATTICES)
+@pytest.mark.parametrize("missing", [0.0, 0.4])
+def test_shares_on_unequal_cells_keep_the_mass_of_every_block(dimension, missing):
+    x, areas = rain(3, LATTICES[dimension], 2, levels=3), cells(LATTICES[dimension], missing)
+    on = Shares().on(areas)
+    coarse, detail = on.split(x)
+    torch.testing.assert_close(on.merge(coarse, detail), x * (areas > 0), rtol=1e-12, atol=1e-14)
+    any_detail = 2 * torch.rand_like(detail) - 1
+    any_detail = torch.where(torch.rand_like(detail) < 0.2, any_detail.sign(), any_detail)
+    made = on.merge(coarse, any_detail)
+    assert float(made.min()) == 0
+    torch.testing.assert_close(on.coarsen(made), coarse, rtol=1e-13, atol=0)
+    mass = [areas * each for each in (made, x)]
+    for axis in range(2, x.dim()):
+        mass = [each.unflatten(axis, (-1, 2)).sum(axis + 1) for each in mass]
+    torch.testing.assert_close(*mass, rtol=1e-13, atol=0)
+    assert float((Shares().coarsen(made) - Shares().coarsen(x)).abs().max()) > 0.01  # means of equal cells are others
+    present = on.present
+    assert (present is None) == (missing == 0)
+    if present is not None:
+        gone = ~present.repeat(1, 1 if present.shape[1] == detail.shape[1] else 2, *[1] * dimension)
+        assert bool((detail.masked_select(gone) == 0).all())
+
+
+def test_the_logit_of_a_share_is_that_of_densities_less_that_of_areas():
+    a, b, wa, wb = 3.0, 0.5, 2.0, 0.7
+    x, areas = (torch.tensor(pair, dtype=torch.float64).reshape(1, 1, 2) for pair in ((a, b), (wa, wb)))
+    contrast = float(Shares().on(areas).split(x)[1])
+    share = wa * a / (wa * a + wb * b)
+    logit = np.log(share / (1 - share)) - np.log(wa / wb)
+    assert 2 * np.arctanh(contrast) == pytest.approx(logit)
+    ones = torch.ones(1, 1, 8, 8, dtype=torch.float64)
+    y = rain(2, (8, 8), levels=2)
+    for one, other in zip(WeightedShares(3 * ones).split(y), Shares().split(y), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-13, atol=1e-15)
+
+
+def test_rain_with_gaps_on_unequal_cells_is_refined_with_its_mass_and_its_zeros():
+    torch.manual_seed(3)
+    x, areas = rain(24, (32, 48), levels=4), cells((32, 48))
+    gone = torch.rand(24, 1, 8, 12) < 0.15
+    for axis in (2, 3):
+        gone = gone.repeat_interleave(4, axis)
+    x = x.masked_fill(gone | (torch.rand_like(x) < 0.1), np.nan)
+    fields = Fields(x, Setting(areas))
+    model = small.cascade(positive=True)
+    model.fit(fields)
+    for weight in model.parameters():
+        torch.nn.init.normal_(weight, std=0.1)
+    batch = Batches(model, model.normalised(fields).map(lambda part: part.float()), 0)
+    for level in range(2):
+        one = batch.of_level(level, torch.Generator().manual_seed(0))
+        loss = model(one.fine, level, one.t, one.noise, one.halo, one.importance, one.setting).mean()
+        assert bool(loss.isfinite())
+    temperatures = calibrate(model, fields)
+    assert bool(((temperatures > 0.2) & (temperatures < 5)).all())
+    coarse, mask = model.trajectory(x, areas=areas)[-1], x.isfinite().double()
+    fine = model.refine(coarse, members=4, areas=areas, mask=mask)
+    there = torch.isfinite(x).expand_as(fine)
+    assert torch.equal(fine.isfinite(), there) and float(fine[there].min()) == 0
+    for member in fine:
+        torch.testing.assert_close(
+            model.trajectory(member, areas=areas)[-1], coarse, rtol=1e-12, atol=0, equal_nan=True
+        )
+    zeros = [float((field[there[0]] == 0).double().mean()) for field in (x, *fine)]
+    assert np.mean(zeros[1:]) == pytest.approx(zeros[0], abs=0.1) and zeros[0] > 0.3

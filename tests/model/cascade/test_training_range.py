@@ -49,6 +49,7 @@ def test_another_climate_is_named_with_the_figure(model, levels):
     (sentence,) = said(model, coarse, levels)
     assert sentence.startswith("the coarse field of t is unlike the training data: ")
     assert re.search(r"(9\d|100) % of the values of a field lie outside the range", sentence)
+    assert sentence.endswith("no block means of the truth, `rgdm debias` corrects them")
 
 
 def test_one_impossible_value_is_named(model):
@@ -73,6 +74,7 @@ def test_a_field_too_rough_or_too_smooth_is_named(model):
     assert len(rough) == 2 and all("neighbours differ by far more than anywhere in the training" in s for s in rough)
     smooth = said(model, mean + 1e-3 * (coarse[:1] - mean))
     assert len(smooth) == 2 and all("a field is smoother than 99% of the training" in s for s in smooth)
+    assert not any("rgdm debias" in s for s in smooth)  # no values are out of range
 
 
 def test_a_model_that_measured_nothing_says_nothing():

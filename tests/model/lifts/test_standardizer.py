@@ -10,6 +10,7 @@ from rgdm.model.laws.law import WhiteNoise
 from rgdm.model.laws.likelihood import Tracing
 from rgdm.model.lifts.condition import Condition
 from rgdm.model.lifts.context import Context
+from rgdm.model.lifts.setting import Setting
 from rgdm.model.lifts.standardized import StandardizedLift
 from rgdm.model.lifts.standardizer import UNBOUNDED, LocalStandardizer
 from rgdm.model.networks.local import LocalConvNet
@@ -62,7 +63,8 @@ def test_companions_are_features_in_their_coarse_part_and_their_detail():
     standardizer = LocalStandardizer(operator, 1, 2, "periodic")
     plain, told = Condition(operator, 1, 2, level=3), Condition(operator, 1, 2, level=3, companions=2)
     assert told.count == plain.count + 2 * (1 + 3)
-    context, detail = Context.of(fine, operator, companions)
+    context, detail = Context.of(fine, operator, Setting(companions=companions))
+    context = context.known(operator, "periodic")
     standardizer.fit(context, detail)
     for condition in (plain, told):
         condition.fit(Context(context.coarse) if condition is plain else context, standardizer)
@@ -77,9 +79,11 @@ def test_companions_are_features_in_their_coarse_part_and_their_detail():
 
 def test_a_context_is_coarse_grained_like_the_field_that_it_belongs_to():
     operator, fine, companions = BlockSpin(2), torch.randn(2, 1, 16, 8), torch.randn(2, 3, 16, 8)
-    context = Context.of(fine, operator, companions)[0].coarsen(operator)
+    context = Context.of(fine, operator, Setting(companions=companions))[0].coarsen(operator)
     torch.testing.assert_close(context.coarse, operator.coarsen(operator.coarsen(fine)))
-    torch.testing.assert_close(context.companions, operator.coarsen(companions))
-    next_one = Context.of(operator.coarsen(fine), operator, operator.coarsen(companions))[0]
-    assert torch.equal(next_one.coarse, context.coarse) and torch.equal(next_one.companions, context.companions)
-    assert Context(fine).coarsen(operator).companions is None
+    torch.testing.assert_close(context.setting.companions, operator.coarsen(companions))
+    next_one = Context.of(operator.coarsen(fine), operator, Setting(companions=operator.coarsen(companions)))[0]
+    assert torch.equal(next_one.coarse, context.coarse) and torch.equal(
+        next_one.setting.companions, context.setting.companions
+    )
+    assert Context(fine).coarsen(operator).setting.companions is None

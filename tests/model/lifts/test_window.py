@@ -7,6 +7,7 @@ from lift_examples import measured, red
 from rgdm.model.laws.diffusion import Diffusion
 from rgdm.model.lifts.condition import Condition
 from rgdm.model.lifts.context import Context
+from rgdm.model.lifts.setting import Setting
 from rgdm.model.lifts.standardized import StandardizedLift
 from rgdm.model.lifts.standardizer import UNBOUNDED, LocalStandardizer
 from rgdm.model.lifts.texture import Texture
@@ -120,14 +121,14 @@ def test_companions_are_cut_like_the_field():
     for weight in net.parameters():
         torch.nn.init.normal_(weight, std=0.2)
     lift = StandardizedLift(operator, LocalStandardizer(operator, 1, 1, "periodic"), Diffusion(net), condition)
-    lift.fit(fields, torch.randn(16, 2, 32))
-    context, noise = Context(2 * red(1, (80,)), torch.randn(1, 2, 160)), torch.randn(1, 1, 80)
+    lift.fit(fields, Setting(companions=torch.randn(16, 2, 32)))
+    context, noise = Context(2 * red(1, (80,)), Setting(companions=torch.randn(1, 2, 160))), torch.randn(1, 1, 80)
     source = GivenNoise({(0, 0): noise})
     whole = lift.sample(context, source, Window.whole(0, (80,)), SAMPLER)
     for origin in (0, 33, 76):
         piece = lift.sample_window(context, source, Window(0, (4,), (origin,)), SAMPLER)
         torch.testing.assert_close(piece, whole[..., 2 * origin : 2 * origin + 8], rtol=0, atol=1e-12)
-    other = Context(context.coarse, context.companions + 1)
+    other = Context(context.coarse, context.setting.map(lambda part: part + torch.randn_like(part)))
     assert not torch.allclose(lift.sample(other, source, Window.whole(0, (80,)), SAMPLER), whole)
 
 

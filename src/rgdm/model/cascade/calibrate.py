@@ -9,10 +9,11 @@ from torch import Tensor
 
 from rgdm.errors import InputError
 from rgdm.model.cascade.cascade import Cascade
+from rgdm.model.cascade.fields import Fields
 from rgdm.model.cascade.generation import batches
-from rgdm.model.cascade.geometry import measures, weights_of
 from rgdm.model.lifts.context import Context
 from rgdm.model.lifts.positive import logarithm
+from rgdm.model.lifts.setting import NOWHERE, Setting
 from rgdm.process.noise import NoiseField, Window
 from rgdm.scale.coarse_graining import Lattice
 from rgdm.scale.grid import Grid
@@ -31,7 +32,7 @@ MOST_FIELDS = 4096
 @torch.no_grad()
 def calibrate(
     model: Cascade,
-    x: Float[Tensor, "B C *L"],
+    x: Tensor | Fields,
     members: int = 4,
     sites: int = 1_000_000,
     rounds: int = 3,
@@ -49,30 +50,30 @@ def calibrate(
     of at most ``MOST_FIELDS`` whole fields.
     Returns the temperatures, finest level first.
     """
-    path = [model.normalise(tiles(model, x, sites * math.prod(model.grid.factors), depth).to(model.device))]
-    weights = measures(model.operator, weights_of(path[0]), model.levels)
-    for own in weights[:-1]:
-        path.append(model.operator.on(own).coarsen(path[-1]))
+    cut = tiles(model, Fields.of(x), sites * math.prod(model.grid.factors), depth).to(model.device)
+    fields = model.normalised(cut)
+    path, settings = [fields.values], fields.setting.path(model.operator, model.levels)
+    for own in settings[:-1]:
+        path.append(own.on(model.operator).coarsen(path[-1]))
     ensemble, seen = path[-1], _seen_by_calibration(model)
     for level in reversed(range(model.levels)):
         if level >= depth - 1 or level == model.levels - 1:
             ensemble = path[level + 1].repeat_interleave(members, 0)
-        truth, on = path[level], weights[level]
+        truth, setting = path[level], settings[level]
         if level == 0:
-            ensemble, truth = _windows(ensemble, truth, members, model.grid, sites)
-            on = weights_of(truth)
-        of_members = None if on is None else on.repeat_interleave(members, 0)
-        known, present = seen(truth, level, on)
+            ensemble, truth, setting = _windows(ensemble, truth, setting, members, model.grid, sites)
+        of_members = setting.map(lambda part: part.repeat_interleave(members, 0) if len(part) > 1 else part)
+        known, present = seen(truth, level, setting)
         log_temperature, history = torch.zeros(model.channels, dtype=torch.float64), []
         for _ in range(rounds):
-            fine = _refined(model, level, ensemble, log_temperature, weights=of_members)
+            fine = _refined(model, level, ensemble, log_temperature, setting=of_members)
             ratio = _spread_skill(seen(fine, level, of_members)[0], known, members, model.channels, present)
             history.append((log_temperature, ratio.log()))
             log_temperature = _secants(history)
         best = min(history, key=lambda h: float(h[1].abs().max()))[0]
         model.lift(level).temperature.copy_(best.exp())
         if 0 < level < depth:  # the next run goes on from here
-            ensemble = _refined(model, level, ensemble, best, weights=of_members)
+            ensemble = _refined(model, level, ensemble, best, setting=of_members)
         if watch:
             watch(model.levels - level, model.levels)
     return torch.stack([model.lift(level).temperature for level in range(model.levels)]).clone()
@@ -81,7 +82,7 @@ def calibrate(
 @torch.no_grad()
 def calibrate_free(
     model: Cascade,
-    x: Float[Tensor, "B C *L"],
+    x: Tensor | Fields,
     sites: int = 1_000_000,
     rounds: int = 3,
     watch: Watch | None = None,
@@ -94,15 +95,16 @@ def calibrate_free(
     of the detail to that of the data. What chance in the fields that were made explains is left: an excess r with the
     standard error s is corrected by ``max(0, 1 - s^2 / r^2)`` of it (the garrote, Breiman 1995, Technometrics 37, 373).
     Of fields that are too large to be made in numbers (periodic ones cannot be cut) the temperatures are left alone,
-    and those of positive fields, whose shares know no roughness, stay 1.
+    and those of positive fields, whose shares know no roughness, and of models with companions, which make no fields
+    from nothing, stay 1.
     Returns the temperatures, finest level first.
     """
     if model.repetition.times:
         raise InputError("an enlarged cascade is not calibrated; calibrate the one that it was enlarged from")
-    if model.design.positive:
+    if model.design.positive or model.companions is not None:
         return torch.ones(model.levels, model.channels)
-    pieces = tuple(tiles(model, x, sites, model.levels).shape[2:])
-    lattice = _made_on(model, tuple(x.shape[2:]), pieces)
+    x = Fields.of(x)
+    lattice = _made_on(model, x.lattice, tiles(model, x, sites, model.levels).lattice)
     if math.prod(lattice) <= LARGEST:
         truth = tiles(model, x, MEASURED * sites, model.levels)
         _fit_free(model, truth, lattice, max(FEWEST, min(MOST_FIELDS, sites // math.prod(lattice))), rounds, watch)
@@ -110,16 +112,15 @@ def calibrate_free(
 
 
 def _fit_free(
-    model: Cascade, truth: Tensor, lattice: Lattice, count: int, rounds: int, watch: Watch | None = None
+    model: Cascade, truth: Fields, lattice: Lattice, count: int, rounds: int, watch: Watch | None = None
 ) -> None:
     measured: list[list[tuple[Tensor, Tensor]]] = [[] for _ in range(model.levels)]
-    for batch in batches(len(truth), tuple(truth.shape[2:])):
-        fine = model.normalise(truth[batch.start : batch.stop].to(model.device))
-        weights = weights_of(fine)
+    for batch in batches(len(truth), truth.lattice):
+        some = model.normalised(truth.of_samples(slice(batch.start, batch.stop)).to(model.device))
+        fine, setting = some.values, some.setting
         for level, found in enumerate(measured):
-            found.append(_unpredicted(model, level, fine, weights))
-            on = model.operator.on(weights)
-            fine, weights = on.coarsen(fine), on.coarse_weights
+            found.append(_unpredicted(model, level, fine, setting))
+            fine, setting = setting.on(model.operator).coarsen(fine), setting.coarsen(model.operator)
     true = [torch.stack([torch.cat(part) for part in zip(*found, strict=True)]).sum(1) for found in measured]
     fields = model.begin(lattice, NoiseField(0, "calibrate").of(range(count)))
     for level in reversed(range(model.levels)):
@@ -155,11 +156,11 @@ def _made_on(model: Cascade, lattice: Lattice, pieces: Lattice) -> Lattice:
 
 
 def _unpredicted(
-    model: Cascade, level: int, fine: Float[Tensor, "B C *F"], weights: Tensor | None = None
+    model: Cascade, level: int, fine: Float[Tensor, "B C *F"], setting: Setting = NOWHERE
 ) -> tuple[Float[Tensor, "B C"], Float[Tensor, "B C"]]:
     """Sum of squares of what the coarse field does not predict of the details, and how many there are, of each field
     and channel."""
-    context, detail = Context.of(fine, model.operator, weights=weights)
+    context, detail = Context.of(fine, model.operator, setting)
     context = context.known(model.operator, model.grid.boundaries)
     rest = model.own_lift(level).standardizer.residual(context, detail)
     there = torch.ones_like(rest) if context.present is None else context.present
@@ -167,20 +168,20 @@ def _unpredicted(
     return squares, count
 
 
-def _seen_by_calibration(model: Cascade) -> Callable[[Tensor, int, Tensor | None], tuple[Tensor, Tensor | None]]:
+def _seen_by_calibration(model: Cascade) -> Callable[[Tensor, int, Setting], tuple[Tensor, Tensor | None]]:
     """The detail of fields and which of it there is, or where its errors do not add up to those of the fields, these.
 
     Of positive fields the logarithm: a few extremes would rule spread and error.
     """
     if model.design.positive:
-        return lambda fine, level, _: (logarithm(fine, level), None)
+        return lambda fine, level, at: (logarithm(fine, level), None if at.weights is None else at.weights > 0)
     try:
         model.operator.check_orthonormal(model.dimension)
     except InputError:
         return lambda fine, level, _: (fine, None)
 
-    def detail(fine: Tensor, level: int, weights: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        on = model.operator.on(weights)
+    def detail(fine: Tensor, level: int, setting: Setting) -> tuple[Tensor, Tensor | None]:
+        on = setting.on(model.operator)
         return on.split(fine)[1], on.present
 
     return detail
@@ -200,7 +201,7 @@ def _refined(
     coarse: Tensor,
     log_temperature: Tensor,
     free: bool = False,
-    weights: Tensor | None = None,
+    setting: Setting = NOWHERE,
 ) -> Tensor:
     """The fields one level finer, at temperatures that the lift keeps."""
     lift, noise = model.lift(level), NoiseField(0, "calibrate")
@@ -210,12 +211,12 @@ def _refined(
     for batch in batches(len(coarse), model.operator.fine_lattice(coarse.shape[2:])):
         own = noise.of(batch)
         some = slice(batch.start, batch.stop)
-        given = Context(coarse[some], weights=None if weights is None else weights[some])
+        given = Context(coarse[some], setting.of(some))
         fine.append(lift.sample(given, lift.free_noise(own) if free else own, window, model.sampler))
     return torch.cat(fine)
 
 
-def tiles(model: Cascade, x: Float[Tensor, "B C *L"], sites: int, depth: int = DEPTH) -> Float[Tensor, "T C *K"]:
+def tiles(model: Cascade, fields: Fields, sites: int, depth: int = DEPTH) -> Fields:
     """At most about ``sites`` sites: whole fields of a torus, else a tile of every field, periodic axes whole.
 
     Few large tiles would leave the temperature to the chance of a few rough places, small ones have too much edge:
@@ -225,42 +226,48 @@ def tiles(model: Cascade, x: Float[Tensor, "B C *L"], sites: int, depth: int = D
     units, reached = ([b**n for b in grid.factors] for n in (model.levels, min(depth, model.levels)))
     narrowest = 1 if condition is None or condition.texture is None else condition.texture.scattering.narrowest
     least = [max(12 * r, unit * narrowest) for r, unit in zip(reached, units, strict=True)]
-    lattice = tuple(x.shape[2:])
+    lattice, count = fields.lattice, len(fields)
     size = math.prod(lattice)
-    if grid.periodic or len(x) * size <= sites:
-        return x[torch.linspace(0, len(x) - 1, max(1, min(len(x), sites // size, MOST_FIELDS))).long()]
-    wanted = _side(sites / max(len(x), 16), lattice, grid)
+    if grid.periodic or count * size <= sites:
+        return fields.of_samples(torch.linspace(0, count - 1, max(1, min(count, sites // size, MOST_FIELDS))).long())
+    wanted = _side(sites / max(count, 16), lattice, grid)
     sides = [max(1, max(low, wanted) // unit) * unit for low, unit in zip(least, units, strict=True)]
     sides = [n if b == "periodic" else side for n, side, b in zip(lattice, sides, grid.boundaries, strict=True)]
     generator = torch.Generator().manual_seed(0)
     cut = []
     for i in range(max(16, sites // math.prod(sides))):
-        tile = x[i % len(x)]
-        for axis, (n, side, unit) in enumerate(zip(lattice, sides, units, strict=True), start=1):
-            if grid.boundaries[axis - 1] == "periodic":
+        tile = fields.of_samples([i % count])
+        for axis, (n, side, unit) in enumerate(zip(lattice, sides, units, strict=True), start=2):
+            if grid.boundaries[axis - 2] == "periodic":
                 continue
             width = min(n // unit * unit, side)
             start = unit * int(torch.randint((n - width) // unit + 1, (1,), generator=generator))
-            tile = tile.narrow(axis, start, width)
+            tile = tile.map(lambda part, axis=axis, start=start, width=width: part.narrow(axis, start, width))
         cut.append(tile)
-    return torch.stack(cut)
+    return Fields.joined(cut)
 
 
 def _windows(
-    ensemble: Float[Tensor, "E C *K"], truth: Float[Tensor, "T C *F"], members: int, grid: Grid, sites: int
-) -> tuple[Tensor, Tensor]:
+    ensemble: Float[Tensor, "E C *K"],
+    truth: Float[Tensor, "T C *F"],
+    setting: Setting,
+    members: int,
+    grid: Grid,
+    sites: int,
+) -> tuple[Tensor, Tensor, Setting]:
     """Members and true fields cut to about ``sites`` sites: fewer fields of a torus, else one window of each."""
     lattice, fields = tuple(truth.shape[2:]), len(truth)
     if fields * math.prod(lattice) <= sites:
-        return ensemble, truth
+        return ensemble, truth, setting
     coarse = ensemble.unflatten(0, (fields, members))
     if grid.periodic:
         kept = torch.linspace(0, fields - 1, max(1, sites // math.prod(lattice))).long().to(truth.device)
-        return coarse[kept].flatten(0, 1), truth[kept]
+        return coarse[kept].flatten(0, 1), truth[kept], setting.of(kept)
     wanted = _side(sites / fields, lattice, grid)
     generator = torch.Generator().manual_seed(0)
-    pairs = []
-    for x, y in zip(coarse, truth, strict=True):
+    triples = []
+    for i, (x, y) in enumerate(zip(coarse, truth, strict=True)):
+        own = setting.of([i])
         for axis, (n, side) in enumerate(zip(lattice, grid.axes, strict=True), start=1):
             if side.boundary == "periodic":
                 continue
@@ -268,8 +275,10 @@ def _windows(
             width = min(max(12 * b, wanted) // b, n // b)
             start = int(torch.randint(n // b - width + 1, (1,), generator=generator))
             x, y = x.narrow(axis + 1, start, width), y.narrow(axis, b * start, b * width)
-        pairs.append((x, y))
-    return torch.cat([x for x, _ in pairs]), torch.stack([y for _, y in pairs])
+            own = own.map(lambda part, a=axis, b=b, s=start, w=width: part.narrow(a + 1, b * s, b * w))
+        triples.append((x, y, own))
+    xs, ys, settings = zip(*triples, strict=True)
+    return torch.cat(xs), torch.stack(ys), Setting.joined(settings)
 
 
 def _side(sites: float, lattice: Lattice, grid: Grid) -> int:
@@ -296,6 +305,30 @@ def _spread_skill(
     error = mean((ensemble.mean(1) - truth).square()).clamp(min=1e-30)
     ratio = ((members + 1) / members * variance / error).sqrt().clamp(min=1e-6)
     return torch.where(there.sum(1) > 0, ratio, 1.0).cpu()
+
+
+def _rank_spread(
+    fine: Tensor, truth: Tensor, members: int, channels: int, present: Tensor | None = None
+) -> Float[Tensor, " C"]:
+    """How much ranks of the truth among members scatter less than even ones do, as a ratio of standard deviations.
+
+    1 where the truth is as likely to have any rank, less of an ensemble that is too narrow. Ties are broken at random,
+    and those of a truth and members that are all 0 say nothing: they are left out.
+    """
+    ensemble = fine.unflatten(0, (len(truth), members))
+    below = (ensemble < truth.unsqueeze(1)).sum(1).double()
+    equal = (ensemble == truth.unsqueeze(1)).sum(1)
+    chance = torch.rand(equal.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64).to(truth.device)
+    rank = below + (chance * (equal + 1)).floor()
+    there = (equal < members).double()
+    if present is not None:
+        there = there * present.expand_as(truth)
+    square, there = (
+        x.unflatten(1, (channels, -1)).movedim(1, 0).flatten(1) for x in ((rank - members / 2).square(), there)
+    )
+    scatter = (there * square).sum(1) / there.sum(1).clamp(min=1)
+    even = ((members + 1) ** 2 - 1) / 12
+    return torch.where(there.sum(1) > 0, (even / scatter.clamp(min=1e-6)).sqrt(), 1.0).cpu()
 
 
 def _secants(history: list[tuple[Tensor, Tensor]]) -> Float[Tensor, " C"]:

@@ -3,6 +3,7 @@
 import itertools
 import math
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,9 @@ from rgdm.design import Design
 from rgdm.errors import InputError
 from rgdm.model.cascade import storage
 from rgdm.model.cascade.density import log_prob
+from rgdm.model.cascade.fields import Fields
 from rgdm.model.cascade.generation import refine, sample
-from rgdm.model.cascade.geometry import constant, measures, trajectory, weights_of
+from rgdm.model.cascade.geometry import constant, measures, trajectory
 from rgdm.model.cascade.memory import memory_bytes
 from rgdm.model.cascade.repetition import Repetition
 from rgdm.model.cascade.training_range import TrainingRange
@@ -29,6 +31,7 @@ from rgdm.model.lifts.context import Context
 from rgdm.model.lifts.lift import Lift
 from rgdm.model.lifts.registry import make_lifts
 from rgdm.model.lifts.rescaled import RescaledLift
+from rgdm.model.lifts.setting import NOWHERE, Setting
 from rgdm.model.lifts.standardized import StandardizedLift
 from rgdm.model.networks.everywhere import MissingPackageError
 from rgdm.model.samplers.reverse import AdamsBashforth
@@ -55,6 +58,7 @@ class Cascade(nn.Module):
         grid: names, boundaries, factors of the axes; by default two reflecting axes of factor 2.
         channels: components of the field.
         repetition: of one of the lifts, as :meth:`enlarged` makes it.
+        companions: how many fields are known beside, at full resolution (orography, a land mask).
     """
 
     def __init__(
@@ -63,9 +67,11 @@ class Cascade(nn.Module):
         grid: Grid | None = None,
         channels: int = 1,
         repetition: Repetition | None = None,
+        companions: int = 0,
     ) -> None:
         super().__init__()
         check_range("channels", channels)
+        check_range("companions", companions)
         self.design, self.grid, self.channels = design or Design(), grid or Grid.uniform(), channels
         self.repetition = Repetition() if repetition is None else Repetition.checked(*repetition, self.design.levels)
         self.operator = make_operator(self.design.operator, self.grid, bool(self.design.positive))
@@ -75,7 +81,8 @@ class Cascade(nn.Module):
             Units(channels, bool(self.design.positive)),
             TrainingRange(self.design.levels, channels),
         )
-        self.lifts = nn.ModuleList(make_lifts(self.design, self.grid, channels, self.operator))
+        self.companions = Units(companions) if companions else None
+        self.lifts = nn.ModuleList(make_lifts(self.design, self.grid, channels, self.operator, companions))
         self.base = TranslationField(channels, self.grid.boundaries, self.grid.site_sizes(self.design.levels))
         self.sweep: LearnedSweep | None = None
         if self.design.sweep:
@@ -136,8 +143,9 @@ class Cascade(nn.Module):
     def fit(self, x: Any, watch: Watch | None = None) -> None:
         """Measure everything that has a closed form: units, ranges, standardizers, base. Seconds.
 
-        Values may be missing (NaN), where :attr:`takes_gaps`. ``x`` is what :meth:`refine` takes. A coarse-graining
-        that is learned is learned first, by its code length.
+        Values may be missing (NaN), where :attr:`takes_gaps`. ``x`` is what :meth:`refine` takes, or
+        :class:`~rgdm.model.cascade.fields.Fields`, which have a place: areas of cells, and companions. A
+        coarse-graining that is learned is learned first, by its code length.
         """
         if self.repetition.times:
             raise InputError("an enlarged cascade is not measured; fit the one that it was enlarged from")
@@ -145,27 +153,32 @@ class Cascade(nn.Module):
             self._fit(x, watch)
 
     def _fit(self, x: Any, watch: Watch | None) -> None:
-        x = unwrap(x, self.channels, self.dimension, axes=self.grid.names)[0].to(self.device)
-        self.operator.check_depth(tuple(x.shape[2:]), self.levels)
-        self.check_texture(tuple(x.shape[2:]), self.levels)
-        self.check_gaps(x, "the fields")
-        self.units.fit(x)
-        weights, fine = weights_of(x), self.normalise(x)
+        if not isinstance(x, Fields):
+            x = Fields(unwrap(x, self.channels, self.dimension, axes=self.grid.names)[0])
+        x = x.to(self.device)
+        self.operator.check_depth(x.lattice, self.levels)
+        self.check_texture(x.lattice, self.levels)
+        self.check_gaps(x.values, "the fields")
+        self.check_companions(x.place)
+        self.units.fit(x.values)
+        if self.companions is not None and x.place.companions is not None:
+            self.companions.fit(x.place.companions, "a companion")
+        fields = self.normalised(x)
+        fine, setting = fields.values, fields.setting
         if isinstance(self.operator, Learned):
             with torch.enable_grad():
                 self.operator.learn(fine.to(self.dtype), self.levels)
-        self.range.fit(self.operator, fine)
+        self.range.fit(self.operator, fields)
         told = watch or (lambda done, total: None)
         for level in range(self.levels):
-            self.own_lift(level).fit(fine, weights=weights)
-            on = self.operator.on(weights)
-            fine, weights = on.coarsen(fine), on.coarse_weights
+            self.own_lift(level).fit(fine, setting)
+            fine, setting = setting.on(self.operator).coarsen(fine), setting.coarsen(self.operator)
             told(level + 1, self.levels + 1)
-        if weights is None:
+        if setting.weights is None or bool((setting.weights > 0).all()):
             self.base.fit(fine)
         else:
-            there = (weights > 0).expand_as(fine)
-            self.base.fit(smoothly_filled(fine, weights, self.grid.boundaries), there=there)
+            there = (setting.weights > 0).expand_as(fine)
+            self.base.fit(smoothly_filled(fine, setting.weights, self.grid.boundaries), there=there)
         told(self.levels + 1, self.levels + 1)
 
     def forward(
@@ -176,10 +189,10 @@ class Cascade(nn.Module):
         noise: Float[Tensor, "B D *K"],
         halo: tuple[int, ...] = (),
         importance: Tensor | None = None,
-        weights: Tensor | None = None,
+        setting: Setting = NOWHERE,
     ) -> Float[Tensor, " B"]:
         """The training loss of one lift on normalised fields of its level, one value a sample."""
-        return self.own_lift(level).loss(fine, t, noise, halo, importance, weights=weights)
+        return self.own_lift(level).loss(fine, t, noise, halo, importance, setting)
 
     # --- coarse to fine --------------------------------------------------------------------
 
@@ -207,28 +220,31 @@ class Cascade(nn.Module):
         noise: Noise,
         evaluations: int | None = None,
         free: bool = False,
-        weights: Float[Tensor, "b c *L"] | None = None,
+        setting: Setting = NOWHERE,
     ) -> Float[Tensor, "B C *L"]:
         """From the normalised field of level ``levels`` to level 0, one lift after the other; differentiable.
 
-        On a measure ``weights`` are those of the sites of level 0. Fields that come from nothing are ``free`` and have
-        temperatures of their own: there is no given field that an ensemble could miss, and the noise is to make as much
-        detail as the data have.
+        ``setting`` is that of the sites of level 0, its companions normalised. Fields that come from nothing are
+        ``free`` and have temperatures of their own: there is no given field that an ensemble could miss, and the noise
+        is to make as much detail as the data have.
         """
-        sampler, on = self._sampler(evaluations), measures(self.operator, weights, levels)
+        sampler, settings = self._sampler(evaluations), setting.path(self.operator, levels)
         for level in reversed(range(levels)):
             lift = self.lift(level)
             source = lift.free_noise(noise) if free else noise
-            x = lift.sample(Context(x, weights=on[level]), source, Window.whole(level, x.shape[2:]), sampler)
+            x = lift.sample(Context(x, settings[level]), source, Window.whole(level, x.shape[2:]), sampler)
         return x
 
-    def trajectory(self, x: Tensor | np.ndarray, levels: int | None = None) -> list[Tensor]:
+    def trajectory(
+        self, x: Tensor | np.ndarray, levels: int | None = None, areas: Float[Tensor, "b c *L"] | None = None
+    ) -> list[Tensor]:
         """The renormalization trajectory of fields ``(B, C, *L)``: their block means at level 0, 1, ..., ``levels``.
 
-        Where values are missing (NaN) and :attr:`takes_gaps`, means of those that are not; NaN of none.
+        Where values are missing (NaN) and :attr:`takes_gaps`, means of those that are not; NaN of none. ``areas`` of
+        the cells weigh the means, in any unit.
         """
         x, levels = floating(x), self.levels if levels is None else levels
-        weights = weights_of(x) if self.takes_gaps else None
+        weights = Fields(x, Setting(areas)).setting.weights if self.takes_gaps else areas
         fields, sizes = trajectory(self.operator, x, levels, weights), measures(self.operator, weights, levels)
         pairs = zip(fields, sizes, strict=True)
         return [field if size is None else field.where(size > 0, math.nan) for field, size in pairs]
@@ -249,6 +265,8 @@ class Cascade(nn.Module):
             raise InputError(f"level = {level}, times = {times}; a level of 0 to {self.levels - 1}, once or more")
         if self.design.positive:
             raise InputError("a cascade of shares cannot be enlarged; growth is of fields of both signs")
+        if self.companions is not None:
+            raise InputError("a cascade with companions cannot be enlarged; there are none of other scales")
         growths = tuple(growth) if isinstance(growth, Iterable) else (growth,)
         repetition = Repetition(level, times, growths)
         larger = Cascade(self.design, self.grid, self.channels, repetition).to(self.device, self.dtype)
@@ -264,6 +282,17 @@ class Cascade(nn.Module):
         """User's block means at ``level``, ``(B, C, *L)``, to the normalised orthonormal field."""
         one = constant(self.operator, self.grid, x := floating(x), level)
         return self.units.normalise(x, self.operator.gain(self.dimension) ** level, one)
+
+    def normalised(self, fields: Fields) -> Fields:
+        """The same fields, and their companions, normalised."""
+        return Fields(self.normalise(fields.values), self.normalised_place(fields.place))
+
+    def normalised_place(self, place: Setting) -> Setting:
+        """A place whose companions, in the user's units, are normalised."""
+        self.check_companions(place)
+        if place.companions is None or self.companions is None:
+            return place
+        return replace(place, companions=self.companions.normalise(place.companions))
 
     def denormalise(self, x: Tensor | np.ndarray) -> Float[Tensor, "B C *L"]:
         """The normalised field of level 0, ``(B, C, *L)``, in the user's units."""
@@ -286,6 +315,15 @@ class Cascade(nn.Module):
         if condition is not None and condition.texture is not None:
             condition.texture.scattering.check(self.operator.coarse_lattice(lattice, levels))
 
+    def check_companions(self, place: Setting) -> None:
+        """``ValueError`` if there are not as many companions as the cascade was made for."""
+        found = 0 if place.companions is None else place.companions.shape[1]
+        needed = 0 if self.companions is None else len(self.companions.mean)
+        if found != needed:
+            names = [str(each["name"]) for each in self.metadata.get("companions", [])]
+            which = f" ({', '.join(names)})" if names else ""
+            raise InputError(f"{found} companions are given; this model knows {needed}{which}, beside the field")
+
     def check_gaps(self, x: Tensor, what: str) -> None:
         """``ValueError`` if values are infinite, or missing where this design takes none that are."""
         wrong = ~x.isfinite() if not self.takes_gaps else x.isinf()
@@ -293,7 +331,7 @@ class Cascade(nn.Module):
             raise InputError(
                 f"{int(wrong.sum())} of {x.numel()} values of {what} are not finite; fill them first "
                 "(rgdm.data.checks.fill_gaps), or mark what is missing by NaN for a model of block spins of factor 2 "
-                "by diffusion, without --positive, scattering and sweep, which leaves it missing"
+                "by diffusion, without scattering and sweep, which leaves it missing"
             )
 
     def _sampler(self, evaluations: int | None) -> Sampler:
@@ -311,7 +349,13 @@ class Cascade(nn.Module):
     def configuration(self) -> dict[str, Any]:
         """What makes an equal untrained model, as JSON holds it."""
         parts = {"design": self.design.to_json(), "grid": self.grid.to_json()}
-        return {**parts, "channels": self.channels, "repetition": self.repetition.to_json()}
+        companions = 0 if self.companions is None else len(self.companions.mean)
+        return {
+            **parts,
+            "channels": self.channels,
+            "repetition": self.repetition.to_json(),
+            "companions": companions,
+        }
 
     def save_pretrained(self, path: str | Path) -> None:
         """Write ``config.json`` and ``model.safetensors`` into a folder, each atomically."""
@@ -322,11 +366,11 @@ class Cascade(nn.Module):
         """Read a model: a folder, the name of one that ships with the package, or a Hugging Face repository."""
         configuration, metadata = storage.read_config(folder := storage.locate(path))
         try:
-            check_keys("the configuration", configuration, ("design", "grid", "channels", "repetition"))
+            check_keys("the configuration", configuration, ("design", "grid", "channels", "repetition", "companions"))
             design, grid = Design.from_json(configuration["design"]), Grid.from_json(configuration["grid"])
             repetition = Repetition.from_json(configuration["repetition"], design.levels)
             with torch.random.fork_rng(devices=[]), storage.allowance(folder):  # the caller's seed stays as it is
-                model = cls(design, grid, configuration["channels"], repetition)
+                model = cls(design, grid, configuration["channels"], repetition, configuration["companions"])
         except MissingPackageError:
             raise
         except InputError as error:

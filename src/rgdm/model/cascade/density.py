@@ -7,7 +7,9 @@ import torch
 
 from rgdm.errors import InputError
 from rgdm.model.cascade.edge import take
+from rgdm.model.cascade.fields import Fields
 from rgdm.model.laws.likelihood import Likelihood, LogProb, TooManyDetailsError, Tracing, signs
+from rgdm.model.lifts.setting import NOWHERE, Setting
 from rgdm.watch import Watch
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ def log_prob(
     networks: bool = True,
     watch: Watch | None = None,
     force: bool = False,
+    place: Setting = NOWHERE,
 ) -> Likelihood:
     """log p of fields in the units of the training data.
 
@@ -40,6 +43,7 @@ def log_prob(
         seed: of the signs.
         networks: False leaves them out: the likelihood of the closed-form part, to compare with.
         watch: is told after each level.
+        place: the areas of the cells and the companions of the fields, in the user's units.
         force: take an xarray object as it is where it does not agree with the training data, as ``refine`` does.
 
     Returns:
@@ -54,15 +58,17 @@ def log_prob(
     if probes is not None and probes < 1:
         raise InputError(f"probes is {probes}; at least 1 is needed, or None to compute the divergence")
     model.operator.check_depth(tuple(x.shape[2:]), depth)
-    fine, parts = model.normalise(x.double()), []
+    fields = model.normalised(Fields(x.double(), place.to(x.double())))
+    fine, setting, parts = fields.values, fields.setting, []
     for level in range(depth):
-        coarse, detail = model.operator.split(fine)
+        coarse, detail = setting.on(model.operator).split(fine)
         random = None if probes is None else signs(detail, probes, 1000 * seed + level)
         try:
-            parts.append(model.lift(level).log_prob(fine, Tracing(random, tolerance), levels is None, networks))
+            tracing = Tracing(random, tolerance)
+            parts.append(model.lift(level).log_prob(fine, tracing, levels is None, networks, setting))
         except TooManyDetailsError as error:
             raise InputError(f"level {level}: {error}; pass probes=2 or more, or networks=False") from None
-        fine = coarse
+        fine, setting = coarse, setting.coarsen(model.operator)
         if watch:
             watch(level + 1, depth)
     dofs, size = model.dofs(tuple(x.shape[2:])), model.repetition.scale(model.levels)

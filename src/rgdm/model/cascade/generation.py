@@ -7,14 +7,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from rgdm.data.mask import laid_out
 from rgdm.errors import InputError
 from rgdm.model.cascade.edge import take
-from rgdm.model.cascade.geometry import check_sample, measures, settle, weights_of
+from rgdm.model.cascade.geometry import check_sample, settle
 from rgdm.model.cascade.keys import streams
 from rgdm.model.cascade.memory import batches_at_once, fields_together
+from rgdm.model.cascade.place import informing, place_of
 from rgdm.model.cascade.training_range import warn_outside
 from rgdm.model.cascade.units import check_positive
+from rgdm.model.lifts.setting import Setting
 from rgdm.process.noise import NoiseField
 from rgdm.scale.coarse_graining import Lattice
 from rgdm.watch import Watch
@@ -41,6 +42,8 @@ def sample(
     conditional follow, where the model has one.
     """
     check_sample(model.grid, model.levels, lattice, count)
+    if model.companions is not None:
+        raise InputError("this model was trained beside companions, which fields from nothing have not; refine with it")
     model.check_texture(lattice, model.levels)
     if sweeps < 0 or (sweeps and model.sweep is None):
         raise InputError(f"{sweeps} sweeps; 0 or more are made, of a model that was trained with sweep=True (--sweep)")
@@ -68,6 +71,10 @@ def refine(
     watch: Watch | None = None,
     force: bool = False,
     mask: Any = None,
+    areas: Any = None,
+    static: Any = None,
+    given: Any = None,
+    place: Setting | None = None,
 ) -> Any:
     """An ensemble of fine fields, each of which coarse-grains to exactly the given field.
 
@@ -87,6 +94,13 @@ def refine(
     field of 1 and 0 of the kind of ``coarse``, or one for all samples and channels, says which fine sites there are;
     a coarse value is then the mean of those of its block. By default they are all there where the coarse field is.
 
+    ``areas`` of the fine cells, laid out like a mask and in any unit, say that block means are weighted by them; a
+    model that was trained so (``rgdm train``, where an axis is latitude) finds those of latitudes by itself.
+    Companions that a model was trained beside are found by their names: ``static`` ones at full resolution,
+    ``given`` ones on the lattice of ``coarse``, by default among its own variables; of tensors and arrays ``(G,
+    *L)`` in their order, ``given`` also ``(B, G, *L)``. ``place`` says all of this at once, as the fields of a
+    training have it.
+
     A :class:`~rgdm.errors.RangeWarning` says by how much a coarse field is unlike those of the training, where values
     or differences of neighbours lie outside their range.
     """
@@ -98,24 +112,25 @@ def refine(
     if bool(field.isnan().all()):
         raise InputError(f"all {field.numel()} values of the coarse field are missing; there is nothing to refine")
     if model.design.positive:
-        check_positive(field, "values of the coarse field")
+        check_positive(field.nan_to_num(0.0), "values of the coarse field")
     lattice = model.operator.fine_lattice(field.shape[2:], levels)
     model.check_texture(lattice, levels)
-    weights = fine_weights(model, field, levels, take_mask(model, mask, aligned.field, tuple(field.shape[:2]), lattice))
-    field = field.nan_to_num(0.0) if weights is not None else field
-    warn_outside(model, field.to(model.device), levels, weights)
+    if place is None:
+        given = informing(model, coarse) if given is None else given
+        place = place_of(model, aligned.field, field, levels, mask, areas, static, given)
+    place = model.normalised_place(place)
+    field = field.nan_to_num(0.0) if place.weights is not None else field
+    warn_outside(model, field.to(model.device), levels, place.weights)
     total, noise, own = members * len(field), NoiseField(seed, "refine"), streams(layout, len(field))
     fine = field.new_empty(total, model.channels, *lattice)
 
     def make(batch: range) -> None:
         index = [number % len(field) for number in batch]
-        given = field[torch.tensor(index, device=field.device)].to(model.device)
+        some = field[torch.tensor(index, device=field.device)].to(model.device)
         keys = [own[i] + number // len(field) for i, number in zip(index, batch, strict=True)]
-        on = None
-        if weights is not None:
-            on = weights[torch.tensor(index) if len(weights) > 1 else slice(None)].to(model.device)
-        x = model.descend(model.normalise(given, levels), levels, noise.of(keys), evaluations, weights=on)
-        x = settle(model.operator, check_made(model.denormalise(x)), given, levels, on)
+        setting = place.of(index).to(model.device)
+        x = model.descend(model.normalise(some, levels), levels, noise.of(keys), evaluations, setting=setting)
+        x = settle(model.operator, check_made(model.denormalise(x)), some, levels, on := setting.weights)
         fine[batch.start : batch.stop] = (x if on is None else x.where(on > 0, torch.nan)).to(fine)
 
     in_batches(make, total, lattice, model.device, watch)
@@ -124,55 +139,6 @@ def refine(
         fine.unflatten(0, (members, len(field))), factors, model.operator.places(model.dimension, levels)
     )
     return aligned.restore(result)
-
-
-def take_mask(
-    model: "Cascade", mask: Any, like: Any, coarse: tuple[int, ...], lattice: Lattice
-) -> Float[Tensor, "b c *F"] | None:
-    """A user's mask as weights of 1 and 0, which lie as the field does that was aligned with the model."""
-    if mask is None:
-        return None
-    if not model.takes_gaps:
-        raise InputError(
-            "this model takes no mask; one of block spins of factor 2 by diffusion, without --positive, scattering and "
-            "sweep, does"
-        )
-    given = torch.from_numpy(laid_out(mask, like, model.grid.names))
-    if tuple(given.shape[2:]) != lattice or any(n not in (1, m) for n, m in zip(given.shape[:2], coarse, strict=True)):
-        raise InputError(
-            f"the mask has {given.shape[0]} samples, {given.shape[1]} channels and the lattice "
-            f"{tuple(given.shape[2:])}; one sample or {coarse[0]}, one channel or {coarse[1]}, and the fine lattice "
-            f"{lattice} are needed"
-        )
-    if not bool(((given == 0) | (given == 1)).all()):
-        wrong = float(given[(given != 0) & (given != 1)][0])
-        raise InputError(f"the mask has values such as {wrong:g}; 1 says that a cell is there, 0 that it is missing")
-    return given
-
-
-def fine_weights(
-    model: "Cascade", coarse: Float[Tensor, "B C *K"], levels: int, mask: Tensor | None
-) -> Float[Tensor, "b c *F"] | None:
-    """The weight of every fine site, of a coarse field with gaps and a mask; None if nothing is missing."""
-    there = weights_of(coarse)
-    if there is not None:
-        for axis, b in enumerate(model.grid.factors, start=2):
-            there = there.repeat_interleave(b**levels, axis)
-    if mask is None or bool((mask > 0).all()):
-        weights = there
-    else:
-        weights = mask.to(coarse) if there is None else there * mask.to(coarse)
-    if weights is None:
-        return None
-    blocks = measures(model.operator, weights, levels)[-1]
-    assert blocks is not None
-    empty = (blocks == 0) & ~coarse.isnan()
-    if bool(empty.any()):
-        raise InputError(
-            f"the mask leaves no site in {int(empty.sum())} of {empty.numel()} blocks in which the coarse field has a "
-            "value; it must have one there, or the value be missing (NaN)"
-        )
-    return weights
 
 
 def check_made(fields: Float[Tensor, "B C *L"]) -> Float[Tensor, "B C *L"]:

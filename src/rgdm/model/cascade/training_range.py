@@ -8,7 +8,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from rgdm.errors import InputError, RangeWarning
-from rgdm.model.cascade.geometry import measures, weights_of
+from rgdm.model.cascade.fields import Fields
+from rgdm.model.cascade.geometry import measures
 from rgdm.model.closed_form.tails import bandwise
 from rgdm.scale.coarse_graining import CoarseGraining
 
@@ -25,6 +26,8 @@ ROUGHER = 1.5
 """How many times the largest contrast of training counts as inside."""
 SMOOTHEST = 0.01
 """The part of the training sites that is smoother than what counts as smooth."""
+OUTSIDE = "lie outside the range of the training"
+"""What is said of values, rather than of their contrast; a bias may be why."""
 
 
 class TrainingRange(nn.Module):
@@ -45,9 +48,10 @@ class TrainingRange(nn.Module):
             self.register_buffer(name, torch.zeros(levels, channels))
 
     @torch.no_grad()
-    def fit(self, operator: CoarseGraining, fine: Float[Tensor, "B C *L"]) -> None:
+    def fit(self, operator: CoarseGraining, fields: Tensor | Fields) -> None:
         """Measure the coarse fields that lifts refine, of normalised fields of the data, NaN where they are missing."""
-        weights = weights_of(fine)
+        fields = Fields.of(fields)
+        fine, weights = fields.values, fields.setting.weights
         for level in range(len(self.spread)):
             on = operator.on(weights)
             fine, weights = on.coarsen(fine), on.coarse_weights
@@ -83,7 +87,7 @@ class TrainingRange(nn.Module):
         far = float((beyond * known).max())
         if share > SHARE or far > FAR:
             found.append(
-                f"{100 * share:.3g} % of the values of a field lie outside the range of the training at this scale, "
+                f"{100 * share:.3g} % of the values of a field {OUTSIDE} at this scale, "
                 f"the farthest by {far:.3g} standard deviations"
             )
         if max(coarse.shape[2:]) == 1:
@@ -143,8 +147,11 @@ def warn_outside(model: "Cascade", coarse: Float[Tensor, "B C *K"], levels: int,
     for channel, name in enumerate(names):
         found = model.range.outside(own, x, channel, there)
         if found:
+            biased = any(OUTSIDE in each for each in found)
+            remedy = "; if its values are a model's output and no block means of the truth, `rgdm debias` corrects them"
             warnings.warn(
-                f"the coarse field of {name} is unlike the training data: {'; '.join(found)}. Detail there is a guess",
+                f"the coarse field of {name} is unlike the training data: {'; '.join(found)}. Detail there is a guess"
+                + (remedy if biased else ""),
                 RangeWarning,
                 stacklevel=4,  # the caller of Cascade.refine, which is wrapped
             )

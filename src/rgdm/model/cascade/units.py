@@ -40,13 +40,13 @@ class Units(nn.Module):
         return torch.float64 if bool((step > RESOLUTION * self.scale).any()) else torch.float32
 
     @torch.no_grad()
-    def fit(self, x: Float[Tensor, "B C *L"]) -> None:
+    def fit(self, x: Float[Tensor, "B C *L"], what: str = "a channel of the fields") -> None:
         """Measure them, of values that are not missing (NaN); ``ValueError`` if a channel is constant or infinite."""
         pooled = [channel[~channel.isnan()] for channel in x.double().movedim(1, 0).flatten(1)]
         if not all(
             len(channel) and bool(channel.isfinite().all() & (channel.amax() > channel.amin())) for channel in pooled
         ):
-            raise InputError("a channel of the fields is constant, or has infinite values or none; drop or fill it")
+            raise InputError(f"{what} is constant, or has infinite values or none; drop or fill it")
         mean, scale = (torch.stack(list(each)) for each in ([c.mean() for c in pooled], [c.std() for c in pooled]))
         if self.positive:
             for channel in pooled:

@@ -25,6 +25,8 @@ WEIGHTS, OTHER = Bounds(-1e6, 1e6), Bounds(-1e30, 1e30)
 BOUNDS = {
     "units.mean": Bounds(-HUGE, HUGE),
     "units.scale": Bounds(TINY, HUGE),
+    "companions.mean": Bounds(-HUGE, HUGE),
+    "companions.scale": Bounds(TINY, HUGE),
     "temperature": Bounds(1e-3, 10),  # both: the end of a name counts
     "condition.mean": Bounds(-1e6, 1e6),
     "condition.scale": Bounds(1e-7, 1e6),

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from rgdm.errors import InputError
 from rgdm.model.closed_form.stencil import Stencil
 from rgdm.scale.boundary import Boundaries, extend
 from rgdm.scale.coarse_graining import CoarseGraining
@@ -19,6 +20,8 @@ PROBE = 16
 """Coarse sites along each axis of the constant field that tells, in its middle, what detail a constant has."""
 NO_DETAIL = 1e-6
 """Detail of the constant field 1 that counts as none."""
+BESIDE = 1
+"""Radius of the stencil on what is beside the field, in coarse sites."""
 
 
 def detail_of_constant(operator: CoarseGraining, dimension: int) -> tuple[float, ...]:
@@ -39,41 +42,63 @@ class LinearPrediction(Stencil):
     detail, as where sites are dropped, the value of the centre site is a predictor too; kriging calls the two ordinary
     and simple (Cressie 1993, Statistics for Spatial Data, 3.2 and 3.4.5).
 
+    Companions of the field predict its detail too, as orography does that of temperature: by the differences of
+    neighbours of their coarse part, and by their details.
+
     Args:
         channels: of the coarse field.
         constant: the detail of the coarse field 1 in each band of a channel (:func:`detail_of_constant`).
         dimension: 1, 2 or 3.
         radius: of the stencil, in coarse sites.
         boundary: of each axis.
+        companions: how many there are.
     """
 
     def __init__(
-        self, channels: int, constant: Sequence[float], dimension: int, radius: int, boundary: Boundaries
+        self,
+        channels: int,
+        constant: Sequence[float],
+        dimension: int,
+        radius: int,
+        boundary: Boundaries,
+        companions: int = 0,
     ) -> None:
         super().__init__(channels, channels * len(constant), dimension, radius, boundary)
-        self.constant = tuple(constant)
+        self.constant, self.companions = tuple(constant), companions
+        size = companions * (1 + len(constant))
+        self.of_companions = Stencil(size, len(self.kernel), dimension, BESIDE, boundary) if companions else None
+
+    def forward(self, x: Float[Tensor, "B C *L"], beside: Float[Tensor, "B E *L"] | None = None) -> Tensor:
+        """The detail ``(B, D, *L)``, given the coarse field and the coarse part and detail of its companions."""
+        predicted = super().forward(x)
+        if self.of_companions is None:
+            return predicted
+        if beside is None:
+            raise InputError(f"{self.companions} companions are missing, which the prediction was fitted with")
+        return predicted + self.of_companions(beside)
 
     def fit(
         self,
         coarse: Float[Tensor, "B C *K"],
         detail: Float[Tensor, "B D *K"],
         present: Float[Tensor, "B D *K"] | None = None,
+        beside: Float[Tensor, "B E *K"] | None = None,
     ) -> None:
         """Least squares over all sites (moments in float64), of each band over the details that there are."""
         if present is not None and not bool(present.all()):
-            self._fit_each(coarse, detail, present)
+            self._fit_each(coarse, detail, present, beside)
             return
         gram = torch.zeros((), dtype=torch.float64)
         cross = torch.zeros((), dtype=torch.float64)
-        for patches, left, _ in self._equations(coarse, detail, None):
+        for patches, left, _ in self._equations(coarse, detail, None, beside):
             gram = gram + patches.T @ patches
             cross = cross + patches.T @ left
         self.solve(gram, cross)
 
-    def _fit_each(self, coarse: Tensor, detail: Tensor, present: Tensor) -> None:
+    def _fit_each(self, coarse: Tensor, detail: Tensor, present: Tensor, beside: Tensor | None) -> None:
         grams = [torch.zeros((), dtype=torch.float64) for _ in self.kernel]
         cross = torch.zeros((), dtype=torch.float64)
-        for patches, left, there in self._equations(coarse, detail, present):
+        for patches, left, there in self._equations(coarse, detail, present, beside):
             assert there is not None
             for band, own in enumerate(there.T):
                 grams[band] = grams[band] + (own[:, None] * patches).T @ patches
@@ -82,16 +107,19 @@ class LinearPrediction(Stencil):
             self.solve(gram, cross, band)
 
     def _equations(
-        self, coarse: Tensor, detail: Tensor, present: Tensor | None
+        self, coarse: Tensor, detail: Tensor, present: Tensor | None, beside: Tensor | None
     ) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
         """Predictors ``(sites, taps)``, what they are to predict, and which of it is there, ``(sites, D)``, by part."""
-        thick = present if present is not None else detail[:, :0]
-        for c, d, p in zip(*(x.double().split(8) for x in (coarse, detail, thick)), strict=True):
+        thick, more = (detail[:, :0] if part is None else part for part in (present, beside))
+        for c, d, p, e in zip(*(x.double().split(8) for x in (coarse, detail, thick, more)), strict=True):
             wide, rows = extend(c, self.radius, self.boundaries), c.shape[2]
+            around = e if self.of_companions is None else extend(e, BESIDE, self.boundaries)
             height = max(1, PATCH_VALUES * rows // (c.numel() * self.kernel[0, 0].numel()))
             for top in range(0, rows, height):
                 size = min(height, rows - top)
-                patches = self._patches(wide.narrow(2, top, size + 2 * self.radius))
+                patches = _patches(wide.narrow(2, top, size + 2 * self.radius), self.radius)
+                if self.of_companions is not None:
+                    patches = torch.cat([patches, self._patches_beside(around.narrow(2, top, size + 2 * BESIDE))], 1)
                 left = d.narrow(2, top, size) - self._of_constants(c.narrow(2, top, size))
                 there = p.narrow(2, top, size).movedim(1, -1).flatten(0, -2)
                 yield patches, left.movedim(1, -1).flatten(0, -2), None if present is None else there
@@ -101,13 +129,15 @@ class LinearPrediction(Stencil):
 
         The predictors are, channel by channel, the taps in the order of the kernel: the centre site's value, and the
         differences of the others from it. What they predict is the detail less that of a constant field with the value
-        of the centre site. The moments may be sums over sites or expectations.
+        of the centre site. Those of companions follow. The moments may be sums over sites or expectations.
         """
         channels, taps = self.kernel.shape[1], self.kernel[0, 0].numel()
-        centre = torch.arange(len(gram), device=gram.device) % taps == taps // 2
+        number = torch.arange(len(gram), device=gram.device)
+        own = number < channels * taps
+        centre = own & (number % taps == taps // 2)
         held = torch.tensor([value == 0 for value in self.constant] * channels, device=gram.device)
         weights = torch.zeros_like(cross)
-        penalty = RIDGE * gram.diagonal()[~centre].sum() / max(1, len(gram) - channels)
+        penalty = RIDGE * gram.diagonal()[own & ~centre].sum() / max(1, channels * (taps - 1))
         for bands, used in ((held, ~centre), (~held, torch.ones_like(centre))):
             if bool(bands.any()) and bool(used.any()):
                 system = gram[used][:, used] + penalty * torch.eye(int(used.sum())).to(gram)
@@ -115,24 +145,44 @@ class LinearPrediction(Stencil):
                 system, right = system / unit[:, None] / unit, cross[used][:, bands] / unit[:, None]
                 solution = torch.linalg.lstsq(system, right).solution / unit[:, None]
                 weights[used.nonzero(), bands.nonzero().T] = solution
-        kernel = weights.T.reshape(len(self.kernel), channels, taps)
+        kernel = weights[own].T.reshape(len(self.kernel), channels, taps).clone()
         kernel[:, :, taps // 2] -= kernel.sum(-1) - kernel[:, :, taps // 2]
         for band, row in enumerate(kernel):
             row[band // len(self.constant), taps // 2] += self.constant[band % len(self.constant)]
         bands = slice(None) if only is None else slice(only, only + 1)
         self.kernel[bands] = kernel.reshape(self.kernel.shape)[bands].to(self.kernel)
+        if self.of_companions is not None:
+            kernel = self.of_companions.kernel
+            kernel[bands] = self._kernel_beside(weights[~own].T).reshape(kernel.shape)[bands].to(kernel)
+
+    def _patches_beside(self, wide: Tensor) -> Float[Tensor, "sites taps"]:
+        """Neighbours' differences of the coarse parts of companions, and their details around every site."""
+        coarse, detail = wide[:, : self.companions], wide[:, self.companions :]
+        steps = _patches(coarse, BESIDE).unflatten(1, (self.companions, -1))
+        middle = steps.shape[2] // 2
+        steps = torch.cat([steps[:, :, :middle], steps[:, :, middle + 1 :]], 2).flatten(1)
+        return torch.cat([steps, _patches(detail, BESIDE, differences=False)], 1)
+
+    def _kernel_beside(self, weights: Float[Tensor, "D P"]) -> Float[Tensor, "D E taps"]:
+        """The kernel of those weights."""
+        assert self.of_companions is not None
+        taps = self.of_companions.kernel[0, 0].numel()
+        steps, details = weights.split([self.companions * (taps - 1), len(weights.T) - self.companions * (taps - 1)], 1)
+        steps = steps.unflatten(1, (self.companions, taps - 1))
+        parts = [steps[..., : taps // 2], -steps.sum(-1, keepdim=True), steps[..., taps // 2 :]]
+        return torch.cat([torch.cat(parts, -1), details.unflatten(1, (-1, taps))], 1)
 
     def _of_constants(self, coarse: Tensor) -> Tensor:
         """The detail that a constant field with the value of each site would have."""
         each = coarse.new_tensor(self.constant).reshape(-1, *[1] * (coarse.dim() - 2))
         return (coarse.unsqueeze(2) * each).flatten(1, 2)
 
-    def _patches(self, wide: Tensor) -> Float[Tensor, "sites taps"]:
-        """The centre site and every neighbour's difference from it, ``radius`` from the edges, channel by channel."""
-        r = self.radius
-        lattice = tuple(n - 2 * r for n in wide.shape[2:])
-        x, views = wide[(..., *(slice(r, r + n) for n in lattice))], []
-        for shift in itertools.product(range(-r, r + 1), repeat=len(lattice)):
-            where = tuple(slice(r + s, r + s + n) for s, n in zip(shift, lattice, strict=True))
-            views.append(wide[(..., *where)] - x if any(shift) else x)
-        return torch.stack(views, 2).flatten(1, 2).movedim(1, -1).flatten(0, -2)
+
+def _patches(wide: Tensor, r: int, differences: bool = True) -> Float[Tensor, "sites taps"]:
+    """The centre site and every neighbour, or its difference from it, r sites from the edges, channel by channel."""
+    lattice = tuple(n - 2 * r for n in wide.shape[2:])
+    x, views = wide[(..., *(slice(r, r + n) for n in lattice))], []
+    for shift in itertools.product(range(-r, r + 1), repeat=len(lattice)):
+        where = tuple(slice(r + s, r + s + n) for s, n in zip(shift, lattice, strict=True))
+        views.append(wide[(..., *where)] - x if differences and any(shift) else wide[(..., *where)])
+    return torch.stack(views, 2).flatten(1, 2).movedim(1, -1).flatten(0, -2)

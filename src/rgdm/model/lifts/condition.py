@@ -49,7 +49,8 @@ class Condition(nn.Module):
         self.operator, self.level, self.texture = operator, level, texture
         bands = operator.bands(dimension)
         per_channel = 2 + 2 * len(WIDTHS) + bands + (0 if texture is None else texture.count)
-        self.count = channels * per_channel + companions * (1 + bands) + 1
+        self.beside = companions * (1 + bands)
+        self.count = channels * per_channel + self.beside + 1
         """The number of features, the level included."""
         self.register_buffer("mean", torch.zeros(self.count - 1))
         self.register_buffer("scale", torch.ones(self.count - 1))
@@ -65,7 +66,7 @@ class Condition(nn.Module):
     @torch.no_grad()
     def fit(self, context: Context, standardizer: Standardizer) -> None:
         """Measure mean and size of every feature."""
-        features = self._features(standardizer, context.coarse, context.companion_features(self.operator))
+        features = self._features(standardizer, context.coarse, self._beside(context))
         features = features.movedim(1, 0).flatten(1)
         if context.present is not None:
             features = features[:, (context.present > 0).any(1).flatten()]
@@ -74,17 +75,17 @@ class Condition(nn.Module):
 
     def forward(self, context: Context, standardizer: Standardizer) -> Float[Tensor, "B F *K"]:
         """The normalised features of every coarse site."""
-        companions = context.companion_features(self.operator)
+        beside = self._beside(context)
         if isinstance(context, Look) and self.texture is None:
-            return self._normalised(self._of(context, companions))
+            return self._normalised(self._of(context, beside))
         halo = self.reach(standardizer)
 
-        def make(coarse: Tensor, companions: Tensor) -> Tensor:
-            return self._normalised(self._features(standardizer, coarse, companions))
+        def make(coarse: Tensor, beside: Tensor) -> Tensor:
+            return self._normalised(self._features(standardizer, coarse, beside))
 
         if halo is None:
-            return make(context.coarse, companions)
-        return in_tiles(make, [context.coarse, companions], halo, standardizer.boundaries, sites=TILE)
+            return make(context.coarse, beside)
+        return in_tiles(make, [context.coarse, beside], halo, standardizer.boundaries, sites=TILE)
 
     def reach(self, standardizer: Standardizer) -> int | None:
         """How many coarse sites away a feature looks; None: everywhere, as texture does."""
@@ -95,11 +96,19 @@ class Condition(nn.Module):
         features = (features - self.mean.reshape(shape)) / self.scale.reshape(shape)
         return torch.cat([features, torch.full_like(features[:, :1], self.level)], 1)
 
-    def _features(self, standardizer: Standardizer, coarse: Tensor, companions: Tensor) -> Tensor:
+    def _beside(self, context: Context) -> Float[Tensor, "B E *K"]:
+        """What is known of companions."""
+        beside = context.coarse[:, :0] if context.beside is None else context.beside
+        if beside.shape[1] != self.beside:
+            raise InputError(f"{beside.shape[1]} features of companions; this condition was made for {self.beside}")
+        return beside
+
+    def _features(self, standardizer: Standardizer, coarse: Tensor, beside: Tensor) -> Tensor:
         assert isinstance(standardizer, LocalStandardizer) and standardizer.amplitude is not None
+        more = beside
         if self.texture is not None:
-            companions = torch.cat([self.texture(coarse, standardizer.amplitude.floor.sqrt()), companions], 1)
-        return self._of(standardizer.read(coarse), companions)
+            more = torch.cat([self.texture(coarse, standardizer.amplitude.floor.sqrt()), beside], 1)
+        return self._of(standardizer.read(Context(coarse, beside=beside if self.beside else None)), more)
 
     @staticmethod
     def _of(look: Look, more: Tensor) -> Tensor:

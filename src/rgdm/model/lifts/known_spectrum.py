@@ -14,6 +14,7 @@ from rgdm.model.closed_form.stencil import cut
 from rgdm.model.laws.likelihood import TRACED, LogProb, Tracing, normal_log_prob
 from rgdm.model.lifts.context import Context
 from rgdm.model.lifts.lift import Lift
+from rgdm.model.lifts.setting import NOWHERE, Setting
 from rgdm.model.lifts.standardized import StandardizedLift
 from rgdm.model.lifts.standardizer import LocalStandardizer
 from rgdm.model.samplers.sampler import Draw, Sampler
@@ -127,16 +128,21 @@ class FourierLift(Lift):
     def detail(
         self, context: Context, noise: Float[Tensor, "B D *K"], sampler: Sampler | None = None, draw: Draw | None = None
     ) -> Float[Tensor, "B D *K"]:
-        if context.weights is not None:
-            raise InputError("a lift of a known spectrum is exact on whole fields alone; fill missing values first")
+        _check_alike(context.setting)
         coarse = self._modes(context.coarse)
         white = self._modes(self.temperature * noise)
         detail = self.transfer * coarse + torch.einsum("...ab,zb...->za...", self.root, white)
         return torch.fft.ifftn(detail, dim=self._axes).real.to(context.coarse)
 
     def log_prob(
-        self, fine: Float[Tensor, "B C *F"], tracing: Tracing = TRACED, free: bool = False, networks: bool = True
+        self,
+        fine: Float[Tensor, "B C *F"],
+        tracing: Tracing = TRACED,
+        free: bool = False,
+        networks: bool = True,
+        setting: Setting = NOWHERE,
     ) -> LogProb:
+        _check_alike(setting)
         coarse, detail = self.operator.split(fine)
         residual = (self._modes(detail) - self.transfer * self._modes(coarse)).movedim(1, -1).unsqueeze(-1)
         white = torch.linalg.solve(self.root, residual).squeeze(-1).movedim(-1, 1)
@@ -158,6 +164,13 @@ class FourierLift(Lift):
                 f"a coarse field of {tuple(x.shape[2:])} sites; this lift is that of {tuple(self.transfer.shape[1:])}"
             )
         return torch.fft.fftn(x.double(), dim=self._axes)
+
+
+def _check_alike(setting: Setting) -> None:
+    if setting.weights is not None:
+        raise InputError(
+            "a lift of a known spectrum is exact where all sites are alike; fill missing values, and leave out areas"
+        )
 
 
 def _predict(prediction: LinearPrediction, density: Complex[Tensor, "*K n n"]) -> Complex[Tensor, "*K D"]:

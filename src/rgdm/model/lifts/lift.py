@@ -10,6 +10,7 @@ from rgdm.model.closed_form.gaps import filling_reach
 from rgdm.model.closed_form.tails import per_band
 from rgdm.model.laws.likelihood import TRACED, LogProb, Tracing
 from rgdm.model.lifts.context import Context
+from rgdm.model.lifts.setting import NOWHERE, Setting
 from rgdm.model.lifts.window import region
 from rgdm.model.samplers.sampler import Draw, Sampler
 from rgdm.process.noise import Noise, Window
@@ -60,7 +61,12 @@ class Lift(nn.Module, abc.ABC):
 
     @abc.abstractmethod
     def log_prob(
-        self, fine: Float[Tensor, "B C *F"], tracing: Tracing = TRACED, free: bool = False, networks: bool = True
+        self,
+        fine: Float[Tensor, "B C *F"],
+        tracing: Tracing = TRACED,
+        free: bool = False,
+        networks: bool = True,
+        setting: Setting = NOWHERE,
     ) -> LogProb:
         """log p(detail | coarse) of fine fields, in nats; the split keeps volumes, so no Jacobian of it enters.
 
@@ -69,6 +75,7 @@ class Lift(nn.Module, abc.ABC):
             tracing: how a law whose density needs the divergence of a network has it.
             free: at the temperature of fields that come from nothing.
             networks: False: of the closed-form part alone, z being white noise: the reference for the networks.
+            setting: the measure and the companions of the fields.
         """
 
     def sample(
@@ -91,7 +98,7 @@ class Lift(nn.Module, abc.ABC):
             return white.to(coarse.device)
 
         detail = self.detail(context, draw(0), sampler, lambda step: draw(1 + step))
-        return self.operator.on(context.weights).merge(coarse, detail.to(coarse))
+        return context.setting.on(self.operator).merge(coarse, detail.to(coarse))
 
     def sample_window(
         self, context: Context, noise: Noise, window: Window, sampler: Sampler | None = None
@@ -106,7 +113,7 @@ class Lift(nn.Module, abc.ABC):
         """
         lattice = tuple(context.coarse.shape[2:])
         reach = self.reach(sampler)
-        if reach is not None and context.weights is not None:
+        if reach is not None and context.setting.weights is not None:
             reach += filling_reach()
         part = region(window, reach, lattice, self.boundaries)
         inner = part.cut(context, self.operator)

@@ -11,7 +11,7 @@ from rgdm.model.closed_form.shares import ShareLaw
 from rgdm.model.laws.likelihood import LogProb
 from rgdm.model.lifts.condition import Condition
 from rgdm.model.lifts.context import Context
-from rgdm.model.lifts.standardizer import Standardizer
+from rgdm.model.lifts.standardizer import Standardizer, of_those
 from rgdm.scale.boundary import Boundaries, boundary_of_each
 from rgdm.scale.operators.shares import Shares
 
@@ -49,14 +49,14 @@ class ShareStandardizer(Standardizer):
 
     @torch.no_grad()
     def fit(self, context: Context, detail: Float[Tensor, "B D *K"]) -> None:
-        parents = self.operator.parents(context.coarse, detail)
+        parents, present = self._on(context).parents(context.coarse, detail), context.present
         logits = (2 * torch.atanh(detail.clamp(-1 + 1e-7, 1 - 1e-7))).clamp(-STEEPEST, STEEPEST)
-        self.prediction.fit(self.seen(context.coarse), torch.where(parents > 0, logits, 0.0))
-        slopes = self.slopes(context)
+        self.prediction.fit(self.seen(context.coarse), torch.where(parents > 0, logits, 0.0), present)
+        slopes, there = self.slopes(context), parents > 0 if present is None else (parents > 0) & (present > 0)
         for number, bands in enumerate(self._bands()):
-            p, s, c = (x[:, bands].flatten() for x in (parents, slopes, detail))
-            if bool((p > 0).any()):
-                self.law(number).fit(p[p > 0], s[p > 0], c[p > 0])
+            p, s, c, wet = (x[:, bands].flatten() for x in (parents, slopes, detail, there))
+            if bool(wet.any()):
+                self.law(number).fit(p[wet], s[wet], c[wet])
 
     def law(self, number: int) -> ShareLaw:
         """The law of one kind of halving."""
@@ -72,23 +72,25 @@ class ShareStandardizer(Standardizer):
         """The logarithm of the block means."""
         return logarithm(coarse, self.level + 1)
 
-    def relevance(self, context: Context, detail: Float[Tensor, "B D *K"]) -> Float[Tensor, "B 1 *K"]:
-        there = self.operator.parents(context.coarse, detail) > 0
-        return LEAST + (1 - LEAST) * there.to(detail).mean(1, keepdim=True)
+    def relevance(self, context: Context, detail: Float[Tensor, "B D *K"]) -> Float[Tensor, "B #D *K"]:
+        there = (self._on(context).parents(context.coarse, detail) > 0).to(detail)
+        if context.present is None:
+            return LEAST + (1 - LEAST) * there.mean(1, keepdim=True)
+        return context.present * (LEAST + (1 - LEAST) * (context.present * there).mean(1, keepdim=True))
 
     def standardize(self, context: Context, detail: Float[Tensor, "B D *K"]) -> Float[Tensor, "B D *K"]:
-        parents, slopes = self.operator.parents(context.coarse, detail), self.slopes(context)
+        parents, slopes = self._on(context).parents(context.coarse, detail), self.slopes(context)
         y = torch.empty_like(detail)
         for number, bands in enumerate(self._bands()):
             y[:, bands] = self.law(number).latent(parents[:, bands], slopes[:, bands], detail[:, bands])
-        return y
+        return of_those(y, context.present)
 
     def restore(self, context: Context, z: Float[Tensor, "B D *K"]) -> Float[Tensor, "B D *K"]:
-        slopes, detail = self.slopes(context), torch.zeros_like(z)
+        slopes, detail, on = self.slopes(context), torch.zeros_like(z), self._on(context)
         for number, bands in enumerate(self._bands()):  # what is halved later is made by what is halved before
-            parents = self.operator.parents(context.coarse, detail)[:, bands]
+            parents = on.parents(context.coarse, detail)[:, bands]
             detail[:, bands] = self.law(number).contrast(parents, slopes[:, bands], z[:, bands])
-        return detail
+        return of_those(detail, context.present)
 
     def invert(self, context: Context, detail: Float[Tensor, "B D *K"]) -> tuple[Float[Tensor, "B D *K"], LogProb]:
         self.operator.check_volume(self.dimension)
@@ -100,6 +102,12 @@ class ShareStandardizer(Standardizer):
     @property
     def spread(self) -> int:
         return 0
+
+    def _on(self, context: Context) -> Shares:
+        """The split of fields that lie where this one does."""
+        on = context.setting.on(self.operator)
+        assert isinstance(on, Shares)
+        return on
 
     def _bands(self) -> list[list[int]]:
         """The details of each law, channel by channel: the halvings along an axis, the last axis first."""
@@ -118,12 +126,12 @@ class ShareCondition(Condition):
         if not isinstance(standardizer, ShareStandardizer):
             raise InputError(f"these features are of shares, which {type(standardizer).__name__} does not make")
 
-    def _features(self, standardizer: Standardizer, coarse: Tensor, companions: Tensor) -> Tensor:
+    def _features(self, standardizer: Standardizer, coarse: Tensor, beside: Tensor) -> Tensor:
         assert isinstance(standardizer, ShareStandardizer)
         seen, wet = standardizer.seen(coarse), (coarse > 0).to(coarse)
         around = [blur(x, width, standardizer.boundaries) for width in WIDTHS for x in (seen, wet)]
         features = [seen, wet, *(a - seen if i % 2 == 0 else a for i, a in enumerate(around))]
-        return torch.cat([*features, standardizer.slopes(Context(coarse)), companions], 1)
+        return torch.cat([*features, standardizer.slopes(Context(coarse)), beside], 1)
 
 
 def logarithm(x: Float[Tensor, "B C *L"], levels: int) -> Float[Tensor, "B C *L"]:

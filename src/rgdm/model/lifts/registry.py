@@ -24,8 +24,12 @@ from rgdm.scale.operators.shares import Shares
 Network = TypeVar("Network", bound=nn.Module)
 
 
-def make_lifts(design: Design, grid: Grid, channels: int, operator: CoarseGraining) -> list[StandardizedLift]:
+def make_lifts(
+    design: Design, grid: Grid, channels: int, operator: CoarseGraining, companions: int = 0
+) -> list[StandardizedLift]:
     """One untrained lift a level, the finest first, each with its backbone and width; ``shared`` ones have one network.
+
+    All are told of so many ``companions``.
 
     A flow has no encoder blocks and no objective, and learns the correlations itself.
     """
@@ -35,13 +39,14 @@ def make_lifts(design: Design, grid: Grid, channels: int, operator: CoarseGraini
     def condition(level: int) -> Condition:
         texture = Texture(design.scattering, dimension, boundary) if design.scattering else None
         kind = ShareCondition if isinstance(operator, Shares) else Condition
-        return kind(operator, channels, dimension, level, texture)
+        return kind(operator, channels, dimension, level, texture, companions)
 
     def standardizer(level: int) -> Standardizer:
         if isinstance(operator, Shares):
             return ShareStandardizer(operator, channels, dimension, boundary, level)
         coloured = design.lift != "flow"
-        return LocalStandardizer(operator, channels, dimension, boundary, bend=design.bend, coloured=coloured)
+        parts = {"bend": design.bend, "coloured": coloured, "companions": companions}
+        return LocalStandardizer(operator, channels, dimension, boundary, **parts)
 
     laws = _laws(design, grid, size, condition(0).count)
     return [StandardizedLift(operator, standardizer(level), law, condition(level)) for level, law in enumerate(laws)]

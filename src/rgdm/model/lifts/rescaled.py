@@ -10,6 +10,7 @@ from torch import Tensor
 from rgdm.model.laws.likelihood import TRACED, LogProb, Tracing
 from rgdm.model.lifts.context import Context
 from rgdm.model.lifts.lift import Lift
+from rgdm.model.lifts.setting import NOWHERE, Setting
 from rgdm.model.samplers.sampler import Draw, Sampler
 
 
@@ -38,11 +39,16 @@ class RescaledLift(Lift):
         return self.lift.detail(smaller, noise, sampler, draw).to(context.coarse) * self.detail_scale
 
     def log_prob(
-        self, fine: Float[Tensor, "B C *F"], tracing: Tracing = TRACED, free: bool = False, networks: bool = True
+        self,
+        fine: Float[Tensor, "B C *F"],
+        tracing: Tracing = TRACED,
+        free: bool = False,
+        networks: bool = True,
+        setting: Setting = NOWHERE,
     ) -> LogProb:
-        coarse, detail = self.operator.split(fine)
-        smaller = self.operator.merge(coarse / self.coarse_scale, detail / self.detail_scale)
-        known = self.lift.log_prob(smaller, tracing, free, networks)
+        coarse, detail = setting.on(self.operator).split(fine)
+        smaller = setting.on(self.operator).merge(coarse / self.coarse_scale, detail / self.detail_scale)
+        known = self.lift.log_prob(smaller, tracing, free, networks, setting)
         jacobian = -detail[0].numel() * math.log(self.detail_scale)
         return known.plus(LogProb.without_error(torch.full_like(known.value, jacobian)))
 

@@ -11,6 +11,7 @@ from rgdm.model.laws.likelihood import TRACED, LogProb, Tracing, normal_log_prob
 from rgdm.model.lifts.condition import Condition
 from rgdm.model.lifts.context import Context
 from rgdm.model.lifts.lift import Lift
+from rgdm.model.lifts.setting import NOWHERE, Setting
 from rgdm.model.lifts.standardizer import COLOUR_RADIUS, PREDICTION_RADIUS, LocalStandardizer, Standardizer, inside
 from rgdm.model.samplers.sampler import Draw, Sampler
 from rgdm.scale.boundary import Boundaries
@@ -49,11 +50,9 @@ class StandardizedLift(Lift):
         self.register_buffer("free_temperature", torch.ones(standardizer.channels))
 
     @torch.no_grad()
-    def fit(
-        self, fine: Float[Tensor, "B C *F"], companions: Tensor | None = None, weights: Tensor | None = None
-    ) -> None:
+    def fit(self, fine: Float[Tensor, "B C *F"], setting: Setting = NOWHERE) -> None:
         """Measure the closed-form parts on fine fields: seconds, no gradient steps."""
-        context, detail = Context.of(fine, self.operator, companions, weights)
+        context, detail = Context.of(fine, self.operator, setting)
         context = context.known(self.operator, self.boundaries)
         self.standardizer.fit(context, detail)
         if self.condition is not None:
@@ -80,11 +79,10 @@ class StandardizedLift(Lift):
         noise: Tensor,
         halo: tuple[int, ...] = (),
         importance: Tensor | None = None,
-        companions: Tensor | None = None,
-        weights: Tensor | None = None,
+        setting: Setting = NOWHERE,
     ) -> Float[Tensor, " B"]:
         """What training brings down, one value a sample, on true fine fields (teacher forcing): see :meth:`example`."""
-        return self.law.loss(self.example(fine, halo, importance, companions, weights), t, noise)
+        return self.law.loss(self.example(fine, halo, importance, setting), t, noise)
 
     @torch.no_grad()
     def example(
@@ -92,8 +90,7 @@ class StandardizedLift(Lift):
         fine: Float[Tensor, "B C *F"],
         halo: tuple[int, ...] = (),
         importance: Tensor | None = None,
-        companions: Tensor | None = None,
-        weights: Tensor | None = None,
+        setting: Setting = NOWHERE,
     ) -> Example:
         """What there is to learn of fine fields.
 
@@ -105,7 +102,7 @@ class StandardizedLift(Lift):
         learn.
         """
         with torch.autocast(fine.device.type, enabled=False):
-            context, detail = Context.of(fine, self.operator, companions, weights)
+            context, detail = Context.of(fine, self.operator, setting)
             context = context.known(self.operator, self.boundaries)
             left = halo or (0,) * (fine.dim() - 2)
             if self.condition is None or self.condition.texture is None:
@@ -125,11 +122,17 @@ class StandardizedLift(Lift):
         return self.operator.merge(torch.zeros_like(detail[:, :: self.operator.bands(z.dim() - 2)]), detail)
 
     def log_prob(
-        self, fine: Float[Tensor, "B C *F"], tracing: Tracing = TRACED, free: bool = False, networks: bool = True
+        self,
+        fine: Float[Tensor, "B C *F"],
+        tracing: Tracing = TRACED,
+        free: bool = False,
+        networks: bool = True,
+        setting: Setting = NOWHERE,
     ) -> LogProb:
         """At the temperature of the lift; the standardizer is inverted exactly."""
         self.operator.check_volume(fine.dim() - 2)
-        context, detail = Context.of(fine, self.operator)
+        context, detail = Context.of(fine, self.operator, setting)
+        context = context.known(self.operator, self.boundaries)
         temperature = self.of_details(self.free_temperature if free else self.temperature, detail)
         if not networks:
             z, volume = self.standardizer.whiten(context, detail)

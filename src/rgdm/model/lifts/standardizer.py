@@ -144,6 +144,7 @@ class LocalStandardizer(Standardizer):
             the same, for the likelihood of the closed form.
         contraction: the largest exponent of the roughness in a.
         prediction_radius, colour_radius: of the stencils, in coarse sites.
+        companions: fields beside it that G predicts from too.
     """
 
     tail: Tensor
@@ -164,6 +165,7 @@ class LocalStandardizer(Standardizer):
         contraction: float = CONTRACTION,
         prediction_radius: int = PREDICTION_RADIUS,
         colour_radius: int = COLOUR_RADIUS,
+        companions: int = 0,
     ) -> None:
         super().__init__()
         if not 0 <= bend < math.inf:
@@ -171,7 +173,7 @@ class LocalStandardizer(Standardizer):
         bands, constant = operator.bands(dimension), detail_of_constant(operator, dimension)
         self.channels, self.dimension, self.bend, self.coloured = channels, dimension, bend, coloured
         self.boundaries = boundary_of_each(boundary, dimension)
-        self.prediction = LinearPrediction(channels, constant, dimension, prediction_radius, boundary)
+        self.prediction = LinearPrediction(channels, constant, dimension, prediction_radius, boundary, companions)
         self.colouring = Colouring(channels * bands, dimension, colour_radius, boundary)
         rule = LocalAmplitude(channels, bands, dimension, boundary, contraction)
         self.amplitude = rule if local_amplitude else None
@@ -187,7 +189,7 @@ class LocalStandardizer(Standardizer):
                 "a level has no detail: nowhere are there two values side by side that are not missing; take fewer "
                 "levels, or a field with fewer gaps"
             )
-        self.prediction.fit(context.coarse, detail, present)
+        self.prediction.fit(context.coarse, detail, present, context.beside)
         residual = self.residual(context, detail)
         if self.amplitude is not None:
             self.amplitude.fit(context.coarse, residual, present)
@@ -209,16 +211,16 @@ class LocalStandardizer(Standardizer):
     def look(
         self, context: Context, detail: Float[Tensor, "B D *K"], halo: tuple[int, ...]
     ) -> tuple[Context, Float[Tensor, "B D *I"], tuple[int, ...]]:
-        if self.amplitude is None or context.companions is not None:
+        if self.amplitude is None:
             return context, detail, halo
         left = tuple(min(h, self.spread) for h in halo)
         keep = inside(tuple(h - r for h, r in zip(halo, left, strict=True)), tuple(detail.shape[2:]))
-        look, present = self.read(context.coarse, keep), context.present
-        return replace(look, present=None if present is None else present[(..., *keep)]), detail[(..., *keep)], left
+        present = None if context.present is None else context.present[(..., *keep)]
+        return replace(self.read(context, keep), present=present), detail[(..., *keep)], left
 
-    def read(self, coarse: Float[Tensor, "B C *K"], keep: Slices = ()) -> Look:
-        """Everything that a coarse field says, at those sites that are to be kept (by default all)."""
-        rule = self.amplitude
+    def read(self, context: Context, keep: Slices = ()) -> Look:
+        """Everything that a context says, at those sites that are to be kept (by default all)."""
+        rule, coarse = self.amplitude, context.coarse
         assert rule is not None
         at = (..., *keep)
         here, roughness = coarse[at], rule.roughness(coarse, keep)
@@ -229,10 +231,11 @@ class LocalStandardizer(Standardizer):
         above = torch.asinh(above / local.repeat(1, len(WIDTHS), *[1] * self.dimension))
         return Look(
             here,
+            beside=None if context.beside is None else context.beside[at],
             roughness=roughness,
             of_value=of_value,
             size=size,
-            predicted=self.prediction(coarse)[at],
+            predicted=self.prediction(coarse, context.beside)[at],
             above=above,
         )
 
@@ -247,15 +250,23 @@ class LocalStandardizer(Standardizer):
     def restore(self, context: Context, z: Float[Tensor, "B D *K"]) -> Float[Tensor, "B D *K"]:
         """z to detail; what there is not is 0, and is not mixed into what there is."""
         halo, z = max(self.reach(), self.spread), of_those(z, context.present)
-        known = [context.coarse, z, *([] if context.present is None else [context.present])]
-        return of_those(in_tiles(self._restore, known, halo, self.boundaries, sites=TILE), context.present)
+        known = {"z": z, "present": context.present, "beside": context.beside}
+        there = {name: part for name, part in known.items() if part is not None}
 
-    def _restore(self, coarse: Tensor, z: Tensor, present: Tensor | None = None) -> Tensor:
+        def make(coarse: Tensor, *parts: Tensor) -> Tensor:
+            return self._restore(coarse, **dict(zip(there, parts, strict=True)))
+
+        made = in_tiles(make, [context.coarse, *there.values()], halo, self.boundaries, sites=TILE)
+        return of_those(made, context.present)
+
+    def _restore(
+        self, coarse: Tensor, z: Tensor, present: Tensor | None = None, beside: Tensor | None = None
+    ) -> Tensor:
         size, bent = self.size(Context(coarse)), self.colouring.colour(z) if self.coloured else z
         if self.coloured and present is not None:
             bent = bent * self.colouring.beside(present)
         ends = self._ends(coarse, size)
-        return self.prediction(coarse) + size * expand(bent.clamp(-ends, ends), self.tail)
+        return self.prediction(coarse, beside) + size * expand(bent.clamp(-ends, ends), self.tail)
 
     def invert(self, context: Context, detail: Float[Tensor, "B D *K"]) -> tuple[Float[Tensor, "B D *K"], LogProb]:
         if self.coloured:
@@ -270,7 +281,8 @@ class LocalStandardizer(Standardizer):
         return z, LogProb.without_error(slope.double().flatten(1).sum(1)).plus_for_all(-log_det, error)
 
     def residual(self, context: Context, detail: Float[Tensor, "B D *K"]) -> Float[Tensor, "B D *K"]:
-        predicted = context.predicted if isinstance(context, Look) else self.prediction(context.coarse)
+        looked = isinstance(context, Look)
+        predicted = context.predicted if looked else self.prediction(context.coarse, context.beside)
         return of_those(detail - predicted, context.present)
 
     def shape(self, z: Float[Tensor, "B D *K"]) -> Float[Tensor, "B D *K"]:

@@ -31,8 +31,8 @@ class Region:
     def cut(self, context: Context, operator: CoarseGraining) -> Context:
         """The context of these sites, out of that of the whole lattice."""
         factors = operator.factors(len(self.lattice))
-        fine = (None if part is None else self._take(part, factors) for part in (context.companions, context.weights))
-        return Context(self._take(context.coarse, (1,) * len(self.lattice)), *fine)
+        setting = context.setting.map(lambda part: self._take(part, factors))
+        return Context(self._take(context.coarse, (1,) * len(self.lattice)), setting)
 
     def noise(self, noise: Noise) -> Noise:
         """The noise of a torus, also asked for beyond its edges."""

@@ -31,7 +31,7 @@ class Shares(CoarseGraining):
                 f"{int((x < 0).sum())} values are negative, down to {float(x.min()):.3g}; shares need none"
             )
         d, contrasts = x.dim() - 2, []
-        parts = _sites(x)  # in the order of the leaves of the tree
+        parts = sites(x)  # in the order of the leaves of the tree
         while len(parts) > 1:
             pairs = list(zip(parts[::2], parts[1::2], strict=True))
             total = [a + b for a, b in pairs]
@@ -45,11 +45,16 @@ class Shares(CoarseGraining):
     def merge(self, coarse: Float[Tensor, "B C *K"], detail: Float[Tensor, "B D *K"]) -> Float[Tensor, "B C *F"]:
         d = coarse.dim() - 2
         tree = self._tree(coarse, detail)
-        return _joined(tree[-(2**d) :])
+        return joined(tree[-(2**d) :])
 
     @property
     def linear(self) -> CoarseGraining:
         return BlockSpin(2)
+
+    def on(self, weights: Float[Tensor, "B C *F"] | None) -> CoarseGraining:
+        from rgdm.scale.operators.weighted_shares import WeightedShares  # which is made of this class
+
+        return self if weights is None else WeightedShares(weights)
 
     def coarsen(self, x: Float[Tensor, "B C *F"]) -> Float[Tensor, "B C *K"]:
         """Block means, of fields of any sign."""
@@ -80,7 +85,7 @@ class Shares(CoarseGraining):
         return tree
 
 
-def _sites(x: Tensor) -> list[Tensor]:
+def sites(x: Tensor) -> list[Tensor]:
     """The sites of every block, the last axis varying slowest."""
     parts = [x]
     for axis in reversed(range(2, x.dim())):
@@ -88,8 +93,8 @@ def _sites(x: Tensor) -> list[Tensor]:
     return parts
 
 
-def _joined(parts: list[Tensor]) -> Tensor:
-    """The inverse of :func:`_sites`."""
+def joined(parts: list[Tensor]) -> Tensor:
+    """The inverse of :func:`sites`."""
     for axis in range(2, parts[0].dim()):
         parts = [
             torch.stack(pair, axis + 1).flatten(axis, axis + 1) for pair in zip(parts[::2], parts[1::2], strict=True)

@@ -56,8 +56,10 @@ class WeightedBlocks(CoarseGraining):
         return w
 
     @property
-    def present(self) -> Bool[Tensor, "B D *K"]:
-        """Which details there are: those between sites that are there."""
+    def present(self) -> Bool[Tensor, "B D *K"] | None:
+        """Which details there are: those between sites that are there; None: all of them."""
+        if bool((self.weights > 0).all()):
+            return None
         bands = self._stages(self.weights)[-1]
         return torch.stack(bands[1:], 2).flatten(1, 2) > 0
 

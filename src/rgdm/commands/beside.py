@@ -1,0 +1,132 @@
+"""What the user gives beside fields: areas of cells, static fields, variables that inform."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+import xarray as xr
+
+from rgdm import config
+from rgdm.data.alignment import say
+from rgdm.data.areas import areas_of
+from rgdm.data.checks import counted, fill_gaps
+from rgdm.data.companions import FILE, Companion, laid_beside, read_companions, split_names, unstacked
+from rgdm.data.fields import read_field
+from rgdm.data.mask import laid_out
+from rgdm.errors import InputError
+from rgdm.model.cascade.cascade import Cascade
+from rgdm.model.cascade.place import AREAS, COMPANIONS, known_at_coarsest
+from rgdm.model.lifts.setting import Setting
+from rgdm.scale.grid import Grid
+
+ALIKE = "none"
+"""The name of no areas."""
+
+
+def beside_fields(field: xr.DataArray, options: config.Train, grid: Grid) -> tuple[Setting, dict[str, Any]]:
+    """The place of the fields of a training, and what the metadata of the model say of it."""
+    weights, how = _areas(field, options, grid)
+    known: dict[str, Any] = {} if how is None else {AREAS: how}
+    axes, depth = grid.names, options.design.levels
+    static = read_companions(options.static, axes) if options.static else xr.Dataset()
+    given = _given(options.fields, options.given, axes) if options.given else xr.Dataset()
+    parts, companions = [], []
+    for kind, data in (("static", static), ("given", given)):
+        for name, array in data.data_vars.items():
+            if str(name) in map(str, field["channel"].values):
+                raise InputError(f"{name} is what the model is to make; it cannot be known beside it")
+            file = array.attrs.pop(FILE, None)
+            companions.append(Companion.of(array.rename(str(name)), kind, file))  # pyright: ignore[reportArgumentType]
+            values = torch.from_numpy(_filled(laid_beside(data, field, axes, companions[-1:])[0], str(name), grid))
+            if tuple(values.shape[2:]) != tuple(field.shape[2:]):
+                raise InputError(
+                    f"{name} has the lattice {tuple(values.shape[2:])} and the fields {tuple(field.shape[2:])}; what "
+                    "is known beside fields lies on the same lattice"
+                )
+            if kind == "given":
+                values = known_at_coarsest(values, grid.factors, 0, depth, grid.boundaries)
+            parts.append(values)
+    if not parts:
+        return Setting(weights), known
+    known[COMPANIONS] = [each.to_json() for each in companions]
+    together = max(len(part) for part in parts)
+    values = torch.cat([part.expand(together, *part.shape[1:]) for part in parts], 1).float()
+    return Setting(weights, values), known
+
+
+class Beside(NamedTuple):
+    """What ``Cascade.refine`` takes beside a field."""
+
+    areas: xr.DataArray | None
+    static: xr.Dataset | None
+    given: xr.Dataset | None
+
+
+def known_beside(model: Cascade, options: config.Refine | config.Evaluate, file: Path) -> Beside:
+    """What options give beside a field of ``file``."""
+    axes = model.grid.names
+    known = [Companion.from_json(each) for each in model.metadata.get(COMPANIONS, [])]
+    static = [each for each in known if each.kind == "static"]
+    given = [each for each in known if each.kind == "given"]
+    source = options.given or (file if given else None)
+    return Beside(
+        _file_of_areas(options.areas, model),
+        read_companions(options.static, axes, static) if options.static else None,
+        None if source is None else read_companions([str(source)], axes, given),
+    )
+
+
+def _areas(field: xr.DataArray, options: config.Train, grid: Grid) -> tuple[torch.Tensor | None, str | None]:
+    """The areas of the cells of a training, and where they come from."""
+    if options.areas == ALIKE:
+        return None, None
+    able = options.design.operator == "block-spin" and len(set(grid.factors)) == 1
+    if options.areas is not None:
+        if not able:
+            raise InputError("--areas weighs block means; it needs --operator block-spin and one factor for all axes")
+        path, names = split_names(options.areas)
+        read = read_field([path], ",".join(names) or None, len(grid.axes), order=grid.names)
+        values = laid_out(read.squeeze(drop=True), field, grid.names, "file of areas")
+        if tuple(values.shape[2:]) != tuple(field.shape[2:]) or not (values >= 0).all():
+            raise InputError(
+                f"{path} has areas on the lattice {tuple(values.shape[2:])}, down to {values.min():g}; they are needed "
+                f"on {tuple(field.shape[2:])}, and not negative"
+            )
+        return torch.from_numpy(values), "given"
+    found = areas_of(field, grid.names)
+    if found is None:
+        return None, None
+    if not able:
+        say(["cells count alike at all latitudes; --operator block-spin of one factor weighs them by their areas"])
+        return None, None
+    say(["block means are weighted by the areas of cells, which latitudes say (--areas none: cells count alike)"])
+    return torch.from_numpy(found), "latitude"
+
+
+def _file_of_areas(given: str | None, model: Cascade) -> xr.DataArray | None:
+    if given is None:
+        if model.metadata.get(AREAS) == "latitude":
+            say(
+                ["block means are weighted by the areas of cells, as in the training (--areas none: cells count alike)"]
+            )
+        return None
+    if given == ALIKE:
+        model.metadata = {key: value for key, value in model.metadata.items() if key != AREAS}
+        return None
+    path, names = split_names(given)
+    read = read_field([path], ",".join(names) or None, model.dimension, order=model.grid.names)
+    return read.squeeze([name for name in ("sample", "channel") if read.sizes[name] == 1], drop=True)
+
+
+def _given(paths: tuple[Path, ...], names: str, axes: tuple[str, ...]) -> xr.Dataset:
+    """Variables of the fields' own files."""
+    return xr.Dataset(unstacked(read_field(paths, names, len(axes), order=axes)))
+
+
+def _filled(values: np.ndarray, name: str, grid: Grid) -> np.ndarray:
+    """Without gaps, which no network takes for a companion."""
+    filled, gaps = fill_gaps(values, grid.boundaries)
+    if gaps.any():
+        say([f"{counted(gaps)} of {name} are missing, and filled from the nearest valid sites"])
+    return filled

@@ -1,0 +1,190 @@
+"""Where a coarse field lies: the areas and gaps of its fine cells, and the companions that are known beside it."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+import xarray as xr
+from jaxtyping import Float
+from torch import Tensor
+
+from rgdm.data.areas import areas_of
+from rgdm.data.companions import Companion, laid_beside
+from rgdm.data.mask import laid_out
+from rgdm.errors import InputError
+from rgdm.model.cascade.geometry import measures, weights_of
+from rgdm.model.lifts.setting import Setting
+from rgdm.scale.boundary import Boundaries
+from rgdm.scale.coarse_graining import Lattice
+from rgdm.scale.interpolation import linear
+
+if TYPE_CHECKING:
+    from rgdm.model.cascade.cascade import Cascade
+
+AREAS = "areas"
+"""Where the metadata of a model say which areas weigh its block means: of ``latitude``, ``given`` ones, or none."""
+COMPANIONS = "companions"
+"""Where they say what the companions are."""
+
+
+def place_of(
+    model: "Cascade",
+    like: Any,
+    coarse: Float[Tensor, "B C *K"],
+    levels: int,
+    mask: Any = None,
+    areas: Any = None,
+    static: Any = None,
+    given: Any = None,
+) -> Setting:
+    """The setting of the fine field that a coarse one, ``like`` when it was aligned, is refined to; see ``refine``."""
+    factors = tuple(b**levels for b in model.grid.factors)
+    lattice = model.operator.fine_lattice(coarse.shape[2:], levels)
+    there = _mask(model, mask, like, tuple(coarse.shape[:2]), lattice)
+    sizes = _areas(model, areas, like, tuple(coarse.shape[:2]), lattice, factors)
+    weights = fine_weights(model, coarse, levels, there, sizes)
+    return Setting(weights, _companions(model, static, given, like, len(coarse), lattice, levels))
+
+
+def informing(model: "Cascade", coarse: Any) -> xr.Dataset | None:
+    """A Dataset that holds the companions that a model is given, beside what it refines; None if it does not."""
+    names = [each["name"] for each in model.metadata.get(COMPANIONS, []) if each.get("kind") == "given"]
+    return coarse if names and isinstance(coarse, xr.Dataset) and set(names) <= set(coarse.data_vars) else None
+
+
+def fine_weights(
+    model: "Cascade",
+    coarse: Float[Tensor, "B C *K"],
+    levels: int,
+    mask: Tensor | None,
+    areas: Tensor | None = None,
+) -> Float[Tensor, "b c *F"] | None:
+    """The weight of every fine site, of a coarse field with gaps, a mask and areas; None if all are alike."""
+    weights = weights_of(coarse)
+    if weights is not None:
+        weights = weights.double()
+        for axis, b in enumerate(model.grid.factors, start=2):
+            weights = weights.repeat_interleave(b**levels, axis)
+    whole = mask is None or bool((mask > 0).all())
+    for part in (None if whole else mask, areas):
+        if part is not None:
+            part = part.double().to(coarse.device)
+            weights = part if weights is None else weights * part
+    if weights is None:
+        return None
+    blocks = measures(model.operator, weights, levels)[-1]
+    assert blocks is not None
+    empty = (blocks == 0) & ~coarse.isnan()
+    if bool(empty.any()):
+        raise InputError(
+            f"the mask leaves no site in {int(empty.sum())} of {empty.numel()} blocks in which the coarse field has a "
+            "value; it must have one there, or the value be missing (NaN)"
+        )
+    return weights
+
+
+def known_at_coarsest(
+    x: Float[Tensor, "B G *K"], factors: Lattice, levels: int, deepest: int, boundary: Boundaries
+) -> Float[Tensor, "B G *F"]:
+    """Fields of level ``levels`` as a model sees them that knows their means at level ``deepest`` alone, at level 0.
+
+    Means of equal cells, and between them straight lines: the same whatever the level they come from.
+    """
+    for axis, b in enumerate(factors, start=2):
+        block = b ** (deepest - levels)
+        if x.shape[axis] % block:
+            raise InputError(
+                f"a companion has {x.shape[axis]} sites along an axis, which blocks of {block} do not fill; a field "
+                f"that only informs is known in blocks of {b**deepest} of the finest sites"
+            )
+        x = x.unflatten(axis, (-1, block)).mean(axis + 1)
+    return linear(x, tuple(b**deepest for b in factors), boundary)
+
+
+def _mask(
+    model: "Cascade", mask: Any, like: Any, coarse: tuple[int, ...], lattice: Lattice
+) -> Float[Tensor, "b c *F"] | None:
+    """A user's mask as weights of 1 and 0, which lie as the field does that was aligned with the model."""
+    if mask is None:
+        return None
+    if not model.takes_gaps:
+        raise InputError(
+            "this model takes no mask; one of block spins of factor 2 by diffusion, without scattering and sweep, does"
+        )
+    given = torch.from_numpy(laid_out(mask, like, model.grid.names))
+    _check_shape("mask", given, coarse, lattice)
+    if not bool(((given == 0) | (given == 1)).all()):
+        wrong = float(given[(given != 0) & (given != 1)][0])
+        raise InputError(f"the mask has values such as {wrong:g}; 1 says that a cell is there, 0 that it is missing")
+    return given
+
+
+def _areas(
+    model: "Cascade", areas: Any, like: Any, coarse: tuple[int, ...], lattice: Lattice, factors: Lattice
+) -> Float[Tensor, "b c *F"] | None:
+    """The areas of fine cells: those given, or those that latitudes make where the model was trained with them."""
+    wanted = model.metadata.get(AREAS)
+    if areas is None and wanted == "given":
+        raise InputError("this model was trained with areas of cells; give those of the fine cells (areas=, --areas)")
+    if areas is None and (wanted != "latitude" or not isinstance(like, xr.DataArray | xr.Dataset)):
+        return None
+    if areas is None:
+        found = areas_of(like, model.grid.names, factors)
+        if found is None:
+            raise InputError(
+                "this model was trained with cells that are weighted by their latitude, and the coarse field has none; "
+                "give areas of the fine cells (areas=, --areas), of equal size if they have"
+            )
+        return torch.from_numpy(found)
+    given = torch.from_numpy(laid_out(areas, like, model.grid.names, "areas"))
+    _check_shape("file of areas", given, coarse, lattice)
+    if not bool(((given >= 0) & given.isfinite()).all()):
+        raise InputError("areas of cells are negative or not finite; they are 0 (missing) or more")
+    return given
+
+
+def _companions(
+    model: "Cascade", static: Any, given: Any, like: Any, count: int, lattice: Lattice, levels: int
+) -> Float[Tensor, "b g *F"] | None:
+    """The companions, in the order of the model and its units."""
+    if model.companions is None:
+        if static is not None or given is not None:
+            raise InputError("this model knows no companions; train one with --static or --given")
+        return None
+    known = [Companion.from_json(each) for each in model.metadata.get(COMPANIONS, [])]
+    if not known:
+        known = [Companion(None) for _ in range(len(model.companions.mean))]
+    parts: dict[int, np.ndarray] = {}
+    for kind, source, option in (("static", static, "--static"), ("given", given, "--given")):
+        wanted = [i for i, each in enumerate(known) if each.kind == kind]
+        if not wanted:
+            if source is not None:
+                raise InputError(f"this model knows no {kind} companions; leave {kind}= ({option}) away")
+            continue
+        if source is None:
+            names = ", ".join(str(known[i].name) for i in wanted)
+            where = next((f", as {known[i].file} was" for i in wanted if known[i].file), "")
+            raise InputError(f"this model was trained beside {names}; give {kind}= ({option} FILE{where})")
+        parts |= zip(wanted, laid_beside(source, like, model.grid.names, [known[i] for i in wanted]), strict=True)
+    fields, missing = [], 0
+    for i, each in enumerate(known):
+        x = torch.from_numpy(parts[i])
+        size = lattice if each.kind == "static" else model.operator.coarse_lattice(lattice, levels)
+        _check_shape(f"companion {each.name or i}", x, (count, 1), size)
+        missing += int((~x.isfinite()).sum())
+        if each.kind == "given":
+            x = known_at_coarsest(x, model.grid.factors, levels, model.levels, model.grid.boundaries)
+        fields.append(x)
+    if missing:
+        raise InputError(f"{missing} values of companions are missing or not finite; fill them first")
+    together = max(len(x) for x in fields)
+    return torch.cat([x.expand(together, *x.shape[1:]) for x in fields], 1)
+
+
+def _check_shape(what: str, given: Tensor, coarse: tuple[int, ...], lattice: Lattice) -> None:
+    if tuple(given.shape[2:]) != lattice or any(n not in (1, m) for n, m in zip(given.shape[:2], coarse, strict=True)):
+        raise InputError(
+            f"the {what} has {given.shape[0]} samples, {given.shape[1]} channels and the lattice "
+            f"{tuple(given.shape[2:])}; one sample or {coarse[0]}, one channel or {coarse[1]}, and the fine lattice "
+            f"{lattice} are needed"
+        )
