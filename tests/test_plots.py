@@ -9,6 +9,7 @@ from PIL import Image
 from rgdm import plots
 from rgdm.plots.curves import _level_losses, _running_median
 from rgdm.plots.relief import guess_kind
+from rgdm.plots.verification import _rows
 
 
 def rough(*shape):
@@ -105,6 +106,54 @@ def test_curves_bear_missing_errors_and_gaps():
     }
     for draw in (plots.rank_bars, plots.kurtosis_levels, plots.spectra):
         assert opened(draw(scores)).width > 100
+
+
+def events(thresholds, frequency, skill, fss):
+    """Figures of events as a judgement of one member and one sample leaves them, without errors."""
+    rows = len(thresholds)
+    nothing = [[None] * 10] * rows
+    return {
+        "about": {"factor": [2, 1], "levels": 1},
+        "event_reliability": {"frequency": frequency, "threshold": thresholds, "error": nothing, "members": nothing}
+        | {
+            "members_forecast": nothing,
+            "members_share": nothing,
+            "value": [[0.1] * 10] * rows,
+            "share": [[0.1] * 9 + [0.0]] * rows,
+        }
+        | {"forecast": [[0.1 * i for i in range(9)] + [None]] * rows},
+        "event_fss_widths": {"value": fss, "error": [[None] * 2] * rows, "members": [[None] * 2] * rows}
+        | {"useful": [0.5] * rows, "width": [1, 2], "threshold": thresholds},
+        "event_scale_skill": {"value": skill, "error": skill, "members": skill, "threshold": thresholds},
+    }
+
+
+@pytest.mark.parametrize(
+    "scores",
+    [
+        events([1.0, 5], [0.4, 0.1], [[0.5, -3.0], [-1e5, 1.0]], [[0.2, 0.4]] * 2),
+        events([0.0], [1.0], [[None, None]], [[None, None]]),
+    ],
+    ids=["of two thresholds", "that always happen"],
+)
+def test_diagrams_of_events_are_drawn_with_whatever_is_known(scores):
+    for draw in (plots.reliability_diagram, plots.fss_curves, plots.scale_diagram):
+        assert opened(draw(scores, "mm")).width > 100
+
+
+@pytest.mark.parametrize(
+    "truth, heavy", [([0.0, 0.0, 2, 100], True), ([-1.0, 0, 1, 100], False), ([7.0] * 4, False), ([0.0] * 4, False)]
+)
+def test_quantiles_of_rain_have_logarithmic_axes_and_others_have_not(truth, heavy):
+    entry = {"truth": truth, "ensemble": truth, "error": [0.1, None, 1, 9], "probability": [0.01, 0.5, 0.9, 0.999]}
+    figure = plots.quantile_plot({"quantiles": entry}, "mm")
+    assert (figure.axes[0].get_xscale() == "log") == heavy
+    assert opened(figure).width > 100
+
+
+def test_few_thresholds_are_drawn_the_highest_that_is_crossed_among_them():
+    rows = [row for row, _ in _rows({"frequency": [1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.1, 0.0]})]
+    assert rows[0] == 1 and rows[-1] == 6 and len(rows) == 4
 
 
 @pytest.mark.integration

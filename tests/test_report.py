@@ -85,7 +85,7 @@ def test_the_report_is_one_file_that_asks_for_nothing_else(report):
     outline = Outline()
     outline.feed(page)
     assert outline.open == []
-    assert len(outline.alts) == 9 and all(outline.alts)
+    assert len(outline.alts) == 13 and all(outline.alts)
     assert all(source.startswith("data:") for source in outline.sources)
     assert "@import" not in page and "url(" not in page
     assert [p.name for p in report.parent.iterdir()] == ["report.html"]
@@ -148,9 +148,9 @@ def test_every_channel_is_shown_with_its_name_and_unit(tmp_path):
     page, outline = (tmp_path / "report.html").read_text(encoding="utf-8"), Outline()
     outline.feed(page)
     for name, unit in zip(*named.values(), strict=True):
-        assert sum(str(alt).startswith(f"{name}: ") for alt in outline.alts) == 7, name
+        assert sum(str(alt).startswith(f"{name}: ") for alt in outline.alts) == 11, name
         assert f"<b>{name} ({unit}).</b>" in page
-    assert len(outline.alts) == 3 * 7 and "Constant" not in page
+    assert len(outline.alts) == 3 * 11 and "Constant" not in page
     drawn = write_samples(tmp_path / "s.nc", ("u", "v"))
     assert [shown.name for shown in collect([drawn]).shown(["u", "v"], ["", ""])] == ["u", "v"]
     write_report(tmp_path / "s.html", [drawn])

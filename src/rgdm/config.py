@@ -224,6 +224,8 @@ class Evaluate:
     """Network evaluations a level (default: the model's own)."""
     thresholds: Annotated[tuple[str, ...], SAID] = ()
     """Values above which area, boundary, islands and lakes are compared, such as 0,-1000 (default: quantiles)."""
+    frames: bool = False
+    """The samples are consecutive frames: also judge what lasts from frame to frame; errors are over blocks of time."""
     areas: Annotated[str | None, FILE_SAID] = None
     """A file of the areas of cells, by which block means are weighted; none: cells count alike (default: as the model
     was trained)."""

@@ -52,6 +52,14 @@ def delete_one_error(without: Float[Tensor, "B *S"]) -> Float[Tensor, "*S"]:
     return ((count - 1) * without.var(0, correction=0)).sqrt()
 
 
+def in_blocks(values: Sequence[Float[Tensor, "_"]], blocks: int | None) -> list[Float[Tensor, "_"]]:
+    """The values of samples, joined to those of so many blocks of consecutive samples; None: as they are."""
+    if blocks is None or blocks >= len(values):
+        return list(values)
+    parts = torch.arange(len(values)).tensor_split(blocks)
+    return [torch.cat([values[i] for i in part.tolist()]) for part in parts]
+
+
 def delete_one_quantiles(
     values: Sequence[Float[Tensor, "_"]], q: Float[Tensor, "Q"]
 ) -> tuple[Float[Tensor, "Q"], Float[Tensor, "B Q"]]:

@@ -86,12 +86,11 @@ def test_evaluating_prints_a_screen_of_figures_and_the_report_shows_them(terrain
     options = ["--members", 4, "--thresholds", "100,99", "--out", tmp_path / "evaluation"]
     ok("evaluate", terrain / "model", terrain / "heights.nc", *options)
     lines = capsys.readouterr().out.splitlines()
-    for word, line in zip(
-        ("Coarse field", "CRPS", "Spread", "Power", "Kurtosis", "Bits per", "Bits that"), lines, strict=False
-    ):
+    words = ("Coarse field", "CRPS", "Spread", "Power", "Kurtosis", "Ranks", "Bits per", "Bits that")
+    for word, line in zip(words, lines, strict=False):
         assert word in line and "nan" not in line and line.rstrip().endswith(")")
-    assert [line.split()[0] for line in lines[7:]] == ["channel", "height", "members", "99", "100"]
-    assert " m " in lines[8] and len(lines) == 12
+    assert [line.split()[0] for line in lines[8:]] == ["channel", "height", "members", "99", "100"]
+    assert " m " in lines[9] and len(lines) == 13
     scores = json.loads((tmp_path / "evaluation" / "scores.json").read_text())
     assert f"{scores['crps_over_bicubic']['value']:.3f}" in lines[1]
     pytest.importorskip("matplotlib")
@@ -111,6 +110,21 @@ def test_a_cascade_of_flow_lifts_is_trained_evaluated_and_continued(tmp_path, ca
     changed = ["--steps", 4, "--resume", "--lift", "diffusion", *SMALL]
     assert main(["train", *map(str, [tmp_path / "field.npy", "--out", tmp_path / "model", *changed])]) == 2
     assert "begun with lift = flow, not diffusion" in capsys.readouterr().err
+
+
+def test_frames_are_judged_as_frames_if_they_follow_each_other_in_equal_steps(terrain, tmp_path, capsys):
+    heights = xr.open_dataset(terrain / "heights.nc", engine="h5netcdf")["height"]
+    one = heights.isel({dim: 0 for dim in heights.dims if dim not in ("lat", "lon")})
+    hours = np.datetime64("2026-01-01", "ns") + np.arange(6) * np.timedelta64(1, "h")
+    frames = xr.concat([one + 5 * t for t in range(6)], xr.IndexVariable("time", hours)).assign_attrs(heights.attrs)
+    for name, chosen in (("even", range(6)), ("gap", (0, 1, 4)), ("one", (0,))):
+        frames.isel(time=list(chosen)).to_netcdf(tmp_path / f"{name}.nc", engine="h5netcdf")
+    command = ["evaluate", terrain / "model", "--members", 2, "--no-likelihood", "--frames"]
+    ok(*command, tmp_path / "even.nc")
+    assert "Detail that lasts to the next frame, finest level first: " in capsys.readouterr().out
+    for name, said in (("gap", "steps of time are 1 h and 3 h; take"), ("one", "--frames needs 2 or more samples")):
+        assert main(list(map(str, [*command, tmp_path / f"{name}.nc"]))) == 2
+        assert said in capsys.readouterr().err
 
 
 def test_the_summary_leaves_out_errors_that_do_not_exist():

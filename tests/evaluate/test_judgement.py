@@ -37,6 +37,11 @@ def example(samples=4, lattice=(16, 16), members=5):
     return fields[0], fields[1:], coarse
 
 
+def array(values):
+    """Numbers, NaN where there is none."""
+    return torch.from_numpy(np.array(values, dtype=float))
+
+
 def verdict(truth, ensemble, coarse, **options):
     baseline = {"bicubic": bicubic(coarse, 4), "ensemble_like": ensemble.flip(0)}
     return judge(truth, ensemble, coarse, OPERATOR, 2, "reflect", baseline, **options)
@@ -73,7 +78,7 @@ def test_the_figures_are_those_of_the_single_functions():
     assert scores["rank_histogram"]["value"] == pytest.approx(rank_histogram(ensemble, truth).relative.tolist())
     model = flatness(ensemble.flatten(0, 1))
     assert own["flatness_ratio"]["value"] == pytest.approx(float(model / flatness(truth)), rel=0.02)
-    assert own["quantiles"]["probability"][3] == 0.5
+    assert own["quantiles"]["probability"][5] == 0.5
     assert own["range"]["truth"] == [float(truth.min()), float(truth.max())]
     assert own["range"]["ensemble"] == [float(ensemble.min()), float(ensemble.max())]
 
@@ -199,18 +204,18 @@ def test_no_channel_hides_another():
 def test_units_change_nothing_but_the_unit():
     truth, ensemble, coarse = example()
     plain_scores = verdict(truth, ensemble, coarse)
-    scale = {"crps": 9, "rmse": 9, "energy_score": 9, "crps_bicubic": 9}
+    scale = {"crps": 9, "rmse": 9, "energy_score": 9, "crps_bicubic": 9, "variogram_score": 9}
     other = verdict(20 + 9 * truth, 20 + 9 * ensemble, 20 + 9 * coarse, thresholds=(20.0, 24.5))
     named = verdict(truth, ensemble, coarse, thresholds=(0.0, 0.5))
     for name in plain_scores["channels"]["channel0"]:
-        if name in ("spectrum", "consistency_error"):
+        if name in ("spectrum", "consistency_error", "consistency_ulps"):
             continue
         reference = (named if name.startswith(("excursion", "event", "tail")) else plain_scores)["channels"][
             "channel0"
         ][name]["value"]
-        found = torch.tensor(other["channels"]["channel0"][name]["value"], dtype=torch.float64)
+        found = array(other["channels"]["channel0"][name]["value"])
         factor = 9 if name == "quantiles" else scale.get(name, 9 if name.startswith("crps_ens") else 1)
-        assert torch.allclose(found, factor * torch.tensor(reference, dtype=torch.float64), rtol=1e-6), name
+        assert torch.allclose(found, factor * array(reference), rtol=1e-6, equal_nan=True), name
     for name in ("crps", "energy_score", "spread_skill", "rmse"):
         assert other[name]["value"] == pytest.approx(plain_scores[name]["value"])
 
@@ -281,3 +286,74 @@ def test_a_summary_fits_a_screen_and_names_every_channel():
     assert f"{float(ensemble[:, :, 0].max()):.5g}" in row and f"{float(truth[:, 0].min()):.5g}" in row and "Pa" in row
     many = verdict(*(torch.cat([x] * 10, -3) for x in two_channels()))
     assert len(summary(many)) < 50 and "4 more channels" in "".join(summary(many))
+
+
+def test_frames_have_figures_of_time_and_errors_over_blocks_of_time():
+    truth, ensemble, coarse = example(samples=30)
+    slow = torch.arange(30).double().mul(0.3).sin().add(2).reshape(-1, 1, 1, 1)  # neighbouring frames are alike
+    frames, single = (verdict(truth * slow, ensemble * slow, coarse * slow, times=times) for times in (True, False))
+    own = frames["channels"]["channel0"]
+    assert frames["about"]["times"] and frames["about"]["blocks"] == 6 and single["about"]["blocks"] is None
+    lag, change = own["lag_correlation"], own["change_ratio"]
+    assert len(lag["value"]) == 2 and all(abs(v) < 5 * e for v, e in zip(lag["value"], lag["error"], strict=True))
+    assert change["value"][0] == pytest.approx(1, abs=0.1) and "edges" in change
+    assert not {"lag_correlation", "change_ratio"} & set(single["channels"]["channel0"])
+    for name in ("crps", "rmse", "energy_score", "variogram_score"):
+        assert frames[name]["value"] == single[name]["value"]
+        assert frames[name]["error"] > 1.3 * single[name]["error"], name
+    singly = single["channels"]["channel0"]
+    for name in ("structure_2", "excursion_area", "event_brier", "event_skill", "quantiles", "event_scale_skill"):
+        assert own[name]["value"] == singly[name]["value"] and own[name]["error"] != singly[name]["error"], name
+
+
+def test_as_many_blocks_as_samples_are_the_samples():
+    fields = example(samples=6)
+    one, other, few = (verdict(*fields, blocks=blocks) for blocks in (None, 6, 3))
+    for scores in (one, other, few):
+        scores["about"].pop("blocks")
+    assert one == other != few
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_blocks_and_frames_that_do_not_exist_are_refused():
+    fields = example(samples=3)
+    for blocks in (1, 4):
+        with pytest.raises(ValueError, match=f"{blocks} blocks of 3 samples give no errors; take 2 to 3"):
+            verdict(*fields, blocks=blocks)
+    with pytest.raises(ValueError, match="1 frame follows no other"):
+        verdict(*example(samples=1), times=True)
+
+
+@pytest.mark.parametrize("lattice", [(16,), (16, 8), (8, 8, 4)])
+def test_awkward_fields_of_every_dimension_are_judged(lattice):
+    """One sample or frames; a constant channel; most values 0, a sample all 0; half of the sites missing."""
+    for samples, times in ((1, False), (4, True)):
+        rain = torch.randn(samples, 1, *lattice).sub(0.5).clamp(min=0).double()
+        rain[-1] *= 0 if samples > 1 else 1
+        members = torch.randn(2, samples, 1, *lattice).sub(0.5).clamp(min=0).double()
+        other = torch.randn(3, samples, 1, *lattice).double()
+        truth = torch.cat([rain, torch.full_like(rain, 7), other[0]], 1)
+        ensemble = torch.cat([members, torch.full_like(members, 7), other[1:]], 2)
+        valid = torch.ones_like(truth, dtype=torch.bool)
+        valid[..., : lattice[-1] // 2] = False
+        coarse = block_mean(truth, 4)
+        for mask in (None, valid):
+            scores = judge(truth, ensemble, coarse, OPERATOR, 2, "periodic", {"b": truth}, valid=mask, times=times)
+            json.dumps(scores, allow_nan=False)
+            assert scores["channel_correlation"]["pair"] == [["channel0", "channel2"]] * 2
+            assert "wet_share" in scores["channels"]["channel0"] and "wet_share" not in scores["channels"]["channel2"]
+            assert scores["channels"]["channel1"]["rank_deviation"]["value"] is not None
+            assert len(summary(scores)) < 40
+            for name in ("variogram_score", "rank_deviation"):
+                assert (scores[name]["error"] is None) == (samples == 1)
+
+
+def test_the_summary_says_what_variables_and_frames_have_in_common():
+    scores = verdict(*two_channels(), **NAMES, times=True)
+    lines = "\n".join(summary(scores))
+    assert "in the last place" in lines and "by chance" in lines
+    assert (
+        "Correlation of detail of two channels, model minus truth: at most" in lines
+        and "pressure and humidity" in lines
+    )
+    assert "Detail of humidity that lasts to the next frame, finest level first" in lines

@@ -39,6 +39,8 @@ def evaluate(options: config.Evaluate) -> dict[str, Any]:
     model = open_model(options.model, options.device)
     field = load([options.field], options.variable, model.dimension, options.axes, model)
     field = aligned(model, field, options.field, options.force).field
+    if options.frames:
+        check_frames(field)
     beside = known_beside(model, options, options.field)
     levels = model.depth(options.levels)
     check_size(model, tuple(field.shape[2:]), len(field) * options.members)
@@ -104,6 +106,7 @@ def verify(
         thresholds=levels_of_sets,
         valid=valid,
         weights=weights,
+        times=isinstance(options, config.Evaluate) and options.frames,
     )
     if options.likelihood and valid is not None:
         print("rgdm: note: no bits per degree of freedom: values of the truth are missing", file=sys.stderr)
@@ -123,6 +126,27 @@ def verify(
         notes["orientation"] = lying.to_json()
         save_evaluation(out, scores, truth, coarse, baseline["bicubic"], ensemble, zoom, notes, valid)
     return scores
+
+
+def check_frames(field: xr.DataArray) -> None:
+    """Raise ``InputError`` unless the samples follow each other in equal steps of time, as far as the file says."""
+    if field.sizes["sample"] < 2:
+        raise InputError("--frames needs 2 or more samples that follow each other in time; the file holds one")
+    for name, times in field.coords.items():
+        if times.dims != ("sample",) or (name != "time" and times.dtype.kind != "M"):
+            continue
+        steps = np.unique(np.diff(times.values))
+        if len(steps) > 1 or steps[0] <= steps[0] * 0:
+            found = " and ".join(_step(step) for step in (steps[0], steps[-1])[: len(steps)])
+            raise InputError(
+                f"the samples are no consecutive frames: steps of {name} are {found}; take a piece of equal steps "
+                "and one member, or leave --frames out"
+            )
+
+
+def _step(step: Any) -> str:
+    """A step of time in words."""
+    return f"{step / np.timedelta64(1, 'h'):g} h" if isinstance(step, np.timedelta64) else str(step)
 
 
 def _on(fine: Tensor, coarse: Tensor, setting: Setting, model: Cascade, levels: int) -> Tensor:

@@ -1,5 +1,7 @@
 """Events, such as rain above a threshold: their probabilities, their places, and the distribution beyond it."""
 
+import math
+
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -27,7 +29,7 @@ def brier_score(
     count = len(ensemble)
     if count < 2:
         raise InputError(f"{count} members; the score of probabilities needs 2 or more")
-    p, o = _shares(ensemble, threshold), (truth > threshold).double()
+    p, o = shares(ensemble, threshold), (truth > threshold).double()
     return _means((p - o).square() - p * (1 - p) / (count - 1), valid)
 
 
@@ -57,14 +59,13 @@ def fractions(
 
     ``width`` is the number of sites of a window along all axes, or along each.
     """
-    there = torch.ones_like(x, dtype=torch.float64) if valid is None else valid.double()
-    above, sites = ((x > threshold) * there), there
+    above = (x > threshold).double()
     widths = (width,) * (x.dim() - 2) if isinstance(width, int) else width
     if any(n < w for n, w in zip(x.shape[2:], widths, strict=True)):
         raise InputError(f"windows of {widths} sites on the lattice {tuple(x.shape[2:])}; take smaller ones")
-    for axis, w in enumerate(widths, start=2):
-        above, sites = (part.unfold(axis, w, 1).sum(-1) for part in (above, sites))
-    return above / sites
+    if valid is None:
+        return _sums(above, widths) / math.prod(widths)
+    return _sums(above * valid, widths) / _sums(valid.double(), widths)
 
 
 def fractions_skill(
@@ -79,7 +80,13 @@ def fractions_skill(
     The sums of ``(p_a - p_b)^2`` and of ``p_a^2 + p_b^2`` over windows, p the share of a window above the threshold
     (Roberts and Lean 2008, Mon. Weather Rev. 136, 78).
     """
-    p, q = (fractions(x, threshold, width, valid) for x in (a, b))
+    return skill_terms(*(fractions(x, threshold, width, valid) for x in (a, b)))
+
+
+def skill_terms(
+    p: Float[Tensor, "B C *W"], q: Float[Tensor, "B C *W"]
+) -> tuple[Float[Tensor, "B"], Float[Tensor, "B"]]:
+    """The terms of :func:`fractions_skill` from the :func:`fractions` of both fields."""
     pairs = ((p - q).square(), p.square() + q.square())
     error, reference = (part.nan_to_num(0.0).flatten(1).sum(1) for part in pairs)
     return error, reference
@@ -90,18 +97,31 @@ def reliability(
     truth: Float[Tensor, "B C *L"],
     threshold: float,
     valid: Bool[Tensor, "B C *L"] | None = None,
+    blocks: int | None = None,
 ) -> Figures:
     """How often the event occurs where the members give it a probability, in :data:`BINS` equal bins of probability.
 
-    ``value`` is the observed frequency and ``error`` its jackknife error over samples, ``forecast`` the mean
-    probability, ``share`` the share of all sites in the bin.
+    ``value`` is the observed frequency and ``error`` its jackknife error over samples (or ``blocks`` of them),
+    ``forecast`` the mean probability, ``share`` the share of all sites in the bin.
     """
-    p, o = _shares(ensemble, threshold), (truth > threshold).double()
+    return reliability_of(shares(ensemble, threshold), truth > threshold, valid, blocks)
+
+
+def reliability_of(
+    p: Float[Tensor, "B C *L"],
+    event: Bool[Tensor, "B C *L"],
+    valid: Bool[Tensor, "B C *L"] | None = None,
+    blocks: int | None = None,
+) -> Figures:
+    """:func:`reliability` from the probabilities, and whether the event occurs."""
+    o = event.double()
     there = torch.ones_like(o) if valid is None else valid.double()
     which = (p * BINS).long().clamp(max=BINS - 1)
-    one = torch.nn.functional.one_hot(which, BINS).double() * there.unsqueeze(-1)
-    sites, events, sums = ((one * part.unsqueeze(-1)).flatten(1, -2).sum(1) for part in (torch.ones_like(o), o, p))
-    found = jackknife(torch.div, events, sites)
+    sites, events, sums = (
+        torch.stack([torch.bincount(i.flatten(), x.flatten(), BINS) for i, x in zip(which, part, strict=True)])
+        for part in (there, o * there, p * there)
+    )
+    found = jackknife(torch.div, events, sites, blocks=blocks)
     return {**estimate(found), "forecast": sums.sum(0) / sites.sum(0), "share": sites.sum(0) / sites.sum()}
 
 
@@ -112,8 +132,12 @@ def event_figures(
     thresholds: Float[Tensor, "T"],
     width: tuple[int, ...],
     valid: Bool[Tensor, "B 1 *L"] | None,
+    blocks: int | None = None,
 ) -> Figures:
-    """Figures of the events that a channel is above each of some thresholds, in its own unit; windows of ``width``."""
+    """Figures of the events that a channel is above each of some thresholds, in its own unit; windows of ``width``.
+
+    Errors are jackknife errors over samples, or over ``blocks`` of consecutive ones.
+    """
     sites = _means(torch.ones_like(truth).double(), valid, share=True)
     window = tuple(min(w, n) for w, n in zip(width, truth.shape[2:], strict=True))
     columns: dict[str, list[tuple[Tensor, Tensor]]] = {}
@@ -125,17 +149,17 @@ def event_figures(
     for threshold in thresholds.tolist():
         o = weighted(_means((truth > threshold).double(), valid), sites)
         brier = weighted(brier_score(ensemble, truth, threshold, valid), sites)
-        add("event_brier", *jackknife(torch.div, brier, sites))
-        add("event_skill", *jackknife(lambda s, o, n: 1 - s / (o * (1 - o / n)), brier, o, sites))
+        add("event_brier", *jackknife(torch.div, brier, sites, blocks=blocks))
+        add("event_skill", *jackknife(lambda s, o, n: 1 - s / (o * (1 - o / n)), brier, o, sites, blocks=blocks))
         tail = weighted(tail_crps(ensemble, truth, threshold, valid), sites)
         for name, field in baselines.items():
             own = weighted(tail_crps(field, truth, threshold, valid), sites)
-            add(f"tail_crps_over_{name}", *jackknife(torch.div, tail, own))
+            add(f"tail_crps_over_{name}", *jackknife(torch.div, tail, own, blocks=blocks))
         some = ensemble[: min(len(ensemble), 4)]
         terms = [fractions_skill(member, truth, threshold, window, valid) for member in some]
-        add("event_fss", *_skill(terms))
+        add("event_fss", *_skill(terms, blocks))
         others = [fractions_skill(a, b, threshold, window, valid) for a, b in zip(some[1:], some, strict=False)]
-        alike.append(_skill(others)[0])
+        alike.append(_skill(others, blocks)[0])
     figures: Figures = {}
     for name, pairs in columns.items():
         value, error = (torch.stack(part) for part in zip(*pairs, strict=True))
@@ -144,13 +168,22 @@ def event_figures(
     return figures
 
 
-def _skill(terms: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+def _sums(counts: Tensor, widths: tuple[int, ...]) -> Tensor:
+    """Sums over every window inside the field, as differences of running sums, which are exact for counts."""
+    for axis, width in enumerate(widths, start=2):
+        counts = counts.movedim(axis, -1)
+        running = torch.nn.functional.pad(counts.cumsum(-1), (1, 0))
+        counts = (running[..., width:] - running[..., :-width]).movedim(-1, axis)
+    return counts
+
+
+def _skill(terms: list[tuple[Tensor, Tensor]], blocks: int | None) -> tuple[Tensor, Tensor]:
     """The fractions skill score over all samples and pairs of fields, with its error."""
     error, reference = (torch.stack(part).mean(0) for part in zip(*terms, strict=True))
-    return jackknife(lambda e, r: 1 - e / r, error, reference)
+    return jackknife(lambda e, r: 1 - e / r, error, reference, blocks=blocks)
 
 
-def _shares(ensemble: Tensor, threshold: float) -> Tensor:
+def shares(ensemble: Float[Tensor, "M B C *L"], threshold: float) -> Float[Tensor, "B C *L"]:
     """The share of the members above a threshold, one after the other: memory stays that of one."""
     total = torch.zeros_like(ensemble[0], dtype=torch.float64)
     for member in ensemble:

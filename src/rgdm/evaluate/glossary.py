@@ -18,6 +18,12 @@ GLOSSARY: dict[str, Term] = {
         "of several channels that of the worst.",
         "rounding only: below 5e-6 in float32, 1e-12 in float64",
     ),
+    "consistency_ulps": Term(
+        "Coarse-consistency error in units in the last place",
+        "The same difference in steps between neighbouring numbers of the type that is stored, at the largest value of "
+        "the block: storing rounded values costs half of one, a rounded coarse value half of one more.",
+        "about 1; a few after several levels in float32",
+    ),
     "crps": Term(
         "Fair CRPS",
         "Mean error of the predicted distribution at a site, in the unit of the channel; for a single field it is the "
@@ -36,6 +42,15 @@ GLOSSARY: dict[str, Term] = {
         "smaller than every baseline",
     ),
     "energy_over_*": Term("Energy score over that of {0}", "The score relative to {0} on the same samples.", "below 1"),
+    "variogram_score": Term(
+        "Variogram score of order 1/2",
+        "Do members say how much sites 1, 2 and 4 steps apart differ? Mean squared error of the root of the absolute "
+        "difference, for which the members give a mean; corrected for the finite ensemble.",
+        "smaller than every baseline",
+    ),
+    "variogram_over_*": Term(
+        "Variogram score over that of {0}", "The score relative to {0} on the same samples.", "below 1"
+    ),
     "rmse": Term("RMSE of the ensemble mean", "Root mean square error of the mean of the members.", "small"),
     "spread_skill": Term(
         "Spread / skill",
@@ -51,6 +66,13 @@ GLOSSARY: dict[str, Term] = {
         "Rank histogram",
         "How often the truth takes each rank among the members, relative to a flat histogram.",
         "1 in every bin, within the errors",
+    ),
+    "rank_deviation": Term(
+        "Rank histogram, furthest from flat",
+        "The largest deviation of a bin of the rank histogram from 1 (ranks over the number of members are the PIT; "
+        "ties, as of dry sites, are broken at random), with the error of that bin. Beside it is what a flat histogram "
+        "with these errors has by chance.",
+        "as large as by chance",
     ),
     "octave_ratio": Term(
         "Power per octave, model / truth",
@@ -83,6 +105,22 @@ GLOSSARY: dict[str, Term] = {
         "Median absolute difference of neighbouring sites: do quiet places stay quiet?",
         "1; above 1 quiet places are too rough",
     ),
+    "channel_correlation": Term(
+        "Correlation of the detail of two channels, model minus truth",
+        "Do variables vary together at each level as they should? For every pair of channels.",
+        "0 within the errors, or within 0.03",
+    ),
+    "lag_correlation": Term(
+        "Correlation of detail from frame to frame, model minus truth",
+        "Of consecutive frames: how much of the detail of each level lasts to the next frame, at the same place. "
+        "Frames that are refined one by one flicker: the difference is minus what lasts in the truth.",
+        "0 within the errors",
+    ),
+    "change_ratio": Term(
+        "Power of changes in time, model / truth",
+        "Of consecutive frames: variance of the difference of two frames in each octave of scale.",
+        "1 in every octave; above 1 the film flickers",
+    ),
     "bits": Term(
         "Bits per degree of freedom",
         "How unlikely the true detail is to the model given the coarse field, -log2 of its density in units of the "
@@ -105,6 +143,11 @@ GLOSSARY: dict[str, Term] = {
         "How far the smallest and largest values of the members lie outside those of the truth, over the width of "
         "their range. Many members see rarer values than one truth.",
         "near 0; above 0.5 the tails are too long",
+    ),
+    "wet_share": Term(
+        "Share of sites above 0, model minus truth",
+        "Of channels that are never negative in the truth, such as rain: the wet sites; all others are dry.",
+        "0 within the errors",
     ),
     "slopes": Term(
         "Quantiles of slopes, model / truth",
@@ -138,6 +181,25 @@ GLOSSARY: dict[str, Term] = {
         "Fractions skill score",
         "Do members and truth have as much above the threshold in windows as wide as a coarse site? Of windows that do "
         "not lie on coarse sites; 1 is full agreement.",
+        "as that of two members, which is said beside it",
+    ),
+    "event_reliability": Term(
+        "Reliability above a threshold",
+        "Of the sites to which the members give about this probability of being above the threshold, the share that "
+        "is. A row for each threshold, a column for each tenth of probability. Beside it is what a member has instead "
+        "of the truth, which of few members is not the probability itself.",
+        "as that of a member, near the probability itself",
+    ),
+    "event_fss_widths": Term(
+        "Fractions skill score over width",
+        "The fractions skill score for windows of 1, 2, 4, ... sites. A row for each threshold. Beside it that of two "
+        "members, and the score from which on a forecast is usually called useful.",
+        "as that of two members",
+    ),
+    "event_scale_skill": Term(
+        "Intensity-scale skill",
+        "What is right, at each scale, about where the values are above the threshold: 1 without any error, 0 for "
+        "events that are scattered at random. A row for each threshold, the finest scale first.",
         "as that of two members, which is said beside it",
     ),
     "tail_crps_over_*": Term(

@@ -10,21 +10,26 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from rgdm.errors import InputError
+from rgdm.evaluate.consistency import consistency_ulps
+from rgdm.evaluate.correlation import correlation_figures
+from rgdm.evaluate.diagrams import event_diagrams
 from rgdm.evaluate.events import event_figures
 from rgdm.evaluate.pieces import Figures, figures_of, over_channels, pieces_of_fields, pieces_of_sites
 from rgdm.evaluate.scattering import scattering_distance
 from rgdm.evaluate.scores import consistency_error, energy_score, weighted
+from rgdm.evaluate.sequence import blocks_for, sequence_figures
 from rgdm.evaluate.spectra import octave_power, radial_spectrum
 from rgdm.evaluate.standard import Standard
 from rgdm.evaluate.texture import excursion_figures, structure_figures, thresholds_of, value_figures
+from rgdm.evaluate.variogram import variogram_figures, variogram_pieces
 from rgdm.scale.boundary import Boundaries
 from rgdm.scale.coarse_graining import CoarseGraining
 from rgdm.scale.scattering.coefficients import Scattering
 
-FORMAT = 2
+FORMAT = 3
 SCALES, WINDOW, MOST = 4, 128, 16
 """Octaves, largest side and most samples of the scattering coefficients, which take long to compute."""
-_UNITS = ("crps", "energy_score", "rmse")
+_UNITS = ("crps", "energy_score", "rmse", "variogram_score")
 
 
 def judge(
@@ -43,6 +48,8 @@ def judge(
     weights: Float[Tensor, "b c *F"] | None = None,
     below: float | None = None,
     seed: int = 0,
+    times: bool = False,
+    blocks: int | None = None,
 ) -> dict[str, Any]:
     """Every figure of :data:`rgdm.evaluate.GLOSSARY` as ``{"value": ..., "error": ...}``.
 
@@ -70,10 +77,14 @@ def judge(
             is that of all sites of the filled field alike.
         below: restricts the flatness to neighbours below that value.
         seed: of the ranks of ties.
+        times: samples are consecutive frames; how detail lasts is judged too.
+        blocks: errors are jackknife errors over so many blocks of consecutive samples; by default each sample is one,
+            and frames are in :func:`rgdm.evaluate.sequence.blocks_of_time`. Those of the scattering distance are over
+            a few samples that are far apart.
 
     Raises:
-        InputError: if fields are not finite, names do not fit, every channel is constant or no site is valid, or no
-            channel of the truth crosses a threshold.
+        InputError: if fields are not finite, names do not fit, every channel is constant or no site is valid, no
+            channel of the truth crosses a threshold, or there are too few samples for blocks or times.
     """
     names, spoken = _named(truth.shape[1], channels, "channel"), _named(truth.shape[1], units, "")
     fields = {name: field if field.dim() > truth.dim() else field[None] for name, field in (baseline or {}).items()}
@@ -85,18 +96,21 @@ def judge(
     if bool(standard.constant.all()):
         raise InputError("the truth is constant; there is nothing that a refinement could be judged by")
     check_thresholds(truth, thresholds, names)
+    blocks = blocks_for(len(truth), times, blocks)
     operator = operator.linear  # fields in units of their standard deviation have both signs
-    case = _Case(truth, ensemble, fields, operator, levels, boundary, mask, standard)
+    case = _Case(truth, ensemble, fields, operator, levels, boundary, mask, standard, times, blocks)
     consistency = consistency_error(ensemble, coarse, operator, levels, weights)
+    ulps = consistency_ulps(ensemble, coarse, operator, levels, weights)
     edges = octave_power(truth[:1, :1], boundary)[0]
     own, terms, curves = {}, [], []
     for c, name in enumerate(names):
         each, figures, curve = _channel(case, c, edges, tuple(thresholds), below, seed)
-        own[name] = {"consistency_error": {"value": consistency[c], "error": None}, **figures, "spectrum": curve}
+        own[name] = {**_kept(consistency[c], ulps[c]), **figures, "spectrum": curve}
         if not standard.constant[c]:
             terms.append(each)
             curves.append((name, standard.std[c], curve))
-    together = figures_of(_with_joint_energy(case, over_channels(terms)), edges, list(fields))
+    joint = _with_joint_energy(case, over_channels(terms))
+    together = figures_of(joint, edges, list(fields), blocks) | variogram_figures(joint, list(fields), blocks)
     varying = [name for name, _, _ in curves]
     about = {
         "format": FORMAT,
@@ -112,8 +126,10 @@ def judge(
         "levels": levels,
         "factor": list(operator.factors(truth.dim() - 2)),
         "boundary": boundary,
+        "times": times,
+        "blocks": blocks,
     }
-    together = {"consistency_error": {"value": consistency.max(), "error": None}, **together}
+    together = {**_kept(consistency.max(), ulps.max()), **together, **_between_channels(case, names)}
     together |= _scattering_of_all([own[name] for name in varying])
     return plain({"about": about, **together, "spectrum": _mean_curve(curves), "channels": own})
 
@@ -130,6 +146,8 @@ class _Case:
     boundary: Boundaries
     valid: Tensor | None
     standard: Standard
+    times: bool
+    blocks: int | None
 
     def channels(self, chosen: list[int]) -> tuple[Tensor, Tensor, dict[str, Tensor], Tensor | None]:
         """Truth, ensemble, baselines and valid sites of some channels, in their units."""
@@ -149,25 +167,44 @@ def _channel(
     terms = pieces_of_sites(truth, ensemble, baselines, valid, seed)
     filled, smooth = ensemble, baselines
     raw, members = case.truth[:, [c]], case.ensemble[:, :, [c]]
-    texture = value_figures(raw, members, valid, below, case.boundary)
+    texture = value_figures(raw, members, valid, below, case.boundary, case.blocks)
     levels = thresholds_of(raw, valid, thresholds)
     if valid is not None:
         filled, members = torch.where(valid, ensemble, truth), torch.where(valid, members, raw)
         smooth = {name: torch.where(valid, field, truth) for name, field in baselines.items()}
     terms |= pieces_of_fields(truth, filled, smooth, case.operator, case.levels, case.boundary)
-    figures = _in_unit(figures_of(terms, edges, list(case.baselines)), float(unit))
+    terms |= variogram_pieces(truth, ensemble, baselines, case.boundary, valid)
+    figures = figures_of(terms, edges, list(case.baselines), case.blocks)
+    figures = _in_unit(figures | variogram_figures(terms, list(case.baselines), case.blocks), float(unit))
     figures |= texture
-    figures |= structure_figures(truth, filled, case.boundary)
-    figures |= excursion_figures(raw, members, levels, case.boundary)
+    figures |= structure_figures(truth, filled, case.boundary, case.blocks)
+    figures |= excursion_figures(raw, members, levels, case.boundary, case.blocks)
     others = {name: field[:, :, [c]] for name, field in case.baselines.items()}
-    widths = tuple(b**case.levels for b in case.operator.factors(truth.dim() - 2))
-    figures |= event_figures(raw, members, others, levels, widths, valid)
+    factors = case.operator.factors(truth.dim() - 2)
+    widths = tuple(b**case.levels for b in factors)
+    figures |= event_figures(raw, members, others, levels, widths, valid, case.blocks)
+    figures |= event_diagrams(raw, members, levels, factors, valid, case.blocks)
+    if case.times:
+        figures |= sequence_figures(truth, filled, case.operator, case.levels, case.boundary, valid, case.blocks)
     if not case.standard.constant[c]:
         figures |= _scattering(truth, filled[0], case.boundary)
     for entry in (figures["structure_2"], figures["structure_4"]):
         order = 2 if entry is figures["structure_2"] else 4
         entry["truth"] = entry["truth"] * unit**order  # pyright: ignore
     return terms, figures, _spectra(truth, filled, smooth, case.boundary, float(unit) ** 2)
+
+
+def _kept(error: Tensor, ulps: Tensor) -> Figures:
+    """How exactly the coarse field is kept."""
+    return {name: {"value": x, "error": None} for name, x in (("consistency_error", error), ("consistency_ulps", ulps))}
+
+
+def _between_channels(case: _Case, names: list[str]) -> Figures:
+    """How channels vary together."""
+    chosen = (~case.standard.constant).nonzero()[:, 0].tolist()
+    truth, ensemble, _, valid = case.channels(chosen)
+    named = [names[c] for c in chosen]
+    return correlation_figures(truth, ensemble, case.operator, case.levels, valid, named, case.blocks)
 
 
 def _in_unit(figures: Figures, unit: float) -> Figures:

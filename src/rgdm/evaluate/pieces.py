@@ -1,9 +1,12 @@
 """Figures that are ratios of means over samples, and the terms of these means for each sample of one channel."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
 from rgdm.evaluate.detail import detail_moments, ensemble_moments
+from rgdm.evaluate.ranks import rank_deviation
 from rgdm.evaluate.scores import energy_score, fair_crps, rank_histogram, spread_and_error, weighted
 from rgdm.evaluate.spectra import octave_power
 from rgdm.jackknife import Estimate, jackknife
@@ -60,46 +63,50 @@ def over_channels(each: list[Pieces]) -> Pieces:
     return {name: torch.stack([terms[name] for terms in each]).mean(0) for name in each[0]}
 
 
-def figures_of(terms: Pieces, edges: Tensor, baselines: list[str]) -> Figures:
-    """The figures that follow from the terms, with jackknife errors over samples."""
+def figures_of(terms: Pieces, edges: Tensor, baselines: list[str], blocks: int | None = None) -> Figures:
+    """The figures that follow from the terms, with jackknife errors over samples or ``blocks`` of consecutive ones."""
+
+    def over(statistic: Callable[..., Tensor], *parts: Tensor) -> Estimate:
+        return jackknife(statistic, *parts, blocks=blocks)
+
+    def mean(term: Tensor, sites: Tensor) -> Figures:
+        return {**estimate(over(torch.div, term, sites)), "per_sample": term / sites}
+
     sites = terms["sites"]
     crps, energy = terms["crps"], terms["energy"]
-    spread = jackknife(lambda v, e: (v / e).sqrt(), terms["variance"], terms["error"])
+    spread = over(lambda v, e: (v / e).sqrt(), terms["variance"], terms["error"])
     ranks, bins = terms["ranks"], sites[:, None]
     figures: Figures = {
-        "crps": _mean(crps, sites),
-        "energy_score": _mean(energy, sites),
-        "rmse": estimate(jackknife(lambda e, n: (e / n).sqrt(), terms["error"], sites)),
+        "crps": mean(crps, sites),
+        "energy_score": mean(energy, sites),
+        "rmse": estimate(over(lambda e, n: (e / n).sqrt(), terms["error"], sites)),
     }
     for name in baselines:
-        figures[f"crps_{name}"] = _mean(terms[f"crps_{name}"], sites)
-        figures[f"crps_over_{name}"] = estimate(jackknife(torch.div, crps, terms[f"crps_{name}"]))
-        figures[f"energy_over_{name}"] = estimate(jackknife(torch.div, energy, terms[f"energy_{name}"]))
+        figures[f"crps_{name}"] = mean(terms[f"crps_{name}"], sites)
+        figures[f"crps_over_{name}"] = estimate(over(torch.div, crps, terms[f"crps_{name}"]))
+        figures[f"energy_over_{name}"] = estimate(over(torch.div, energy, terms[f"energy_{name}"]))
     figures["spread_skill"] = {**estimate(spread), "per_sample": (terms["variance"] / terms["error"]).sqrt()}
-    figures["rank_histogram"] = estimate(jackknife(torch.div, ranks, bins))
-    figures["outside"] = estimate(jackknife(lambda r, n: (r[0] + r[-1]) / 2 / n[0], ranks, bins))
+    figures["rank_histogram"] = estimate(over(torch.div, ranks, bins))
+    figures["rank_deviation"] = rank_deviation(ranks, sites, blocks)
+    figures["outside"] = estimate(over(lambda r, n: (r[0] + r[-1]) / 2 / n[0], ranks, bins))
     model, true = (terms["second"], terms["fourth"]), (terms["second_truth"], terms["fourth_truth"])
-    truth = jackknife(_kurtosis, *true)
+    truth = over(_kurtosis, *true)
     figures["detail_kurtosis"] = {
-        **estimate(jackknife(_kurtosis, *model)),
+        **estimate(over(_kurtosis, *model)),
         "truth": truth.value,
         "truth_error": truth.error,
     }
-    ratio = jackknife(lambda a, b, c, d: _kurtosis(a, b) / _kurtosis(c, d), *model, *true)
+    ratio = over(lambda a, b, c, d: _kurtosis(a, b) / _kurtosis(c, d), *model, *true)
     figures["detail_kurtosis_ratio"] = estimate(ratio)
-    figures["detail_variance_ratio"] = estimate(jackknife(torch.div, model[0], true[0]))
+    figures["detail_variance_ratio"] = estimate(over(torch.div, model[0], true[0]))
     for name in ("", *(f"_{name}" for name in baselines)):
-        octaves = jackknife(torch.div, terms[f"octaves{name}"], terms["octaves_truth"])
+        octaves = over(torch.div, terms[f"octaves{name}"], terms["octaves_truth"])
         figures[f"octave_ratio{name}"] = {**estimate(octaves), "edges": edges}
     return figures
 
 
 def _kurtosis(second: Tensor, fourth: Tensor) -> Tensor:
     return fourth / second.square()
-
-
-def _mean(term: Tensor, sites: Tensor) -> Figures:
-    return {**estimate(jackknife(torch.div, term, sites)), "per_sample": term / sites}
 
 
 def estimate(statistic: Estimate) -> Figures:

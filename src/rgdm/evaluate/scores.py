@@ -5,7 +5,7 @@ Each is one number over all channels, which therefore are of one unit: take them
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +18,9 @@ from rgdm.evaluate.increments import slopes
 from rgdm.evaluate.standard import Standard
 from rgdm.jackknife import jackknife
 from rgdm.scale.coarse_graining import CoarseGraining
+
+_TIES = 0x74696573
+"""Ties are not broken by the random numbers that a field may have been made from with the same small seed."""
 
 
 class SpreadSkill(NamedTuple):
@@ -110,7 +113,7 @@ def rank_histogram(
     ``relative`` is the count over that of a flat histogram. Its error is a jackknife
     over samples: sites of one sample are correlated, so counting errors would be too small.
     """
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(_TIES + seed)
     bins = ensemble.shape[0] + 1
 
     def score(members: Tensor, y: Tensor) -> Tensor:
@@ -137,24 +140,45 @@ def consistency_error(
     On a measure block means have ``weights``; of blocks without any nothing is said. Of a channel that is constant the
     difference is relative to its value instead (to 1 if that is 0).
     """
-    steps, there = [], None
-    for _ in range(levels):
-        steps.append(operator.on(weights))
-        weights = steps[-1].coarse_weights
-    if weights is not None:
-        there = (weights > 0).expand_as(coarse)
+    _, there = _steps(operator, levels, weights)
+    if there is not None:
+        there = there.expand_as(coarse)
         coarse = torch.where(there, coarse, 0.0)
     standard = Standard.of(coarse, there)
     size = coarse.double().abs().transpose(0, 1).flatten(1).amax(1)
     scale = torch.where(standard.constant, torch.where(size > 0, size, 1.0), standard.std)
-    gain = operator.gain(coarse.dim() - 2) ** levels
     worst = torch.zeros_like(scale)
+    for error in mean_errors(ensemble, coarse, operator, levels, weights):
+        worst = torch.maximum(worst, error.transpose(0, 1).flatten(1).amax(1))
+    return worst / scale
+
+
+def mean_errors(
+    ensemble: Float[Tensor, "M B C *F"],
+    coarse: Float[Tensor, "B C *K"],
+    operator: CoarseGraining,
+    levels: int,
+    weights: Float[Tensor, "b c *F"] | None = None,
+) -> Iterator[Float[Tensor, "B C *K"]]:
+    """``|block mean - coarse|`` of each member, computed in double precision; 0 of blocks without weight."""
+    steps, there = _steps(operator, levels, weights)
+    coarse = coarse if there is None else torch.where(there, coarse, 0.0)
+    gain = operator.gain(coarse.dim() - 2) ** levels
     for member in ensemble:
         means = member.double()
         for step in steps:
             means = step.coarsen(means)
-        worst = torch.maximum(worst, (means / gain - coarse).abs().transpose(0, 1).flatten(1).amax(1))
-    return worst / scale
+        error = (means / gain - coarse).abs()
+        yield error if there is None else torch.where(there, error, 0.0)
+
+
+def _steps(operator: CoarseGraining, levels: int, weights: Tensor | None) -> tuple[list[CoarseGraining], Tensor | None]:
+    """The operators of all levels, and which coarse sites have weight; None: all."""
+    steps = []
+    for _ in range(levels):
+        steps.append(operator.on(weights))
+        weights = steps[-1].coarse_weights
+    return steps, None if weights is None else weights > 0
 
 
 def flatness(field: Float[Tensor, "B C *L"], below: float | None = None) -> Float[Tensor, ""]:

@@ -138,6 +138,19 @@ def blocks_of_time(frames: int) -> int:
     return max(2, min(MOST_BLOCKS, frames // FRAMES))
 
 
+def blocks_for(samples: int, times: bool, blocks: int | None) -> int | None:
+    """The number of blocks that errors of so many samples are computed from; None: every sample is one.
+
+    Raises:
+        InputError: for fewer than 2 blocks, more blocks than samples, or a single frame.
+    """
+    if times and samples < 2:
+        raise InputError(f"{samples} frame follows no other; times need 2 or more")
+    if blocks is not None and not 2 <= blocks <= samples:
+        raise InputError(f"{blocks} blocks of {samples} samples give no errors; take 2 to {samples}")
+    return blocks_of_time(samples) if times and blocks is None else blocks
+
+
 def check_lags(frames: int, lags: Sequence[int]) -> None:
     """Raise ``InputError`` for a lag that these frames do not hold."""
     for lag in lags:

@@ -15,7 +15,8 @@ def summary(scores: Scores) -> list[str]:
     """Lines with each figure, its error and what is good: of all channels, then of each in its own unit."""
     channels, units = scores["channels"], dict(zip(scores["channels"], scores["about"]["units"], strict=True))
     lines = [
-        f"Coarse field kept to {_plain(scores['consistency_error'])} of its spread (rounding only: below 5e-6)",
+        f"Coarse field kept to {_plain(scores['consistency_error'])} of its spread{_places(scores)} "
+        "(rounding only: below 5e-6)",
         f"Fair CRPS over that of bicubic interpolation: {_figure(scores, 'crps_over_bicubic')} "
         "(below 1; smaller is better)",
         f"Spread over error of the ensemble: {_figure(scores, 'spread_skill')} (1; below it, too sure of itself)",
@@ -25,6 +26,12 @@ def summary(scores: Scores) -> list[str]:
     ]
     if len(channels) > 1:
         lines.insert(0, "All channels together, each in units of its standard deviation in the truth:")
+    if "rank_deviation" in scores:
+        chance = _short(scores["rank_deviation"]["chance"])
+        lines.append(
+            f"Ranks of the truth, furthest from flat: {_figure(scores, 'rank_deviation')} (by chance {chance})"
+        )
+    lines += _together(scores)
     if "bits" in scores:
         lines += [
             f"Bits per degree of freedom of the true detail, finest level first: {_figure(scores, 'bits')} "
@@ -43,6 +50,34 @@ def summary(scores: Scores) -> list[str]:
         titles = ["members / truth, above", "area", "boundary", "islands", "lakes", "Brier skill", "CRPS / bicubic"]
         lines += _table([titles, *rows[:MOST_EXCURSIONS]])
     return lines
+
+
+def _together(scores: Scores) -> list[str]:
+    """How variables vary together, and how much of the detail lasts from frame to frame."""
+    lines, pairs = [], scores.get("channel_correlation")
+    known = [i for i, value in enumerate(pairs["value"]) if value is not None] if pairs is not None else []
+    if pairs is not None and known:
+        i = max(known, key=lambda i: abs(pairs["value"][i]))
+        lines.append(
+            f"Correlation of detail of two channels, model minus truth: at most {_signed(pairs, i)}, of "
+            f"{' and '.join(pairs['pair'][i])} at level {pairs['level'][i]} (0 within 0.03)"
+        )
+    for name, one in scores["channels"].items():
+        if "lag_correlation" in one:
+            lag, of = one["lag_correlation"], f" of {name}" if len(scores["channels"]) > 1 else ""
+            each = ", ".join(f"{_short(a)} ({_short(b)})" for a, b in zip(lag["ensemble"], lag["truth"], strict=True))
+            lines.append(f"Detail{of} that lasts to the next frame, finest level first: {each} (the truth in brackets)")
+    return lines
+
+
+def _signed(entry: Scores, i: int) -> str:
+    value, error = entry["value"][i], entry["error"][i]
+    return f"{value:+.3f}" + ("" if error is None else f" +- {error:.3f}")
+
+
+def _places(scores: Scores) -> str:
+    value = _value(scores, "consistency_ulps")
+    return "" if value is None else f", {value:.2g} units in the last place"
 
 
 _COLUMNS = ("fair CRPS", "/ bicubic", "spread/error", "finest octave", "coarse error", "members", "truth")

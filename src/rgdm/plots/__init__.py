@@ -5,6 +5,7 @@ from rgdm.plots.pictures import generated, refinement, trajectory_strip
 from rgdm.plots.relief import Kind, Look, hillshade
 from rgdm.plots.style import figure_to_png
 from rgdm.plots.texture import excursions, increments
+from rgdm.plots.verification import fss_curves, quantile_plot, reliability_diagram, scale_diagram
 
 __all__ = [
     "Kind",
@@ -12,12 +13,16 @@ __all__ = [
     "coupling_curves",
     "excursions",
     "figure_to_png",
+    "fss_curves",
     "generated",
     "hillshade",
     "increments",
     "kurtosis_levels",
+    "quantile_plot",
     "rank_bars",
     "refinement",
+    "reliability_diagram",
+    "scale_diagram",
     "spectra",
     "training_curve",
     "trajectory_strip",

@@ -14,6 +14,7 @@ from rgdm.plots.style import times
 from rgdm.report.page import figure, section, text
 from rgdm.report.sources import Material, Samples, Shown, find
 from rgdm.report.table import figures_table, number, tiles
+from rgdm.report.verification import verification
 
 
 def sections(material: Material) -> list[str]:
@@ -22,8 +23,8 @@ def sections(material: Material) -> list[str]:
     if evaluation is not None:
         about = evaluation.scores["about"]
         channels = material.shown(about["channels"], about["units"])
-        parts += [_summary(evaluation, attrs), _refinement(evaluation, channels), _calibration(evaluation)]
-        parts.append(_textures(evaluation))
+        parts += [_summary(evaluation, attrs), _refinement(evaluation, channels), verification(evaluation)]
+        parts += [_scales(evaluation), _textures(evaluation)]
     if material.samples:
         parts.append(section("Generated fields", *(_generated(each, material) for each in material.samples)))
     if evaluation is not None:
@@ -95,7 +96,7 @@ def _drawn(lying: Orientation, x: np.ndarray, shown: Shown, dimension: int) -> n
     return lying.apply(x) if dimension > 1 else x
 
 
-def _calibration(evaluation: Evaluation) -> str:
+def _scales(evaluation: Evaluation) -> str:
     scores, parts = evaluation.scores, []
     about = scores["about"]
     for name, unit in zip(about["channels"], about["units"], strict=True):
@@ -107,18 +108,13 @@ def _calibration(evaluation: Evaluation) -> str:
             "each octave, with its error; the band is ten per cent. Bicubic interpolation loses the small scales.",
         )
         right = _figure(
-            plots.rank_bars(own),
-            f"{of}rank histogram",
-            "How often the truth takes each rank among the members. Flat means calibrated, a valley that the ensemble "
-            "is too narrow, a hill that it is too wide. Errors are jackknife errors over samples.",
-        ) + _figure(
             plots.kurtosis_levels(own),
             f"{of}heavy tails of the detail",
             "Kurtosis of what each scale adds. Real fields are quiet in most places and rough in a few, far above the "
             "3 of a Gaussian field.",
         )
         parts.append(f'<div class="pair"><div>{left}</div><div>{right}</div></div>')
-    return section("Is it calibrated?", *parts)
+    return section("Is every scale as strong as it should be?", *parts)
 
 
 def _textures(evaluation: Evaluation) -> str:

@@ -17,7 +17,11 @@ HEADLINES = {
     "octave_ratio": "power, finest octave / truth",
     "detail_kurtosis_ratio": "kurtosis, finest level / truth",
 }
-IN_UNITS = ("crps", "rmse", "energy_score", "quantiles", "range")
+IN_UNITS = ("crps", "rmse", "energy_score", "variogram_score", "quantiles", "range")
+DRAWN = ("rank_histogram", "event_reliability", "event_fss_widths", "event_scale_skill")
+"""Figures that are pictures only."""
+MOST_PAIRS = 24
+"""Most rows of pairs of channels; those that are furthest from 0 are kept."""
 
 
 def tiles(scores: Scores) -> str:
@@ -39,11 +43,11 @@ def tiles(scores: Scores) -> str:
 
 
 def figures_table(figures: Scores, about: Scores, units: str = "", title: str = "") -> str:
-    """All figures of the glossary but histograms, each with its error, its meaning and what is good."""
+    """All figures of the glossary but pictures, each with its error, its meaning and what is good."""
     rows = []
     for name, entry in figures.items():
         term = explain(name)
-        if term is None or name == "rank_histogram" or name.startswith("octave_ratio_"):
+        if term is None or name in DRAWN or name.startswith("octave_ratio_"):
             continue
         in_unit = name in IN_UNITS or _is_baseline_score(name) or "threshold" in entry
         unit = f" {text(units)}" if units and in_unit else ""
@@ -51,14 +55,21 @@ def figures_table(figures: Scores, about: Scores, units: str = "", title: str = 
             f'<tr><th scope="row">{text(term.title)}</th><td class="number">{_cell(name, entry, about, unit)}</td>'
             f"<td>{text(term.meaning)}</td><td>{text(term.good)}</td></tr>"
         )
-    samples = about["samples"]
-    note = f"Errors are jackknife errors over the {samples} samples." if samples > 1 else "One sample gives no errors."
-    note = f"<b>{text(title)}.</b> {note}" if title else note
+    note = f"<b>{text(title)}.</b> {errors_note(about)}" if title else errors_note(about)
     return (
         f'<div class="scroll"><table><caption>{note}</caption><thead><tr><th scope="col">figure</th>'
         '<th scope="col">value ± error</th><th scope="col">what it means</th><th scope="col">good is</th></tr></thead>'
         f"<tbody>{''.join(rows)}</tbody></table></div>"
     )
+
+
+def errors_note(about: Scores) -> str:
+    """What the errors of an evaluation are."""
+    samples, blocks = about["samples"], about["blocks"]
+    if samples < 2:
+        return "One sample gives no errors."
+    over = f"the {samples} samples" if blocks is None else f"{blocks} blocks of consecutive samples, {samples} in all"
+    return f"Errors are jackknife errors over {over}."
 
 
 def _is_baseline_score(name: str) -> bool:
@@ -73,17 +84,28 @@ def _cell(name: str, entry: Scores, about: Scores, unit: str) -> str:
         lines = [f"<small>{who}</small> {a:.5g} to {b:.5g}{unit}" for who, a, b in pairs]
         return "<br>".join([number(value), *lines])
     if not isinstance(value, list):
-        return number(value, error) + unit
+        beside = {"rank_deviation": ("by chance", "chance"), "wet_share": ("truth", "truth")}.get(name)
+        said = "" if beside is None else f" <small>({beside[0]} {number(entry[beside[1]])})</small>"
+        return number(value, error) + unit + said
     lines = zip(_labels(entry, about, unit), value, error, strict=True)
     cells = [f"<small>{label}</small> {number(v, e)}{unit * (name in IN_UNITS)}" for label, v, e in lines]
-    if name == "detail_kurtosis":
+    if "truth_error" in entry:
         pairs = zip(cells, entry["truth"], entry["truth_error"], strict=True)
         cells = [f"{cell} <small>(truth {number(v, e)})</small>" for cell, v, e in pairs]
-    if name.startswith("excursion_"):
+    if name == "channel_correlation":
+        return "<br>".join(_furthest(cells, value))
+    if name.startswith("excursion_") or name == "quantiles":
         cells = [f"{cell} <small>(truth {number(v)})</small>" for cell, v in zip(cells, entry["truth"], strict=True)]
     if name == "event_fss":
         cells = [f"{c} <small>(members {number(v)})</small>" for c, v in zip(cells, entry["members"], strict=True)]
     return "<br>".join(cells)
+
+
+def _furthest(cells: list[str], value: list[float | None]) -> list[str]:
+    """The rows that are furthest from 0, in their order, and how many are left out."""
+    ranked = sorted(range(len(cells)), key=lambda i: -abs(value[i] or 0.0))[:MOST_PAIRS]
+    left = len(cells) - len(ranked)
+    return [cells[i] for i in sorted(ranked)] + [f"<small>{left} more, nearer to 0</small>"] * (left > 0)
 
 
 def _labels(entry: Scores, about: Scores, unit: str) -> list[str]:
@@ -95,6 +117,9 @@ def _labels(entry: Scores, about: Scores, unit: str) -> list[str]:
         return [f"{100 * q:g} %" for q in entry["probability"]]
     if "threshold" in entry:
         return [f"above {threshold:.5g}{unit}" for threshold in entry["threshold"]]
+    if "pair" in entry:
+        scales = [detail_scale(about["factor"], level) for level in entry["level"]]
+        return [f"{text(a)} and {text(b)}, {scale}" for (a, b), scale in zip(entry["pair"], scales, strict=True)]
     if "lag" in entry:
         return [f"{lag} sites" if lag > 1 else "1 site" for lag in entry["lag"]]
     if "noise" in entry:
