@@ -9,7 +9,7 @@ from torch import Tensor
 
 from rgdm.data.mask import laid_out
 from rgdm.errors import InputError
-from rgdm.model.cascade.edge import take
+from rgdm.model.cascade.edge import give_back, take
 from rgdm.model.cascade.geometry import check_sample, measures, settle, weights_of
 from rgdm.model.cascade.keys import streams
 from rgdm.model.cascade.memory import batches_at_once, fields_together
@@ -87,6 +87,9 @@ def refine(
     field of 1 and 0 of the kind of ``coarse``, or one for all samples and channels, says which fine sites there are;
     a coarse value is then the mean of those of its block. By default they are all there where the coarse field is.
 
+    An xarray object comes back with its names, axes, attributes, reference systems, bounds and calendars; as attributes
+    it says what is needed to make it again (``model_checksum``, ``seed`` ...), in ``history`` too.
+
     A :class:`~rgdm.errors.RangeWarning` says by how much a coarse field is unlike those of the training, where values
     or differences of neighbours lie outside their range.
     """
@@ -123,7 +126,8 @@ def refine(
     result = layout.wrap(
         fine.unflatten(0, (members, len(field))), factors, model.operator.places(model.dimension, levels)
     )
-    return aligned.restore(result)
+    asked = {"levels": levels, "members": members, "seed": seed, "evaluations": evaluations}
+    return give_back(model, aligned, result, asked)
 
 
 def take_mask(
