@@ -5,7 +5,7 @@ import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rgdm.data.coordinates import refine_axis, refine_centres
+from rgdm.data.cells.edges import refine_axis, refine_centres
 from rgdm.data.layout import from_samples, unwrap
 
 

@@ -211,8 +211,8 @@ def _origin(source: Source, arrays: dict[str, xr.DataArray], batch: list[Hashabl
 
 
 def _are_bounds(coordinate: xr.DataArray, array: xr.DataArray) -> bool:
-    """Whether a coordinate may be the bounds of an axis of the array: ``(axis, 2)``."""
-    return coordinate.ndim == 2 and len(set(coordinate.dims) - set(array.dims)) == 1
+    """Whether a coordinate may be bounds: ``(axis, 2)`` of an axis of the array, or ``(axis, axis, 4)`` of two."""
+    return coordinate.ndim in (2, 3) and len(set(coordinate.dims) - set(array.dims)) == 1
 
 
 def _shared(attributes: Mapping[str, dict[str, Any]] | Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -9,8 +9,8 @@ import numpy as np
 import xarray as xr
 
 from rgdm.data.axes import BOUNDARY, PERIODIC, lattice_axes
+from rgdm.data.cells.edges import unwrap_angle
 from rgdm.data.conventions import angle_of, auxiliary_variables
-from rgdm.data.coordinates import unwrap_angle
 from rgdm.data.origin import ORIGIN, origin_of
 from rgdm.errors import InputError
 from rgdm.scale.grid import Grid

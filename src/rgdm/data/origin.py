@@ -125,14 +125,14 @@ def as_dataset(result: xr.DataArray, source: xr.DataArray, factors: tuple[int, .
 
 
 def _refined_bounds(coords: xr.Dataset, source: xr.DataArray, steps: Steps) -> dict[Any, xr.Variable]:
-    """The bounds that a file had of the lattice axes, of the finer cells, as far as they can be told."""
+    """The bounds that a file had of the lattice axes, of the finer cells, and the positions within them."""
     refined = {}
     for name, coordinate in source.coords.items():
         bounds = str(coordinate.attrs.get("bounds", ""))
         if bounds in coords and set(coordinate.dims) & set(steps):
             both = xr.Dataset(coords={name: coordinate.variable, bounds: coords[bounds].variable})
             fine = refine_coordinates(both, steps)
-            refined |= {bounds: fine[bounds].variable} if bounds in fine else {}
+            refined |= {each: fine[each].variable for each in (name, bounds) if bounds in fine}
     return refined
 
 
