@@ -126,8 +126,8 @@ class Refine:
     evaluations: Annotated[int | None, COUNT_SAID] = None
     """Network evaluations a level (default: the model's own)."""
     mask: Annotated[Path | None, PATH_SAID] = None
-    """A file that is 1 where a fine cell is there and 0 where it is missing, as at sea and on land (default: all are
-    there where the coarse field is)."""
+    """A file, or FILE:NAME of one variable, that is 1 where a fine cell is there and 0 where it is missing, as at sea
+    and on land (default: all are there where the coarse field is)."""
     device: str = "auto"
     """auto, cpu or cuda."""
     fill: bool = False

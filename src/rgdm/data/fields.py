@@ -133,6 +133,15 @@ def _fields(source: Source, dimension: int) -> list[str]:
     return [name for name, array in variables if array.ndim >= dimension and array.dtype.kind in _NUMBERS]
 
 
+def choices(path: Path, dimension: int) -> list[str]:
+    """The variables of a file of which a user has to choose one; none where the file says itself what is meant."""
+    source = open_source(path, dimension)
+    try:
+        return [] if source.channels else _fields(source, dimension)
+    finally:
+        source.close()
+
+
 def _choose(source: Source, wanted: list[str], dimension: int, path: Path) -> list[str]:
     """The names of the variables that make the channels."""
     variables = source.variables

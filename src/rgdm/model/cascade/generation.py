@@ -7,7 +7,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from rgdm.data.mask import laid_out
+from rgdm.data.alignment import say
+from rgdm.data.mask import laid_out, unused
 from rgdm.errors import InputError
 from rgdm.model.cascade.edge import give_back, take
 from rgdm.model.cascade.geometry import check_sample, measures, settle, weights_of
@@ -141,7 +142,9 @@ def take_mask(
             "this model takes no mask; one of block spins of factor 2 by diffusion, without --positive, scattering and "
             "sweep, does"
         )
-    given = torch.from_numpy(laid_out(mask, like, model.grid.names))
+    notes: list[str] = []
+    given = torch.from_numpy(laid_out(mask, like, model.grid.names, lattice, notes))
+    say(notes)
     if tuple(given.shape[2:]) != lattice or any(n not in (1, m) for n, m in zip(given.shape[:2], coarse, strict=True)):
         raise InputError(
             f"the mask has {given.shape[0]} samples, {given.shape[1]} channels and the lattice "
@@ -162,6 +165,8 @@ def fine_weights(
     if there is not None:
         for axis, b in enumerate(model.grid.factors, start=2):
             there = there.repeat_interleave(b**levels, axis)
+    if mask is not None and there is not None:
+        say(unused(mask, coarse, there))
     if mask is None or bool((mask > 0).all()):
         weights = there
     else:
