@@ -69,6 +69,8 @@ class Train:
     """Arithmetic of training; auto takes bfloat16 where the hardware has it."""
     fill: bool = False
     """Fill missing values with the nearest valid one, rather than leave them missing (only block-spin can)."""
+    crop: bool = False
+    """Cut a lattice that factor^levels does not divide to the largest part that it does (default: refuse it)."""
     force: bool = False
     """Go on where files disagree in what they say of themselves (units, spacing), taking values as they are."""
     checkpoint_seconds: float = 55.0
@@ -168,6 +170,8 @@ class Evaluate:
     """auto, cpu or cuda."""
     fill: bool = False
     """Fill missing values with the nearest valid one, rather than leave them missing (only block-spin can)."""
+    crop: bool = False
+    """Cut a lattice that factor^levels does not divide to the largest part that it does (default: refuse it)."""
     force: bool = False
     """Go on where the file is not like the training data (variable, unit, spacing, boundary), taking it as it is."""
     overwrite: bool = False

@@ -10,7 +10,17 @@ import xarray as xr
 from torch import Tensor
 
 from rgdm import config
-from rgdm.commands.shared import aligned, check_size, load, note, open_model, provenance, without_gaps
+from rgdm.commands.shared import (
+    aligned,
+    check_lattice,
+    check_size,
+    cropped,
+    load,
+    note,
+    open_model,
+    provenance,
+    without_gaps,
+)
 from rgdm.data.checks import fill_gaps
 from rgdm.data.identity import identity_of, known_of
 from rgdm.data.layout import unwrap
@@ -35,6 +45,8 @@ def evaluate(options: config.Evaluate) -> dict[str, Any]:
     field = load([options.field], options.variable, model.dimension, options.axes, model)
     field = aligned(model, field, options.field, options.force).field
     levels = model.depth(options.levels)
+    field = cropped(field, model.grid, levels) if options.crop else field
+    check_lattice(model.operator, field, levels)
     check_size(model, tuple(field.shape[2:]), len(field) * options.members)
     then = "they are left out of the scores"
     field, missing = without_gaps(field, model.grid.boundaries, options.fill, then, model.takes_gaps)

@@ -14,6 +14,7 @@ import xarray as xr
 from rgdm import __version__
 from rgdm.data.alignment import Aligned, align, say
 from rgdm.data.checks import check_finite, counted, fill_gaps
+from rgdm.data.crop import crop
 from rgdm.data.fields import read_field
 from rgdm.data.identity import IDENTITY, Identity, identity_of
 from rgdm.data.memory import check_memory
@@ -25,7 +26,8 @@ from rgdm.model.cascade import storage
 from rgdm.model.cascade.cascade import Cascade
 from rgdm.model.cascade.edge import align_with, model_checksum
 from rgdm.scale.boundary import Boundaries
-from rgdm.scale.coarse_graining import Lattice
+from rgdm.scale.coarse_graining import CoarseGraining, Lattice
+from rgdm.scale.grid import Grid
 from rgdm.train import choose_device
 
 
@@ -70,6 +72,24 @@ def without_gaps(
         why = f" ({reasons})" if reasons else ""
         say([f"{counted(missing)} are missing{why}, and stay so; {then}"])
     return field, missing
+
+
+def cropped(field: xr.DataArray, grid: Grid, levels: int) -> xr.DataArray:
+    """The largest part of a field whose lattice divides by ``factor^levels``; what was cut is said."""
+    field, notes = crop(field, [b**levels for b in grid.factors], grid.boundaries)
+    say(notes)
+    return field
+
+
+def check_lattice(operator: CoarseGraining, field: xr.DataArray, levels: int) -> None:
+    """``InputError`` if a field cannot be coarse-grained so often, which says what helps."""
+    lattice = tuple(field.shape[2:])
+    try:
+        operator.check_depth(lattice, levels)
+    except InputError as error:
+        enough = all(n >= b**levels for n, b in zip(lattice, operator.factors(len(lattice)), strict=True))
+        help = "; cut it with --crop" if enough else ""
+        raise InputError(f"{error}{help} (the last {len(lattice)} axes are the lattice: --dimension)") from None
 
 
 def aligned(model: Cascade, field: xr.DataArray, path: Path, force: bool, levels: int = 0) -> Aligned:

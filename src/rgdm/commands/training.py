@@ -10,7 +10,7 @@ from torch import Tensor
 
 from rgdm import config
 from rgdm.commands.health import evaluations_table, losses_table, samples_table
-from rgdm.commands.shared import describe, load, resumed, without_gaps
+from rgdm.commands.shared import check_lattice, cropped, describe, load, resumed, without_gaps
 from rgdm.data.alignment import say
 from rgdm.data.axes import grid_of, note_globe
 from rgdm.data.checks import check_varies
@@ -57,6 +57,7 @@ def train(options: config.Train) -> Cascade:
         field = resumed(field, options.out, options.force)
     grid = grid_of(field, options.boundary, options.factor)
     note_globe(field, grid)
+    field = cropped(field, grid, options.design.levels) if options.crop else field
     able = options.design.takes_gaps and set(grid.factors) == {2}
     field, _ = without_gaps(
         field,
@@ -73,10 +74,7 @@ def fit(field: xr.DataArray, options: config.Train, budget: Budget) -> Cascade:
     """Train on fields that are already in memory, dims ``(sample, channel, *lattice)``."""
     values, _ = unwrap(field, field.sizes["channel"], options.dimension)
     model = build(options, grid_of(field, options.boundary, options.factor), values.shape[1])
-    try:
-        model.operator.check_depth(tuple(values.shape[2:]), model.levels)
-    except InputError as error:
-        raise InputError(f"{error} (the last {options.dimension} axes are the lattice: --dimension)") from None
+    check_lattice(model.operator, field, model.levels)
     parts = hold_back(values, model.grid, model.levels, ordered=in_time(field), narrowest=narrowest(model))
     if not options.resume:
         with bar("measuring", model.levels + 1) as show:

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rgdm.data.axes import lattice_axes, note_axes
+from rgdm.data.cells.order import check_order
 from rgdm.data.conventions import auxiliary_variables, finer_attributes, without_dangling
 from rgdm.data.coordinates import finer_steps, plane_steps, refine_coordinates
 from rgdm.data.results.encodings import kept_encoding, unlimited
@@ -162,6 +163,7 @@ def _unwrap_data_array(
         remedy = "" if "channel" in obj.dims else "; name the axis of channels 'channel'"
         raise InputError(f"the DataArray of dims {obj.dims} has {found} channel(s); the model has {channels}{remedy}")
     note_axes(obj, lattice)
+    check_order(obj, lattice)
     return _arranged(obj, batch, lattice)
 
 
@@ -188,6 +190,7 @@ def _unwrap_dataset(
         raise InputError(f"the variables {chosen} of the Dataset have an axis 'channel'; give them as one DataArray")
     batch, lattice = lattice_axes(obj[chosen[0]], dimension, order=axes)  # of all: their axes are matched by name
     note_axes(obj[chosen[0]], lattice)
+    check_order(obj[chosen[0]], lattice)
     tensors, layouts = [], {}
     for name in chosen:
         tensor, layouts[name] = _arranged(obj[name], batch, lattice)

@@ -11,6 +11,7 @@ import xarray as xr
 from torch import Tensor
 
 from rgdm.data.axes import axis_roles, lattice_axes
+from rgdm.data.cells.order import calendar_of
 from rgdm.data.cells.places import laid_on
 from rgdm.data.fields import choices, read_field
 from rgdm.data.origin import ORIGIN, Origin, origin_of
@@ -182,6 +183,12 @@ def _matched(mask: xr.DataArray, field: xr.DataArray, axis: Hashable) -> xr.Data
         if c.dims == (axis,) and name in mask.coords and mask[name].dims == (axis,)
     ]
     for key in keys:
+        calendars = [calendar_of(x[key]) for x in (mask, field)]
+        if len(set(calendars)) > 1:
+            raise InputError(
+                f"the mask counts {key} by the calendar {calendars[0] or 'none'}, the field by "
+                f"{calendars[1] or 'none'}; convert one of them (convert_calendar in xarray)"
+            )
         here, there = (list(map(str, x[key].to_numpy())) for x in (mask, field))
         if here == there:
             continue
