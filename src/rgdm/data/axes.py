@@ -129,10 +129,12 @@ def _is_scattered(array: xr.DataArray, axis: Hashable) -> bool:
         for name, c in array.coords.items()
         if c.dims == (axis,) and c.dtype.kind in "fiu" and (angle := angle_of(name, c.attrs)[0])
     }
-    if len(along) < 2 or (axis in array.coords and role_of(axis, array.coords[axis]) == "t") or role_of(axis) == "t":
+    time = role_of(axis, array.coords[axis] if axis in array.coords else None) == "t"
+    if len(along) < 2 or time or array.sizes[axis] < 4:
         return False
-    steps = np.hypot(*(np.diff(values) for values in along.values()))  # of a section they are alike
-    return str(axis).lower() in _PLACES or bool(len(steps) and steps.max() > 4 * np.median(steps))
+    steps = np.stack([np.diff(values) for values in along.values()])
+    ahead = (steps[:, 1:] * steps[:, :-1]).sum(0)  # of a section each step goes on as the one before
+    return str(axis).lower() in _PLACES or bool((ahead <= 0).mean() > 0.25)
 
 
 def grid_of(field: xr.DataArray, boundary: Sequence[Boundary] = (), factor: int | Sequence[int] = 2) -> Grid:
