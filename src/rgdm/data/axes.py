@@ -129,7 +129,7 @@ def _is_scattered(array: xr.DataArray, axis: Hashable) -> bool:
         for name, c in array.coords.items()
         if c.dims == (axis,) and c.dtype.kind in "fiu" and (angle := angle_of(name, c.attrs)[0])
     }
-    time = role_of(axis, array.coords[axis] if axis in array.coords else None) == "t"
+    time = axis_roles(array)[axis] == "t"
     if len(along) < 2 or time or array.sizes[axis] < 4:
         return False
     steps = np.stack([np.diff(values) for values in along.values()])
