@@ -45,5 +45,5 @@ def test_without_cfgrib_one_sentence_says_what_to_install(tmp_path, monkeypatch)
 def test_a_damaged_file_is_one_sentence(tmp_path):
     pytest.importorskip("cfgrib")
     (tmp_path / "a.grb").write_bytes(b"GRIB")
-    with pytest.raises(InputError, match="cannot read .*a.grb"):
+    with pytest.raises(InputError, match=r"cannot read .*a.grb"):
         read_field([tmp_path / "a.grb"])
