@@ -1,6 +1,7 @@
 """GRIB by cfgrib, a file of one lattice."""
 
 from contextlib import suppress
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -18,7 +19,7 @@ def proj_first() -> None:
     """
     if find_spec("eccodes") is not None:
         with suppress(ImportError):
-            import pyproj  # noqa: F401
+            import_module("pyproj")
 
 
 def open_grib(path: Path) -> xr.Dataset:
