@@ -82,6 +82,8 @@ class Train:
     """Variables of the fields' own files that inform detail, and are known as coarse as the coarsest level."""
     fill: bool = False
     """Fill missing values with the nearest valid one, rather than leave them missing (only block-spin can)."""
+    crop: bool = False
+    """Cut a lattice that factor^levels does not divide to the largest part that it does (default: refuse it)."""
     force: bool = False
     """Go on where files disagree in what they say of themselves (units, spacing), taking values as they are."""
     checkpoint_seconds: float = 55.0
@@ -139,8 +141,8 @@ class Refine:
     evaluations: Annotated[int | None, COUNT_SAID] = None
     """Network evaluations a level (default: the model's own)."""
     mask: Annotated[Path | None, PATH_SAID] = None
-    """A file that is 1 where a fine cell is there and 0 where it is missing, as at sea and on land (default: all are
-    there where the coarse field is)."""
+    """A file, or FILE:NAME of one variable, that is 1 where a fine cell is there and 0 where it is missing, as at sea
+    and on land (default: all are there where the coarse field is)."""
     areas: Annotated[str | None, FILE_SAID] = None
     """A file of the areas of the fine cells, by which the coarse field is weighted; none: cells count alike (default:
     as the model was trained)."""
@@ -239,6 +241,8 @@ class Evaluate:
     """auto, cpu or cuda."""
     fill: bool = False
     """Fill missing values with the nearest valid one, rather than leave them missing (only block-spin can)."""
+    crop: bool = False
+    """Cut a lattice that factor^levels does not divide to the largest part that it does (default: refuse it)."""
     force: bool = False
     """Go on where the file is not like the training data (variable, unit, spacing, boundary), taking it as it is."""
     overwrite: bool = False

@@ -1,11 +1,14 @@
 """Bad fields given to the commands: exit code 2, one sentence that names the value and the remedy, no file."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import xarray as xr
 from refusing import refused, says, train
+
+from rgdm.cli import main
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("unchecked", "place")]
 
@@ -162,3 +165,22 @@ def test_filling_and_a_mask_at_once_are_refused(capsys, model):
     np.save("mask.npy", np.ones((16, 16), "f4"))
     command = ["refine", model, "coarse.npy", "--mask", "mask.npy", "--fill", "--out", "out.zarr"]
     says(refused(capsys, *command), "--fill invents values and --mask")
+
+
+def test_a_lattice_that_does_not_divide_is_cut_if_that_is_asked_for(capsys, model):
+    odd = np.random.default_rng(0).standard_normal((2, 18, 21))
+    np.save("odd.npy", odd)
+    says(refused(capsys, *train("odd.npy"), "--levels", "2"), "(18, 21)", "cut it with --crop")
+    says(refused(capsys, "evaluate", model, "odd.npy", "--out", "out"), "(18, 21)", "cut it with --crop")
+    np.save("even.npy", odd[:, :16, :20])
+    made = {}
+    for name, crop in (("odd", ["--crop"]), ("even", [])):
+        assert main(["evaluate", str(model), f"{name}.npy", "--members", "2", "--out", name, *crop]) == 0
+        made[name] = json.loads((Path(name) / "scores.json").read_text())["crps"]
+        said = capsys.readouterr().err
+        assert (
+            ("axis_1 is cut from 21 to 20 sites" in said) == ("axis_0 is cut from 18 to 16 sites" in said) == bool(crop)
+        )
+    assert made["odd"] == made["even"]
+    assert main([str(a) for a in [*train("odd.npy"), "--levels", "2", "--crop"]]) == 0
+    assert "axis_1 is cut from 21 to 20" in capsys.readouterr().err

@@ -7,6 +7,7 @@ import pytest
 import xarray as xr
 from running import SMALL, ok, walk
 
+from rgdm.cli import main
 from rgdm.model.cascade.cascade import Cascade
 
 pytestmark = pytest.mark.integration
@@ -99,3 +100,23 @@ def test_a_day_without_any_value_is_left_out_of_scores(folder, tmp_path, capsys)
     field.to_netcdf(tmp_path / "cloudy.nc", engine="h5netcdf")
     ok("evaluate", folder / "model", tmp_path / "cloudy.nc", "--members", 2)
     assert "nan" not in capsys.readouterr().out
+
+
+def test_a_mask_is_chosen_from_a_file_and_laid_on_the_field_and_that_is_said(folder, tmp_path, capsys):
+    static = sea()[0].notnull().astype("i1").assign_coords(lon=np.arange(48.0) + 360)
+    static.lon.attrs["units"] = "degrees_east"
+    xr.Dataset({"sea": static, "land": 1 - static}).to_netcdf(tmp_path / "masks.nc", engine="h5netcdf")
+    field = sea()[:2].where(static.drop_vars(("time", "lon")) == 1).coarsen(lat=4, lon=4).mean()
+    field[0, 0, 0] = np.nan
+    field.to_netcdf(tmp_path / "coarse.nc", engine="h5netcdf")
+    command = ["refine", folder / "model", tmp_path / "coarse.nc", "--members", 1, "--out", tmp_path / "fine.nc"]
+    assert main([str(a) for a in [*command, "--mask", tmp_path / "masks.nc"]]) == 2
+    assert "land, sea; choose the mask with --mask" in capsys.readouterr().err
+    ok(*command, "--mask", f"{tmp_path / 'masks.nc'}:sea")
+    said = capsys.readouterr().err
+    assert said.count("whole turns are the same place") == 1
+    assert said.count("cells in the") == 1 and "they stay missing" in said
+    with xr.open_dataset(tmp_path / "fine.nc", engine="h5netcdf") as fine:
+        there = np.broadcast_to(static.values == 1, (2, 32, 48)).copy()
+        there[0, :4, :4] = False
+        np.testing.assert_array_equal(fine["sst"][0].notnull(), there)

@@ -6,7 +6,8 @@ import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rgdm.data.coordinates import cell_edges, finer_steps, refine_axis, refine_centres, refine_coordinates
+from rgdm.data.cells.edges import cell_edges, refine_axis, refine_centres
+from rgdm.data.coordinates import finer_steps, refine_coordinates
 
 LAT, LON = {"units": "degrees_north"}, {"units": "degrees_east"}
 
@@ -185,10 +186,10 @@ def test_bounds_are_those_of_the_finer_cells(turned):
     assert abs(fine["lat_bnds"]).max() == 90
 
 
-def test_bounds_that_are_not_half_way_are_left_out():
+def test_bounds_that_leave_gaps_are_left_out():
     depth = {"units": "m", "bounds": "b"}
     coords = {"y": ("y", [5.0, 15.0, 35.0], depth), "x": ("x", [0.0, 1.0])}
-    coords["b"] = (("y", "nv"), [[0.0, 10.0], [10.0, 20.0], [20.0, 50.0]])
+    coords["b"] = (("y", "nv"), [[0.0, 10.0], [12.0, 20.0], [20.0, 50.0]])
     assert "b" not in refined(coords, (2, 1))
 
 

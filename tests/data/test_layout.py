@@ -5,7 +5,7 @@ import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rgdm.data.coordinates import refine_axis, refine_centres
+from rgdm.data.cells.edges import refine_axis, refine_centres
 from rgdm.data.layout import from_samples, unwrap
 
 
@@ -236,3 +236,14 @@ def test_a_tensor_comes_back_on_its_device():
     coarse = torch.zeros(4, 4, device="cuda")
     x, layout = unwrap(coarse, 1, 2)
     assert layout.wrap(repeat(x, 2, 2).cpu(), (2, 2)).device == coarse.device
+
+
+def test_what_dask_holds_in_pieces_is_taken_as_what_is_in_memory():
+    pytest.importorskip("dask")
+    data = coarse_map().to_dataset()
+    pieces = data.chunk({"lat": 2, "lon": 3, "time": 1}).assign_coords(angle=data["angle"].chunk({"lat": 1}))
+    for whole, held in ((data, pieces), (data["t2m"], pieces["t2m"])):
+        x, layout = unwrap(held, 1, 2)
+        made = layout.wrap(repeat(x, 2, 2), (2, 2))
+        y, straight = unwrap(whole, 1, 2)
+        assert made.identical(straight.wrap(repeat(y, 2, 2), (2, 2)))

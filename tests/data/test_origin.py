@@ -171,3 +171,20 @@ def test_a_file_and_an_object_in_memory_come_back_alike(archive, opened):
     for name in by_file.variables:
         xr.testing.assert_identical(made[name].variable, by_file[name].variable)
     assert made.attrs == by_file.attrs
+
+
+def test_positions_in_a_file_lie_within_the_parts_of_its_own_cells(tmp_path):
+    sines, weights = np.polynomial.legendre.leggauss(6)
+    edges = np.degrees(np.arcsin(np.concatenate([[-1], np.cumsum(weights) - 1]).clip(-1, 1)))
+    lat = {"units": "degrees_north", "bounds": "lat_bnds"}
+    data = xr.Dataset(
+        {"t": (("lat", "lon"), np.zeros((6, 8))), "lat_bnds": (("lat", "nv"), np.stack([edges[:-1], edges[1:]], 1))},
+        coords={"lat": ("lat", np.degrees(np.arcsin(sines)), lat), "lon": 45.0 * np.arange(8)},
+    )
+    data.to_netcdf(tmp_path / "gauss.nc")
+    coarse = read_field([tmp_path / "gauss.nc"])
+    made = xr.DataArray(np.zeros((1, 1, 1, 12, 16)), dims=("member", "sample", "channel", "lat", "lon"))
+    made = made.assign_coords(channel=["t"], lat=np.zeros(12), lon=np.zeros(16))
+    fine = as_dataset(with_own_axes(made, coarse), coarse, (2, 2))
+    np.testing.assert_allclose(fine["lat"], fine["lat_bnds"].mean("nv"), atol=1e-12)
+    assert float(abs(fine["lat_bnds"]).max()) == 90

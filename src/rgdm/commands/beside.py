@@ -38,7 +38,9 @@ def beside_fields(field: xr.DataArray, options: config.Train, grid: Grid) -> tup
                 raise InputError(f"{name} is what the model is to make; it cannot be known beside it")
             file = array.attrs.pop(FILE, None)
             companions.append(Companion.of(array.rename(str(name)), kind, file))  # pyright: ignore[reportArgumentType]
-            values = torch.from_numpy(_filled(laid_beside(data, field, axes, companions[-1:])[0], str(name), grid))
+            values = torch.from_numpy(
+                _filled(laid_beside(data, field, axes, companions[-1:], field.shape[2:])[0], str(name), grid)
+            )
             if tuple(values.shape[2:]) != tuple(field.shape[2:]):
                 raise InputError(
                     f"{name} has the lattice {tuple(values.shape[2:])} and the fields {tuple(field.shape[2:])}; what "
@@ -87,7 +89,11 @@ def _areas(field: xr.DataArray, options: config.Train, grid: Grid) -> tuple[torc
             raise InputError("--areas weighs block means; it needs --operator block-spin and one factor for all axes")
         path, names = split_names(options.areas)
         read = read_field([path], ",".join(names) or None, len(grid.axes), order=grid.names)
-        values = laid_out(read.squeeze(drop=True), field, grid.names, "file of areas")
+        single = [name for name in ("sample", "channel") if read.sizes[name] == 1]
+        notes: list[str] = []
+        lattice = field.shape[2:]
+        values = laid_out(read.squeeze(single, drop=True), field, grid.names, lattice, notes, "file of areas")
+        say(notes)
         if tuple(values.shape[2:]) != tuple(field.shape[2:]) or not (values >= 0).all():
             raise InputError(
                 f"{path} has areas on the lattice {tuple(values.shape[2:])}, down to {values.min():g}; they are needed "

@@ -11,7 +11,17 @@ from torch import Tensor
 
 from rgdm import config
 from rgdm.commands.beside import known_beside
-from rgdm.commands.shared import aligned, check_size, load, note, open_model, provenance, without_gaps
+from rgdm.commands.shared import (
+    aligned,
+    check_lattice,
+    check_size,
+    cropped,
+    load,
+    note,
+    open_model,
+    provenance,
+    without_gaps,
+)
 from rgdm.data.checks import fill_gaps
 from rgdm.data.identity import identity_of, known_of
 from rgdm.data.layout import unwrap
@@ -43,6 +53,8 @@ def evaluate(options: config.Evaluate) -> dict[str, Any]:
         check_frames(field)
     beside = known_beside(model, options, options.field)
     levels = model.depth(options.levels)
+    field = cropped(field, model.grid, levels) if options.crop else field
+    check_lattice(model.operator, field, levels)
     check_size(model, tuple(field.shape[2:]), len(field) * options.members)
     then = "they are left out of the scores"
     field, missing = without_gaps(field, model.grid.boundaries, options.fill, then, model.takes_gaps)

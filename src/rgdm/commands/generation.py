@@ -20,9 +20,12 @@ from rgdm.data.axes import with_boundary
 from rgdm.data.checks import blank
 from rgdm.data.layout import from_samples
 from rgdm.data.mask import absent, read_mask
-from rgdm.data.origin import as_dataset, with_own_attributes, with_own_axes
+from rgdm.data.origin import as_dataset, origin_of, with_own_attributes, with_own_axes
+from rgdm.data.results.cell_methods import with_cell_methods
+from rgdm.data.results.provenance import HISTORY, record_of, with_conventions
 from rgdm.data.writing import NAMED, check_output, write_field
 from rgdm.errors import InputError
+from rgdm.model.cascade.edge import cell_method, finer_axes
 from rgdm.model.cascade.geometry import check_sample
 from rgdm.progress import bar
 from rgdm.ranges import check_options
@@ -37,10 +40,11 @@ def sample(options: config.Sample) -> xr.DataArray:
     check_sample(model.grid, model.levels, options.lattice, options.count)
     with bar("sampling", options.count) as show:
         values = model.sample(options.lattice, options.count, options.seed, options.evaluations, show, options.sweeps)
-    attrs = model.metadata.get("attrs", {}) | provenance(options)
+    made = provenance(options, model=model)
+    attrs = model.metadata.get("attrs", {}) | {key: value for key, value in made.items() if key != HISTORY}
     result = with_boundary(from_samples(values, list(model.grid.names), channel_names(model), attrs), model.grid)
     result = with_own_attributes(result, model.metadata.get("own_attrs", {}))
-    write_field(options.out, result, options.overwrite, provenance(options))
+    write_field(options.out, result, options.overwrite, with_conventions({}) | made)
     note(model)
     return result
 
@@ -73,11 +77,13 @@ def refine(options: config.Refine) -> xr.DataArray:
     stored: xr.DataArray | xr.Dataset = result
     if options.out.suffix in NAMED:
         stored = as_dataset(result, coarse, factors, places)
+        stored = with_cell_methods(stored, finer_axes(model, stored), cell_method(model))
     gaps = options.members * (
         int(missing.sum()) * math.prod(factors)
         if mask is None
         else absent(missing, mask, field, model.grid.names, factors)
     )
-    write_field(options.out, stored, options.overwrite, provenance(options), gaps)
+    attrs = provenance(options, "refine", model, origin_of(coarse).attrs.get(HISTORY)) | record_of(made.attrs)
+    write_field(options.out, stored, options.overwrite, with_conventions(origin_of(coarse).attrs) | attrs, gaps)
     note(model)
     return result

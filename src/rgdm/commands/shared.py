@@ -1,26 +1,33 @@
 """What the commands have in common: reading, checking, notes, and what is written on every output."""
 
+import shlex
 from collections.abc import Mapping
+from dataclasses import MISSING as MISSING_DEFAULT
+from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import numpy as np
+import tyro
 import xarray as xr
 
 from rgdm import __version__
 from rgdm.data.alignment import Aligned, align, say
 from rgdm.data.checks import check_finite, counted, fill_gaps
+from rgdm.data.crop import crop
 from rgdm.data.fields import read_field
 from rgdm.data.identity import IDENTITY, Identity, identity_of
 from rgdm.data.memory import check_memory
 from rgdm.data.missing import MISSING
 from rgdm.data.origin import origin_of
+from rgdm.data.results.provenance import HISTORY, MADE_BY, longer_history, record
 from rgdm.errors import InputError
 from rgdm.model.cascade import storage
 from rgdm.model.cascade.cascade import Cascade
-from rgdm.model.cascade.edge import align_with
+from rgdm.model.cascade.edge import align_with, model_checksum
 from rgdm.scale.boundary import Boundaries
-from rgdm.scale.coarse_graining import Lattice
+from rgdm.scale.coarse_graining import CoarseGraining, Lattice
+from rgdm.scale.grid import Grid
 from rgdm.train import choose_device
 
 
@@ -65,6 +72,24 @@ def without_gaps(
         why = f" ({reasons})" if reasons else ""
         say([f"{counted(missing)} are missing{why}, and stay so; {then}"])
     return field, missing
+
+
+def cropped(field: xr.DataArray, grid: Grid, levels: int) -> xr.DataArray:
+    """The largest part of a field whose lattice divides by ``factor^levels``; what was cut is said."""
+    field, notes = crop(field, [b**levels for b in grid.factors], grid.boundaries)
+    say(notes)
+    return field
+
+
+def check_lattice(operator: CoarseGraining, field: xr.DataArray, levels: int) -> None:
+    """``InputError`` if a field cannot be coarse-grained so often, which says what helps."""
+    lattice = tuple(field.shape[2:])
+    try:
+        operator.check_depth(lattice, levels)
+    except InputError as error:
+        enough = all(n >= b**levels for n, b in zip(lattice, operator.factors(len(lattice)), strict=True))
+        help = "; cut it with --crop" if enough else ""
+        raise InputError(f"{error}{help} (the last {len(lattice)} axes are the lattice: --dimension)") from None
 
 
 def aligned(model: Cascade, field: xr.DataArray, path: Path, force: bool, levels: int = 0) -> Aligned:
@@ -131,7 +156,38 @@ def channel_names(model: Cascade) -> list[str]:
     return names if len(names) == model.channels else [f"channel{i}" for i in range(model.channels)]
 
 
-def provenance(options: Any, command: str = "") -> dict[str, str]:
-    """What is written into the attributes of every output: command (by default that of the options) and options."""
+def provenance(options: Any, command: str = "", model: Cascade | None = None, before: Any = None) -> dict[str, Any]:
+    """What is written into the attributes of every output: how it was made, so that it can be made again.
+
+    Args:
+        options: of the command.
+        command: its name, by default that of the options.
+        model: whose checksum is written, if it was a model that made the output.
+        before: the history of the file that it was made of.
+    """
+    name = command or type(options).__name__.lower()
     settings = ", ".join(f"{key}={value}" for key, value in vars(options).items())
-    return {"made_by": f"rgdm {__version__} {command or type(options).__name__.lower()}", "settings": settings}
+    made: dict[str, Any] = {MADE_BY: f"rgdm {__version__} {name}", "settings": settings}
+    if model is not None:
+        made |= record(made[MADE_BY], model_checksum(model), seed=options.seed)
+    with_model = "" if model is None else f", model {made['model_checksum']}"
+    line = f"{command_line(options, name)} (rgdm {__version__}{with_model})"
+    return {**made, HISTORY: longer_history(before, line)}
+
+
+def command_line(options: Any, command: str) -> str:
+    """What somebody would type to have these options, without those that are as by default."""
+    hints, words = get_type_hints(type(options), include_extras=True), ["rgdm", command]
+    placed = [field for field in fields(options) if tyro.conf.Positional in get_args(hints[field.name])]
+    for each in placed:
+        value = getattr(options, each.name)
+        words += [str(one) for one in (value if isinstance(value, tuple) else (value,))]
+    for each in fields(options):
+        value, name = getattr(options, each.name), each.name.replace("_", "-")
+        if each in placed or is_dataclass(value) or (each.default is not MISSING_DEFAULT and value == each.default):
+            continue
+        if isinstance(value, bool):
+            words.append(f"--{'' if value else 'no-'}{name}")
+        else:
+            words += [f"--{name}", *(str(one) for one in (value if isinstance(value, tuple) else (value,)))]
+    return shlex.join(words)

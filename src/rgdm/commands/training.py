@@ -13,7 +13,7 @@ import xarray as xr
 from rgdm import config
 from rgdm.commands.beside import beside_fields
 from rgdm.commands.health import evaluations_table, losses_table, samples_table
-from rgdm.commands.shared import describe, load, resumed, without_gaps
+from rgdm.commands.shared import check_lattice, cropped, describe, load, resumed, without_gaps
 from rgdm.data.alignment import say
 from rgdm.data.axes import grid_of, note_globe
 from rgdm.data.checks import check_varies
@@ -65,6 +65,7 @@ def train(options: config.Train) -> Cascade:
         field = resumed(field, options.out, options.force)
     grid = grid_of(field, options.boundary, options.factor)
     note_globe(field, grid)
+    field = cropped(field, grid, options.design.levels) if options.crop else field
     able = options.design.takes_gaps and set(grid.factors) == {2}
     field, _ = without_gaps(
         field,
@@ -93,10 +94,7 @@ def fit(
     values, layout = unwrap(field, field.sizes["channel"], options.dimension)
     companions = 0 if place.companions is None else place.companions.shape[1]
     model = build(options, grid_of(field, options.boundary, options.factor), values.shape[1], companions)
-    try:
-        model.operator.check_depth(tuple(values.shape[2:]), model.levels)
-    except InputError as error:
-        raise InputError(f"{error} (the last {options.dimension} axes are the lattice: --dimension)") from None
+    check_lattice(model.operator, field, model.levels)
     fields = Fields(values, place)
     parts = hold_back(
         fields, model.grid, model.levels, ordered=in_time(field), narrowest=narrowest(model), where=options.hold_back

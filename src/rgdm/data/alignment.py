@@ -8,6 +8,7 @@ from typing import Any
 import xarray as xr
 
 from rgdm.data.arrangement import choose, convert, flip
+from rgdm.data.cells.order import check_calendars, check_order, uneven
 from rgdm.data.identity import AxisIdentity, Channel, Identity, channels_of, identity_of, lattice_of
 from rgdm.data.units import Conversion, conversion
 from rgdm.errors import InputError
@@ -96,8 +97,10 @@ def align(
     flipped: list[Hashable] = []
     if own is not None:
         lattice = lattice_of(field, len(known.axes), [axis.name for axis in known.axes])
+        check_order(field, lattice)
         flipped = [name for name, a, b in zip(lattice, own.axes, known.axes, strict=True) if _turned(a, b, talk)]
         field = flip(field, flipped)
+        _compare_regularity(field, lattice, known.axes, talk)
         _compare_spacing(own.axes, known.axes, scale or Scale((1,) * len(known.axes)), talk)
         _compare_boundaries(own, known, talk)
     return Aligned(field, tuple(flipped), tuple(order), tuple(conversions), tuple(units), tuple(talk.notes))
@@ -107,6 +110,7 @@ def align_files(fields: Sequence[xr.DataArray], names: Sequence[str], force: boo
     """Fields ``(sample, channel, *lattice)`` of several files, each aligned with the first; what was done is said."""
     aligned, dimension = [fields[0]], fields[0].ndim - 2
     known = identity_of(fields[0], dimension)
+    say(check_calendars(fields, names, force))
     for field, name in zip(fields[1:], names[1:], strict=True):
         if field.ndim - 2 == dimension and len(channels_of(field)) == len(known.channels):  # else refused elsewhere
             found = align(field, known, name, f"{names[0]} has", force=force)
@@ -243,6 +247,15 @@ def _compare_spacing(given: Sequence[AxisIdentity], known: Sequence[AxisIdentity
     remedy = f"refine by --levels {fits[0]}" if fits else "regrid it"
     differs = f"{talk.what} has a spacing of {axis.spacing:g}{unit} along {axis.name}; {talk.whose} {expected}"
     talk.refuse(differs, remedy)
+
+
+def _compare_regularity(field: Any, lattice: Sequence[Hashable], known: Sequence[AxisIdentity], talk: _Talk) -> None:
+    """Refuse uneven steps along an axis on which those of the known data are even."""
+    for name, other in zip(lattice, known, strict=True):
+        if other.spacing is not None and name in field.coords and (where := uneven(field.coords[name])):
+            differs = f"{talk.what} is not regular along {name}, with {where}; {talk.whose} steps of {other.spacing:g}"
+            dates = field[name].dtype.kind in "MO"
+            talk.refuse(differs, "fill in the dates that are missing" if dates else "regrid it")
 
 
 def _near(spacing: float | None, expected: float) -> bool:

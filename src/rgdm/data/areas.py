@@ -6,8 +6,8 @@ import numpy as np
 import xarray as xr
 
 from rgdm.data.axes import lattice_axes
+from rgdm.data.cells.edges import refine_edges
 from rgdm.data.conventions import angle_of
-from rgdm.data.coordinates import refine_edges
 
 
 def areas_of(

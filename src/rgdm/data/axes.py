@@ -19,6 +19,9 @@ BOUNDARY = "boundary"
 """The attribute by which a file states boundaries, separated by commas: one for all lattice axes, or one for each."""
 _GRID_TYPES = ("grid_type", "CDI_grid_type", "gridType", "grid_mapping_name", "GRIB_gridType")
 _WITHOUT_ORDER = ("healpix", "unstructured")
+_PLACES = ("station", "stations", "site", "sites", "location", "point", "points", "obs", "observation", "node", "nodes")
+REGRID = "regrid it to a lattice (cdo remapcon, xESMF, scipy.interpolate.griddata)"
+"""What helps where neighbours in the file are no neighbours in space."""
 
 
 def lattice_axes(
@@ -45,6 +48,7 @@ def lattice_axes(
     elif dims[:2] == ["sample", "channel"] and len(dims) == 2 + dimension:
         lattice = _ordered(dims[2:], roles, order)
     elif len(free) < dimension:
+        _check_order_of_cells(array, free, roles, False)
         raise InputError(f"the dims {tuple(dims)} hold {len(free)} lattice axes; the model needs {dimension}")
     elif order and len(order) == dimension and set(order) <= set(dims):
         lattice = list(order)
@@ -109,10 +113,28 @@ def _check_order_of_cells(
     """Raise ``InputError`` if neighbours in the file are no neighbours in space, as on HEALPix and meshes."""
     kinds = [str(v.attrs.get(key, "")).lower() for v in (array, *array.coords.values()) for key in _GRID_TYPES]
     kind = next((kind for kind in kinds if kind.startswith(_WITHOUT_ORDER)), "")
+    kind = kind or ("unstructured" if {"mesh", "location"} <= set(array.attrs) else "")
     cells = [name for name in lattice if roles[name] == "cells"]
-    if kind or (cells and not chosen):
-        what = f"is on a grid of type {kind}" if kind else f"has one axis of cells, {cells[0]}"
-        raise InputError(f"the variable {array.name} {what}; regrid it to a lattice, where each axis has neighbours")
+    scattered = [name for name in array.dims if name in lattice and _is_scattered(array, name)]
+    if kind or ((cells or scattered) and not chosen):
+        what = f"is on a grid of type {kind}" if kind else f"has one axis of cells, {cells[0]}" if cells else ""
+        what = what or f"is of scattered places along {scattered[0]}"
+        raise InputError(f"the variable {array.name} {what}; {REGRID}, where each axis has neighbours")
+
+
+def _is_scattered(array: xr.DataArray, axis: Hashable) -> bool:
+    """Whether an axis numbers places in the plane, such as stations, that are no neighbours of each other."""
+    along = {
+        angle: c.values.astype(np.float64)
+        for name, c in array.coords.items()
+        if c.dims == (axis,) and c.dtype.kind in "fiu" and (angle := angle_of(name, c.attrs)[0])
+    }
+    time = axis_roles(array)[axis] == "t"
+    if len(along) < 2 or time or array.sizes[axis] < 4:
+        return False
+    steps = np.stack([np.diff(values) for values in along.values()])
+    ahead = (steps[:, 1:] * steps[:, :-1]).sum(0)  # of a section each step goes on as the one before
+    return str(axis).lower() in _PLACES or bool((ahead <= 0).mean() > 0.25)
 
 
 def grid_of(field: xr.DataArray, boundary: Sequence[Boundary] = (), factor: int | Sequence[int] = 2) -> Grid:

@@ -65,12 +65,14 @@ class Companion:
         return cls(str(array.name), units, standard, kind, file)
 
 
-def laid_beside(source: Any, like: Any, axes: Sequence[str], known: Sequence[Companion]) -> list[np.ndarray]:
+def laid_beside(
+    source: Any, like: Any, axes: Sequence[str], known: Sequence[Companion], lattice: Sequence[int] = ()
+) -> list[np.ndarray]:
     """Companions as values ``(sample or 1, 1, *lattice)`` each, which lie as the field ``like`` does.
 
     Of xarray objects variables are found by name, else by standard name, their units converted, their axes matched and
     turned as those of a mask (:func:`~rgdm.data.mask.laid_out`). An array is ``(G, *lattice)``, or with one axis of
-    samples before. Missing values are NaN.
+    samples before. Missing values are NaN. ``lattice`` says the sizes that they should have.
 
     Raises:
         InputError: if a variable is not there, of another quantity or place, or does not fit.
@@ -85,7 +87,9 @@ def laid_beside(source: Any, like: Any, axes: Sequence[str], known: Sequence[Com
         aligned = align(data[name].rename(channel.name), Identity((channel,)), f"the companion {name}")
         say(aligned.notes)
         array = aligned.field.squeeze([d for d in ("channel",) if d in aligned.field.dims], drop=True)
-        values.append(laid_out(array, like, axes, f"companion {name}", np.nan))
+        notes: list[str] = []
+        values.append(laid_out(array, like, axes, lattice, notes, f"companion {name}", np.nan))
+        say(notes)
     return values
 
 

@@ -27,6 +27,9 @@ REFERENCES = (
 CELLS = REFERENCES[:3]
 """Those that name variables which describe the sites."""
 
+CELL_METHODS = "cell_methods"
+"""The attribute that says what a value is of its cell."""
+
 STALE = ("actual_range", "valid_range", "valid_min", "valid_max", "_FillValue", "missing_value")
 """Attributes that hold for the values as they were stored, not for finer ones."""
 

@@ -8,18 +8,16 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from rgdm.data.cells.bounds import Steps, edges_of_bounds, owners_of_bounds, refined_bounds
+from rgdm.data.cells.edges import middles, parts_of, pole_of, refine_axis, unwrap_angle, wrap_like
 from rgdm.data.conventions import (
     CELLS,
     angle_of,
     finer_attributes,
     is_label,
-    named_variables,
     quantities_of_cells,
     role_of,
 )
-
-Steps = Mapping[Hashable, tuple[int, float | None]]
-"""Of each axis that becomes finer: its factor, and the place of a coarse site among its fine ones; None: the middle."""
 
 
 def finer_steps(lattice: Sequence[Hashable], factors: Sequence[int], places: Sequence[float] | None = None) -> Steps:
@@ -36,19 +34,20 @@ def refine_coordinates(field: xr.DataArray | xr.Dataset, steps: Steps) -> xr.Coo
 
     Coordinates without such an axis stay. Positions are refined in float64, latitudes no farther than the poles,
     longitudes across the date line and Greenwich; dates likewise. Labels (words, classes, flags) are repeated.
-    Bounds are computed anew where they are the edges half-way between the sites, else left out. What cannot be
-    refined, such as the position of a single site or the area of cells, is left out and a note says so.
+    Bounds are cut as their cells are, and where edges do not lie half-way between the sites, positions lie in the
+    middle of the parts; bounds that leave gaps or overlap are left out. What cannot be refined, such as the position of
+    a single site without bounds or the area of cells, is left out and a note says so.
     """
-    owners, quantities = _owners_of_bounds(field), quantities_of_cells(field)
+    owners, quantities = owners_of_bounds(field), quantities_of_cells(field)
     changed = [name for name, coordinate in field.coords.items() if set(coordinate.dims) & set(steps)]
     refined, lost = {}, []
     for name in changed:
         coordinate = field.coords[name]
         if name in owners:
-            if (bounds := _refined_bounds(field.coords[owners[name]], coordinate, steps)) is not None:
+            if (bounds := refined_bounds(field.coords[owners[name]], coordinate, steps)) is not None:
                 refined[name] = bounds
             continue
-        values = None if name in quantities else _refined(field, coordinate, steps)
+        values = None if name in quantities else _within_bounds(field, coordinate, owners, steps)
         if values is None:
             lost.append(str(name))
             continue
@@ -76,57 +75,15 @@ def plane_steps(field: xr.DataArray | xr.Dataset, steps: Steps) -> dict[str, tup
     return plane
 
 
-def cell_edges(centres: np.ndarray, limit: float = np.inf) -> np.ndarray:
-    """The n + 1 edges of n cells along the first axis: half-way between centres, none beyond +-limit."""
-    c = centres.astype(np.float64)
-    middle = (c[1:] + c[:-1]) / 2
-    edges = np.concatenate([2 * c[:1] - middle[:1], middle, 2 * c[-1:] - middle[-1:]])
-    return np.clip(edges, -limit, limit)
-
-
-def refine_edges(centres: np.ndarray, factor: int, limit: float = np.inf) -> np.ndarray:
-    """The edges of cells cut into ``factor`` equal parts each, along the first axis."""
-    edges = cell_edges(centres, limit)
-    parts = (np.arange(factor) / factor).reshape(-1, *(1,) * (edges.ndim - 1))
-    cut = edges[:-1, None] + parts * np.diff(edges, axis=0)[:, None]
-    return np.concatenate([cut.reshape(-1, *edges.shape[1:]), edges[-1:]])
-
-
-def refine_centres(centres: np.ndarray, factor: int, limit: float = np.inf) -> np.ndarray:
-    """Centres of cells cut into ``factor`` equal parts, float64, along the first axis.
-
-    For regular centres this is ``c + ((j + 1/2) / factor - 1/2) * spacing``. A cell at a pole (``limit``) ends there.
-    """
-    edges = refine_edges(centres, factor, limit)
-    return (edges[1:] + edges[:-1]) / 2
-
-
-def refine_axis(centres: np.ndarray, factor: int, place: float | None = None, limit: float = np.inf) -> np.ndarray:
-    """Fine positions such that coarse site i lies at fine site ``place + factor * i``; the middle if not given.
-
-    Linear between the coarse sites, and beyond them with the slope of the last two; along the first axis, float64.
-    """
-    if place is None or place == (factor - 1) / 2:
-        return refine_centres(centres, factor, limit)
-    c, n = centres.astype(np.float64), len(centres)
-    at = ((np.arange(n * factor) - place) / factor).reshape(-1, *(1,) * (c.ndim - 1))
-    left = np.clip(np.floor(at.ravel()).astype(int), 0, n - 2)
-    return c[left] + (at - left.reshape(at.shape)) * (c[left + 1] - c[left])
-
-
-def unwrap_angle(angle: np.ndarray, circle: float = 360.0) -> np.ndarray:
-    """Angles without jumps of a circle between neighbours along the last two axes."""
-    c = np.unwrap(angle.astype(np.float64), period=circle, axis=-1)
-    if c.ndim > 1:
-        first = np.unwrap(c[..., 0], period=circle, axis=-1)
-        c = c + (first - c[..., 0])[..., None]
-    return c
-
-
-def _wrap_like(angle: np.ndarray, like: np.ndarray, circle: float) -> np.ndarray:
-    """Angles from 0 to a circle, or about 0 where those of ``like`` are."""
-    low = -circle / 2 if np.min(like) < 0 else 0.0
-    return (angle - low) % circle + low
+def _within_bounds(
+    field: xr.DataArray | xr.Dataset, coordinate: xr.DataArray, owners: Mapping[Hashable, Hashable], steps: Steps
+) -> np.ndarray | None:
+    """The values of one coordinate: within the cells that its bounds say, where these do not end half-way."""
+    for bounds in (name for name, owner in owners.items() if owner == coordinate.name and name in field.coords):
+        edges = edges_of_bounds(coordinate, field.coords[bounds], steps)
+        if edges is not None and not edges.half_way:
+            return edges.wrapped(middles(parts_of(edges.values, steps[coordinate.dims[0]][0])))
+    return _refined(field, coordinate, steps)
 
 
 def _refined(field: xr.DataArray | xr.Dataset, coordinate: xr.DataArray, steps: Steps) -> np.ndarray | None:
@@ -155,19 +112,13 @@ def _refined(field: xr.DataArray | xr.Dataset, coordinate: xr.DataArray, steps: 
     angle, circle = angle_of(str(coordinate.name), coordinate.attrs)
     if angle == "longitude":
         return _refined_longitude(field, coordinate, circle, steps)
-    limit = _pole(angle, circle, values)
+    limit = pole_of(angle, circle, values)
     partner = _partner(field, coordinate, "longitude") if angle == "latitude" else None
     if partner is not None and _encloses_pole(partner.values, circle):
         both = _along_axes_of_sphere(coordinate, partner, circle, steps)
         return None if both is None else both[0]
     fine = _along_axes(coordinate, values, steps, limit)
     return None if fine is None or np.abs(fine).max(initial=0) > limit * (1 + 1e-9) else fine
-
-
-def _pole(angle: str, circle: float, values: np.ndarray) -> float:
-    """The largest latitude; of what is none, by its values neither, infinity."""
-    pole = circle / 4
-    return pole if angle == "latitude" and np.nanmax(np.abs(values), initial=0) <= pole * (1 + 1e-6) else np.inf
 
 
 def _refined_longitude(
@@ -177,11 +128,11 @@ def _refined_longitude(
     if _encloses_pole(values, circle):
         latitude = _partner(field, coordinate, "latitude")
         both = None if latitude is None else _along_axes_of_sphere(latitude, coordinate, circle, steps)
-        return None if both is None else _wrap_like(both[1], values, circle)
+        return None if both is None else wrap_like(both[1], values, circle)
     smooth = unwrap_angle(values, circle)
     fine = _along_axes(coordinate, smooth, steps)
     jumps = not np.allclose(smooth, values, rtol=0, atol=circle / 1e6)
-    return _wrap_like(fine, values, circle) if fine is not None and jumps else fine
+    return wrap_like(fine, values, circle) if fine is not None and jumps else fine
 
 
 def _partner(field: xr.DataArray | xr.Dataset, coordinate: xr.DataArray, angle: str) -> xr.DataArray | None:
@@ -236,39 +187,3 @@ def _seconds(values: np.ndarray) -> tuple[Any, np.ndarray] | None:
     except (TypeError, AttributeError, IndexError):
         return None
     return first, np.reshape(seconds, values.shape).astype(np.float64)
-
-
-def _owners_of_bounds(field: xr.DataArray | xr.Dataset) -> dict[Hashable, Hashable]:
-    """For each coordinate that is the bounds of another, that other one."""
-    owners = {}
-    for name, coordinate in field.coords.items():
-        for attribute in ("bounds", "climatology"):
-            for source in (coordinate.attrs, coordinate.encoding):
-                owners |= {bounds: name for bounds in named_variables(source, attribute)}
-    return owners
-
-
-def _refined_bounds(owner: xr.DataArray, bounds: xr.DataArray, steps: Steps) -> xr.Variable | None:
-    """The bounds of the finer cells of an axis, if the coarse ones are the edges half-way between sites."""
-    if owner.ndim != 1 or bounds.ndim != 2 or bounds.dims[0] != owner.dims[0] or bounds.shape[1] != 2:
-        return None
-    factor, place = steps[owner.dims[0]]
-    if place is not None or len(owner) < 2 or is_label(owner) or owner.dtype.kind not in "fiu":
-        return None
-    angle, circle = angle_of(str(owner.name), owner.attrs)
-    limit = _pole(angle, circle, owner.values)
-    centres = unwrap_angle(owner.values, circle) if angle == "longitude" else owner.values
-    edges, given = cell_edges(centres, limit), bounds.values.astype(np.float64)
-    turned = given[0, 0] > given[0, 1] if edges[0] < edges[1] else given[0, 0] < given[0, 1]
-    pairs = np.stack([edges[:-1], edges[1:]], 1)[:, :: -1 if turned else 1]
-    off = pairs - given
-    if angle == "longitude":
-        off -= circle * np.round(off / circle)
-    if not (np.abs(off) <= 1e-3 * np.abs(np.diff(pairs))).all():
-        return None
-    fine = refine_edges(centres, factor, limit)
-    values = np.stack([fine[:-1], fine[1:]], 1)[:, :: -1 if turned else 1]
-    if angle == "longitude" and not np.allclose(centres, owner.values, rtol=0, atol=circle / 1e6):
-        middle = values.mean(1, keepdims=True)
-        values += _wrap_like(middle, owner.values, circle) - middle
-    return xr.Variable(bounds.dims, values, finer_attributes(bounds.attrs, {}))

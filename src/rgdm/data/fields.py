@@ -133,6 +133,15 @@ def _fields(source: Source, dimension: int) -> list[str]:
     return [name for name, array in variables if array.ndim >= dimension and array.dtype.kind in _NUMBERS]
 
 
+def choices(path: Path, dimension: int) -> list[str]:
+    """The variables of a file of which a user has to choose one; none where the file says itself what is meant."""
+    source = open_source(path, dimension)
+    try:
+        return [] if source.channels else _fields(source, dimension)
+    finally:
+        source.close()
+
+
 def _choose(source: Source, wanted: list[str], dimension: int, path: Path) -> list[str]:
     """The names of the variables that make the channels."""
     variables = source.variables
@@ -211,8 +220,8 @@ def _origin(source: Source, arrays: dict[str, xr.DataArray], batch: list[Hashabl
 
 
 def _are_bounds(coordinate: xr.DataArray, array: xr.DataArray) -> bool:
-    """Whether a coordinate may be the bounds of an axis of the array: ``(axis, 2)``."""
-    return coordinate.ndim == 2 and len(set(coordinate.dims) - set(array.dims)) == 1
+    """Whether a coordinate may be bounds: ``(axis, 2)`` of an axis of the array, or ``(axis, axis, 4)`` of two."""
+    return coordinate.ndim in (2, 3) and len(set(coordinate.dims) - set(array.dims)) == 1
 
 
 def _shared(attributes: Mapping[str, dict[str, Any]] | Sequence[dict[str, Any]]) -> dict[str, Any]:

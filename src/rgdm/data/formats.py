@@ -14,6 +14,8 @@ import xarray as xr
 import zarr
 
 from rgdm.data.conventions import auxiliary_variables
+from rgdm.data.engines.geotiff import open_geotiff, opens
+from rgdm.data.engines.grib import GRIB_SUFFIXES, open_grib, proj_first
 from rgdm.data.images.reading import IMAGE_SUFFIXES, read_images
 from rgdm.data.missing import present
 from rgdm.errors import InputError
@@ -57,8 +59,13 @@ def open_source(path: Path, dimension: int) -> Source:
     if not path.exists():
         raise InputError(f"there is no file or folder {path}")
     suffix = path.suffix.lower()
+    proj_first()
     if path.is_dir() and (suffix == ".zarr" or any((path / mark).exists() for mark in _ZARR_MARKS)):
         return _open_zarr(path, dimension)
+    if suffix in GRIB_SUFFIXES:
+        return _open_engine(path, open_grib)
+    if opens(path):
+        return _open_engine(path, open_geotiff)
     if path.is_dir() or suffix in IMAGE_SUFFIXES:
         return _open_images(path, dimension)
     if suffix in _NETCDF_SUFFIXES:
@@ -67,7 +74,7 @@ def open_source(path: Path, dimension: int) -> Source:
         return _open_numpy(path, dimension)
     raise InputError(
         f"{path} is of an unknown kind; give NetCDF ({', '.join(_NETCDF_SUFFIXES)}), a .zarr folder, .npy, .npz, "
-        "an image or a folder of images"
+        f"an image or a folder of images, GRIB ({', '.join(GRIB_SUFFIXES)})"
     )
 
 
@@ -161,6 +168,19 @@ def _open_dataset(path: Path, engine: str, groups: Sequence[str] = (), group: st
         frozenset(zero_filled),
         lambda: _open_groups(path, engine, groups),
     )
+
+
+def _open_engine(path: Path, read: Callable[[Path], xr.Dataset]) -> Source:
+    """What an engine of xarray reads."""
+    try:
+        with reading(path):
+            data = read(path)
+    except InputError as error:  # what it says itself is better than what is said of it
+        raise error.__cause__ if isinstance(error.__cause__, InputError) else error from None
+    data = data.set_coords(auxiliary_variables(data))
+    variables = {str(name): data[name] for name in data.data_vars}
+    channels = list(variables) if len(variables) > 1 and all(name.startswith("band_") for name in variables) else []
+    return Source(variables, channels, data.close, dict(data.attrs), data.coords.to_dataset())
 
 
 def _open_groups(path: Path, engine: str, names: Sequence[str]) -> dict[str, Source]:

@@ -9,16 +9,15 @@ import numpy as np
 import xarray as xr
 
 from rgdm.data.axes import BOUNDARY, PERIODIC, lattice_axes
+from rgdm.data.cells.edges import unwrap_angle
+from rgdm.data.cells.order import REGULAR
 from rgdm.data.conventions import angle_of, auxiliary_variables
-from rgdm.data.coordinates import unwrap_angle
 from rgdm.data.origin import ORIGIN, origin_of
 from rgdm.errors import InputError
 from rgdm.scale.grid import Grid
 
 IDENTITY = "identity"
 """Where the metadata of a model keep it."""
-_REGULAR = 1.25
-"""The largest over the smallest step of an axis that has one spacing, as that of a Gaussian grid."""
 _NAMELESS = re.compile(r"((field|arr|channel|band|band_data)(_?\d+)?|grey|__xarray_dataarray_variable__|)")
 """Names of arrays and images, and those that are given where there is none."""
 _DIFFERENCE = re.compile(r"anomal|difference|deviation|departure|tendency|increment|_change", re.IGNORECASE)
@@ -204,7 +203,7 @@ def _axis(array: xr.DataArray, name: Hashable) -> AxisIdentity:
         return AxisIdentity(str(name))
     rising, sizes = bool(np.any(steps > 0)), abs(steps)
     counted = units is None and np.all(sizes == 1)  # sites by number have no size
-    if counted or sizes.max() > _REGULAR * sizes.min():
+    if counted or sizes.max() > REGULAR * sizes.min():
         return AxisIdentity(str(name), rising)
     spacing = float(f"{sizes.mean():.6g}")
     return AxisIdentity(str(name), rising, spacing, None if units is None else str(units))

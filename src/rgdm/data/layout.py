@@ -11,8 +11,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rgdm.data.axes import lattice_axes, note_axes
+from rgdm.data.cells.order import check_order
 from rgdm.data.conventions import auxiliary_variables, finer_attributes, without_dangling
 from rgdm.data.coordinates import finer_steps, plane_steps, refine_coordinates
+from rgdm.data.results.encodings import kept_encoding, unlimited
 from rgdm.errors import InputError
 
 
@@ -77,11 +79,11 @@ class DataArrayLayout(Layout):
     ) -> xr.DataArray:
         steps = finer_steps(self.lattice, factors, places)
         member = new_axis(self.source)
-        coords = refine_coordinates(self.source, steps).assign({member: np.arange(len(members))})
+        coords = refine_coordinates(self.source, steps).assign({member: numbered(self.source, member, len(members))})
         attrs = finer_attributes(self.source.attrs, plane_steps(self.source, steps))
         values = self.variable(members, member)
         fine = xr.DataArray(values, coords=coords, name=self.source.name, attrs=attrs)
-        fine.encoding = {key: value for key, value in self.source.encoding.items() if key == "grid_mapping"}
+        fine.encoding = kept_encoding(self.source.encoding, values.values)
         return without_dangling(fine)
 
     def variable(self, members: Float[Tensor, "M B C *F"], member: str) -> xr.Variable:
@@ -106,16 +108,18 @@ class DatasetLayout(Layout):
         steps, member = finer_steps(first.lattice, factors, places), new_axis(source)
         auxiliary = [name for name in auxiliary_variables(source) if name not in self.variables]
         placed = source.set_coords(auxiliary)
-        coords = refine_coordinates(placed, steps).assign({member: np.arange(len(members))})
+        coords = refine_coordinates(placed, steps).assign({member: numbered(source, member, len(members))})
         plane = plane_steps(source, steps)
         fields = {}
         for (name, layout), channel in zip(self.variables.items(), members.split(1, 2), strict=True):
             fields[name] = layout.variable(channel, member)
             fields[name].attrs = finer_attributes(layout.source.attrs, plane)
-            fields[name].encoding = {k: v for k, v in layout.source.encoding.items() if k == "grid_mapping"}
+            fields[name].encoding = kept_encoding(layout.source.encoding, fields[name].values)
         fine = xr.Dataset(fields, coords=coords, attrs=finer_attributes(source.attrs, plane))
         there = [name for name in auxiliary if name in fine.coords and name in source.data_vars]
-        return without_dangling(fine.reset_coords(there))
+        fine = without_dangling(fine.reset_coords(there))
+        fine.encoding = unlimited(source, fine.sizes)
+        return fine
 
 
 def new_axis(source: xr.DataArray | xr.Dataset) -> str:
@@ -124,6 +128,12 @@ def new_axis(source: xr.DataArray | xr.Dataset) -> str:
     taken |= {str(name) for name in source.data_vars} if isinstance(source, xr.Dataset) else set()
     names = ("member", "refinement", *(f"refinement_{i}" for i in range(2, len(taken) + 3)))
     return next(name for name in names if name not in taken)
+
+
+def numbered(source: xr.DataArray | xr.Dataset, member: str, count: int) -> xr.Variable:
+    """The coordinate of an axis of members, by its standard name unless the source has an axis of this name."""
+    taken = any(c.attrs.get("standard_name") == "realization" for c in source.coords.values())
+    return xr.Variable([member], np.arange(count), {} if taken else {"standard_name": "realization", "units": "1"})
 
 
 def _unwrap_array(obj: Tensor | np.ndarray, channels: int, dimension: int) -> tuple[Tensor, ArrayLayout]:
@@ -153,6 +163,7 @@ def _unwrap_data_array(
         remedy = "" if "channel" in obj.dims else "; name the axis of channels 'channel'"
         raise InputError(f"the DataArray of dims {obj.dims} has {found} channel(s); the model has {channels}{remedy}")
     note_axes(obj, lattice)
+    check_order(obj, lattice)
     return _arranged(obj, batch, lattice)
 
 
@@ -179,6 +190,7 @@ def _unwrap_dataset(
         raise InputError(f"the variables {chosen} of the Dataset have an axis 'channel'; give them as one DataArray")
     batch, lattice = lattice_axes(obj[chosen[0]], dimension, order=axes)  # of all: their axes are matched by name
     note_axes(obj[chosen[0]], lattice)
+    check_order(obj[chosen[0]], lattice)
     tensors, layouts = [], {}
     for name in chosen:
         tensor, layouts[name] = _arranged(obj[name], batch, lattice)

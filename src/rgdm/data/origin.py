@@ -5,15 +5,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import numpy as np
 import xarray as xr
 
 from rgdm.data.axes import BOUNDARY
-from rgdm.data.conventions import CELLS, auxiliary_variables, finer_attributes, without_dangling
+from rgdm.data.conventions import CELL_METHODS, CELLS, auxiliary_variables, finer_attributes, without_dangling
 from rgdm.data.coordinates import Steps, finer_steps, plane_steps, refine_coordinates
 from rgdm.data.formats import CHANNELS
-from rgdm.data.layout import new_axis
+from rgdm.data.layout import new_axis, numbered
+from rgdm.data.results.provenance import HISTORY, RECORD
 
+_OF_THE_FILE = (*RECORD, HISTORY, CELL_METHODS)
+"""What is said of an ensemble as a whole, or of each variable by itself."""
 ORIGIN = "origin"
 """Where a field that was read keeps its origin, in its encoding."""
 
@@ -77,7 +79,7 @@ def with_own_axes(result: xr.DataArray, source: xr.DataArray) -> xr.DataArray:
     own = xr.DataArray(
         values, dims=["_", *origin.samples, channel, *lattice], coords=coords, name=result.name, attrs=result.attrs
     )
-    return own.rename({"_": (name := new_axis(own))}).assign_coords({name: np.arange(len(values))})
+    return own.rename({"_": (name := new_axis(own))}).assign_coords({name: numbered(own, name, len(values))})
 
 
 def _unmixed(coordinate: xr.DataArray, dims: tuple[str, ...], origin: Origin) -> xr.Variable:
@@ -109,7 +111,7 @@ def as_dataset(result: xr.DataArray, source: xr.DataArray, factors: tuple[int, .
         own = finer_attributes(origin.channels.get(name, {}), plane)
         gone = {key for key in source.attrs if key not in result.attrs}
         attrs = {key: value for key, value in own.items() if key not in gone}
-        attrs |= {key: value for key, value in result.attrs.items() if key not in source.attrs}
+        attrs |= {key: v for key, v in result.attrs.items() if key not in source.attrs and key not in _OF_THE_FILE}
         part.attrs, part.encoding = attrs, {}
         variables[name] = part if order is None else _transposed(part, [n for n in order if n != "channel"])
     fine = xr.Dataset(variables, attrs={**finer_attributes(origin.attrs, plane), CHANNELS: ",".join(variables)})
@@ -123,14 +125,14 @@ def as_dataset(result: xr.DataArray, source: xr.DataArray, factors: tuple[int, .
 
 
 def _refined_bounds(coords: xr.Dataset, source: xr.DataArray, steps: Steps) -> dict[Any, xr.Variable]:
-    """The bounds that a file had of the lattice axes, of the finer cells, as far as they can be told."""
+    """The bounds that a file had of the lattice axes, of the finer cells, and the positions within them."""
     refined = {}
     for name, coordinate in source.coords.items():
         bounds = str(coordinate.attrs.get("bounds", ""))
         if bounds in coords and set(coordinate.dims) & set(steps):
             both = xr.Dataset(coords={name: coordinate.variable, bounds: coords[bounds].variable})
             fine = refine_coordinates(both, steps)
-            refined |= {bounds: fine[bounds].variable} if bounds in fine else {}
+            refined |= {each: fine[each].variable for each in (name, bounds) if bounds in fine}
     return refined
 
 

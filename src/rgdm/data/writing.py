@@ -18,6 +18,7 @@ from rgdm.data.checks import check_made
 from rgdm.data.conventions import without_dangling
 from rgdm.data.formats import CHANNELS
 from rgdm.data.origin import ORIGIN, origin_of
+from rgdm.data.results.encodings import encoding_of_dates, is_date, kept_encoding
 from rgdm.errors import InputError
 
 _DATES = "microseconds since 1970-01-01"
@@ -82,15 +83,23 @@ def as_variables(data: xr.DataArray | xr.Dataset, attrs: dict | None = None) -> 
             data = xr.Dataset(parts, attrs={CHANNELS: ",".join(names)})
         else:
             data = data.to_dataset(name=str(data.name or "field"))
-    data = without_dangling(data).drop_encoding()
+    data = without_dangling(data)
+    kept = {name: _kept(variable) for name, variable in data.variables.items()}
+    data = data.drop_encoding()
     data.attrs = _plain_attributes({**data.attrs, **(attrs or {})})
     for name, variable in data.variables.items():
         data[name].attrs = _plain_attributes(variable.attrs)
+        data[name].encoding |= kept[name]
         bounds = str(variable.attrs.get("bounds", ""))
-        if variable.dtype.kind == "M" and bounds in data:  # the bounds of dates are in their units
-            data[name].encoding = data[bounds].encoding = {"units": _DATES}
+        if is_date(variable) and bounds in data:  # the bounds of dates are in their units
+            data[name].encoding = data[bounds].encoding = kept[name] or {"units": _DATES}
     words = {name: c.variable.astype(object) for name, c in data.coords.items() if c.dtype.kind == "U"}
     return data.assign_coords(words)  # words of any length, which Zarr has a type for
+
+
+def _kept(variable: xr.Variable) -> dict[str, Any]:
+    """What is right for an array of any size in any format: compression, and the unit of dates."""
+    return kept_encoding(variable.encoding, variable.values) | encoding_of_dates(variable)
 
 
 def _plain_attributes(attrs: Mapping[Any, Any]) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """Users' xarray objects are compared with a model's data, aligned, and what is made of them is brought back."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -127,3 +129,27 @@ def test_a_model_that_was_saved_without_an_identity_compares_names_and_units_onl
 def test_an_enlarged_model_knows_what_its_own_knows(model):
     known = align_with(model.enlarged(1, 1.0, level=1), COARSE[["sp", "t2m"]], "it", 2)
     assert list(known.field.data_vars) == ["t2m", "sp"]
+
+
+def test_what_was_made_says_what_makes_it_again(model, tmp_path):
+    given = COARSE.assign_attrs(history="before").isel(SOUTHWARDS)
+    first = model.refine(given, levels=1, members=2, seed=5, evaluations=2, force=True)
+    model.save_pretrained(tmp_path / "model")
+    again = Cascade.from_pretrained(tmp_path / "model")
+    checksums = json.loads((tmp_path / "model" / "config.json").read_text())["weights"]
+    assert checksums == [first.attrs["model_checksum"]]
+    asked = {name: first.attrs[name] for name in ("levels", "members", "seed", "evaluations")}
+    second = again.refine(given, **asked, force=True)
+    for name in ("t2m", "sp"):
+        np.testing.assert_array_equal(first[name], second[name])
+        assert first[name].attrs["cell_methods"] == "area: mean"
+    assert first.attrs["made_by"].startswith("rgdm ") and first.attrs["history"].startswith("before\n")
+    other = model.refine(given, levels=1, members=2, seed=6, force=True)
+    assert other.attrs["seed"] == 6 and other.attrs["evaluations"] == model.sampler.evaluations
+    assert bool((other["t2m"] != first["t2m"]).any())
+
+
+def test_sums_over_cells_are_refined_as_means_and_that_is_said(model, capsys):
+    given = COARSE.assign(sp=COARSE["sp"].assign_attrs(cell_methods="area: sum"))
+    model.refine(given)
+    assert "sp of the coarse field is by cell_methods a sum over a cell" in capsys.readouterr().err

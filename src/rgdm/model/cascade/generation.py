@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rgdm.errors import InputError
-from rgdm.model.cascade.edge import take
+from rgdm.model.cascade.edge import give_back, take
 from rgdm.model.cascade.geometry import check_sample, settle
 from rgdm.model.cascade.keys import streams
 from rgdm.model.cascade.memory import batches_at_once, fields_together
@@ -109,6 +109,9 @@ def refine(
     *L)`` in their order, ``given`` also ``(B, G, *L)``. ``place`` says all of this at once, as the fields of a
     training have it.
 
+    An xarray object comes back with its names, axes, attributes, reference systems, bounds and calendars; as attributes
+    it says what is needed to make it again (``model_checksum``, ``seed`` ...), in ``history`` too.
+
     A :class:`~rgdm.errors.RangeWarning` says by how much a coarse field is unlike those of the training, where values
     or differences of neighbours lie outside their range.
     """
@@ -149,7 +152,8 @@ def refine(
     result = layout.wrap(
         fine.unflatten(0, (members, len(field))), factors, model.operator.places(model.dimension, levels)
     )
-    return aligned.restore(result)
+    asked = {"levels": levels, "members": members, "seed": seed, "evaluations": evaluations}
+    return give_back(model, aligned, result, asked)
 
 
 def check_made(fields: Float[Tensor, "B C *L"]) -> Float[Tensor, "B C *L"]:

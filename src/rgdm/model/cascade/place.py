@@ -11,7 +11,7 @@ from torch import Tensor
 from rgdm.data.alignment import say
 from rgdm.data.areas import areas_of
 from rgdm.data.companions import Companion, laid_beside
-from rgdm.data.mask import laid_out
+from rgdm.data.mask import laid_out, unused
 from rgdm.errors import InputError
 from rgdm.model.cascade.geometry import measures, weights_of
 from rgdm.model.lifts.setting import Setting
@@ -66,6 +66,8 @@ def fine_weights(
         weights = weights.double()
         for axis, b in enumerate(model.grid.factors, start=2):
             weights = weights.repeat_interleave(b**levels, axis)
+    if mask is not None and weights is not None:
+        say(unused(mask, coarse, weights))
     whole = mask is None or bool((mask > 0).all())
     for part in (None if whole else mask, areas):
         if part is not None:
@@ -112,7 +114,9 @@ def _mask(
         raise InputError(
             "this model takes no mask; one of block spins of factor 2 by diffusion, without scattering and sweep, does"
         )
-    given = torch.from_numpy(laid_out(mask, like, model.grid.names))
+    notes: list[str] = []
+    given = torch.from_numpy(laid_out(mask, like, model.grid.names, lattice, notes))
+    say(notes)
     _check_shape("mask", given, coarse, lattice)
     if not bool(((given == 0) | (given == 1)).all()):
         wrong = float(given[(given != 0) & (given != 1)][0])
@@ -139,7 +143,9 @@ def _areas(
                 ]
             )
         return None if found is None else torch.from_numpy(found)
-    given = torch.from_numpy(laid_out(areas, like, model.grid.names, "areas"))
+    notes: list[str] = []
+    given = torch.from_numpy(laid_out(areas, like, model.grid.names, lattice, notes, "file of areas"))
+    say(notes)
     _check_shape("file of areas", given, coarse, lattice)
     if not bool(((given >= 0) & given.isfinite()).all()):
         raise InputError("areas of cells are negative or not finite; they are 0 (missing) or more")
@@ -168,7 +174,9 @@ def _companions(
             names = ", ".join(str(known[i].name) for i in wanted)
             where = next((f", as {known[i].file} was" for i in wanted if known[i].file), "")
             raise InputError(f"this model was trained beside {names}; give {kind}= ({option} FILE{where})")
-        parts |= zip(wanted, laid_beside(source, like, model.grid.names, [known[i] for i in wanted]), strict=True)
+        size = lattice if kind == "static" else model.operator.coarse_lattice(lattice, levels)
+        laid = laid_beside(source, like, model.grid.names, [known[i] for i in wanted], size)
+        parts |= zip(wanted, laid, strict=True)
     fields, missing = [], 0
     for i, each in enumerate(known):
         x = torch.from_numpy(parts[i])

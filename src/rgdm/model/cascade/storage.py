@@ -49,7 +49,7 @@ def save(
     """
     data = _serialized(tensors)
     content = {"format": FORMAT, "rgdm": __version__, "class": kind, "configuration": configuration}
-    content |= {"metadata": plain_metadata(metadata), "weights": [hashlib.blake2b(data, digest_size=16).hexdigest()]}
+    content |= {"metadata": plain_metadata(metadata), "weights": [_digest(data)]}
     before = [each for each in _checksums_before(folder, content) if each not in content["weights"]]
     with replacing(folder / WEIGHTS) as draft:
         draft.write_bytes(data)
@@ -57,6 +57,15 @@ def save(
         write_text(folder / CONFIG, _text({**content, "weights": content["weights"] + before}))
     if before:
         write_text(folder / CONFIG, _text(content))
+
+
+def checksum(tensors: dict[str, Tensor]) -> str:
+    """The checksum of a model's tensors, as its configuration file has it once it is saved."""
+    return _digest(_serialized(tensors))
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.blake2b(data, digest_size=16).hexdigest()
 
 
 def _text(content: dict[str, Any]) -> str:
