@@ -12,7 +12,7 @@ from torch import Tensor
 
 from rgdm.data.axes import axis_roles, lattice_axes
 from rgdm.data.cells.order import calendar_of
-from rgdm.data.cells.places import laid_on
+from rgdm.data.cells.places import cut_to, laid_on
 from rgdm.data.fields import choices, read_field
 from rgdm.data.origin import ORIGIN, Origin, origin_of
 from rgdm.errors import InputError
@@ -48,10 +48,11 @@ def laid_out(
 ) -> np.ndarray:
     """A mask, areas or a companion as values ``(sample or 1, channel or 1, *lattice)`` that lie as ``like`` does.
 
-    Of an xarray field the mask is an xarray object too: its lattice axes are found by name or role, without either by
-    their sizes where these differ; its cells are laid on those of the field (:func:`~rgdm.data.cells.places.laid_on`),
-    channels are taken by name, samples by their coordinates; an axis that it has not, or once, is one that it does not
-    depend on. Of an array it is an array, the last axes the lattice.
+    Of an xarray field the mask is an xarray object too: its lattice axes are found by name or role, without either
+    by their sizes where these differ; its cells are laid on those of the field
+    (:func:`~rgdm.data.cells.places.laid_on`), channels are taken by name, samples by their coordinates; an axis
+    that it has not, or once, is one that it does not depend on; of one that reaches farther than the field its part
+    is taken. Of an array it is an array, the last axes the lattice.
 
     Args:
         mask: an xarray object, array or tensor.
@@ -119,6 +120,9 @@ def _of_xarray(
         )
     for name in beside:
         mask = _matched(mask, field, name, what)
+    if lattice:
+        mask, done = cut_to(mask, field, own, lattice, f"the {what}")
+        notes += done
     mask, done = laid_on(mask, field, own, f"the {what}")
     notes += done
     if any(name in mask.dims for name in samples):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from rgdm.data.cells.places import laid_on
+from rgdm.data.cells.places import cut_to, laid_on
 from rgdm.errors import InputError
 
 AXES = ("lat", "lon")
@@ -109,3 +109,32 @@ def test_curvilinear_cells_are_compared_by_their_latitudes_and_longitudes():
     assert notes == ["the mask runs the other way along x and is turned"]
     with pytest.raises(InputError, match="other latitudes and longitudes"):
         laid_on(curvilinear(0.5), coarse_plane(given), ("y", "x"), "the mask")
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("first", [30.0, 350.0, -10.0])
+def test_a_global_field_is_cut_to_a_region_also_across_greenwich(first, turned):
+    """Values that say where they are tell that the right cells are taken."""
+    lat, lon = np.arange(-89.5, 90), np.arange(0.5, 360)
+    globe = xr.DataArray(lat[:, None] + 1000 * lon, dims=("lat", "lon"), coords={"lat": lat, "lon": lon}, name="z")
+    globe = globe.isel(lat=slice(None, None, -1)) if turned else globe
+    coarse = xr.DataArray(
+        np.zeros((5, 6)),
+        dims=("lat", "lon"),
+        coords={"lat": 42.0 + 4 * np.arange(5), "lon": first + 2 + 4 * np.arange(6)},
+    )
+    part, notes = cut_to(globe, coarse, ("lat", "lon"), (20, 24), "the companion z")
+    assert part.shape == (20, 24) and len(notes) == 2 and "cut to the field" in notes[0]
+    laid, _ = laid_on(part, coarse, ("lat", "lon"), "the companion z")
+    wanted = (40.5 + np.arange(20))[:, None] + 1000 * ((first + 0.5 + np.arange(24)) % 360)
+    np.testing.assert_allclose(laid.values, wanted)
+
+
+def test_a_larger_field_of_other_cells_is_not_cut():
+    lat, lon = np.arange(-89.5, 90), np.arange(0.5, 360)
+    globe = xr.DataArray(np.zeros((180, 360)), dims=("lat", "lon"), coords={"lat": lat, "lon": lon + 0.4})
+    coarse = xr.DataArray(
+        np.zeros((5, 6)), dims=("lat", "lon"), coords={"lat": 42 + 4.0 * np.arange(5), "lon": 32 + 4.0 * np.arange(6)}
+    )
+    part, notes = cut_to(globe, coarse, ("lat", "lon"), (20, 24), "the mask")
+    assert part.shape[1] == 360 and len(notes) == 1

@@ -42,6 +42,50 @@ def laid_on(
     return fine, notes
 
 
+def cut_to(
+    fine: xr.DataArray, coarse: xr.DataArray, axes: Sequence[Hashable], lattice: Sequence[int], what: str
+) -> tuple[xr.DataArray, list[str]]:
+    """The part of a larger fine field that lies on a coarse one, where coordinates tell, and what was cut in words.
+
+    So a global orography serves a region. Along other axes, and where no part fits, the field stays as it is.
+
+    Args:
+        fine: with the axes of ``coarse`` by name, running either way.
+        coarse: whose coordinates, refined to ``lattice``, are those of the part.
+        axes: of the lattice.
+        lattice: how many fine sites are needed along them.
+        what: how messages call the fine field.
+    """
+    notes = []
+    for axis, size in zip(axes, lattice, strict=True):
+        f, c = _positions(fine, axis), _positions(coarse, axis)
+        if f is None or c is None or len(f) <= size or size % len(c) or len(f) < 2:
+            continue
+        angle, circle = angle_of(axis, coarse[axis].attrs)
+        factor = size // len(c)
+        wanted = refine_centres(c, factor, pole_of(angle, circle, c)) if factor > 1 and len(c) > 1 else c
+        if (f[-1] < f[0]) != (wanted[-1] < wanted[0]) and len(wanted) > 1:
+            fine, f = fine.isel({axis: slice(None, None, -1)}), f[::-1]
+        step = float(np.diff(f).mean())
+        off = wanted[0] - f
+        if angle == "longitude":
+            off = (off + circle / 2) % circle - circle / 2
+        first = int(abs(off).argmin())
+        closes = angle == "longitude" and abs(abs(step) * len(f) - circle) < abs(step) / 2
+        if closes:
+            fine, f, first = fine.roll({axis: -first}, roll_coords=True), np.roll(f, -first), 0
+        part = f[first : first + size]
+        if len(part) < size:
+            continue
+        away = part - wanted
+        away = (away + circle / 2) % circle - circle / 2 if angle == "longitude" else away
+        if abs(away).max() > CLOSE * abs(step):
+            continue
+        fine = fine.isel({axis: slice(first, first + size)})
+        notes.append(f"{what} reaches farther along {axis} and is cut to the field")
+    return fine, notes
+
+
 def _positions(field: xr.DataArray, axis: Hashable) -> np.ndarray | None:
     """The positions along an axis, angles without jumps; None if it has none."""
     coordinate = field.coords.get(axis) if axis in field.coords else None
