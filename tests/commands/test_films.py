@@ -64,7 +64,18 @@ def test_evaluate_judges_the_film_that_refine_would_make(folder, tmp_path, monke
     seen = []
     refine = Cascade.refine
     monkeypatch.setattr(Cascade, "refine", lambda *a, **k: seen.append(refine(*a, **k)) or seen[-1])
-    ok("evaluate", folder / "model", folder / "later.nc", "--members", 4, "--no-likelihood", "--out", tmp_path / "e")
+    ok(
+        "evaluate",
+        folder / "model",
+        folder / "later.nc",
+        "--members",
+        4,
+        "--no-likelihood",
+        "--frames",
+        "--out",
+        tmp_path / "e",
+    )
     made = [lag_correlation(member, BlockSpin(2), 1).value for member in seen[0]]
     assert abs(float(torch.stack(made).mean()) - lasting(folder / "later.nc")) < 0.05
-    assert json.loads((tmp_path / "e" / "scores.json").read_text()) is not None
+    scores = json.loads((tmp_path / "e" / "scores.json").read_text())
+    assert scores["channels"]["wind"]["lag_correlation"] is not None

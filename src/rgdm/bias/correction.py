@@ -16,11 +16,15 @@ _BLOCK = 2**22
 
 @dataclass(frozen=True)
 class Sample:
-    """Values ``(N, C)`` in float64, NaN where missing, of times in groups ``(N,)``, and how sentences call them."""
+    """Values ``(N, C)`` in float64, NaN where missing, of times in groups ``(N,)``, and how sentences call them.
+
+    ``order`` is the place in time of each row, where rows do not follow each other so (members of an ensemble).
+    """
 
     values: Float[np.ndarray, "N C"]
     groups: np.ndarray
     what: str
+    order: np.ndarray | None = None
 
 
 @dataclass(frozen=True)

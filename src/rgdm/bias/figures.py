@@ -116,7 +116,8 @@ def judge_correction(
 def _within(sample: Sample, groups: np.ndarray) -> Sample:
     """The part whose groups are among these."""
     keep = np.isin(sample.groups, groups)
-    return replace(sample, values=sample.values[keep], groups=sample.groups[keep])
+    order = None if sample.order is None else sample.order[keep]
+    return replace(sample, values=sample.values[keep], groups=sample.groups[keep], order=order)
 
 
 def _distance(model: Sample, observed: Sample, settings: Settings) -> Distance:
@@ -144,8 +145,10 @@ def _held_out(model: Sample, observed: Sample, settings: Settings) -> Distance:
 
 
 def _halves(sample: Sample) -> list[Sample]:
-    """The first and the second half of the samples of one group."""
+    """The first and the second half in time of the samples of one group."""
     middle = len(sample.groups) // 2
+    rows = np.arange(len(sample.groups)) if sample.order is None else np.argsort(sample.order, kind="stable")
     return [
-        replace(sample, values=sample.values[i], groups=sample.groups[i]) for i in (slice(middle), slice(middle, None))
+        replace(sample, values=sample.values[i], groups=sample.groups[i], order=None)
+        for i in (rows[:middle], rows[middle:])
     ]

@@ -103,7 +103,9 @@ def _sample(field: xr.DataArray, times: Times, group: Group) -> Sample:
         groups.values.reshape([sizes[name] if name == times.axis else 1 for name in axes]), list(sizes.values())
     )
     values = field.transpose(*axes, *cells).to_numpy().astype(np.float64)
-    return Sample(values.reshape(rows.size, -1), rows.reshape(-1), times.what)
+    place = [np.arange(sizes[name]) if name == times.axis else np.zeros(sizes[name], int) for name in axes]
+    order = sum(np.meshgrid(*place, indexing="ij"), np.zeros(rows.shape, int)) if axes else np.zeros(rows.shape, int)
+    return Sample(values.reshape(rows.size, -1), rows.reshape(-1), times.what, order.reshape(-1))
 
 
 def _settings(choices: Choices, observed: Sample, known: Channel, notes: list[str]) -> Settings:

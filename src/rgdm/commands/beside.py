@@ -11,17 +11,14 @@ from rgdm import config
 from rgdm.data.alignment import say
 from rgdm.data.areas import areas_of
 from rgdm.data.checks import counted, fill_gaps
-from rgdm.data.companions import FILE, Companion, laid_beside, read_companions, split_names, unstacked
+from rgdm.data.companions import FILE, Companion, laid_beside, read_companions, unstacked
 from rgdm.data.fields import read_field
-from rgdm.data.mask import laid_out
+from rgdm.data.mask import laid_out, split_names
 from rgdm.errors import InputError
 from rgdm.model.cascade.cascade import Cascade
-from rgdm.model.cascade.place import AREAS, COMPANIONS, known_at_coarsest
+from rgdm.model.cascade.place import ALIKE, AREAS, COMPANIONS, known_at_coarsest
 from rgdm.model.lifts.setting import Setting
 from rgdm.scale.grid import Grid
-
-ALIKE = "none"
-"""The name of no areas."""
 
 
 def beside_fields(field: xr.DataArray, options: config.Train, grid: Grid) -> tuple[Setting, dict[str, Any]]:
@@ -31,6 +28,8 @@ def beside_fields(field: xr.DataArray, options: config.Train, grid: Grid) -> tup
     axes, depth = grid.names, options.design.levels
     static = read_companions(options.static, axes) if options.static else xr.Dataset()
     given = _given(options.fields, options.given, axes) if options.given else xr.Dataset()
+    if options.crop:  # as the field was, which is of the same files
+        given = given.isel({name: slice(size) for name, size in field.sizes.items() if name in given.dims})
     parts, companions = [], []
     for kind, data in (("static", static), ("given", given)):
         for name, array in data.data_vars.items():
@@ -60,7 +59,7 @@ def beside_fields(field: xr.DataArray, options: config.Train, grid: Grid) -> tup
 class Beside(NamedTuple):
     """What ``Cascade.refine`` takes beside a field."""
 
-    areas: xr.DataArray | None
+    areas: xr.DataArray | str | None
     static: xr.Dataset | None
     given: xr.Dataset | None
 
@@ -94,10 +93,10 @@ def _areas(field: xr.DataArray, options: config.Train, grid: Grid) -> tuple[torc
         lattice = field.shape[2:]
         values = laid_out(read.squeeze(single, drop=True), field, grid.names, lattice, notes, "file of areas")
         say(notes)
-        if tuple(values.shape[2:]) != tuple(field.shape[2:]) or not (values >= 0).all():
+        if tuple(values.shape[2:]) != tuple(field.shape[2:]) or not ((values >= 0) & np.isfinite(values)).all():
             raise InputError(
-                f"{path} has areas on the lattice {tuple(values.shape[2:])}, down to {values.min():g}; they are needed "
-                f"on {tuple(field.shape[2:])}, and not negative"
+                f"{path} has areas on the lattice {tuple(values.shape[2:])}, from {values.min():g} to "
+                f"{values.max():g}; they are needed on {tuple(field.shape[2:])}, finite and not negative"
             )
         return torch.from_numpy(values), "given"
     found = areas_of(field, grid.names)
@@ -110,16 +109,9 @@ def _areas(field: xr.DataArray, options: config.Train, grid: Grid) -> tuple[torc
     return torch.from_numpy(found), "latitude"
 
 
-def _file_of_areas(given: str | None, model: Cascade) -> xr.DataArray | None:
-    if given is None:
-        if model.metadata.get(AREAS) == "latitude":
-            say(
-                ["block means are weighted by the areas of cells, as in the training (--areas none: cells count alike)"]
-            )
-        return None
-    if given == ALIKE:
-        model.metadata = {key: value for key, value in model.metadata.items() if key != AREAS}
-        return None
+def _file_of_areas(given: str | None, model: Cascade) -> xr.DataArray | str | None:
+    if given is None or given == ALIKE:
+        return given
     path, names = split_names(given)
     read = read_field([path], ",".join(names) or None, model.dimension, order=model.grid.names)
     return read.squeeze([name for name in ("sample", "channel") if read.sizes[name] == 1], drop=True)

@@ -25,6 +25,7 @@ from rgdm.commands.shared import (
 from rgdm.data.checks import fill_gaps
 from rgdm.data.identity import identity_of, known_of
 from rgdm.data.layout import unwrap
+from rgdm.data.moments import moments, time_of
 from rgdm.data.orientation import orientation_of
 from rgdm.errors import InputError
 from rgdm.evaluate import bicubic, bits_per_dof, block_constant, judge, save_evaluation
@@ -37,6 +38,9 @@ from rgdm.model.cascade.place import place_of
 from rgdm.model.lifts.setting import NOWHERE, Setting
 from rgdm.progress import bar
 from rgdm.ranges import check_options
+
+UNEQUAL = 1.15
+"""Steps of time that differ by less are equal, as those of months are."""
 
 
 def evaluate(options: config.Evaluate) -> dict[str, Any]:
@@ -80,6 +84,9 @@ def verify(
     filled there, block means are those of the sites that are there. ``place`` holds areas of cells and companions.
     """
     values, layout = unwrap(field, model.channels, model.dimension, axes=model.grid.names)
+    if place.weights is not None and model.takes_gaps and bool((place.weights == 0).any()):
+        values = values.where(place.weights > 0, torch.nan)  # cells without an area are missing
+        missing = values.isnan().numpy()
     fields, frames = Fields(values, place), frames_of(layout, len(values))
     truth, setting = fields.values, fields.setting
     gaps, weights, areas = weights_of(truth), setting.weights, place.weights
@@ -144,21 +151,17 @@ def check_frames(field: xr.DataArray) -> None:
     """Raise ``InputError`` unless the samples follow each other in equal steps of time, as far as the file says."""
     if field.sizes["sample"] < 2:
         raise InputError("--frames needs 2 or more samples that follow each other in time; the file holds one")
-    for name, times in field.coords.items():
-        if times.dims != ("sample",) or (name != "time" and times.dtype.kind != "M"):
-            continue
-        steps = np.unique(np.diff(times.values))
-        if len(steps) > 1 or steps[0] <= steps[0] * 0:
-            found = " and ".join(_step(step) for step in (steps[0], steps[-1])[: len(steps)])
-            raise InputError(
-                f"the samples are no consecutive frames: steps of {name} are {found}; take a piece of equal steps "
-                "and one member, or leave --frames out"
-            )
-
-
-def _step(step: Any) -> str:
-    """A step of time in words."""
-    return f"{step / np.timedelta64(1, 'h'):g} h" if isinstance(step, np.timedelta64) else str(step)
+    names = time_of(field, ["sample"])
+    if not names or field.coords[names[0]].dims != ("sample",):
+        return
+    times, unit = moments(field.coords[names[0]])
+    steps, length = np.diff(times), (3600, "h") if unit == "s" else (1, unit)
+    if steps.min() <= 0 or steps.max() > UNEQUAL * steps.min():
+        found = " to ".join(f"{step / length[0]:g} {length[1]}".strip() for step in sorted({steps.min(), steps.max()}))
+        raise InputError(
+            f"the samples are no consecutive frames: steps of {names[0]} are {found}; take a piece of equal steps and "
+            "one member, or leave --frames out"
+        )
 
 
 def _on(fine: Tensor, coarse: Tensor, setting: Setting, model: Cascade, levels: int) -> Tensor:

@@ -13,7 +13,7 @@ from rgdm.data.alignment import align, say
 from rgdm.data.fields import read_field
 from rgdm.data.formats import open_source
 from rgdm.data.identity import Channel, Identity
-from rgdm.data.mask import laid_out
+from rgdm.data.mask import laid_out, split_names
 from rgdm.data.origin import origin_of
 from rgdm.errors import InputError
 
@@ -93,13 +93,18 @@ def laid_beside(
     return values
 
 
-def _named(data: xr.Dataset, known: Companion) -> str:
+def find(data: xr.Dataset, known: Companion) -> str | None:
+    """The name of a companion in a Dataset, by its own or by its standard name; None if it is not there."""
     names = [str(name) for name in data.variables]
     if known.name in names:
         return str(known.name)
     alike = [n for n in names if known.standard_name and data[n].attrs.get("standard_name") == known.standard_name]
-    if len(alike) == 1:
-        return alike[0]
+    return alike[0] if len(alike) == 1 else None
+
+
+def _named(data: xr.Dataset, known: Companion) -> str:
+    if (name := find(data, known)) is not None:
+        return name
     raise InputError(
         f"the companion {known.name} is missing; there are {', '.join(map(str, data.data_vars))}: rename the one it is"
     )
@@ -154,14 +159,6 @@ def unstacked(field: xr.DataArray) -> dict[str, xr.DataArray]:
         array.attrs = dict(own.get(name, {}))
         found[name] = array.squeeze("sample", drop=True) if array.sizes["sample"] == 1 else array
     return found
-
-
-def split_names(given: str) -> tuple[Path, list[str]]:
-    """``FILE:NAME,NAME`` as a file and the names of variables; a file that is called so is one."""
-    file, colon, names = given.rpartition(":")
-    if not colon or len(file) < 2 or Path(given).exists():
-        return Path(given), []
-    return Path(file), [name.strip() for name in names.split(",") if name.strip()]
 
 
 def _named_in(path: Path, dimension: int, known: Sequence[Companion]) -> list[str]:

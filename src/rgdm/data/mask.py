@@ -14,6 +14,7 @@ from rgdm.data.axes import axis_roles, lattice_axes
 from rgdm.data.cells.order import calendar_of
 from rgdm.data.cells.places import cut_to, laid_on
 from rgdm.data.fields import choices, read_field
+from rgdm.data.moments import text_of
 from rgdm.data.origin import ORIGIN, Origin, origin_of
 from rgdm.errors import InputError
 
@@ -26,15 +27,21 @@ def read_mask(path: Path, axes: Sequence[str]) -> xr.DataArray:
 
     ``InputError`` if the file holds several variables and none is named.
     """
-    file, _, name = str(path).rpartition(":")
-    if path.exists() or not file:
-        file, name = str(path), ""
-    if not name and len(several := choices(Path(file), len(axes))) > 1:
+    file, names = split_names(str(path))
+    if not names and len(several := choices(file, len(axes))) > 1:
         raise InputError(f"{file} has the variables {', '.join(several)}; choose the mask with --mask {file}:NAME")
-    mask = read_field([file], name or None, len(axes), order=axes)
+    mask = read_field([file], ",".join(names) or None, len(axes), order=axes)
     static = mask.sizes["sample"] == 1 and not origin_of(mask).samples
     single = {"sample": static, "channel": mask.sizes["channel"] == 1}
     return mask.squeeze([axis for axis, one in single.items() if one], drop=True)
+
+
+def split_names(given: str) -> tuple[Path, list[str]]:
+    """``FILE:NAME,NAME`` as a file and the names of variables; a file that is called so is one."""
+    file, colon, names = given.rpartition(":")
+    if not colon or len(file) < 2 or Path(given).exists():
+        return Path(given), []
+    return Path(file), [name.strip() for name in names.split(",") if name.strip()]
 
 
 def laid_out(
@@ -71,12 +78,13 @@ def laid_out(
         kinds = f"an xarray object and the {what}" if named else f"an array and the {what}"
         raise InputError(f"the coarse field is {kinds} {type(mask).__name__}; give both as one kind")
     if not named:
-        return np.nan_to_num(_of_array(mask, len(axes), what), nan=missing)
+        values = _of_array(mask, len(axes), what)
+        return np.where(np.isnan(values), missing, values)
     field = _array(like)
     known = all(name in field.dims for name in axes)
     own: list[Hashable] = [*axes] if known else [*field.dims[-len(axes) :]]
     values = _of_xarray(_array(mask), field, own, tuple(lattice), [] if notes is None else notes, what)
-    return np.nan_to_num(values, nan=missing)
+    return np.where(np.isnan(values), missing, values)
 
 
 def absent(
@@ -205,12 +213,13 @@ def _matched(mask: xr.DataArray, field: xr.DataArray, axis: Hashable, what: str)
                 f"the {what} counts {key} by the calendar {calendars[0] or 'none'}, the field by "
                 f"{calendars[1] or 'none'}; convert one of them (convert_calendar in xarray)"
             )
-        here, there = (list(map(str, x[key].to_numpy())) for x in (mask, field))
+        here, there = (list(map(text_of, x[key].to_numpy())) for x in (mask, field))
         if here == there:
             continue
         if sorted(here) != sorted(there) or len(set(here)) < len(here):
+            first = [x[key].values[0] for x in (mask, field)]
             raise InputError(
-                f"the {what} has {here[0]}, ... along {key}, the field {there[0]}, ...; give the {what} of these "
+                f"the {what} has {first[0]}, ... along {key}, the field {first[1]}, ...; give the {what} of these "
                 f"{key}s, or one that does not depend on {key}"
             )
         return mask.isel({axis: [here.index(value) for value in there]})

@@ -106,3 +106,17 @@ def _since_epoch(date: Any) -> float:
     """Of a date of another calendar (cftime), or of Python's."""
     epoch = date.replace(year=1970, month=1, day=1, hour=0, minute=0, second=0, microsecond=0)
     return (date - epoch).total_seconds()
+
+
+def text_of(value: object) -> str:
+    """The same for equal values of any type: dates and spans in nanoseconds, numbers to the digits of their type."""
+    if isinstance(value, np.datetime64 | np.timedelta64):
+        kind = "datetime64" if isinstance(value, np.datetime64) else "timedelta64"
+        seconds = value.astype(f"{kind}[s]")
+        return str(int(seconds.astype(np.int64)) * 10**9 + int((value - seconds).astype("timedelta64[ns]").astype(int)))
+    if isinstance(value, bool | np.bool_ | int | np.integer):
+        return str(int(value))
+    if isinstance(value, float | np.floating):
+        single = isinstance(value, np.floating) and value.dtype.itemsize <= 4
+        return f"{float(value):.{7 if single else 15}g}"
+    return str(value)

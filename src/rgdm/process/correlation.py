@@ -5,7 +5,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float
-from scipy.optimize import nnls
 
 from rgdm.process.persistence import Part, shape
 
@@ -82,6 +81,8 @@ def _fewest(table: np.ndarray, target: np.ndarray, size: np.ndarray, kept: np.nd
     for least in (*LEAST, None):
         cost = SIMPLE / math.pi * rates[None, kept]
         rows = np.vstack([table[:, kept] * size[:, None], np.full((1, len(kept)), UNIT), cost])
+        from scipy.optimize import nnls  # half a second to import
+
         found = nnls(rows, np.concatenate([target * size, [UNIT, 0.0]]), maxiter=100 * len(kept))[0]
         found /= found.sum()
         if least is not None:

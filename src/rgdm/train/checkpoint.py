@@ -3,8 +3,10 @@
 import hashlib
 from pathlib import Path
 
+from jaxtyping import Float
+from torch import Tensor
+
 from rgdm.errors import InputError
-from rgdm.model.cascade.fields import Fields
 
 CHECKPOINT, HISTORY = "checkpoint.safetensors", "history.jsonl"
 
@@ -17,12 +19,11 @@ def check_resumable(folder: Path) -> Path:
     return path
 
 
-def fingerprint(fields: Fields) -> str:
-    """A short hash of the values, areas and companions, their shapes and types."""
-    digest = hashlib.blake2b(digest_size=8)
-    for part in (fields.values, fields.place.weights, fields.place.companions):
-        if part is not None:
-            values = part.detach().cpu().contiguous().numpy()
-            digest.update(values.data)
-            digest.update(f"{values.shape} {values.dtype}".encode())
+def fingerprint(fields: Float[Tensor, "B C *L"] | None) -> str | None:
+    """A short hash of the values, their shape and their type; None of nothing."""
+    if fields is None:
+        return None
+    values = fields.detach().cpu().contiguous().numpy()
+    digest = hashlib.blake2b(values.data, digest_size=8)
+    digest.update(f"{values.shape} {values.dtype}".encode())
     return digest.hexdigest()

@@ -63,7 +63,7 @@ def hold_back(
     if parts.held_out is None and where != "auto":
         raise InputError(
             f"--hold-back {where}: {len(fields)} fields of {fields.lattice} sites leave nothing to keep back; three "
-            f"samples do, or an axis with edges of {PARTS} blocks of the coarsest level"
+            f"samples do, or an axis with edges of {max(PARTS, 3 * narrowest)} blocks of the coarsest level"
         )
     if parts.held_out is not None and not all(_seen(part, grid, levels) for part in (parts.training, parts.held_out)):
         return Parts(fields, None, fields, "nothing: too much of what would be kept back, or of the rest, is missing")

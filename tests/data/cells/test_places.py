@@ -68,7 +68,7 @@ def test_cells_that_are_shifted_are_refused(given, axis, by):
         assert laid_on(shifted, coarse(given), AXES, "the mask")[1] != []  # whole cells on a circle: moved round
         return
     away = rf", {abs(by):g} of its cells away" if abs(by) < given.sizes[axis] else ""
-    with pytest.raises(InputError, match=f"the mask has cells .* along {axis}{away}; .*give a mask of the same place"):
+    with pytest.raises(InputError, match=f"the mask has cells .* along {axis}{away}; .*give one of the same place"):
         laid_on(shifted, coarse(given), AXES, "the mask")
 
 

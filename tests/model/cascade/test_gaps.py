@@ -343,7 +343,7 @@ def test_masks_of_named_fields_are_matched_by_names_and_coordinates():
     static = mask.isel(time=1, drop=True).sel(channel="v", drop=True)
     assert int(model.refine(coarse, mask=static)[0].isnull().sum()) == 4
     for other, said in (
-        (mask.assign_coords(lon=lon + 100), "give a mask of the same place"),
+        (mask.assign_coords(lon=lon + 100), "give one of the same place"),
         (mask.assign_coords(time=[3, 7]), "the mask has 3, ... along time"),
         (mask.assign_coords(channel=["a", "b"]), "along channel"),
         (mask.isel(time=0, drop=True).expand_dims(level=2), "must be among those of the field"),

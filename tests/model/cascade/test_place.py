@@ -9,6 +9,8 @@ import xarray as xr
 from test_gaps import smooth, with_gaps
 
 from rgdm.errors import InputError
+from rgdm.model.cascade import calibrate as calibration
+from rgdm.model.cascade.calibrate import _spread_skill as spread_skill
 from rgdm.model.cascade.calibrate import calibrate, calibrate_free
 from rgdm.model.cascade.cascade import Cascade
 from rgdm.model.cascade.fields import Fields
@@ -167,7 +169,7 @@ def test_companions_and_areas_are_cut_like_the_fields():
         assert part.place.weights is not None and torch.equal(part.place.weights, part.values + 1)
 
 
-def test_training_and_calibration_know_areas_and_companions():
+def test_training_and_calibration_know_areas_and_companions(monkeypatch):
     x, mountains = over_mountains(16)
     model = beside(cascade(), 1)
     fields = Fields(with_gaps(x, 0.1), Setting(AREAS, mountains))
@@ -180,12 +182,14 @@ def test_training_and_calibration_know_areas_and_companions():
         batch = batches.of_level(level, torch.Generator().manual_seed(0))
         loss = model(batch.fine, level, batch.t, batch.noise, batch.halo, batch.importance, batch.setting).mean()
         assert bool(loss.isfinite())
-    temperatures = calibrate(model, fields)
-    assert bool(((temperatures > 0.2) & (temperatures < 5)).all())
+    ratios = []
+    monkeypatch.setattr(calibration, "_spread_skill", lambda *a: ratios.append(spread_skill(*a)) or ratios[-1])
+    calibrate(model, fields)
+    assert len(ratios) == 6 and all(bool((ratio.isfinite() & (ratio != 1)).all()) for ratio in ratios)
     assert bool((calibrate_free(model, fields) == 1).all())
 
 
-def test_companions_of_xarray_are_found_by_name_and_converted(tmp_path):
+def test_companions_of_xarray_are_found_by_name_and_converted(tmp_path, capsys):
     x, mountains = over_mountains(16)
     model = beside(cascade(), 2)
     informing = smooth(16, (32, 48))
@@ -216,6 +220,8 @@ def test_companions_of_xarray_are_found_by_name_and_converted(tmp_path):
     turned = km.isel(lat=slice(None, None, -1)).transpose("lon", "lat")
     in_hpa = xr.Dataset({"msl": (msl / 100).assign_attrs(units="hPa")})
     np.testing.assert_allclose(model.refine(coarse, static=turned, given=in_hpa), made, rtol=0, atol=1e-4)
+    holed = model.refine(coarse, static=z.rename("z").where(z > 900), given=given)
+    assert bool(np.isfinite(holed).all()) and "filled from the nearest" in capsys.readouterr().err
     for wrong, said in (
         ({"given": given}, r"trained beside z; give static= \(--static FILE, as oro.nc was\)"),
         ({"static": z.rename("z")}, r"trained beside msl; give given="),
@@ -223,7 +229,6 @@ def test_companions_of_xarray_are_found_by_name_and_converted(tmp_path):
         ({"static": z.rename("z").assign_attrs(units="K"), "given": given}, "K"),
         ({"static": z.rename("z").assign_coords(lat=lat + 30), "given": given}, "companion z .* the same place"),
         ({"static": z.rename("z").drop_vars("lon").isel(lon=slice(24)), "given": given}, r"z has .* \(32, 24\)"),
-        ({"static": z.rename("z").where(z > 900), "given": given}, "values of companions are missing"),
     ):
         with pytest.raises(InputError, match=said):
             model.refine(coarse, **wrong)
@@ -241,6 +246,8 @@ def test_fields_from_nothing_have_no_companions():
         model.enlarged(1, 2.0, 1)
     with pytest.raises(InputError, match="knows no companions"):
         cascade().refine(x, static=mountains[0])
+    with pytest.raises(InputError, match="leave mask=, areas=, static= and given= away"):
+        model.refine(x[..., ::4, ::4], static=mountains[0], place=Setting(companions=mountains))
     with pytest.raises(InputError, match="not finite"):
         Fields(x, Setting(companions=torch.full_like(mountains, math.nan)))
     with pytest.raises(InputError, match="do not fit 16 fields"):

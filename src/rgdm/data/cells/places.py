@@ -65,6 +65,7 @@ def cut_to(
         factor = size // len(c)
         wanted = refine_centres(c, factor, pole_of(angle, circle, c)) if factor > 1 and len(c) > 1 else c
         if (f[-1] < f[0]) != (wanted[-1] < wanted[0]) and len(wanted) > 1:
+            notes.append(f"{what} has {_WAYS[bool(f[-1] > f[0])]} {axis} and is turned")
             fine, f = fine.isel({axis: slice(None, None, -1)}), f[::-1]
         step = float(np.diff(f).mean())
         off = wanted[0] - f
@@ -115,7 +116,7 @@ def _along(fine: xr.DataArray, coarse: xr.DataArray, axis: Hashable, what: str, 
         by = f", {abs(off):.2g} of its cells away" if CLOSE < abs(off) < len(f) else ""
         raise InputError(
             f"{what} has cells from {f[0]:g} to {f[-1]:g} along {axis}{by}; those of the coarse field are refined to "
-            f"{wanted[0]:g} to {wanted[-1]:g}: give a {what.split()[-1]} of the same place"
+            f"{wanted[0]:g} to {wanted[-1]:g}: give one of the same place"
         )
     return fine
 
@@ -178,8 +179,7 @@ def _in_the_plane(
             notes += [f"{what} runs the other way along {axis} and is turned" for axis in turned]
             return candidate
     raise InputError(
-        f"{what} has other latitudes and longitudes than those of the coarse field, refined; give a {what.split()[-1]} "
-        "of the same place"
+        f"{what} has other latitudes and longitudes than those of the coarse field, refined; give one of the same place"
     )
 
 

@@ -52,7 +52,7 @@ def calibrate(
     """
     cut = tiles(model, Fields.of(x), sites * math.prod(model.grid.factors), depth).to(model.device)
     fields = model.normalised(cut)
-    path, settings = [fields.values], fields.setting.path(model.operator, model.levels)
+    path, settings = [fields.values.nan_to_num(0.0)], fields.setting.path(model.operator, model.levels)
     for own in settings[:-1]:
         path.append(own.on(model.operator).coarsen(path[-1]))
     ensemble, seen = path[-1], _seen_by_calibration(model)

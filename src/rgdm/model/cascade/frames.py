@@ -84,8 +84,23 @@ def frames_of(layout: Layout, count: int) -> Frames | None:
         say([f"{error}: the fields are taken as if they did not follow each other in time"])
         return None
     sizes = {axis: source.sizes[axis] for axis in batch}
-    own = xr.Variable(source.coords[of_time[0]].dims, found.values).set_dims(sizes).transpose(*batch)
-    return told_apart(names(source, batch, count, of_time), own.values.reshape(count), found.unit)
+    time = source.coords[of_time[0]]
+    own = xr.Variable(time.dims, found.values).set_dims(sizes).transpose(*batch)
+    follow = [*of_time, *(name for name, coordinate in source.coords.items() if _follows(coordinate, time))]
+    return told_apart(names(source, batch, count, follow), own.values.reshape(count), found.unit)
+
+
+def _follows(coordinate: xr.DataArray, time: xr.DataArray) -> bool:
+    """Whether a coordinate changes with the time and does not tell frames of one moment apart.
+
+    Measured numbers (a concentration, a lead time) do, and dates that are always as long before; whole numbers and
+    words may be members.
+    """
+    if coordinate.dims != time.dims or time.size < 2:
+        return False
+    if coordinate.dtype.kind == "M" and time.dtype.kind == "M":
+        return len(np.unique(coordinate.values - time.values)) == 1
+    return coordinate.dtype.kind == "f"
 
 
 def frames_at(times: Any, count: int) -> Frames:

@@ -88,10 +88,11 @@ def refine(
     is compared with the training data: it is aligned and the result brought back (order of channels, direction of
     axes, units of one quantity), or refused (other variables, units, spacing, boundary) unless ``force`` is set.
 
-    The noise of a field is keyed by what the field is: by the names and values of its coordinates beside those of the
-    lattice (time, level, realization), where it has any, else by its place among the fields. One seed gives a day the
-    same noise alone and in a longer file, and another day other noise. Fields without such coordinates that lie in
-    separate files have the same noise: give each file a seed of its own.
+    The noise of a field is keyed by what the field is: by the names and values of its coordinates beside those of
+    the lattice (time, level, realization), where it has any, else by its place among the fields. One seed gives a
+    day the same noise alone and in a longer file, and another day other noise. Fields without such coordinates that
+    lie in separate files have the same noise: give each file a seed of its own, and each pass of an array that is
+    refined again.
 
     A model that was measured on fields that follow each other in time makes films that last: the noise of a sequence,
     which is what all coordinates but the time say, is correlated in time as the detail of the training fields was, at
@@ -126,6 +127,8 @@ def refine(
         check_positive(field.nan_to_num(0.0), "values of the coarse field")
     lattice = model.operator.fine_lattice(field.shape[2:], levels)
     model.check_texture(lattice, levels)
+    if place is not None and any(each is not None for each in (mask, areas, static, given)):
+        raise InputError("place= says areas, gaps and companions at once; leave mask=, areas=, static= and given= away")
     if place is None:
         given = informing(model, coarse) if given is None else given
         place = place_of(model, aligned.field, field, levels, mask, areas, static, given)

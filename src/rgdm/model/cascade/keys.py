@@ -4,10 +4,10 @@ import hashlib
 from collections import Counter
 from collections.abc import Collection, Hashable, Sequence
 
-import numpy as np
 import xarray as xr
 
 from rgdm.data.layout import DataArrayLayout, DatasetLayout, Layout
+from rgdm.data.moments import text_of
 
 MEMBERS = 2**32
 """More members than any ensemble has."""
@@ -45,22 +45,8 @@ def names(array: xr.DataArray, batch: Sequence[Hashable], count: int, without: C
         ):
             continue
         values = coordinate.variable.set_dims(sizes).transpose(*batch).values.reshape(count)
-        columns.append([f"{name}={_text(value)}" for value in values])
+        columns.append([f"{name}={text_of(value)}" for value in values])
     return [";".join(parts) for parts in zip(*columns, strict=True)] or [""] * count
-
-
-def _text(value: object) -> str:
-    """The same for equal values of any type: dates and spans in nanoseconds, numbers to the digits of their type."""
-    if isinstance(value, np.datetime64 | np.timedelta64):
-        kind = "datetime64" if isinstance(value, np.datetime64) else "timedelta64"
-        seconds = value.astype(f"{kind}[s]")
-        return str(int(seconds.astype(np.int64)) * 10**9 + int((value - seconds).astype("timedelta64[ns]").astype(int)))
-    if isinstance(value, bool | np.bool_ | int | np.integer):
-        return str(int(value))
-    if isinstance(value, float | np.floating):
-        single = isinstance(value, np.floating) and value.dtype.itemsize <= 4
-        return f"{float(value):.{7 if single else 15}g}"
-    return str(value)
 
 
 def hashed(name: str) -> int:

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from rgdm.data.alignment import say
 from rgdm.data.areas import areas_of
-from rgdm.data.companions import Companion, laid_beside
+from rgdm.data.checks import counted, fill_gaps
+from rgdm.data.companions import Companion, find, laid_beside
 from rgdm.data.mask import laid_out, unused
 from rgdm.errors import InputError
 from rgdm.model.cascade.geometry import measures, weights_of
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 AREAS = "areas"
 """Where the metadata of a model say which areas weigh its block means: of ``latitude``, ``given`` ones, or none."""
+ALIKE = "none"
+"""The name of no areas."""
 COMPANIONS = "companions"
 """Where they say what the companions are."""
 
@@ -49,8 +52,11 @@ def place_of(
 
 def informing(model: "Cascade", coarse: Any) -> xr.Dataset | None:
     """A Dataset that holds the companions that a model is given, beside what it refines; None if it does not."""
-    names = [each["name"] for each in model.metadata.get(COMPANIONS, []) if each.get("kind") == "given"]
-    return coarse if names and isinstance(coarse, xr.Dataset) and set(names) <= set(coarse.data_vars) else None
+    known = [Companion.from_json(each) for each in model.metadata.get(COMPANIONS, [])]
+    given = [each for each in known if each.kind == "given"]
+    if not given or not isinstance(coarse, xr.Dataset):
+        return None
+    return coarse if all(find(coarse, each) is not None for each in given) else None
 
 
 def fine_weights(
@@ -80,8 +86,8 @@ def fine_weights(
     empty = (blocks == 0) & ~coarse.isnan()
     if bool(empty.any()):
         raise InputError(
-            f"the mask leaves no site in {int(empty.sum())} of {empty.numel()} blocks in which the coarse field has a "
-            "value; it must have one there, or the value be missing (NaN)"
+            f"the {'areas leave' if mask is None else 'mask leaves'} no site in {int(empty.sum())} of {empty.numel()} "
+            "blocks in which the coarse field has a value; it must have one there, or the value be missing (NaN)"
         )
     return weights
 
@@ -98,7 +104,7 @@ def known_at_coarsest(
         if x.shape[axis] % block:
             raise InputError(
                 f"a companion has {x.shape[axis]} sites along an axis, which blocks of {block} do not fill; a field "
-                f"that only informs is known in blocks of {b**deepest} of the finest sites"
+                f"that only informs is known in blocks of {b**deepest} of the finest sites: give one that they fill"
             )
         x = x.unflatten(axis, (-1, block)).mean(axis + 1)
     return linear(x, tuple(b**deepest for b in factors), boundary)
@@ -128,21 +134,12 @@ def _areas(
     model: "Cascade", areas: Any, like: Any, coarse: tuple[int, ...], lattice: Lattice, factors: Lattice
 ) -> Float[Tensor, "b c *F"] | None:
     """The areas of fine cells: those given, or those that latitudes make where the model was trained with them."""
-    wanted = model.metadata.get(AREAS)
-    if areas is None and wanted == "given":
-        raise InputError("this model was trained with areas of cells; give those of the fine cells (areas=, --areas)")
-    if areas is None and (wanted != "latitude" or not isinstance(like, xr.DataArray | xr.Dataset)):
+    if isinstance(areas, str):
+        if areas != ALIKE:
+            raise InputError(f"areas = {areas!r}; they are those of cells, or {ALIKE!r} where all count alike")
         return None
     if areas is None:
-        found = areas_of(like, model.grid.names, factors)
-        if found is None:
-            say(
-                [
-                    "the model was trained with cells that latitudes weigh, and nothing is known of latitudes here: "
-                    "cells count alike (areas=, --areas FILE give their areas)"
-                ]
-            )
-        return None if found is None else torch.from_numpy(found)
+        return _areas_as_trained(model, like, factors)
     notes: list[str] = []
     given = torch.from_numpy(laid_out(areas, like, model.grid.names, lattice, notes, "file of areas"))
     say(notes)
@@ -150,6 +147,26 @@ def _areas(
     if not bool(((given >= 0) & given.isfinite()).all()):
         raise InputError("areas of cells are negative or not finite; they are 0 (missing) or more")
     return given
+
+
+def _areas_as_trained(model: "Cascade", like: Any, factors: Lattice) -> Float[Tensor, "1 1 *F"] | None:
+    """Those of latitudes, if the training had these, which is said."""
+    wanted = model.metadata.get(AREAS)
+    if wanted == "given":
+        raise InputError("this model was trained with areas of cells; give those of the fine cells (areas=, --areas)")
+    if wanted != "latitude":
+        return None
+    found = areas_of(like, model.grid.names, factors) if isinstance(like, xr.DataArray | xr.Dataset) else None
+    if found is None:
+        say(
+            [
+                "the model was trained with cells that latitudes weigh, and nothing is known of latitudes here: cells "
+                "count alike (areas=, --areas FILE give their areas)"
+            ]
+        )
+        return None
+    say(["block means are weighted by the areas of cells, as in the training (--areas none: cells count alike)"])
+    return torch.from_numpy(found)
 
 
 def _companions(
@@ -177,17 +194,17 @@ def _companions(
         size = lattice if kind == "static" else model.operator.coarse_lattice(lattice, levels)
         laid = laid_beside(source, like, model.grid.names, [known[i] for i in wanted], size)
         parts |= zip(wanted, laid, strict=True)
-    fields, missing = [], 0
+    fields = []
     for i, each in enumerate(known):
         x = torch.from_numpy(parts[i])
         size = lattice if each.kind == "static" else model.operator.coarse_lattice(lattice, levels)
         _check_shape(f"companion {each.name or i}", x, (count, 1), size)
-        missing += int((~x.isfinite()).sum())
+        x, gaps = fill_gaps(x, model.grid.boundaries)
+        if gaps.any():
+            say([f"{counted(gaps)} of the companion {each.name or i} are missing, and filled from the nearest ones"])
         if each.kind == "given":
             x = known_at_coarsest(x, model.grid.factors, levels, model.levels, model.grid.boundaries)
         fields.append(x)
-    if missing:
-        raise InputError(f"{missing} values of companions are missing or not finite; fill them first")
     together = max(len(x) for x in fields)
     return torch.cat([x.expand(together, *x.shape[1:]) for x in fields], 1)
 
