@@ -22,6 +22,10 @@ NO_DETAIL = 1e-6
 """Detail of the constant field 1 that counts as none."""
 BESIDE = 1
 """Radius of the stencil on what is beside the field, in coarse sites."""
+FOLDS = 4
+"""Strips of space, each of which is predicted from the others, to find how much companions are to be believed."""
+FIRM = (0.0, 0.01, 0.1, 1.0, 10.0, 1e6)
+"""What may be added to the diagonal of companions, in units of it; the last leaves them out."""
 
 
 def detail_of_constant(operator: CoarseGraining, dimension: int) -> tuple[float, ...]:
@@ -43,7 +47,10 @@ class LinearPrediction(Stencil):
     and simple (Cressie 1993, Statistics for Spatial Data, 3.2 and 3.4.5).
 
     Companions of the field predict its detail too, as orography does that of temperature: by the differences of
-    neighbours of their coarse part, and by their details.
+    neighbours of their coarse part, and by their details. How much is believed of that is found by ridge regression
+    (Hoerl and Kennard 1970, Technometrics 12, 55), for each band with the penalty that predicts strips of space best
+    from the others: samples of one place are many and still one place. What companions say is never more than the most
+    that it was in the fit.
 
     Args:
         channels: of the coarse field.
@@ -53,6 +60,9 @@ class LinearPrediction(Stencil):
         boundary: of each axis.
         companions: how many there are.
     """
+
+    most: Tensor
+    """The largest that companions said of each band in the fit."""
 
     def __init__(
         self,
@@ -67,6 +77,8 @@ class LinearPrediction(Stencil):
         self.constant, self.companions = tuple(constant), companions
         size = companions * (1 + len(constant))
         self.of_companions = Stencil(size, len(self.kernel), dimension, BESIDE, boundary) if companions else None
+        if companions:
+            self.register_buffer("most", torch.zeros(len(self.kernel)))
 
     def forward(self, x: Float[Tensor, "B C *L"], beside: Float[Tensor, "B E *L"] | None = None) -> Tensor:
         """The detail ``(B, D, *L)``, given the coarse field and the coarse part and detail of its companions."""
@@ -75,7 +87,8 @@ class LinearPrediction(Stencil):
             return predicted
         if beside is None:
             raise InputError(f"{self.companions} companions are missing, which the prediction was fitted with")
-        return predicted + self.of_companions(beside)
+        most = self.most.to(predicted).reshape(-1, *[1] * (x.dim() - 2))
+        return predicted + self.of_companions(beside).clamp(-most, most)
 
     def fit(
         self,
@@ -85,20 +98,25 @@ class LinearPrediction(Stencil):
         beside: Float[Tensor, "B E *K"] | None = None,
     ) -> None:
         """Least squares over all sites (moments in float64), of each band over the details that there are."""
-        if present is not None and not bool(present.all()):
-            self._fit_each(coarse, detail, present, beside)
+        present = None if present is not None and bool(present.all()) else present
+        if self.of_companions is not None:
+            assert beside is not None
+            self._fit_beside(coarse, detail, present, beside)
+            return
+        if present is not None:
+            self._fit_each(coarse, detail, present)
             return
         gram = torch.zeros((), dtype=torch.float64)
         cross = torch.zeros((), dtype=torch.float64)
-        for patches, left, _ in self._equations(coarse, detail, None, beside):
+        for _, patches, left, _ in self._equations(coarse, detail, None):
             gram = gram + patches.T @ patches
             cross = cross + patches.T @ left
         self.solve(gram, cross)
 
-    def _fit_each(self, coarse: Tensor, detail: Tensor, present: Tensor, beside: Tensor | None) -> None:
+    def _fit_each(self, coarse: Tensor, detail: Tensor, present: Tensor) -> None:
         grams = [torch.zeros((), dtype=torch.float64) for _ in self.kernel]
         cross = torch.zeros((), dtype=torch.float64)
-        for patches, left, there in self._equations(coarse, detail, present, beside):
+        for _, patches, left, there in self._equations(coarse, detail, present):
             assert there is not None
             for band, own in enumerate(there.T):
                 grams[band] = grams[band] + (own[:, None] * patches).T @ patches
@@ -106,31 +124,88 @@ class LinearPrediction(Stencil):
         for band, gram in enumerate(grams):
             self.solve(gram, cross, band)
 
+    def _fit_beside(self, coarse: Tensor, detail: Tensor, present: Tensor | None, beside: Tensor) -> None:
+        """With companions: each band with the penalty that does best from strip to strip."""
+        assert self.of_companions is not None
+        found: dict[int, list[Tensor]] = {}
+        for fold, patches, left, there in self._equations(coarse, detail, present, beside):
+            if there is None:
+                gram = (patches.T @ patches).expand(len(self.kernel), -1, -1)
+            else:
+                gram, left = torch.stack([(own[:, None] * patches).T @ patches for own in there.T]), there * left
+            moments = [gram, patches.T @ left, left.square().sum(0)]
+            found[fold] = [x + y for x, y in zip(found[fold], moments, strict=True)] if fold in found else moments
+        grams, cross, squares = (torch.stack(list(part)) for part in zip(*found.values(), strict=True))
+        for band in range(len(self.kernel)):
+            errors = [self._error(grams[:, band], cross, squares[:, band], band, firm) for firm in FIRM]
+            firm = FIRM[min(range(len(FIRM)), key=errors.__getitem__)]
+            self.solve(grams[:, band].sum(0), cross.sum(0), band, firm)
+        said = self.of_companions(beside.to(self.kernel))
+        said = said if present is None else said * present
+        self.most.copy_(said.abs().movedim(1, 0).flatten(1).amax(1))
+
+    def _error(
+        self,
+        grams: Float[Tensor, "F P P"],
+        cross: Float[Tensor, "F P D"],
+        squares: Float[Tensor, " F"],
+        band: int,
+        firm: float,
+    ) -> float:
+        """The sum of squares that is left of a band in each strip of what the others say of it."""
+        error = 0.0
+        for i in range(len(grams)):
+            others = [j for j in range(len(grams)) if j != i] or [i]
+            w = self._weights(grams[others].sum(0), cross[others].sum(0), firm)[:, band]
+            error += float(squares[i] - 2 * w @ cross[i, :, band] + w @ grams[i] @ w)
+        return error
+
     def _equations(
-        self, coarse: Tensor, detail: Tensor, present: Tensor | None, beside: Tensor | None
-    ) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
-        """Predictors ``(sites, taps)``, what they are to predict, and which of it is there, ``(sites, D)``, by part."""
+        self, coarse: Tensor, detail: Tensor, present: Tensor | None, beside: Tensor | None = None
+    ) -> Iterator[tuple[int, Tensor, Tensor, Tensor | None]]:
+        """By part: the strip that it is of, predictors ``(sites, taps)``, what they are to predict, and which of it is
+        there, ``(sites, D)``."""
         thick, more = (detail[:, :0] if part is None else part for part in (present, beside))
         for c, d, p, e in zip(*(x.double().split(8) for x in (coarse, detail, thick, more)), strict=True):
             wide, rows = extend(c, self.radius, self.boundaries), c.shape[2]
             around = e if self.of_companions is None else extend(e, BESIDE, self.boundaries)
             height = max(1, PATCH_VALUES * rows // (c.numel() * self.kernel[0, 0].numel()))
-            for top in range(0, rows, height):
-                size = min(height, rows - top)
+            ends = sorted({*range(0, rows, height), *(rows * fold // FOLDS for fold in range(FOLDS)), rows})
+            for top, end in itertools.pairwise(ends):
+                size, fold = end - top, max(fold for fold in range(FOLDS) if rows * fold // FOLDS <= top)
                 patches = _patches(wide.narrow(2, top, size + 2 * self.radius), self.radius)
                 if self.of_companions is not None:
                     patches = torch.cat([patches, self._patches_beside(around.narrow(2, top, size + 2 * BESIDE))], 1)
                 left = d.narrow(2, top, size) - self._of_constants(c.narrow(2, top, size))
                 there = p.narrow(2, top, size).movedim(1, -1).flatten(0, -2)
-                yield patches, left.movedim(1, -1).flatten(0, -2), None if present is None else there
+                yield fold, patches, left.movedim(1, -1).flatten(0, -2), None if present is None else there
 
-    def solve(self, gram: Float[Tensor, "P P"], cross: Float[Tensor, "P D"], only: int | None = None) -> None:
+    def solve(
+        self, gram: Float[Tensor, "P P"], cross: Float[Tensor, "P D"], only: int | None = None, firm: float = 0.0
+    ) -> None:
         """Set the kernel, of all bands or one, by the normal equations ``gram @ weights = cross``.
 
         The predictors are, channel by channel, the taps in the order of the kernel: the centre site's value, and the
         differences of the others from it. What they predict is the detail less that of a constant field with the value
-        of the centre site. Those of companions follow. The moments may be sums over sites or expectations.
+        of the centre site. Those of companions follow, to whose diagonal its part ``firm`` is added. The moments may be
+        sums over sites or expectations.
         """
+        channels, taps = self.kernel.shape[1], self.kernel[0, 0].numel()
+        own = torch.arange(len(gram), device=gram.device) < channels * taps
+        weights = self._weights(gram, cross, firm)
+        kernel = weights[own].T.reshape(len(self.kernel), channels, taps).clone()
+        kernel[:, :, taps // 2] -= kernel.sum(-1) - kernel[:, :, taps // 2]
+        for band, row in enumerate(kernel):
+            row[band // len(self.constant), taps // 2] += self.constant[band % len(self.constant)]
+        bands = slice(None) if only is None else slice(only, only + 1)
+        self.kernel[bands] = kernel.reshape(self.kernel.shape)[bands].to(self.kernel)
+        if self.of_companions is not None:
+            kernel = self.of_companions.kernel
+            kernel[bands] = self._kernel_beside(weights[~own].T).reshape(kernel.shape)[bands].to(kernel)
+
+    def _weights(
+        self, gram: Float[Tensor, "P P"], cross: Float[Tensor, "P D"], firm: float = 0.0
+    ) -> Float[Tensor, "P D"]:
         channels, taps = self.kernel.shape[1], self.kernel[0, 0].numel()
         number = torch.arange(len(gram), device=gram.device)
         own = number < channels * taps
@@ -143,17 +218,10 @@ class LinearPrediction(Stencil):
                 system = gram[used][:, used] + penalty * torch.eye(int(used.sum())).to(gram)
                 unit = system.diagonal().sqrt().clamp(min=torch.finfo(gram.dtype).tiny)  # values are larger by far
                 system, right = system / unit[:, None] / unit, cross[used][:, bands] / unit[:, None]
+                system = system + firm * torch.diag((~own[used]).to(system))
                 solution = torch.linalg.lstsq(system, right).solution / unit[:, None]
                 weights[used.nonzero(), bands.nonzero().T] = solution
-        kernel = weights[own].T.reshape(len(self.kernel), channels, taps).clone()
-        kernel[:, :, taps // 2] -= kernel.sum(-1) - kernel[:, :, taps // 2]
-        for band, row in enumerate(kernel):
-            row[band // len(self.constant), taps // 2] += self.constant[band % len(self.constant)]
-        bands = slice(None) if only is None else slice(only, only + 1)
-        self.kernel[bands] = kernel.reshape(self.kernel.shape)[bands].to(self.kernel)
-        if self.of_companions is not None:
-            kernel = self.of_companions.kernel
-            kernel[bands] = self._kernel_beside(weights[~own].T).reshape(kernel.shape)[bands].to(kernel)
+        return weights
 
     def _patches_beside(self, wide: Tensor) -> Float[Tensor, "sites taps"]:
         """Neighbours' differences of the coarse parts of companions, and their details around every site."""
