@@ -89,9 +89,8 @@ def measure(options: argparse.Namespace) -> Iterator[Row]:
     holes, title = sea.coarse.where(sea.there, math.nan), "COADS, x4"
     for seed in range(options.seeds):
         asked = argparse.Namespace(**{**vars(options), "seed": options.seed + seed})
-        whole = trained_or_there(
-            options.out / f"filled-{seed}", fill_gaps(learned)[0], asked, levels=LEVELS, hold_back="space"
-        )
+        settings = {"levels": LEVELS, "hold_back": "space"}
+        whole = trained_or_there(options.out / f"filled-{seed}", fill_gaps(learned)[0], asked, **settings)
         made = whole.refine(sea.filled, LEVELS, MEMBERS, seed)
         peer = torch.stack([sea.shifted(member) for member in made])
         run = "" if options.seeds == 1 else f", run {seed}"

@@ -40,7 +40,7 @@ def test_refining_a_file_keeps_its_block_means_coordinates_and_names(terrain, tm
         coarse.to_dataset().to_zarr(path)
     else:
         np.save(path, coarse.values)
-    ok("refine", terrain / "model", path, "--members", 3, "--out", tmp_path / "fine.zarr")
+    ok("refine", terrain / "model", path, "--members", 3, "--areas", "none", "--out", tmp_path / "fine.zarr")
     fine = xr.open_zarr(tmp_path / "fine.zarr", chunks=None)
     name = "field" if kind == "npy" else "height"
     values = fine[name].to_numpy()

@@ -49,7 +49,7 @@ def test_what_networks_have_learned_is_a_gain():
     log_prob = model.lift(0).log_prob
 
     def with_a_bit_more(*arguments):  # for each degree of freedom, by the networks
-        return log_prob(*arguments).plus_for_all(math.log(2) * 192 * arguments[-1], 0.0)
+        return log_prob(*arguments).plus_for_all(math.log(2) * 192 * arguments[3], 0.0)
 
     model.lift(0).log_prob = with_a_bit_more
     after = bits_per_dof(model, fields, 2)["bits_gain"]["value"]
@@ -59,7 +59,7 @@ def test_what_networks_have_learned_is_a_gain():
 @pytest.mark.parametrize("lattice", [(7, 200), (100, 100), (24, 16, 40), (20000,)])
 def test_windows_are_middles_that_can_be_coarse_grained(lattice):
     fields = torch.arange(math.prod(lattice)).float().reshape(1, 1, *lattice).expand(9, 1, *lattice)
-    cut = windows(fields, Grid.uniform(len(lattice)), 2)
+    cut = windows(fields, Grid.uniform(len(lattice)), 2).values
     sites = math.prod(cut.shape[2:])
     assert all(n % 4 == 0 for n in cut.shape[2:]) and 0 < sites <= WINDOW and len(cut) >= 2
     assert sites * len(cut) <= TOGETHER or len(cut) == 2
@@ -70,7 +70,7 @@ def test_windows_are_middles_that_can_be_coarse_grained(lattice):
 def test_periodic_fields_stay_whole_and_one_sample_has_no_error():
     fields = torch.randn(1, 1, 128, 128)
     torus = Grid.uniform(2, "periodic")
-    assert windows(fields, torus, 3).shape == fields.shape
+    assert windows(fields, torus, 3).values.shape == fields.shape
     with pytest.raises(ValueError, match="160 x 160 sites takes long"):
         windows(torch.randn(1, 1, 160, 160), torus, 3)
     small = torch.randn(1, 1, 16, 16)

@@ -93,10 +93,15 @@ def _areas(field: xr.DataArray, options: config.Train, grid: Grid) -> tuple[torc
         lattice = field.shape[2:]
         values = laid_out(read.squeeze(single, drop=True), field, grid.names, lattice, notes, "file of areas")
         say(notes)
-        if tuple(values.shape[2:]) != tuple(field.shape[2:]) or not ((values >= 0) & np.isfinite(values)).all():
+        if tuple(values.shape[2:]) != tuple(field.shape[2:]):
             raise InputError(
-                f"{path} has areas on the lattice {tuple(values.shape[2:])}, from {values.min():g} to "
-                f"{values.max():g}; they are needed on {tuple(field.shape[2:])}, finite and not negative"
+                f"{path} has areas on the lattice {tuple(values.shape[2:])}; they are needed on "
+                f"{tuple(field.shape[2:])}, that of the fields"
+            )
+        if (wrong := int((~((values >= 0) & np.isfinite(values))).sum())) > 0:
+            raise InputError(
+                f"{wrong} of {values.size} areas in {path} are negative or infinite, from {values.min():g} to "
+                f"{values.max():g}; areas are 0 (missing) or more"
             )
         return torch.from_numpy(values), "given"
     found = areas_of(field, grid.names)

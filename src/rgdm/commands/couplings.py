@@ -18,7 +18,6 @@ from rgdm.evaluate.likelihood import PROBES, TOLERANCE, windows
 from rgdm.figures import with_error
 from rgdm.model.cascade import storage
 from rgdm.model.cascade.cascade import Cascade
-from rgdm.model.cascade.fields import Fields
 from rgdm.model.cascade.geometry import check_sample
 from rgdm.physics.hamiltonian import couplings_by_scale
 from rgdm.physics.interactions import local_interactions
@@ -96,7 +95,7 @@ def _operator(options: config.Couplings, grid: Grid, lattice: Lattice) -> Separa
 def _own_energy(model: Cascade, fields: Tensor, levels: int) -> dict[str, tuple[str, list[float]]]:
     """``-log p`` a site of the fields of each level, in the model's own units, and its error; NaN below the model."""
     try:
-        x = windows(Fields(fields), model.grid, model.levels).values.to(model.device)
+        x = windows(fields, model.grid, model.levels).values.to(model.device)
     except InputError:  # of large periodic fields it takes long
         return {}
     with bar("own energy", model.levels) as show:

@@ -245,6 +245,8 @@ def _compare_spacing(given: Sequence[AxisIdentity], known: Sequence[AxisIdentity
     if scale.levels:
         expected += f", which {scale.levels} levels coarsen to {fine * b**scale.levels:g}{unit}"
     remedy = f"refine by --levels {fits[0]}" if fits else "regrid it"
+    if scale.levels and all(_near(axis.spacing, fine) for axis, fine, _ in compared):
+        remedy = "it is as fine as the training data: coarsen it, or judge with it (rgdm evaluate)"
     differs = f"{talk.what} has a spacing of {axis.spacing:g}{unit} along {axis.name}; {talk.whose} {expected}"
     talk.refuse(differs, remedy)
 

@@ -106,7 +106,8 @@ def _named(data: xr.Dataset, known: Companion) -> str:
     if (name := find(data, known)) is not None:
         return name
     raise InputError(
-        f"the companion {known.name} is missing; there are {', '.join(map(str, data.data_vars))}: rename the one it is"
+        f"the companion {known.name} is missing; there are {', '.join(map(str, data.data_vars))}: give it too "
+        "(--static FILE, --given FILE), or rename the variable that is it"
     )
 
 
@@ -177,5 +178,8 @@ def _named_in(path: Path, dimension: int, known: Sequence[Companion]) -> list[st
     listed = ", ".join(held) or "no variable"
     if known:
         wanted = ", ".join(str(one.name) for one in known)
-        raise InputError(f"the companion {wanted} is missing: {path} has {listed}; rename the one it is")
+        raise InputError(
+            f"the companion {wanted} is missing: {path} has {listed}; give a file that has it (--static FILE, --given "
+            "FILE), or rename the variable that is it"
+        )
     raise InputError(f"{path} has several variables ({listed}); choose with {path.name}:NAME or {path.name}:NAME,NAME")

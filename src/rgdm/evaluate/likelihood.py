@@ -32,7 +32,7 @@ def bits_per_dof(model: Cascade, truth: Tensor | Fields, levels: int, watch: Wat
     Raises:
         InputError: if periodic fields are too large; they cannot be cut, as a window of a torus is not a torus.
     """
-    some = windows(Fields.of(truth), model.grid, levels).to(model.device)
+    some = windows(truth, model.grid, levels).to(model.device)
     x, at = some.values, some.place
     known = model.log_prob(x, levels, probes=PROBES, tolerance=TOLERANCE, watch=watch, place=at)
     bits = torch.stack(known.bits, 1)
@@ -45,8 +45,9 @@ def bits_per_dof(model: Cascade, truth: Tensor | Fields, levels: int, watch: Wat
     )
 
 
-def windows(fields: Fields, grid: Grid, levels: int) -> Fields:
+def windows(fields: Tensor | Fields, grid: Grid, levels: int) -> Fields:
     """The middle of evenly chosen fields, of sides that can be coarse-grained; periodic axes, without ends, whole."""
+    fields = Fields.of(fields)
     lattice, channels = fields.lattice, fields.values.shape[1]
     whole = math.prod(n for n, axis in zip(lattice, grid.axes, strict=True) if axis.boundary == "periodic")
     thin = math.prod(axis.factor**levels for axis in grid.axes if axis.boundary == "reflect")

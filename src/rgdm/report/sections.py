@@ -42,8 +42,8 @@ def _summary(evaluation: Evaluation, attrs: dict[str, Any]) -> str:
     name = f" of {attrs['name']}" if attrs.get("name") else ""
     words = [
         f"{about['samples']} held-out fields{name}, {size} sites each, were averaged over blocks of {block} "
-        f"sites{along}. From these coarse fields alone the model made {about['members']} refinements each. This page "
-        "compares them with the truth."
+        f"sites{along}. From these coarse fields, and what is known beside them, the model made {about['members']} "
+        "refinements each. This page compares them with the truth."
     ]
     if len(own) > 1:
         words.append(
@@ -64,9 +64,9 @@ def _summary(evaluation: Evaluation, attrs: dict[str, Any]) -> str:
 def _refinement(e: Evaluation, channels: list[Shown]) -> str:
     lying = Orientation.from_json(e.attrs.get("orientation"))
     caption = (
-        "Each row is one held-out field. The model has seen the coarse column only; every member has exactly its "
-        "block means and differs from the others where the coarse field leaves room. The spread is the standard "
-        f"deviation of {len(e.members)} members at each site. All panels share colours, light and slopes."
+        "Each row is one held-out field. Of the field the model has seen the coarse column only; every member has "
+        "exactly its block means and differs from the others where the coarse field leaves room. The spread is the "
+        f"standard deviation of {len(e.members)} members at each site. All panels share colours, light and slopes."
     )
     parts = []
     for shown in channels:
@@ -186,7 +186,7 @@ def _training(material: Material) -> str:
     elif find(material.config, "objective") == "energy":
         caption += "The loss is the energy score of two samples, in units of the local amplitude."
     else:
-        caption += "The closed-form part alone has a loss of 1."
+        caption += "The closed-form part alone has a loss of 1 on the training fields."
     curve = _figure(plots.training_curve(history), "Training", caption)
     return section("Training", f'<div class="pair"><div>{curve}</div></div>')
 

@@ -5,6 +5,7 @@ import torch
 
 from rgdm.model.cascade.calibrate import _windows, calibrate, calibrate_free
 from rgdm.model.cascade.cascade import Cascade
+from rgdm.model.lifts.setting import NOWHERE, Setting
 from rgdm.process.noise import NoiseField
 from rgdm.scale.basis import Fourier
 from rgdm.scale.grid import Grid
@@ -135,7 +136,9 @@ def test_the_finest_level_is_looked_at_through_windows_that_belong_together(boun
     truth = torch.randn(5, 2, 24, 32)
     step = BlockSpin(2)
     members = step.coarsen(truth).repeat_interleave(3, 0)
-    coarse, fine = _windows(members, truth, 3, Grid.uniform(2, boundary), 1500)
+    place = Setting(truth[:, :1].exp(), truth)
+    coarse, fine, setting = _windows(members, truth, place, 3, Grid.uniform(2, boundary), 1500)
+    assert torch.equal(setting.companions, fine) and torch.equal(setting.weights, fine[:, :1].exp())
     assert 750 < fine[:, 0].numel() <= (3840 if boundary == "reflect" else 1536)
     torch.testing.assert_close(coarse, step.coarsen(fine).repeat_interleave(3, 0))
 
@@ -144,8 +147,8 @@ def test_the_finest_level_is_looked_at_through_windows_that_belong_together(boun
 def test_free_runs_begin_as_many_levels_up_as_depth_says(monkeypatch):
     begun: list[tuple[int, bool]] = []
 
-    def refined(model, level, coarse, log_temperature, weights):
-        assert weights is None
+    def refined(model, level, coarse, log_temperature, setting):
+        assert setting == NOWHERE
         true = any(torch.equal(c, t) for c in coarse[:1] for t in path[level + 1])
         begun.append((level, true))
         model.lift(level).temperature.fill_(1.0)

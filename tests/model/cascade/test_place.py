@@ -8,7 +8,7 @@ import torch
 import xarray as xr
 from test_gaps import smooth, with_gaps
 
-from rgdm.errors import InputError
+from rgdm.errors import InputError, RangeWarning
 from rgdm.model.cascade import calibrate as calibration
 from rgdm.model.cascade.calibrate import _spread_skill as spread_skill
 from rgdm.model.cascade.calibrate import calibrate, calibrate_free
@@ -133,6 +133,9 @@ def test_what_lies_under_a_field_predicts_its_detail():
     assert errors[1] < 0.2 * errors[0]
     wrong = told.refine(coarse, members=16, static=mountains[0]).mean(0)
     assert float((wrong - truth).square().mean().sqrt()) > errors[0]  # those of another place
+    with pytest.warns(RangeWarning, match=r"companion 0 is unlike .* the farthest by .* standard deviations"):
+        far = told.refine(coarse, static=1000 * others[0])
+    assert float(far.std()) < 3 * float(truth.std())  # cut to what it said in the training
     again = told.trajectory(told.refine(coarse, static=others[0])[0])[-1]
     torch.testing.assert_close(again, coarse, rtol=1e-13, atol=0)
 

@@ -97,7 +97,7 @@ def test_a_part_of_a_field_is_read_as_the_whole_is(boundary):
     standardizer = model.own_lift(0).standardizer
     coarse = Context.of(x, BlockSpin(2))[0].coarse
     keep = (slice(3, 20), slice(9, 32))
-    part, whole = standardizer.read(coarse, keep), standardizer.read(coarse)
+    part, whole = standardizer.read(Context(coarse), keep), standardizer.read(Context(coarse))
     for name in ("coarse", "roughness", "of_value", "size", "predicted", "above"):
         torch.testing.assert_close(getattr(part, name), getattr(whole, name)[(..., *keep)], rtol=1e-12, atol=1e-12)
 

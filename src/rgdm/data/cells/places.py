@@ -47,7 +47,7 @@ def cut_to(
 ) -> tuple[xr.DataArray, list[str]]:
     """The part of a larger fine field that lies on a coarse one, where coordinates tell, and what was cut in words.
 
-    So a global orography serves a region. Along other axes, and where no part fits, the field stays as it is.
+    So a global orography serves a region. Along other axes the field stays as it is.
 
     Args:
         fine: with the axes of ``coarse`` by name, running either way.
@@ -55,6 +55,9 @@ def cut_to(
         axes: of the lattice.
         lattice: how many fine sites are needed along them.
         what: how messages call the fine field.
+
+    Raises:
+        InputError: if a larger field does not cover the coarse one, or has its cells between those that are needed.
     """
     notes = []
     for axis, size in zip(axes, lattice, strict=True):
@@ -76,12 +79,19 @@ def cut_to(
         if closes:
             fine, f, first = fine.roll({axis: -first}, roll_coords=True), np.roll(f, -first), 0
         part = f[first : first + size]
-        if len(part) < size:
-            continue
-        away = part - wanted
+        away = part - wanted[: len(part)]
         away = (away + circle / 2) % circle - circle / 2 if angle == "longitude" else away
+        if len(part) < size or abs(away).max() >= abs(step):
+            raise InputError(
+                f"{what} reaches from {f[0]:g} to {f[-1]:g} along {axis}, and {wanted[0]:g} to {wanted[-1]:g} is "
+                "needed; give one that covers the field, in cells of the same size"
+            )
         if abs(away).max() > CLOSE * abs(step):
-            continue
+            raise InputError(
+                f"{what} has cells at {part[0]:g}, {part[1]:g}, ... along {axis}, {abs(away).max() / abs(step):.2g} of "
+                f"a cell from {wanted[0]:g}, {wanted[min(1, size - 1)]:g}, ... where the field needs them; give one of "
+                "the same place"
+            )
         fine = fine.isel({axis: slice(first, first + size)})
         notes.append(f"{what} reaches farther along {axis} and is cut to the field")
     return fine, notes

@@ -25,7 +25,7 @@ from rgdm.model.cascade.memory import memory_bytes
 from rgdm.model.cascade.persistence import calibrate_persistence
 from rgdm.model.cascade.repetition import Repetition
 from rgdm.model.cascade.training_range import TrainingRange
-from rgdm.model.cascade.units import Units
+from rgdm.model.cascade.units import CompanionUnits, Units
 from rgdm.model.closed_form.base import TranslationField
 from rgdm.model.closed_form.gaps import smoothly_filled
 from rgdm.model.lattice.sweep import LearnedSweep
@@ -83,7 +83,7 @@ class Cascade(nn.Module):
             Units(channels, bool(self.design.positive)),
             TrainingRange(self.design.levels, channels),
         )
-        self.companions = Units(companions) if companions else None
+        self.companions = CompanionUnits(companions) if companions else None
         self.lifts = nn.ModuleList(make_lifts(self.design, self.grid, channels, self.operator, companions))
         self.base = TranslationField(channels, self.grid.boundaries, self.grid.site_sizes(self.design.levels))
         self.sweep: LearnedSweep | None = None
@@ -169,7 +169,7 @@ class Cascade(nn.Module):
         self.check_companions(x.place)
         self.units.fit(x.values)
         if self.companions is not None and x.place.companions is not None:
-            self.companions.fit(x.place.companions, "a companion")
+            self.companions.fit(x.place.companions)
         fields = self.normalised(x)
         fine, setting = fields.values, fields.setting
         if isinstance(self.operator, Learned):

@@ -134,7 +134,7 @@ def refine(
         place = place_of(model, aligned.field, field, levels, mask, areas, static, given)
     place = model.normalised_place(place)
     field = field.nan_to_num(0.0) if place.weights is not None else field
-    warn_outside(model, field.to(model.device), levels, place.weights)
+    warn_outside(model, field.to(model.device), levels, place)
     total, noise, own = members * len(field), NoiseField(seed, "refine"), streams(layout, len(field))
     lasting = noise_in_time(model, noise, layout, len(field), times, levels) if persistent else None
     fine = field.new_empty(total, model.channels, *lattice)

@@ -144,8 +144,11 @@ def _areas(
     given = torch.from_numpy(laid_out(areas, like, model.grid.names, lattice, notes, "file of areas"))
     say(notes)
     _check_shape("file of areas", given, coarse, lattice)
-    if not bool(((given >= 0) & given.isfinite()).all()):
-        raise InputError("areas of cells are negative or not finite; they are 0 (missing) or more")
+    if (wrong := int((~((given >= 0) & given.isfinite())).sum())) > 0:
+        raise InputError(
+            f"{wrong} of {given.numel()} areas of cells are negative or infinite, from {float(given.min()):g} to "
+            f"{float(given.max()):g}; areas are 0 (missing) or more"
+        )
     return given
 
 

@@ -11,6 +11,7 @@ from rgdm.errors import InputError, RangeWarning
 from rgdm.model.cascade.fields import Fields
 from rgdm.model.cascade.geometry import measures
 from rgdm.model.closed_form.tails import bandwise
+from rgdm.model.lifts.setting import NOWHERE, Setting
 from rgdm.scale.coarse_graining import CoarseGraining
 
 if TYPE_CHECKING:
@@ -134,12 +135,12 @@ def _share(x: Float[Tensor, "B N"], known: Float[Tensor, "B N"]) -> Float[Tensor
     return (x * known).sum(1) / known.sum(1).clamp(min=1)
 
 
-def warn_outside(model: "Cascade", coarse: Float[Tensor, "B C *K"], levels: int, weights: Tensor | None = None) -> None:
+def warn_outside(model: "Cascade", coarse: Float[Tensor, "B C *K"], levels: int, place: Setting = NOWHERE) -> None:
     """A :class:`~rgdm.errors.RangeWarning` if block means of level ``levels`` are unlike all that were trained on.
 
-    On a measure, those that have a weight of ``weights``, which are of the fine sites.
+    On a measure, those that have a weight. Likewise of the companions of the place, which are normalised.
     """
-    of_blocks = measures(model.operator, weights, levels)[-1]
+    of_blocks = measures(model.operator, place.weights, levels)[-1]
     there = None if of_blocks is None else (of_blocks > 0).expand_as(coarse).to(coarse.device)
     own = model.repetition.lift(levels - 1)
     x = model.normalise(coarse, levels) / model.repetition.scale(levels, own + 1)
@@ -154,4 +155,15 @@ def warn_outside(model: "Cascade", coarse: Float[Tensor, "B C *K"], levels: int,
                 + (remedy if biased else ""),
                 RangeWarning,
                 stacklevel=4,  # the caller of Cascade.refine, which is wrapped
+            )
+    if model.companions is not None and place.companions is not None:
+        known = [each.get("name") for each in model.metadata.get("companions", [])]
+        for i, share, far in model.companions.outside(place.companions.to(model.device)):
+            name = known[i] if i < len(known) and known[i] else f"companion {i}"
+            warnings.warn(
+                f"{name} is unlike what it was in the training: {100 * share:.3g} % of its values lie outside that "
+                f"range, the farthest by {far:.3g} standard deviations (another unit, a sea floor for land?). "
+                "What it says of the detail there is cut to the most that it said in the training, and a guess",
+                RangeWarning,
+                stacklevel=4,
             )

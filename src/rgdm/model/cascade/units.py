@@ -12,6 +12,8 @@ RESOLUTION = 1e-3
 
 FARTHEST = 1e4
 """Mean of a positive field over its standard deviation, at most: float32 tells shares of it apart."""
+ROOM = 0.1
+"""Of the range of a companion on the training fields, by which it may be left."""
 ROUNDING = 1e-6
 """Values below 0 by so little of the largest are taken for 0: packing and regridding make them."""
 
@@ -77,6 +79,40 @@ class Units(nn.Module):
         """Mean and scale, ``(1, C, 1, ...)``."""
         shape = 1, -1, *[1] * (like.dim() - 2)
         return self.mean.reshape(shape), self.scale.reshape(shape)
+
+
+class CompanionUnits(Units):
+    """Units of companions, and the range of their values on the training fields, normalised."""
+
+    lowest: Tensor
+    highest: Tensor
+
+    def __init__(self, companions: int) -> None:
+        super().__init__(companions)
+        self.register_buffer("lowest", torch.zeros(companions))
+        self.register_buffer("highest", torch.zeros(companions))
+
+    @torch.no_grad()
+    def fit(self, x: Float[Tensor, "B G *L"], what: str = "a companion") -> None:
+        super().fit(x, what)
+        low, high = self.normalise(x).transpose(0, 1).flatten(1).aminmax(dim=1)
+        self.lowest.copy_(low)
+        self.highest.copy_(high)
+
+    @torch.no_grad()
+    def outside(self, x: Float[Tensor, "B G *L"]) -> list[tuple[int, float, float]]:
+        """Normalised companions that leave the range: which, what share of their values, by how much the farthest.
+
+        By more than :data:`ROOM` of the range, in standard deviations.
+        """
+        found = []
+        for i, each in enumerate(x.transpose(0, 1).flatten(1)):
+            low, high = float(self.lowest[i]), float(self.highest[i])
+            beyond = torch.maximum(low - each, each - high)
+            out = beyond > ROOM * (high - low)
+            if bool(out.any()):
+                found.append((i, float(out.double().mean()), float(beyond.max())))
+        return found
 
 
 def check_positive(x: Tensor, what: str = "values") -> None:
