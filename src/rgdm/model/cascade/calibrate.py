@@ -307,30 +307,6 @@ def _spread_skill(
     return torch.where(there.sum(1) > 0, ratio, 1.0).cpu()
 
 
-def _rank_spread(
-    fine: Tensor, truth: Tensor, members: int, channels: int, present: Tensor | None = None
-) -> Float[Tensor, " C"]:
-    """How much ranks of the truth among members scatter less than even ones do, as a ratio of standard deviations.
-
-    1 where the truth is as likely to have any rank, less of an ensemble that is too narrow. Ties are broken at random,
-    and those of a truth and members that are all 0 say nothing: they are left out.
-    """
-    ensemble = fine.unflatten(0, (len(truth), members))
-    below = (ensemble < truth.unsqueeze(1)).sum(1).double()
-    equal = (ensemble == truth.unsqueeze(1)).sum(1)
-    chance = torch.rand(equal.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64).to(truth.device)
-    rank = below + (chance * (equal + 1)).floor()
-    there = (equal < members).double()
-    if present is not None:
-        there = there * present.expand_as(truth)
-    square, there = (
-        x.unflatten(1, (channels, -1)).movedim(1, 0).flatten(1) for x in ((rank - members / 2).square(), there)
-    )
-    scatter = (there * square).sum(1) / there.sum(1).clamp(min=1)
-    even = ((members + 1) ** 2 - 1) / 12
-    return torch.where(there.sum(1) > 0, (even / scatter.clamp(min=1e-6)).sqrt(), 1.0).cpu()
-
-
 def _secants(history: list[tuple[Tensor, Tensor]]) -> Float[Tensor, " C"]:
     """The next log temperature of each channel."""
     channels = range(len(history[0][0]))
