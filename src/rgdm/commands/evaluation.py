@@ -157,7 +157,7 @@ def check_frames(field: xr.DataArray) -> None:
     times, unit = moments(field.coords[names[0]])
     steps, length = np.diff(times), (3600, "h") if unit == "s" else (1, unit)
     if steps.min() <= 0 or steps.max() > UNEQUAL * steps.min():
-        found = " to ".join(f"{step / length[0]:g} {length[1]}".strip() for step in sorted({steps.min(), steps.max()}))
+        found = " and ".join(f"{step / length[0]:g} {length[1]}".strip() for step in sorted({steps.min(), steps.max()}))
         raise InputError(
             f"the samples are no consecutive frames: steps of {names[0]} are {found}; take a piece of equal steps and "
             "one member, or leave --frames out"
