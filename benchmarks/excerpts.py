@@ -75,6 +75,13 @@ EXCERPTS = {
         "ERA5, x8",
         "variable, method",
         named("CRPS over bicubic", "CRPS over U-Net", "spread/skill", "octave 1", "octave 2", "octave 3"),
+        named(
+            *(
+                f"{variable}, {method}"
+                for variable in ("t2m", "u10", "v10")
+                for method in ("orography", "alone", "closed form, orography", "closed form", "U-Net")
+            )
+        ),
     ),
     "sea": Excerpt(
         "sea",

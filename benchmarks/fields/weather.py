@@ -9,7 +9,8 @@ same beside height and land fraction, which are means of ETOPO5 about every poin
 variable for itself, with as much time for each as a cascade has for all. CRPS is over that of bicubic interpolation
 and of the U-Net, paired by time; errors are jackknife errors over times, which follow each other by hours, so that
 they are too small. ``u, v``: the correlation of the details of both winds, less that of the truth, at the level where
-it is farthest off. Needs the dependency group ``benchmarks`` and ``apt-get install ferret-datasets``.
+it is farthest off; U-Nets begin from the same noise for each variable, so that theirs go together far too much. Needs
+the dependency group ``benchmarks`` and ``apt-get install ferret-datasets``.
 """
 
 import argparse
