@@ -3,10 +3,13 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import pytest
 import torch
 
 from rgdm.design import Design
+from rgdm.model.cascade import calibrate as calibration
 from rgdm.model.cascade.cascade import Cascade
+from rgdm.model.cascade.fields import Fields
 from rgdm.model.laws.diffusion import Diffusion
 from rgdm.model.laws.flow import Flow
 from rgdm.model.laws.law import Law
@@ -20,6 +23,7 @@ from rgdm.process.noise import GivenNoise, Window
 from rgdm.scale.boundary import boundary_of_each
 from rgdm.scale.coarse_graining import CoarseGraining
 from rgdm.scale.grid import Grid
+from rgdm.train.batches import Batches
 
 
 def cascade(
@@ -49,6 +53,23 @@ def fitted(x: torch.Tensor, learned: bool = False, **options: Any) -> Cascade:
         for weight in model.parameters():
             torch.nn.init.normal_(weight, std=0.1)
     return model.eval()
+
+
+def check_learning(model: Cascade, fields: Fields, monkeypatch: pytest.MonkeyPatch) -> list[torch.Tensor]:
+    """Batches have a finite loss at both levels, and calibration sees spread over error; these, of every look."""
+    for weight in model.parameters():
+        torch.nn.init.normal_(weight, std=0.1)
+    batches = Batches(model, model.normalised(fields).map(lambda part: part.float()), 0)
+    for level in range(2):
+        batch = batches.of_level(level, torch.Generator().manual_seed(0))
+        loss = model(batch.fine, level, batch.t, batch.noise, batch.halo, batch.importance, batch.setting).mean()
+        assert bool(loss.isfinite())
+    ratios: list[torch.Tensor] = []
+    plain = calibration._spread_skill
+    monkeypatch.setattr(calibration, "_spread_skill", lambda *a: ratios.append(plain(*a)) or ratios[-1])
+    calibration.calibrate(model, fields)
+    assert len(ratios) == 6 and all(bool((ratio.isfinite() & (ratio != 1)).all()) for ratio in ratios)
+    return ratios
 
 
 def lift_of(

@@ -9,9 +9,7 @@ import xarray as xr
 from test_gaps import smooth, with_gaps
 
 from rgdm.errors import InputError, RangeWarning
-from rgdm.model.cascade import calibrate as calibration
-from rgdm.model.cascade.calibrate import _spread_skill as spread_skill
-from rgdm.model.cascade.calibrate import calibrate, calibrate_free
+from rgdm.model.cascade.calibrate import calibrate_free
 from rgdm.model.cascade.cascade import Cascade
 from rgdm.model.cascade.fields import Fields
 from rgdm.model.cascade.geometry import trajectory
@@ -20,7 +18,7 @@ from rgdm.model.lifts.setting import Setting
 from rgdm.scale.operators.block import BlockSpin
 from rgdm.train import hold_back
 from rgdm.train.batches import Batches
-from small import cascade
+from small import cascade, check_learning
 
 AREAS = torch.linspace(0.2, 1.7, 32, dtype=torch.float64).reshape(1, 1, 32, 1).expand(1, 1, 32, 48)
 
@@ -177,18 +175,7 @@ def test_training_and_calibration_know_areas_and_companions(monkeypatch):
     model = beside(cascade(), 1)
     fields = Fields(with_gaps(x, 0.1), Setting(AREAS, mountains))
     model.fit(fields)
-    for weight in model.parameters():
-        torch.nn.init.normal_(weight, std=0.1)
-    known = model.normalised(fields)
-    batches = Batches(model, known.map(lambda part: part.float()), 0)
-    for level in range(2):
-        batch = batches.of_level(level, torch.Generator().manual_seed(0))
-        loss = model(batch.fine, level, batch.t, batch.noise, batch.halo, batch.importance, batch.setting).mean()
-        assert bool(loss.isfinite())
-    ratios = []
-    monkeypatch.setattr(calibration, "_spread_skill", lambda *a: ratios.append(spread_skill(*a)) or ratios[-1])
-    calibrate(model, fields)
-    assert len(ratios) == 6 and all(bool((ratio.isfinite() & (ratio != 1)).all()) for ratio in ratios)
+    check_learning(model, fields, monkeypatch)
     assert bool((calibrate_free(model, fields) == 1).all())
 
 

@@ -9,8 +9,6 @@ import xarray as xr
 
 import small
 from rgdm.evaluate import octave_power
-from rgdm.model.cascade import calibrate as calibration
-from rgdm.model.cascade.calibrate import _spread_skill as spread_skill
 from rgdm.model.cascade.calibrate import calibrate, calibrate_free
 from rgdm.model.cascade.cascade import Cascade
 from rgdm.model.cascade.fields import Fields
@@ -20,7 +18,6 @@ from rgdm.model.samplers.reverse import AdamsBashforth
 from rgdm.process.noise import NoiseField, Window
 from rgdm.scale.operators.shares import Shares
 from rgdm.scale.operators.weighted_shares import WeightedShares
-from rgdm.train.batches import Batches
 
 LATTICES = {1: (64,), 2: (16, 24), 3: (8, 8, 16)}
 
@@ -270,17 +267,7 @@ def test_rain_with_gaps_on_unequal_cells_is_refined_with_its_mass_and_its_zeros(
     fields = Fields(x, Setting(areas))
     model = small.cascade(positive=True)
     model.fit(fields)
-    for weight in model.parameters():
-        torch.nn.init.normal_(weight, std=0.1)
-    batch = Batches(model, model.normalised(fields).map(lambda part: part.float()), 0)
-    for level in range(2):
-        one = batch.of_level(level, torch.Generator().manual_seed(0))
-        loss = model(one.fine, level, one.t, one.noise, one.halo, one.importance, one.setting).mean()
-        assert bool(loss.isfinite())
-    ratios = []
-    monkeypatch.setattr(calibration, "_spread_skill", lambda *a: ratios.append(spread_skill(*a)) or ratios[-1])
-    calibrate(model, fields)
-    assert len(ratios) == 6 and all(bool((ratio.isfinite() & (ratio != 1)).all()) for ratio in ratios)
+    ratios = small.check_learning(model, fields, monkeypatch)
     assert float((ratios[-1] - 1).abs()) < 0.1  # of the finest level, at last
     coarse, mask = model.trajectory(x, areas=areas)[-1], x.isfinite().double()
     fine = model.refine(coarse, members=4, areas=areas, mask=mask)
