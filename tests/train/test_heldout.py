@@ -1,9 +1,11 @@
-"""What is kept back from a training: whole samples where there are enough, else the end of an axis between edges."""
+"""What is kept back from a training: whole samples where there are enough, else strips of an axis between edges."""
 
 import pytest
 import torch
 
 from rgdm.errors import InputError
+from rgdm.model.cascade.fields import Fields
+from rgdm.model.lifts.setting import Setting
 from rgdm.scale.grid import Grid
 from rgdm.train import hold_back
 from rgdm.train.heldout import ALIKE, likeness
@@ -32,6 +34,21 @@ def test_few_large_fields_lose_the_end_of_their_longest_axis_between_edges_in_wh
     assert torch.equal(parts.training.values, x[..., :112]) and torch.equal(parts.held_out.values, x[..., 112:])
     mixed = hold_back(x, Grid.uniform(2, ["reflect", "periodic"]), 3, ordered=False)
     assert mixed.held_out is not None and torch.equal(mixed.training.values, x[:, :, :48])  # a torus is not cut
+
+
+def test_of_a_large_field_strips_all_along_it_are_kept_back_each_with_its_place():
+    x = numbered(2, 16, 520)
+    fields = Fields(x, Setting(weights=1 + x[:1] % 520))
+    parts = hold_back(fields, REFLECT, 3, ordered=False)
+    assert parts.held_out is not None and parts.what == "3 strips of 16 of 520 sites along x"
+    kept, rest = parts.held_out, parts.training
+    assert kept.values.shape == (6, 1, 16, 16) and rest.values.shape == (6, 1, 16, 152)
+    columns = [part.values[::2, 0, 0].flatten().tolist() for part in (rest, kept)]
+    assert sorted(columns[0] + columns[1]) == list(range(504))  # nothing twice; what does not divide is lost
+    assert [row[0] % 520 for row in kept.values[::2, 0, 0].tolist()] == [152, 320, 488]
+    for part in parts.training, parts.held_out:
+        assert part.place.weights is not None
+        torch.testing.assert_close(part.place.weights, 1 + part.values % 520)
 
 
 @pytest.mark.parametrize(("samples", "spared"), [(1, 0), (2, 0), (3, 1), (7, 1)])

@@ -16,7 +16,9 @@ SHARE = 10
 MANY = 8
 """So many samples are enough to keep back whole ones."""
 PARTS = 8
-"""Fewer samples lose the last of so many parts of their longest axis between edges."""
+"""Fewer samples lose one of so many parts of their longest axis between edges."""
+STRIPS = 3
+"""Into so many strips that part is divided at most, for one place may be unlike the others."""
 ALIKE = 0.5
 """Correlation of the finest detail of samples from which on they show the same place."""
 LOOKED_AT = 16
@@ -94,15 +96,27 @@ def _parts(fields: Fields, grid: Grid, levels: int, ordered: bool, narrowest: in
     axis = _longest(fields.lattice, grid, levels)
     if axis is not None and where != "samples":
         n, unit = fields.lattice[axis], grid.factors[axis] ** levels
-        width = unit * max(narrowest, round(n / unit / PARTS))
         if n // unit >= max(PARTS, 3 * narrowest):
-            training = fields.map(lambda part: part.narrow(2 + axis, 0, n - width))
-            held_out = fields.map(lambda part: part.narrow(2 + axis, n - width, width))
-            return Parts(training, held_out, fields, f"the last {width} of {n} sites along {grid.names[axis]}")
+            kept = max(narrowest, round(n / unit / PARTS))
+            strips = min(STRIPS, kept // narrowest)
+            period, width = n // unit // strips * unit, kept // strips * unit
+            starts = range(0, strips * period, period)
+            training = _strips(fields, axis, starts, period - width)
+            held_out = _strips(fields, axis, [start + period - width for start in starts], width)
+            words = f"{strips} strips of {width} of" if strips > 1 else f"the last {width} of"
+            return Parts(training, held_out, fields, f"{words} {n} sites along {grid.names[axis]}")
     if samples >= 3 and where != "space":
         training, last = fields.of_samples(slice(0, -1)), fields.of_samples(slice(-1, None))
         return Parts(training, last, fields, f"the last of {samples} samples")
     return Parts(fields, None, fields, "nothing: the fields are too few and too small")
+
+
+def _strips(fields: Fields, axis: int, starts: Sequence[int], width: int) -> Fields:
+    """Equally wide parts along an axis, as samples."""
+    if len(starts) > 1:  # each has a place of its own
+        place = fields.place.map(lambda part: part.expand(len(fields), *part.shape[1:]))
+        fields = Fields(fields.values, place)
+    return Fields.joined([fields.map(lambda part, at=at: part.narrow(2 + axis, at, width)) for at in starts])
 
 
 def likeness(some: Float[Tensor, "H C *L"], others: Float[Tensor, "B C *L"], factors: Sequence[int]) -> float:

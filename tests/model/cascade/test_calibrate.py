@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from rgdm.model.cascade.calibrate import _windows, calibrate, calibrate_free
+from rgdm.model.cascade.calibrate import _spread_skill, _windows, calibrate, calibrate_free
 from rgdm.model.cascade.cascade import Cascade
 from rgdm.model.lifts.setting import NOWHERE, Setting
 from rgdm.process.noise import NoiseField
@@ -163,3 +163,38 @@ def test_free_runs_begin_as_many_levels_up_as_depth_says(monkeypatch):
         begun.clear()
         calibrate(model, x, depth=depth, rounds=1)
         assert {level for level, from_truth in begun if from_truth} == true
+
+
+def uneven(count: int, alike: bool) -> tuple[torch.Tensor, torch.Tensor]:
+    """Members of a right ensemble and the truth, ``(8 count, 1, 32, 32)``: sites in patches of 8, rough and smooth.
+
+    ``alike``: all samples show the same patches and the same errors in them but for a little.
+    """
+    size = torch.randn(count, 1, 4, 4).exp()
+    members, truth = torch.randn(8, count, 1, 4, 4), torch.randn(count, 1, 4, 4)
+    if alike:
+        size, truth = size[:1].expand_as(size), truth[:1].expand_as(truth)
+    fine = [(size * x).repeat_interleave(8, -1).repeat_interleave(8, -2) for x in (members, truth)]
+    return fine[0].transpose(0, 1).flatten(0, 1), fine[1]
+
+
+def test_the_error_of_spread_over_skill_is_its_scatter_also_of_samples_that_are_alike():
+    torch.manual_seed(0)
+    for alike, count in ((False, 12), (True, 12)):
+        found = torch.tensor([[float(part) for part in _spread_skill(*uneven(count, alike), 8, 1)] for _ in range(200)])
+        scatter, error = float(found[:, 0].std()), float(found[:, 1].square().mean().sqrt())
+        assert 0.6 * scatter < error < 1.8 * scatter
+
+
+def test_repeating_a_sample_makes_no_temperature_surer():
+    """One patch out of twenty is missed by chance: an excess that its own error explains is left."""
+    torch.manual_seed(1)
+    members, truth = uneven(1, alike=True)
+    once = _spread_skill(members, truth, 8, 1)
+    often = _spread_skill(members.repeat(50, 1, 1, 1), truth.repeat(50, 1, 1, 1), 8, 1)
+    torch.testing.assert_close(often, once)
+
+
+def test_an_excess_that_chance_explains_leaves_the_temperature_alone():
+    model, few = too_narrow(1.02, 0), white(3)
+    assert calibrate(model, few)[0, 0] == pytest.approx(1.0, abs=0.02)

@@ -12,6 +12,7 @@ from rgdm.evaluate import octave_power
 from rgdm.model.cascade.calibrate import calibrate, calibrate_free
 from rgdm.model.cascade.cascade import Cascade
 from rgdm.model.cascade.fields import Fields
+from rgdm.model.closed_form.amplitude import blur
 from rgdm.model.lifts.context import Context
 from rgdm.model.lifts.setting import Setting
 from rgdm.model.samplers.reverse import AdamsBashforth
@@ -73,6 +74,32 @@ def test_a_measured_cascade_has_the_law_of_the_one_it_was_measured_on():
             both.append([float(shared.square().mean()), float(shared.abs().eq(1).double().mean())])
         assert both[0] == pytest.approx(both[1], abs=0.015)
         made, truth = model.operator.coarsen(made), model.operator.coarsen(truth)
+
+
+def steps(x: torch.Tensor) -> torch.Tensor:
+    """The mean absolute difference of neighbours in a row and in a column, at sides of blocks of 2 and inside."""
+    found = []
+    for axis in (-1, -2):
+        step = x.diff(dim=axis).abs().movedim(axis, 0).flatten(1).mean(1)
+        found += [step[::2].mean(), step[1::2].mean()]
+    return torch.stack(found)
+
+
+def test_shares_side_by_side_are_alike_and_leave_no_stripes():
+    """Rain whose logarithm is a smooth Gaussian field: halves of a column know those of the next one."""
+    torch.manual_seed(4)
+    heights, showers = (blur(torch.randn(48, 1, 64, 64), 4, "reflect") for _ in range(2))
+    x = (1.5 * heights / heights.std()).exp() * (showers > -0.5 * showers.std())
+    truth, model = x[32:], fitted(x[:32], levels=2, boundary="reflect", evaluations=1)
+    coarse = model.trajectory(truth)[-1]
+    made = steps(model.refine(coarse)[0]) / steps(truth)
+    for level in range(2):
+        kernel = model.lift(level).standardizer.colouring.colour.kernel
+        assert kernel.flatten(1).norm(dim=1).tolist() == pytest.approx([1, 1, 1], rel=1e-5)
+        kernel.zero_()
+        kernel[(range(3), range(3), *(kernel.shape[-1] // 2,) * 2)] = 1.0
+    striped = steps(model.refine(coarse)[0]) / steps(truth)
+    assert float((made - 1).abs().max()) < 0.15 < 0.25 < float((striped - 1).abs().max())
 
 
 def test_differences_make_what_is_never_negative_negative():

@@ -55,3 +55,18 @@ def test_a_colouring_that_cannot_be_inverted_says_so(monkeypatch):
     colouring.colour.kernel.copy_(torch.tensor([[[1.0, 0.0, -1.0]]]))
     with pytest.raises(ValueError, match="so it has no inverse"):
         colouring.invert(torch.randn(1, 1, 64))
+
+
+@pytest.mark.parametrize("lattice", [(64,), (24, 24)])
+def test_a_normalised_colouring_makes_unit_variances_and_its_inverse_follows(lattice):
+    torch.manual_seed(0)
+    white = torch.randn(200, 2, *lattice)
+    mixed = torch.stack([2 * white[:, 0] + white[:, 1].roll(1, -1), 0.5 * white[:, 1] + 0.4 * white[:, 0]], 1)
+    colouring = Colouring(2, len(lattice), 3, "periodic")
+    colouring.fit(mixed)
+    before = colouring.whiten(colouring.colour(white))
+    colouring.normalise()
+    torch.testing.assert_close(colouring.whiten(colouring.colour(white)), before)
+    assert colouring.colour(white).var(unbiased=True, dim=(0, *range(2, white.dim()))).tolist() == pytest.approx(
+        [1, 1], rel=0.05
+    )

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rgdm.errors import InputError
+from rgdm.jackknife import BLOCKS, jackknife
 from rgdm.model.cascade.cascade import Cascade
 from rgdm.model.cascade.fields import Fields
 from rgdm.model.cascade.generation import batches
@@ -25,6 +26,8 @@ FEWEST, LARGEST = 16, 2**20
 """Fields from nothing that are looked at at least, and most sites of one."""
 MEASURED = 16
 """So many times more sites of the data are measured: that is quick, and rough places are rare."""
+PLACES = 4
+"""Parts of the lattice along each axis, between which spread and skill may differ."""
 MOST_FIELDS = 4096
 """Most fields that temperatures are fitted on: so many small ones say enough, and the noise of each takes time."""
 
@@ -45,9 +48,11 @@ def calibrate(
     or too wide, which training cannot show. At each level a few secant steps in the logarithm of the temperature bring
     the spread/skill ratio of the detail to 1. (That of the field says little of the finest detail, which is a small
     part of its variance; where an orthonormal coarse-graining has details of the ratio 1, the field has it too. Of
-    others it is that of the field, of positive fields that of their logarithm.) Free runs begin at most ``depth``
-    levels up; the levels above are fitted on true coarse fields. Of each level about ``sites`` sites are used at most,
-    of at most ``MOST_FIELDS`` whole fields.
+    others it is that of the field, of positive fields that of their logarithm.) What chance in the fields explains is
+    left, as in :func:`calibrate_free`: its error is that over samples or over parts of the lattice, whichever is
+    larger, for samples of one place may be alike. Free runs begin at most ``depth`` levels up; the levels above are
+    fitted on true coarse fields. Of each level about ``sites`` sites are used at most, of at most ``MOST_FIELDS`` whole
+    fields.
     Returns the temperatures, finest level first.
     """
     cut = tiles(model, Fields.of(x), sites * math.prod(model.grid.factors), depth).to(model.device)
@@ -65,10 +70,12 @@ def calibrate(
         of_members = setting.map(lambda part: part.repeat_interleave(members, 0) if len(part) > 1 else part)
         known, present = seen(truth, level, setting)
         log_temperature, history = torch.zeros(model.channels, dtype=torch.float64), []
-        for _ in range(rounds):
+        chance = torch.zeros_like(log_temperature)
+        for attempt in range(rounds):
             fine = _refined(model, level, ensemble, log_temperature, setting=of_members)
-            ratio = _spread_skill(seen(fine, level, of_members)[0], known, members, model.channels, present)
-            history.append((log_temperature, ratio.log()))
+            excess, error = _spread_skill(seen(fine, level, of_members)[0], known, members, model.channels, present)
+            chance = _chance(excess, error) if attempt == 0 else chance
+            history.append((log_temperature, excess - chance))
             log_temperature = _secants(history)
         best = min(history, key=lambda h: float(h[1].abs().max()))[0]
         model.lift(level).temperature.copy_(best.exp())
@@ -134,7 +141,7 @@ def _fit_free(
                 model.lift(level).free_temperature.fill_(1.0)
                 return
             if attempt == 0:
-                chance = excess * (error / excess.abs().clamp(min=1e-15)).square().clamp(max=1)
+                chance = _chance(excess, error)
             history.append((log_temperature, excess - chance))
             if (far := float((excess - chance).abs().max())) < best[0]:
                 best = far, log_temperature, fine
@@ -289,22 +296,38 @@ def _side(sites: float, lattice: Lattice, grid: Grid) -> int:
 
 def _spread_skill(
     fine: Tensor, truth: Tensor, members: int, channels: int, present: Tensor | None = None
-) -> Float[Tensor, " C"]:
-    """Root of ``(M + 1) / M`` times the mean variance over the mean squared error of the mean, of each channel.
+) -> tuple[Float[Tensor, " C"], Float[Tensor, " C"]]:
+    """The logarithm of spread over skill of each channel, and its error.
 
-    Of values that are ``present``; 1 where none are.
+    Spread over skill is the root of ``(M + 1) / M`` times the mean variance over the mean squared error of the mean.
+    Of values that are ``present``; 0 where none are.
     """
     ensemble = fine.unflatten(0, (len(truth), members)).double()
-    there = torch.ones_like(truth) if present is None else present.expand_as(truth)
-    there = there.double().unflatten(1, (channels, -1)).movedim(1, 0).flatten(1)
+    variance, squares = ensemble.var(1) * (members + 1) / members, (ensemble.mean(1) - truth).square()
+    if present is not None:
+        variance, squares = variance * present, squares * present
+    parts = [x.unflatten(1, (channels, -1)).sum(2) for x in (variance, squares)]
 
-    def mean(x: Tensor) -> Tensor:
-        return (there * x.unflatten(1, (channels, -1)).movedim(1, 0).flatten(1)).sum(1) / there.sum(1).clamp(min=1)
+    def logarithm(variance: Tensor, squares: Tensor) -> Tensor:
+        ratio = ((variance / squares.clamp(min=1e-30)).sqrt()).clamp(min=1e-6)
+        return torch.where(squares > 0, ratio, 1.0).log()
 
-    variance = mean(ensemble.var(1))
-    error = mean((ensemble.mean(1) - truth).square()).clamp(min=1e-30)
-    ratio = ((members + 1) / members * variance / error).sqrt().clamp(min=1e-6)
-    return torch.where(there.sum(1) > 0, ratio, 1.0).cpu()
+    samples = jackknife(logarithm, *(x.flatten(2).sum(2) for x in parts), blocks=BLOCKS)
+    places = jackknife(logarithm, *(_of_places(x.sum(0)) for x in parts))
+    return samples.value.cpu(), torch.maximum(samples.error.nan_to_num(0.0), places.error.nan_to_num(0.0)).cpu()
+
+
+def _of_places(x: Float[Tensor, "C *K"]) -> Float[Tensor, "P C"]:
+    """The sums over parts of the lattice, a few along each axis."""
+    x = x.unsqueeze(0)
+    for axis in range(2, x.dim()):
+        x = torch.cat([part.sum(axis, keepdim=True) for part in x.tensor_split(min(PLACES, x.shape[axis]), axis)])
+    return x.flatten(1)
+
+
+def _chance(excess: Float[Tensor, " C"], error: Float[Tensor, " C"]) -> Float[Tensor, " C"]:
+    """What chance explains of an excess with this error, by the garrote."""
+    return excess * (error / excess.abs().clamp(min=1e-15)).square().clamp(max=1)
 
 
 def _secants(history: list[tuple[Tensor, Tensor]]) -> Float[Tensor, " C"]:

@@ -71,6 +71,13 @@ class Colouring(nn.Module):
             kernel = torch.fft.ifftn(matrix, dim=tuple(range(2, matrix.dim()))).real
             stencil.kernel.copy_(cut(kernel, stencil.radius))
 
+    def normalise(self) -> None:
+        """Scale W so that what it makes of unit white noise has the variance 1 in every channel, and its inverse too."""
+        size = self.colour.kernel.flatten(1).norm(dim=1)
+        ones = [1] * (self.colour.kernel.dim() - 2)
+        self.colour.kernel /= size.reshape(-1, 1, *ones)
+        self.whiten.kernel *= size.reshape(1, -1, *ones)
+
     def beside(self, present: Float[Tensor, "B D *K"]) -> Float[Tensor, "B D *K"]:
         """By how much ``colour`` of noise that is ``present`` alone must be enlarged to have the size that it has far
         from gaps."""

@@ -1,15 +1,20 @@
 """The law of a share given what is shared: atoms at nothing and all, and tables of quantiles between."""
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 QUANTILES = 65
 """Quantiles of a table."""
-PARENTS, SLOPES = 12, 10
-"""Bins of equal count, of the parent and of the predicted share."""
+SLOPES = 10
+"""Bins of equal count, of the predicted share."""
+EDGES = (*(i / 12 for i in range(1, 12)), 23 / 24, 59 / 60)
+"""Quantiles between bins of the parent: heavy rain is rare, shares unlike lighter one, and has most of the power."""
+PARENTS = len(EDGES) + 1
 FEWEST = 40
-"""Shares that a bin needs for a law of its own; with fewer it has that of all slopes together."""
+"""Shares that a bin needs for a law of its own; with fewer it has that of all slopes, if need be of bins beside it."""
 MOST = 300_000
 """Most shares that are looked at."""
 LARGEST = 18.0
@@ -54,14 +59,14 @@ class ShareLaw(nn.Module):
         keep = torch.linspace(0, len(parent) - 1, count, dtype=torch.float64, device=parent.device).long()
         x, s, c = parent[keep].double().log(), slope[keep].double(), contrast[keep].double()
         c, s = torch.where(s < 0, -c, c), s.abs()
-        at_parent, at_slope = _bins(x, PARENTS), _bins(s, SLOPES)
+        at_parent, at_slope = _bins(x, EDGES), _bins(s, [i / SLOPES for i in range(1, SLOPES)])
         self.parents.copy_(_rising(_means(x, at_parent, PARENTS)))
         self.slopes.copy_(_rising(_means(s, at_slope, SLOPES)))
         for i in range(PARENTS):
+            alike = next(near for width in range(PARENTS) if _enough(near := (at_parent - i).abs() <= width, len(x)))
             for j in range(SLOPES):
                 chosen = (at_parent == i) & (at_slope == j)
-                if int(chosen.sum()) < FEWEST:
-                    chosen = at_parent == i if int((at_parent == i).sum()) >= FEWEST else torch.ones_like(chosen)
+                chosen = chosen if int(chosen.sum()) >= FEWEST else alike
                 own = torch.cat([c[chosen], -c[chosen]]) if j == 0 else c[chosen]  # no slope: as often either way
                 self.none[i, j], self.all[i, j] = ((own == end).double().mean() for end in (-1, 1))
                 between = own[own.abs() < 1]
@@ -129,6 +134,11 @@ class ShareLaw(nn.Module):
         return sum((weight * flat[at * QUANTILES + number] for at, weight in corners), torch.zeros(()))
 
 
+def _enough(chosen: Tensor, count: int) -> bool:
+    """Whether these are enough for a law, or all there are."""
+    return int(chosen.sum()) >= min(FEWEST, count)
+
+
 def levels(like: Tensor | None = None) -> Float[Tensor, " Q"]:
     """The probabilities of the quantiles, denser at both ends."""
     g = torch.linspace(-1, 1, QUANTILES, dtype=torch.float64)
@@ -154,10 +164,9 @@ def _between(at: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
     return cell, ((x - at[cell]) / (at[cell + 1] - at[cell])).clamp(0, 1)
 
 
-def _bins(x: Float[Tensor, " N"], count: int) -> Tensor:
-    """Which of ``count`` bins of equal count each value falls into."""
-    edges = torch.quantile(x, torch.linspace(0, 1, count + 1).to(x)[1:-1])
-    return torch.bucketize(x, edges)
+def _bins(x: Float[Tensor, " N"], edges: Sequence[float]) -> Tensor:
+    """Which of the bins between these quantiles each value falls into."""
+    return torch.bucketize(x, torch.quantile(x, torch.tensor(edges).to(x)))
 
 
 def _means(x: Float[Tensor, " N"], at: Tensor, count: int) -> Tensor:

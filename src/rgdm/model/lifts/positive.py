@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from rgdm.errors import InputError
 from rgdm.model.closed_form.amplitude import WIDTHS, blur
+from rgdm.model.closed_form.colouring import Colouring
 from rgdm.model.closed_form.prediction import LinearPrediction
 from rgdm.model.closed_form.shares import ShareLaw
 from rgdm.model.laws.likelihood import LogProb
@@ -17,19 +18,28 @@ from rgdm.scale.operators.shares import Shares
 
 RADIUS = 2
 """Radius of the stencil that predicts shares, in coarse sites."""
+COLOUR_RADIUS = 2
+"""Radius of the stencils that correlate shares, in coarse sites."""
+FEWEST = 100
+"""Shares of each kind that correlations are measured on at least."""
 FAINT = 0.03
 """Added before a logarithm is taken, in standard deviations of the field."""
 LEAST = 0.05
 """How much a block counts in the loss that shares nothing, of one that does."""
+HEED = 0.5
+"""Power of the block mean by which a block counts in the loss: heavy rain is rare, and most of what there is."""
 STEEPEST = 4.0
 """Largest logit of a share that the prediction is fitted on."""
 
 
 class ShareStandardizer(Standardizer):
-    """``contrast = F^-1(Phi(y) | parent, predicted share)``: :class:`~rgdm.model.closed_form.shares.ShareLaw`.
+    """``contrast = F^-1(Phi(y) | parent, predicted share)`` with ``y = W z``.
 
-    The share is predicted from the logarithms of the neighbours by least squares. The first halving of a block has a
-    law of its own, the others one for each axis.
+    The share is predicted from the logarithms of the neighbours by least squares; F is a
+    :class:`~rgdm.model.closed_form.shares.ShareLaw`. The first halving of a block has a law of its own, the others one
+    for each axis. Shares side by side are alike (where it rains more in the north of one column, it does so in the
+    next), and blocks whose shares are drawn for themselves show as stripes and edges: W, a local filter that leaves
+    every y standard normal, correlates them as those of the data (a Gaussian copula).
 
     Args:
         operator: the split into shares.
@@ -46,6 +56,7 @@ class ShareStandardizer(Standardizer):
         self.bands = operator.bands(dimension)
         self.prediction = LinearPrediction(channels, (0.0,) * self.bands, dimension, RADIUS, boundary)
         self.laws = nn.ModuleList(ShareLaw() for _ in range(channels * dimension))
+        self.colouring = Colouring(channels * self.bands, dimension, COLOUR_RADIUS, boundary)
 
     @torch.no_grad()
     def fit(self, context: Context, detail: Float[Tensor, "B D *K"]) -> None:
@@ -57,6 +68,10 @@ class ShareStandardizer(Standardizer):
             p, s, c, wet = (x[:, bands].flatten() for x in (parents, slopes, detail, there))
             if bool(wet.any()):
                 self.law(number).fit(p[wet], s[wet], c[wet])
+        there = there.expand_as(detail).to(detail)
+        if bool((there.movedim(1, 0).flatten(1).sum(1) >= FEWEST).all()):
+            self.colouring.fit(self._latents(context, detail) * there, there)
+            self.colouring.normalise()
 
     def law(self, number: int) -> ShareLaw:
         """The law of one kind of halving."""
@@ -74,11 +89,19 @@ class ShareStandardizer(Standardizer):
 
     def relevance(self, context: Context, detail: Float[Tensor, "B D *K"]) -> Float[Tensor, "B #D *K"]:
         there = (self._on(context).parents(context.coarse, detail) > 0).to(detail)
+        there = there * (HEED * self.seen(context.coarse)).exp().repeat_interleave(self.bands, 1)
         if context.present is None:
             return LEAST + (1 - LEAST) * there.mean(1, keepdim=True)
         return context.present * (LEAST + (1 - LEAST) * (context.present * there).mean(1, keepdim=True))
 
     def standardize(self, context: Context, detail: Float[Tensor, "B D *K"]) -> Float[Tensor, "B D *K"]:
+        y = self._latents(context, detail)
+        if context.present is not None:
+            y = y / self.colouring.beside(context.present)
+        return of_those(self.colouring.whiten(y), context.present)
+
+    def _latents(self, context: Context, detail: Float[Tensor, "B D *K"]) -> Float[Tensor, "B D *K"]:
+        """y of all shares, 0 of those that there are not."""
         parents, slopes = self._on(context).parents(context.coarse, detail), self.slopes(context)
         y = torch.empty_like(detail)
         for number, bands in enumerate(self._bands()):
@@ -87,9 +110,12 @@ class ShareStandardizer(Standardizer):
 
     def restore(self, context: Context, z: Float[Tensor, "B D *K"]) -> Float[Tensor, "B D *K"]:
         slopes, detail, on = self.slopes(context), torch.zeros_like(z), self._on(context)
+        y = self.colouring.colour(of_those(z, context.present))
+        if context.present is not None:
+            y = y * self.colouring.beside(context.present)
         for number, bands in enumerate(self._bands()):  # what is halved later is made by what is halved before
             parents = on.parents(context.coarse, detail)[:, bands]
-            detail[:, bands] = self.law(number).contrast(parents, slopes[:, bands], z[:, bands])
+            detail[:, bands] = self.law(number).contrast(parents, slopes[:, bands], y[:, bands])
         return of_those(detail, context.present)
 
     def invert(self, context: Context, detail: Float[Tensor, "B D *K"]) -> tuple[Float[Tensor, "B D *K"], LogProb]:
@@ -101,7 +127,7 @@ class ShareStandardizer(Standardizer):
 
     @property
     def spread(self) -> int:
-        return 0
+        return self.colouring.colour.radius
 
     def _on(self, context: Context) -> Shares:
         """The split of fields that lie where this one does."""
