@@ -308,7 +308,7 @@ def test_frames_have_figures_of_time_and_errors_over_blocks_of_time():
 
 def test_as_many_blocks_as_samples_are_the_samples():
     fields = example(samples=6)
-    one, other, few = (verdict(*fields, blocks=blocks) for blocks in (None, 6, 3))
+    one, other, few = (verdict(*fields, blocks=blocks) for blocks in (None, 6, 4))
     for scores in (one, other, few):
         scores["about"].pop("blocks")
     assert one == other != few
@@ -316,10 +316,12 @@ def test_as_many_blocks_as_samples_are_the_samples():
 
 @pytest.mark.usefixtures("unchecked")
 def test_blocks_and_frames_that_do_not_exist_are_refused():
-    fields = example(samples=3)
-    for blocks in (1, 4):
-        with pytest.raises(ValueError, match=f"{blocks} blocks of 3 samples give no errors; take 2 to 3"):
+    fields = example(samples=5)
+    for blocks in (1, 3, 6):
+        with pytest.raises(ValueError, match=f"{blocks} blocks of 5 samples give no errors; take 4 to 5"):
             verdict(*fields, blocks=blocks)
+    with pytest.raises(ValueError, match="2 blocks of 3 samples give no errors; errors need 4 or more; leave blocks"):
+        verdict(*example(samples=3), blocks=2)
     with pytest.raises(ValueError, match="1 frame follows no other"):
         verdict(*example(samples=1), times=True)
 
@@ -327,7 +329,7 @@ def test_blocks_and_frames_that_do_not_exist_are_refused():
 @pytest.mark.parametrize("lattice", [(16,), (16, 8), (8, 8, 4)])
 def test_awkward_fields_of_every_dimension_are_judged(lattice):
     """One sample or frames; a constant channel; most values 0, a sample all 0; half of the sites missing."""
-    for samples, times in ((1, False), (4, True)):
+    for samples, times in ((1, False), (4, False), (4, True)):
         rain = torch.randn(samples, 1, *lattice).sub(0.5).clamp(min=0).double()
         rain[-1] *= 0 if samples > 1 else 1
         members = torch.randn(2, samples, 1, *lattice).sub(0.5).clamp(min=0).double()
@@ -345,7 +347,7 @@ def test_awkward_fields_of_every_dimension_are_judged(lattice):
             assert scores["channels"]["channel1"]["rank_deviation"]["value"] is not None
             assert len(summary(scores)) < 40
             for name in ("variogram_score", "rank_deviation"):
-                assert (scores[name]["error"] is None) == (samples == 1)
+                assert (scores[name]["error"] is None) == (samples == 1 or times)
 
 
 def test_the_summary_says_what_variables_and_frames_have_in_common():

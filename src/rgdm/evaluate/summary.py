@@ -4,7 +4,11 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from rgdm.jackknife import FEWEST
+
 Scores = Mapping[str, Any]
+MANY = 10
+"""Samples or blocks from which on it is not said how uncertain errors are."""
 BEYOND = 0.5
 """A sentence says so if members leave the range of the truth by more than this share of it."""
 MOST_CHANNELS, MOST_EXCURSIONS = 16, 8
@@ -31,6 +35,7 @@ def summary(scores: Scores) -> list[str]:
         lines.append(
             f"Ranks of the truth, furthest from flat: {_figure(scores, 'rank_deviation')} (by chance {chance})"
         )
+    lines += notes(scores["about"])
     lines += _together(scores)
     if "bits" in scores:
         lines += [
@@ -50,6 +55,30 @@ def summary(scores: Scores) -> list[str]:
         titles = ["members / truth, above", "area", "boundary", "islands", "lakes", "Brier skill", "CRPS / bicubic"]
         lines += _table([titles, *rows[:MOST_EXCURSIONS]])
     return lines
+
+
+def notes(about: Scores) -> list[str]:
+    """What the errors of an evaluation are, or why there are none; by which areas sites are weighted, if they are."""
+    samples, blocks = about["samples"], about["blocks"]
+    what = f"{samples} samples" if blocks is None else f"{blocks} blocks of consecutive samples, {samples} in all"
+    count = samples if blocks is None else blocks
+    if blocks is not None and blocks < 2:
+        what = f"{samples} consecutive samples, no more than {blocks} block"
+    if count < FEWEST:
+        errors = (
+            f"No errors: of {what if samples > 1 else '1 sample'}; a standard error of fewer than {FEWEST} is itself "
+            "uncertain by half or more."
+        )
+    else:
+        unsure = f", and with so few uncertain by {1 / math.sqrt(2 * (count - 1)):.0%}" if count < MANY else ""
+        errors = f"Errors are jackknife errors over {what}{unsure}."
+    if about["areas"] is None:
+        return [errors]
+    return [
+        errors,
+        f"Sites are weighted by the areas of their cells ({about['areas']}); spectra, windows, and counts of edges and "
+        "parts take all alike.",
+    ]
 
 
 def _together(scores: Scores) -> list[str]:
