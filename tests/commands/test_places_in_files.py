@@ -168,13 +168,13 @@ def test_scores_say_by_which_areas_sites_are_weighted(folder, tmp_path, capsys):
         out = tmp_path / str(said)
         ok(*model, "--members", 2, "--no-likelihood", "--areas", given, "--out", out)
         assert ("Sites are weighted" in (words := capsys.readouterr().out)) == (said is not None)
-        assert "No errors: of 3 samples; a standard error of fewer than 4" in words
+        assert "No errors: 3 samples are too few; an error from fewer than 4" in words
         scores = json.loads((out / "scores.json").read_text())
         assert scores["about"]["areas"] == said
         assert scores["consistency_error"]["value"] < 1e-5 and scores["crps"]["error"] is None
     ok("report", folder / "model", out, tmp_path / "those of areas.nc", "--out", tmp_path / "page.html")
     page = (tmp_path / "page.html").read_text()
-    assert "weighted by the areas of their cells (those of areas.nc)" in page and "No errors: of 3 samples" in page
+    assert "weighted by the areas of their cells (those of areas.nc)" in page and "No errors: 3 samples are" in page
 
 
 def test_what_does_not_fit_is_refused_in_a_sentence(folder, tmp_path, monkeypatch, capsys):

@@ -20,7 +20,7 @@ from rgdm.evaluate import (
 )
 from rgdm.evaluate.baselines import block_mean
 from rgdm.evaluate.glossary import explain
-from rgdm.evaluate.summary import summary
+from rgdm.evaluate.summary import notes, summary
 from rgdm.scale.operators.block import BlockSpin
 from rgdm.scale.operators.per_axis import PerAxis
 
@@ -304,6 +304,38 @@ def test_frames_have_figures_of_time_and_errors_over_blocks_of_time():
     singly = single["channels"]["channel0"]
     for name in ("structure_2", "excursion_area", "event_brier", "event_skill", "quantiles", "event_scale_skill"):
         assert own[name]["value"] == singly[name]["value"] and own[name]["error"] != singly[name]["error"], name
+
+
+@pytest.mark.parametrize(
+    ("samples", "blocks", "said"),
+    [
+        (1, None, "No errors: 1 sample is too few"),
+        (3, None, "No errors: 3 samples are too few; an error from fewer than 4 is itself uncertain by half or more."),
+        (12, 2, "No errors: 12 consecutive samples, in 2 blocks, are too few"),
+        (4, None, "Errors are jackknife errors over 4 samples; so few make them uncertain by 41%."),
+        (30, 6, "Errors are jackknife errors over 6 blocks of consecutive samples, 30 in all; so few make them"),
+        (12, None, "Errors are jackknife errors over 12 samples."),
+    ],
+)
+def test_it_is_said_what_errors_are_and_why_there_are_none(samples, blocks, said):
+    (line,) = notes({"samples": samples, "blocks": blocks, "areas": None})
+    assert line.startswith(said)
+
+
+def test_frames_that_make_few_blocks_have_no_errors():
+    for frames, known in ((12, False), (20, True)):
+        scores = verdict(*example(samples=frames, lattice=(8, 8)), times=True)
+        own = scores["channels"]["channel0"]
+        for entry in (
+            scores["crps"],
+            scores["rank_deviation"],
+            own["lag_correlation"],
+            own["quantiles"],
+            own["slopes"],
+        ):
+            error = entry["error"] if isinstance(entry["error"], list) else [entry["error"]]
+            assert all((each is not None) == known for each in error)
+        assert scores["crps"]["value"] > 0 and any("No errors" in line for line in summary(scores)) != known
 
 
 def test_as_many_blocks_as_samples_are_the_samples():

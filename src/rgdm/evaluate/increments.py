@@ -79,15 +79,15 @@ def slopes(
     for axis, side in enumerate(boundary_of_each(boundary, sample.dim() - 1), start=1):
         wrap = side == "periodic" and sample.shape[axis] > 2
         step = _differences(sample, axis, 1, wrap).abs()
-        kept = torch.ones_like(step, dtype=torch.bool)
+        kept = None
         if below is not None:
             first, second = _pair(sample < below, axis, 1, wrap)
             kept = first & second
         if own is not None:
             size = of_pairs(*_pair(own, axis, 1, wrap))
-            kept = kept & (size > 0)
+            kept = size > 0 if kept is None else kept & (size > 0)
             sizes.append(size[kept])
-        steps.append(step[kept])
+        steps.append(step.flatten() if kept is None else step[kept])
     return torch.cat(steps), torch.cat(sizes) if own is not None else None
 
 

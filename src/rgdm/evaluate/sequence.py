@@ -32,8 +32,8 @@ def lag_correlation(
     ``<d(t) d(t + lag)> / sqrt(<d(t)^2> <d(t + lag)^2>)``, means over the bands, the sites and all pairs of frames: 1
     for detail that stays, 0 for detail that is drawn anew in every frame. Means are not subtracted: what always stands
     at the same place (mountains) lasts. The error is a jackknife error over blocks of consecutive frames, as frames
-    are not independent (Kuensch 1989, Ann. Stat. 17, 1217); it is NaN of fewer than 20 frames. Detail that is 0
-    throughout has NaN.
+    are not independent (Kuensch 1989, Ann. Stat. 17, 1217); it is NaN of fewer than 20 frames, which make too few
+    blocks. Detail that is 0 throughout has NaN.
 
     Args:
         fields: consecutive frames.

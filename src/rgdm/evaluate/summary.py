@@ -60,18 +60,16 @@ def summary(scores: Scores) -> list[str]:
 def notes(about: Scores) -> list[str]:
     """What the errors of an evaluation are, or why there are none; by which areas sites are weighted, if they are."""
     samples, blocks = about["samples"], about["blocks"]
-    what = f"{samples} samples" if blocks is None else f"{blocks} blocks of consecutive samples, {samples} in all"
     count = samples if blocks is None else blocks
-    if blocks is not None and blocks < 2:
-        what = f"{samples} consecutive samples, no more than {blocks} block"
     if count < FEWEST:
-        errors = (
-            f"No errors: of {what if samples > 1 else '1 sample'}; a standard error of fewer than {FEWEST} is itself "
-            "uncertain by half or more."
-        )
+        few = "1 sample is" if samples == 1 else f"{samples} samples are"
+        if blocks is not None and samples >= FEWEST:
+            few = f"{samples} consecutive samples, in {blocks} block{'s' * (blocks > 1)}, are"
+        errors = f"No errors: {few} too few; an error from fewer than {FEWEST} is itself uncertain by half or more."
     else:
-        unsure = f", and with so few uncertain by {1 / math.sqrt(2 * (count - 1)):.0%}" if count < MANY else ""
-        errors = f"Errors are jackknife errors over {what}{unsure}."
+        over = f"{samples} samples" if blocks is None else f"{blocks} blocks of consecutive samples, {samples} in all"
+        unsure = f"; so few make them uncertain by {1 / math.sqrt(2 * (count - 1)):.0%}" if count < MANY else ""
+        errors = f"Errors are jackknife errors over {over}{unsure}."
     if about["areas"] is None:
         return [errors]
     return [
