@@ -35,7 +35,6 @@ def summary(scores: Scores) -> list[str]:
         lines.append(
             f"Ranks of the truth, furthest from flat: {_figure(scores, 'rank_deviation')} (by chance {chance})"
         )
-    lines += notes(scores["about"])
     lines += _together(scores)
     if "bits" in scores:
         lines += [
@@ -54,7 +53,7 @@ def summary(scores: Scores) -> list[str]:
     if rows:
         titles = ["members / truth, above", "area", "boundary", "islands", "lakes", "Brier skill", "CRPS / bicubic"]
         lines += _table([titles, *rows[:MOST_EXCURSIONS]])
-    return lines
+    return [*lines, *notes(scores["about"])]
 
 
 def notes(about: Scores) -> list[str]:
