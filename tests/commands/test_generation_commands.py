@@ -89,8 +89,8 @@ def test_evaluating_prints_a_screen_of_figures_and_the_report_shows_them(terrain
     words = ("Coarse field", "CRPS", "Spread", "Power", "Kurtosis", "Ranks", "Bits per", "Bits that")
     for word, line in zip(words, lines, strict=False):
         assert word in line and "nan" not in line and line.rstrip().endswith(")")
-    assert [line.split()[0] for line in lines[8:]] == ["channel", "height", "members", "99", "100", "Errors"]
-    assert " m " in lines[9] and len(lines) == 14
+    assert [line.split()[0] for line in lines[8:]] == ["channel", "height", "members", "99", "100", "Errors", "Sites"]
+    assert " m " in lines[9] and len(lines) == 15
     scores = json.loads((tmp_path / "evaluation" / "scores.json").read_text())
     assert f"{scores['crps_over_bicubic']['value']:.3f}" in lines[1]
     pytest.importorskip("matplotlib")
