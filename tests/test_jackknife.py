@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from rgdm.jackknife import delete_one_quantiles, jackknife
+from rgdm.jackknife import FEWEST, delete_one_error, delete_one_quantiles, jackknife
 
 
 def test_the_error_of_a_mean_is_the_standard_error():
@@ -27,8 +27,31 @@ def test_the_error_of_a_ratio_covers_its_scatter():
     assert abs(torch.stack(errors).mean() / scatter - 1) < 0.15
 
 
-def test_the_error_of_one_sample_is_unknown():
-    assert math.isnan(jackknife(lambda mean: mean, torch.ones(1)).error)
+def test_the_error_of_few_samples_or_blocks_is_unknown():
+    for count in (1, 2, 3, 4):
+        x = torch.arange(float(count))
+        assert math.isnan(jackknife(lambda mean: mean, x).error) == (count < FEWEST)
+        assert bool(delete_one_error(x).isnan()) == (count < FEWEST)
+        assert math.isnan(jackknife(lambda mean: mean, torch.randn(40), blocks=count).error) == (count < FEWEST)
+
+
+def test_an_error_of_few_samples_is_as_uncertain_as_it_is_said():
+    for count in (4, 10):
+        errors = jackknife(lambda mean: mean, torch.randn(count, 20000, dtype=torch.float64)).error
+        assert abs(float(errors.std() / errors.mean()) * math.sqrt(2 * (count - 1)) - 1) < 0.06
+
+
+def test_weighted_quantiles_are_those_of_repeated_values():
+    values = [torch.randn(n).double() for n in (17, 5, 9, 30)]
+    weights = [torch.randint(1, 5, (len(each),)).double() for each in values]
+    q = torch.tensor([0.0, 0.01, 0.3, 0.5, 0.9, 1.0]).double()
+    found = delete_one_quantiles(values, q, weights)
+    many = [x.repeat_interleave(w.long()) for x, w in zip(values, weights, strict=True)]
+    wanted = delete_one_quantiles(many, q)
+    assert all(torch.equal(a, b) for a, b in zip(found, wanted, strict=True))
+    assert not torch.equal(found[0], delete_one_quantiles(values, q)[0])
+    ones = [torch.ones_like(each) for each in values]
+    assert torch.equal(delete_one_quantiles(values, q, ones)[1], delete_one_quantiles(values, q)[1])
 
 
 def test_quantiles_without_each_sample_are_those_of_the_rest():

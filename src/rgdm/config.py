@@ -229,8 +229,8 @@ class Evaluate:
     frames: bool = False
     """The samples are consecutive frames: also judge what lasts from frame to frame; errors are over blocks of time."""
     areas: Annotated[str | None, FILE_SAID] = None
-    """A file of the areas of cells, by which block means are weighted; none: cells count alike (default: as the model
-    was trained)."""
+    """A file of the areas of cells, by which block means and scores are weighted; none: cells count alike (default: as
+    the model was trained)."""
     static: Annotated[tuple[str, ...], FILES] = ()
     """Files of the static fields that the model was trained beside: FILE or FILE:NAME,NAME."""
     given: Annotated[Path | None, PATH_SAID] = None

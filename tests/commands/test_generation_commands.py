@@ -89,8 +89,8 @@ def test_evaluating_prints_a_screen_of_figures_and_the_report_shows_them(terrain
     words = ("Coarse field", "CRPS", "Spread", "Power", "Kurtosis", "Ranks", "Bits per", "Bits that")
     for word, line in zip(words, lines, strict=False):
         assert word in line and "nan" not in line and line.rstrip().endswith(")")
-    assert [line.split()[0] for line in lines[8:]] == ["channel", "height", "members", "99", "100"]
-    assert " m " in lines[9] and len(lines) == 13
+    assert [line.split()[0] for line in lines[8:]] == ["channel", "height", "members", "99", "100", "Errors", "Sites"]
+    assert " m " in lines[9] and len(lines) == 15
     scores = json.loads((tmp_path / "evaluation" / "scores.json").read_text())
     assert f"{scores['crps_over_bicubic']['value']:.3f}" in lines[1]
     pytest.importorskip("matplotlib")
@@ -131,7 +131,7 @@ def test_the_summary_leaves_out_errors_that_do_not_exist():
     one = {"value": 0.98765, "error": None}
     several = {"value": [1.0, None, 2.0], "error": [0.1, None, None]}
     scores = {
-        "about": {"units": [], "thresholds": []},
+        "about": {"units": [], "thresholds": [], "samples": 3, "blocks": None, "areas": None},
         "channels": {},
         "consistency_error": {"value": 3.2e-7, "error": None},
         "crps_over_bicubic": {"value": 0.7, "error": 0.012},
@@ -142,6 +142,7 @@ def test_the_summary_leaves_out_errors_that_do_not_exist():
     lines = commands.summary(scores)
     assert "3.2e-07" in lines[0] and "0.700 +- 0.012" in lines[1] and "0.988 (" in lines[2]
     assert "1.000 +- 0.100, 2.000 (" in lines[3]
+    assert lines[-1].startswith("No errors: 3 samples are too few")
 
 
 @pytest.mark.parametrize(

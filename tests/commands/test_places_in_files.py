@@ -137,12 +137,44 @@ def test_cells_count_alike_where_that_is_asked_for(folder, tmp_path, capsys):
     assert "cells count alike at all latitudes" in capsys.readouterr().err
 
 
-def test_evaluation_takes_areas_and_companions(folder, tmp_path):
+def test_evaluation_takes_areas_and_companions(folder, tmp_path, capsys):
+    few = xr.open_dataset(folder / "weather.nc").isel(time=slice(0, 4))
+    few.to_netcdf(tmp_path / "few.nc", engine="h5netcdf")
     where = "--variable", "t2m", "--static", folder / "oro.nc", "--members", 2
-    ok("evaluate", folder / "model", folder / "weather.nc", *where, "--out", tmp_path / "scores")
+    ok("evaluate", folder / "model", tmp_path / "few.nc", *where, "--out", tmp_path / "scores")
+    assert "Sites are weighted by the areas of their cells (those of latitudes)" in capsys.readouterr().out
     scores = json.loads((tmp_path / "scores" / "scores.json").read_text())
+    assert scores["about"]["areas"] == "those of latitudes"
     assert scores["consistency_error"]["value"] < 1e-12
     assert scores["bits"]["value"][0] is not None
+    kept, cosine = xr.open_dataset(tmp_path / "scores" / "fields.nc"), np.cos(np.deg2rad(LAT))
+    truth, (one, two) = kept["truth"].values[:, 0], kept["members"].values[:, :, 0]
+    crps = (abs(one - truth) + abs(two - truth)) / 2 - abs(one - two) / 2
+    found = scores["channels"]["t2m"]["crps"]["value"]
+    assert found == pytest.approx(np.average(crps.mean((0, 2)), weights=cosine), rel=1e-5)
+    assert found != pytest.approx(crps.mean(), rel=1e-3)
+    baseline = abs(kept["bicubic"].values[:, 0] - truth).mean((0, 2))
+    wanted = np.average(baseline, weights=cosine)
+    assert scores["channels"]["t2m"]["crps_bicubic"]["value"] == pytest.approx(wanted, rel=1e-5)
+
+
+def test_scores_say_by_which_areas_sites_are_weighted(folder, tmp_path, capsys):
+    data = weather().isel(time=slice(0, 3))
+    data[["t2m", "msl"]].to_netcdf(tmp_path / "few.nc", engine="h5netcdf")
+    areas = xr.DataArray(np.random.default_rng(1).random((32, 48)) + 0.1, dims=("lat", "lon"), name="area")
+    areas.assign_coords(lat=data["lat"], lon=data["lon"]).to_netcdf(tmp_path / "areas.nc", engine="h5netcdf")
+    model = "evaluate", folder / "model", tmp_path / "few.nc", "--static", folder / "oro.nc", "--variable", "t2m"
+    for given, said in ((tmp_path / "areas.nc", "those of areas.nc"), ("none", None)):
+        out = tmp_path / str(said)
+        ok(*model, "--members", 2, "--no-likelihood", "--areas", given, "--out", out)
+        assert ("Sites are weighted" in (words := capsys.readouterr().out)) == (said is not None)
+        assert "No errors: 3 samples are too few; an error from fewer than 4" in words
+        scores = json.loads((out / "scores.json").read_text())
+        assert scores["about"]["areas"] == said
+        assert scores["consistency_error"]["value"] < 1e-5 and scores["crps"]["error"] is None
+    ok("report", folder / "model", out, tmp_path / "those of areas.nc", "--out", tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text()
+    assert "weighted by the areas of their cells (those of areas.nc)" in page and "No errors: 3 samples are" in page
 
 
 def test_what_does_not_fit_is_refused_in_a_sentence(folder, tmp_path, monkeypatch, capsys):

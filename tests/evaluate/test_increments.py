@@ -45,7 +45,8 @@ def test_a_wave_and_axes_that_are_too_short():
 
 def test_slopes_leave_out_what_is_not_valid_and_close_periodic_axes():
     x = torch.tensor([[0.0, 1, 3, 6]])
-    assert slopes(x).tolist() == [1, 2, 3]
-    assert slopes(x, boundary="periodic").tolist() == [1, 2, 3, 6]
-    assert slopes(x, below=3.5).tolist() == [1, 2]
-    assert slopes(x, valid=torch.tensor([[True, False, True, True]])).tolist() == [3]
+    assert slopes(x)[0].tolist() == [1, 2, 3]
+    assert slopes(x, boundary="periodic")[0].tolist() == [1, 2, 3, 6]
+    assert slopes(x, below=3.5)[0].tolist() == [1, 2]
+    steps, sizes = slopes(x, weights=torch.tensor([[1.0, 0, 2, 8]]))
+    assert steps.tolist() == [3] and sizes is not None and sizes.tolist() == [4]

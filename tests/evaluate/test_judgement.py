@@ -20,7 +20,7 @@ from rgdm.evaluate import (
 )
 from rgdm.evaluate.baselines import block_mean
 from rgdm.evaluate.glossary import explain
-from rgdm.evaluate.summary import summary
+from rgdm.evaluate.summary import notes, summary
 from rgdm.scale.operators.block import BlockSpin
 from rgdm.scale.operators.per_axis import PerAxis
 
@@ -306,9 +306,41 @@ def test_frames_have_figures_of_time_and_errors_over_blocks_of_time():
         assert own[name]["value"] == singly[name]["value"] and own[name]["error"] != singly[name]["error"], name
 
 
+@pytest.mark.parametrize(
+    ("samples", "blocks", "said"),
+    [
+        (1, None, "No errors: 1 sample is too few"),
+        (3, None, "No errors: 3 samples are too few; an error from fewer than 4 is itself uncertain by half or more."),
+        (12, 2, "No errors: 12 consecutive samples, in 2 blocks, are too few"),
+        (4, None, "Errors are jackknife errors over 4 samples; so few make them uncertain by 41%."),
+        (30, 6, "Errors are jackknife errors over 6 blocks of consecutive samples, 30 in all; so few make them"),
+        (12, None, "Errors are jackknife errors over 12 samples."),
+    ],
+)
+def test_it_is_said_what_errors_are_and_why_there_are_none(samples, blocks, said):
+    (line,) = notes({"samples": samples, "blocks": blocks, "areas": None})
+    assert line.startswith(said)
+
+
+def test_frames_that_make_few_blocks_have_no_errors():
+    for frames, known in ((12, False), (20, True)):
+        scores = verdict(*example(samples=frames, lattice=(8, 8)), times=True)
+        own = scores["channels"]["channel0"]
+        for entry in (
+            scores["crps"],
+            scores["rank_deviation"],
+            own["lag_correlation"],
+            own["quantiles"],
+            own["slopes"],
+        ):
+            error = entry["error"] if isinstance(entry["error"], list) else [entry["error"]]
+            assert all((each is not None) == known for each in error)
+        assert scores["crps"]["value"] > 0 and any("No errors" in line for line in summary(scores)) != known
+
+
 def test_as_many_blocks_as_samples_are_the_samples():
     fields = example(samples=6)
-    one, other, few = (verdict(*fields, blocks=blocks) for blocks in (None, 6, 3))
+    one, other, few = (verdict(*fields, blocks=blocks) for blocks in (None, 6, 4))
     for scores in (one, other, few):
         scores["about"].pop("blocks")
     assert one == other != few
@@ -316,10 +348,12 @@ def test_as_many_blocks_as_samples_are_the_samples():
 
 @pytest.mark.usefixtures("unchecked")
 def test_blocks_and_frames_that_do_not_exist_are_refused():
-    fields = example(samples=3)
-    for blocks in (1, 4):
-        with pytest.raises(ValueError, match=f"{blocks} blocks of 3 samples give no errors; take 2 to 3"):
+    fields = example(samples=5)
+    for blocks in (1, 3, 6):
+        with pytest.raises(ValueError, match=f"{blocks} blocks of 5 samples give no errors; take 4 to 5"):
             verdict(*fields, blocks=blocks)
+    with pytest.raises(ValueError, match="2 blocks of 3 samples give no errors; errors need 4 or more; leave blocks"):
+        verdict(*example(samples=3), blocks=2)
     with pytest.raises(ValueError, match="1 frame follows no other"):
         verdict(*example(samples=1), times=True)
 
@@ -327,7 +361,7 @@ def test_blocks_and_frames_that_do_not_exist_are_refused():
 @pytest.mark.parametrize("lattice", [(16,), (16, 8), (8, 8, 4)])
 def test_awkward_fields_of_every_dimension_are_judged(lattice):
     """One sample or frames; a constant channel; most values 0, a sample all 0; half of the sites missing."""
-    for samples, times in ((1, False), (4, True)):
+    for samples, times in ((1, False), (4, False), (4, True)):
         rain = torch.randn(samples, 1, *lattice).sub(0.5).clamp(min=0).double()
         rain[-1] *= 0 if samples > 1 else 1
         members = torch.randn(2, samples, 1, *lattice).sub(0.5).clamp(min=0).double()
@@ -345,7 +379,7 @@ def test_awkward_fields_of_every_dimension_are_judged(lattice):
             assert scores["channels"]["channel1"]["rank_deviation"]["value"] is not None
             assert len(summary(scores)) < 40
             for name in ("variogram_score", "rank_deviation"):
-                assert (scores[name]["error"] is None) == (samples == 1)
+                assert (scores[name]["error"] is None) == (samples == 1 or times)
 
 
 def test_the_summary_says_what_variables_and_frames_have_in_common():

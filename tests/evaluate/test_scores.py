@@ -151,7 +151,7 @@ def test_sites_that_are_not_valid_do_not_count():
     spoilt, filled = torch.where(valid, ensemble, 1e6), torch.where(valid, truth, -1e6)
     for score in (fair_crps, energy_score, lambda e, t, v: spread_skill(e, t, v).pooled):
         assert torch.equal(score(spoilt, filled, valid), score(ensemble, truth, valid))
-    ranks = rank_histogram(spoilt, filled, valid=valid)
+    ranks = rank_histogram(spoilt, filled, weights=valid)
     assert ranks.counts.sum() == valid.sum()
     chosen = fair_crps(ensemble[:, :1, 0][:, valid[:1, 0]][:, None, None], truth[:1, 0][valid[:1, 0]][None, None])
     assert fair_crps(ensemble, truth, valid)[0] == pytest.approx(float(chosen))

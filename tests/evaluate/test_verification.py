@@ -291,12 +291,12 @@ def test_the_wet_share_is_said_of_channels_that_touch_zero_from_above():
 
 
 def test_quantiles_without_blocks_of_samples_are_those_of_samples_joined():
-    values = [torch.randn(50) + 0.3 * (i // 4) for i in range(12)]
+    values = [torch.randn(50) + 0.3 * (i // 4) for i in range(16)]
     q = torch.tensor([0.1, 0.5])
-    joined = [torch.cat(values[i : i + 4]) for i in (0, 4, 8)]
-    assert all(torch.equal(a, b) for a, b in zip(in_blocks(values, 3), joined, strict=True))
-    whole, without = delete_one_quantiles(in_blocks(values, 3), q)
+    joined = [torch.cat(values[i : i + 4]) for i in (0, 4, 8, 12)]
+    assert all(torch.equal(a, b) for a, b in zip(in_blocks(values, 4), joined, strict=True))
+    whole, without = delete_one_quantiles(in_blocks(values, 4), q)
     assert torch.equal(whole, delete_one_quantiles(values, q)[0])
     singly = delete_one_error(delete_one_quantiles(values, q)[1])
     assert bool((delete_one_error(without) > 1.2 * singly).all())  # samples of a block are alike
-    assert len(in_blocks(values, None)) == len(in_blocks(values, 99)) == 12
+    assert len(in_blocks(values, None)) == len(in_blocks(values, 99)) == 16

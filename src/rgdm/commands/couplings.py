@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import torch
 import xarray as xr
 from torch import Tensor
@@ -16,6 +17,7 @@ from rgdm.data.writing import write_field
 from rgdm.errors import InputError
 from rgdm.evaluate.likelihood import PROBES, TOLERANCE, windows
 from rgdm.figures import with_error
+from rgdm.jackknife import FEWEST
 from rgdm.model.cascade import storage
 from rgdm.model.cascade.cascade import Cascade
 from rgdm.model.cascade.geometry import check_sample
@@ -124,9 +126,9 @@ def couplings_table(table: xr.Dataset) -> list[str]:
     lines = ["level  " + "".join(title.rjust(width) for title in titles)]
     lines += [f"{level:5d}  " + "".join(cell.rjust(width) for cell in cells) for level, cells in enumerate(rows)]
     field = f"the field less {float(table['mean']):.4g}," if float(table["mean"]) else "the field"
-    note = (
-        f"H = sum of coupling x interaction, p ~ exp(-H), of {field} over its size; errors in units of the last digit"
-    )
+    known = bool(np.isfinite(table["error"].values).any())
+    errors = "errors in units of the last digit" if known else f"no errors of fewer than {FEWEST} fields"
+    note = f"H = sum of coupling x interaction, p ~ exp(-H), of {field} over its size; {errors}"
     more = ["-log p: of the model, of the field of each level in the model's own units"] if has_energy else []
     return [*lines, note, *more]
 

@@ -34,7 +34,7 @@ from rgdm.model.cascade.cascade import Cascade
 from rgdm.model.cascade.fields import Fields
 from rgdm.model.cascade.frames import frames_of
 from rgdm.model.cascade.geometry import measures, trajectory, weights_of
-from rgdm.model.cascade.place import place_of
+from rgdm.model.cascade.place import AREAS, place_of
 from rgdm.model.lifts.setting import NOWHERE, Setting
 from rgdm.progress import bar
 from rgdm.ranges import check_options
@@ -125,6 +125,7 @@ def verify(
         thresholds=levels_of_sets,
         valid=valid,
         weights=weights,
+        areas=_areas_in_words(model, options),
         times=isinstance(options, config.Evaluate) and options.frames,
     )
     if options.likelihood and valid is not None:
@@ -145,6 +146,13 @@ def verify(
         notes["orientation"] = lying.to_json()
         save_evaluation(out, scores, truth, coarse, baseline["bicubic"], ensemble, zoom, notes, valid)
     return scores
+
+
+def _areas_in_words(model: Cascade, options: config.Evaluate | config.Demo) -> str:
+    """Which areas weigh the sites, if any do."""
+    given = options.areas if isinstance(options, config.Evaluate) else None
+    known = {"latitude": "those of latitudes"}.get(str(model.metadata.get(AREAS)), "given")
+    return known if given is None else f"those of {Path(given).name}"
 
 
 def check_frames(field: xr.DataArray) -> None:

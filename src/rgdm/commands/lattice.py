@@ -14,6 +14,7 @@ from rgdm.data.layout import from_samples
 from rgdm.data.memory import check_memory
 from rgdm.data.writing import check_output, write_field
 from rgdm.errors import InputError
+from rgdm.jackknife import FEWEST
 from rgdm.physics.actions import FreeField, Ising, IsingDual, Phi4, strengths
 from rgdm.physics.autocorrelation import gamma_method
 from rgdm.physics.critical import critical_point
@@ -50,7 +51,8 @@ def lattice_table(found: xr.Dataset) -> list[str]:
     lines = [f"critical coupling {source}"] if source else []
     for name in found["observable"].values:
         value, error = (float(found[part].sel(observable=name)) for part in ("value", "error"))
-        lines.append(f"{_TITLES[str(name)]:<44} {value:.6g} +- {error:.2g}")
+        said = f"+- {error:.2g}" if math.isfinite(error) else f"(no error of fewer than {FEWEST} fields)"
+        lines.append(f"{_TITLES[str(name)]:<44} {value:.6g} {said}")
     return lines
 
 

@@ -1,7 +1,7 @@
 """What the diagrams of forecasters draw of events above thresholds: reliability, and skill over scales."""
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from rgdm.evaluate.events import fractions, reliability_of, shares, skill_terms
@@ -18,7 +18,7 @@ def event_diagrams(
     ensemble: Float[Tensor, "M B 1 *L"],
     thresholds: Float[Tensor, "T"],
     factors: tuple[int, ...],
-    valid: Bool[Tensor, "B 1 *L"] | None = None,
+    weights: Shaped[Tensor, "#B 1 *#L"] | None = None,
     blocks: int | None = None,
 ) -> Figures:
     """Tables of a channel, with a row for each threshold, in its own unit.
@@ -26,25 +26,26 @@ def event_diagrams(
     ``event_reliability`` has a column for each bin of probability, ``event_fss_widths`` for each width of windows,
     ``event_scale_skill`` for each scale, that of ``factors``, the finest first; the last one is all larger scales.
     ``members`` is what members have that are judged by members, NaN of a single one: so far from the diagonal, from 1
-    and from 0 is an ensemble of this size even if the truth could be one of it.
+    and from 0 is an ensemble of this size even if the truth could be one of it. Reliability is by the weights of sites;
+    windows and scales count alike all sites that have any.
     """
+    valid = None if weights is None else weights.expand_as(truth) > 0
     rows = [float(threshold) for threshold in thresholds]
     some, columns = ensemble[:MEMBERS], widths_of(tuple(truth.shape[2:]))
-    curves = [_reliability(ensemble, truth, threshold, valid, blocks) for threshold in rows]
+    curves = [_reliability(ensemble, truth, threshold, weights, blocks) for threshold in rows]
     fss = [[_fractions(some, truth, threshold, width, valid, blocks) for width in columns] for threshold in rows]
     skill = [_scales(some, truth, threshold, factors, valid, blocks) for threshold in rows]
-    frequency = _frequencies(truth, rows, valid)
     return {
         "event_reliability": {
             **{key: torch.stack([curve[key] for curve in curves]) for key in curves[0]},  # pyright: ignore
-            "frequency": frequency,
+            "frequency": _frequencies(truth, rows, weights),
             "threshold": rows,
         },
         "event_fss_widths": {
             "value": torch.stack([torch.stack([one.value for one, _ in row]) for row in fss]),
             "error": torch.stack([torch.stack([one.error for one, _ in row]) for row in fss]),
             "members": torch.stack([torch.stack([alike for _, alike in row]) for row in fss]),
-            "useful": 0.5 + frequency / 2,
+            "useful": 0.5 + _frequencies(truth, rows, valid) / 2,
             "width": columns,
             "threshold": rows,
         },
@@ -63,11 +64,11 @@ def widths_of(lattice: tuple[int, ...]) -> list[int]:
 
 
 def _reliability(
-    ensemble: Tensor, truth: Tensor, threshold: float, valid: Tensor | None, blocks: int | None
+    ensemble: Tensor, truth: Tensor, threshold: float, weights: Tensor | None, blocks: int | None
 ) -> Figures:
     """The reliability of the members against the truth, and of the others against some members."""
     count, p = len(ensemble), shares(ensemble, threshold)
-    curve = reliability_of(p, truth > threshold, valid, blocks)
+    curve = reliability_of(p, truth > threshold, weights, blocks)
     if count < 2:
         nothing = torch.full_like(curve["share"], torch.nan)  # pyright: ignore[reportArgumentType]
         return {**curve, "members": nothing, "members_forecast": nothing, "members_share": nothing}
@@ -75,7 +76,7 @@ def _reliability(
     for member in ensemble[:MEMBERS]:
         event = member > threshold
         others = ((count * p).round() - event.double()) / (count - 1)
-        each.append(reliability_of(others, event, valid))
+        each.append(reliability_of(others, event, weights))
     value, forecast, share = (torch.stack([one[key] for one in each]) for key in ("value", "forecast", "share"))
     members, places = ((part.nan_to_num(0.0) * share).sum(0) / share.sum(0) for part in (value, forecast))
     return {**curve, "members": members, "members_forecast": places, "members_share": share.mean(0)}
@@ -119,7 +120,7 @@ def _scales(
     return own, skill(list(zip(some[1:], some, strict=False))).value
 
 
-def _frequencies(truth: Tensor, thresholds: list[float], valid: Tensor | None) -> Tensor:
+def _frequencies(truth: Tensor, thresholds: list[float], weights: Tensor | None) -> Tensor:
     """How often the truth is above each threshold."""
-    values = truth if valid is None else truth[valid]
-    return torch.stack([(values > threshold).double().mean() for threshold in thresholds])
+    w = torch.ones_like(truth, dtype=torch.float64) if weights is None else weights.double().expand_as(truth)
+    return torch.stack([((truth > threshold) * w).sum() / w.sum() for threshold in thresholds])

@@ -7,8 +7,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from rgdm.evaluate.scores import fair_crps, spread_skill, weighted
+from rgdm.evaluate.scores import fair_crps, spread_skill
 from rgdm.evaluate.spectra import octave_ratio
+from rgdm.evaluate.weights import sizes, weighted
 from rgdm.model.cascade.calibrate import DEPTH, calibrate, tiles
 from rgdm.model.cascade.cascade import Cascade
 from rgdm.model.cascade.fields import Fields
@@ -100,7 +101,7 @@ def _trial(model: Cascade, fields: Fields, evaluations: int, depth: int, sites: 
     calibrate(model, fields, sites=sites, depth=depth)
     fields = model.normalised(fields.to(model.device))
     truth, setting = fields.values, fields.setting
-    coarse, weights = truth, None if bool(truth.isfinite().all()) else setting.weights
+    coarse, weights = truth, setting.weights
     for own in setting.path(model.operator, depth)[:-1]:
         coarse = own.on(model.operator).coarsen(coarse)
     times = (MEMBERS, *[1] * (1 + model.dimension))
@@ -110,17 +111,17 @@ def _trial(model: Cascade, fields: Fields, evaluations: int, depth: int, sites: 
     for part in batches(len(coarse), tuple(truth.shape[2:])):
         some = slice(part.start, part.stop)
         fine.append(model.descend(coarse[some], depth, noise.of(part), setting=of_members.of(some)))
-    ensemble, valid = torch.cat(fine).unflatten(0, (MEMBERS, len(truth))), None
-    if weights is not None:
-        valid = (weights > 0).expand_as(truth)
+    ensemble = torch.cat(fine).unflatten(0, (MEMBERS, len(truth)))
+    if weights is not None and not bool(truth.isfinite().all()):
         truth = smoothly_filled(truth, weights, model.grid.boundaries)
-        ensemble, valid = torch.where(valid, ensemble, truth).cpu(), valid.cpu()
+        ensemble = torch.where(weights > 0, ensemble, truth)
     ensemble, truth = ensemble.cpu(), truth.cpu()
+    weights = None if weights is None else weights.cpu()
     finest = round(depth * math.log2(max(model.grid.factors)))
     octaves = octave_ratio(ensemble, truth, model.grid.boundaries)[1].value[:finest]
-    crps, spread = fair_crps(ensemble, truth, valid), spread_skill(ensemble, truth, valid).pooled
-    seen = torch.ones_like(crps) if valid is None else valid.flatten(1).double().mean(1)
-    crps = weighted(crps, seen).sum() / seen.sum()
+    crps, spread = fair_crps(ensemble, truth, weights), spread_skill(ensemble, truth, weights).pooled
+    size = sizes(truth, weights)
+    crps = weighted(crps, size).sum() / size.sum()
     return Trial(evaluations, float(crps), float(spread), tuple(octaves.tolist()))
 
 

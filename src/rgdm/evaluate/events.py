@@ -3,12 +3,13 @@
 import math
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
 from rgdm.errors import InputError
 from rgdm.evaluate.pieces import Figures, estimate
-from rgdm.evaluate.scores import fair_crps, weighted
+from rgdm.evaluate.scores import fair_crps
+from rgdm.evaluate.weights import means, sizes, weighted
 from rgdm.jackknife import jackknife
 
 BINS = 10
@@ -19,7 +20,7 @@ def brier_score(
     ensemble: Float[Tensor, "M B C *L"],
     truth: Float[Tensor, "B C *L"],
     threshold: float,
-    valid: Bool[Tensor, "B C *L"] | None = None,
+    weights: Shaped[Tensor, "#B #C *#L"] | None = None,
 ) -> Float[Tensor, "B"]:
     """Mean of ``(p - o)^2 - p (1 - p) / (M - 1)`` of each sample, unbiased for any number M >= 2 of members.
 
@@ -30,14 +31,14 @@ def brier_score(
     if count < 2:
         raise InputError(f"{count} members; the score of probabilities needs 2 or more")
     p, o = shares(ensemble, threshold), (truth > threshold).double()
-    return _means((p - o).square() - p * (1 - p) / (count - 1), valid)
+    return means((p - o).square() - p * (1 - p) / (count - 1), weights)
 
 
 def tail_crps(
     ensemble: Float[Tensor, "M B C *L"],
     truth: Float[Tensor, "B C *L"],
     threshold: float,
-    valid: Bool[Tensor, "B C *L"] | None = None,
+    weights: Shaped[Tensor, "#B #C *#L"] | None = None,
 ) -> Float[Tensor, "B"]:
     """The fair CRPS of the values above a threshold, all others counting as the threshold; of one member its error.
 
@@ -45,8 +46,8 @@ def tail_crps(
     """
     members, y = ensemble.double().clamp(min=threshold), truth.double().clamp(min=threshold)
     if len(ensemble) < 2:
-        return _means((members[0] - y).abs(), valid)
-    return fair_crps(members, y, valid)
+        return means((members[0] - y).abs(), weights)
+    return fair_crps(members, y, weights)
 
 
 def fractions(
@@ -96,26 +97,26 @@ def reliability(
     ensemble: Float[Tensor, "M B C *L"],
     truth: Float[Tensor, "B C *L"],
     threshold: float,
-    valid: Bool[Tensor, "B C *L"] | None = None,
+    weights: Shaped[Tensor, "#B #C *#L"] | None = None,
     blocks: int | None = None,
 ) -> Figures:
     """How often the event occurs where the members give it a probability, in :data:`BINS` equal bins of probability.
 
     ``value`` is the observed frequency and ``error`` its jackknife error over samples (or ``blocks`` of them),
-    ``forecast`` the mean probability, ``share`` the share of all sites in the bin.
+    ``forecast`` the mean probability, ``share`` the share of all sites in the bin; all of them by weight.
     """
-    return reliability_of(shares(ensemble, threshold), truth > threshold, valid, blocks)
+    return reliability_of(shares(ensemble, threshold), truth > threshold, weights, blocks)
 
 
 def reliability_of(
     p: Float[Tensor, "B C *L"],
     event: Bool[Tensor, "B C *L"],
-    valid: Bool[Tensor, "B C *L"] | None = None,
+    weights: Shaped[Tensor, "#B #C *#L"] | None = None,
     blocks: int | None = None,
 ) -> Figures:
     """:func:`reliability` from the probabilities, and whether the event occurs."""
     o = event.double()
-    there = torch.ones_like(o) if valid is None else valid.double()
+    there = torch.ones_like(o) if weights is None else weights.to(o).expand_as(o)
     which = (p * BINS).long().clamp(max=BINS - 1)
     sites, events, sums = (
         torch.stack([torch.bincount(i.flatten(), x.flatten(), BINS) for i, x in zip(which, part, strict=True)])
@@ -131,14 +132,15 @@ def event_figures(
     baselines: dict[str, Tensor],
     thresholds: Float[Tensor, "T"],
     width: tuple[int, ...],
-    valid: Bool[Tensor, "B 1 *L"] | None,
+    weights: Shaped[Tensor, "#B 1 *#L"] | None,
     blocks: int | None = None,
 ) -> Figures:
     """Figures of the events that a channel is above each of some thresholds, in its own unit; windows of ``width``.
 
-    Errors are jackknife errors over samples, or over ``blocks`` of consecutive ones.
+    Windows count alike, and in them the sites that have any weight; all else is weighted. Errors are jackknife errors
+    over samples, or over ``blocks`` of consecutive ones.
     """
-    sites = _means(torch.ones_like(truth).double(), valid, share=True)
+    sites, valid = sizes(truth, weights), None if weights is None else weights.expand_as(truth) > 0
     window = tuple(min(w, n) for w, n in zip(width, truth.shape[2:], strict=True))
     columns: dict[str, list[tuple[Tensor, Tensor]]] = {}
 
@@ -147,13 +149,13 @@ def event_figures(
 
     alike = []
     for threshold in thresholds.tolist():
-        o = weighted(_means((truth > threshold).double(), valid), sites)
-        brier = weighted(brier_score(ensemble, truth, threshold, valid), sites)
+        o = weighted(means((truth > threshold).double(), weights), sites)
+        brier = weighted(brier_score(ensemble, truth, threshold, weights), sites)
         add("event_brier", *jackknife(torch.div, brier, sites, blocks=blocks))
         add("event_skill", *jackknife(lambda s, o, n: 1 - s / (o * (1 - o / n)), brier, o, sites, blocks=blocks))
-        tail = weighted(tail_crps(ensemble, truth, threshold, valid), sites)
+        tail = weighted(tail_crps(ensemble, truth, threshold, weights), sites)
         for name, field in baselines.items():
-            own = weighted(tail_crps(field, truth, threshold, valid), sites)
+            own = weighted(tail_crps(field, truth, threshold, weights), sites)
             add(f"tail_crps_over_{name}", *jackknife(torch.div, tail, own, blocks=blocks))
         some = ensemble[: min(len(ensemble), 4)]
         terms = [fractions_skill(member, truth, threshold, window, valid) for member in some]
@@ -189,12 +191,3 @@ def shares(ensemble: Float[Tensor, "M B C *L"], threshold: float) -> Float[Tenso
     for member in ensemble:
         total += member > threshold
     return total / len(ensemble)
-
-
-def _means(x: Tensor, valid: Tensor | None, share: bool = False) -> Tensor:
-    """The mean of each sample over valid sites, or over all sites with 0 for others; NaN of a sample without any."""
-    if valid is None:
-        return x.flatten(1).mean(1)
-    there = valid.double().flatten(1)
-    total = (x.flatten(1) * there).sum(1)
-    return total / (there.shape[1] if share else there.sum(1))

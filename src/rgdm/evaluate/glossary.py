@@ -237,6 +237,24 @@ GLOSSARY: dict[str, Term] = {
     ),
 }
 
+ALIKE = (
+    "octave_ratio",
+    "octave_ratio_*",
+    "scattering_distance",
+    "change_ratio",
+    "bits",
+    "bits_gain",
+    "event_fss",
+    "event_fss_widths",
+    "event_scale_skill",
+    "excursion_perimeter",
+    "excursion_euler",
+    "excursion_islands",
+    "excursion_lakes",
+)
+"""Figures in which all sites count alike whatever the areas of their cells: waves, windows of sites, and counts."""
+GLOSSARY |= {name: GLOSSARY[name]._replace(meaning=f"{GLOSSARY[name].meaning} Sites count alike.") for name in ALIKE}
+
 
 def explain(name: str) -> Term | None:
     """The entry of a figure; names that end in a baseline fill in its name."""

@@ -16,17 +16,18 @@ from rgdm.evaluate.diagrams import event_diagrams
 from rgdm.evaluate.events import event_figures
 from rgdm.evaluate.pieces import Figures, figures_of, over_channels, pieces_of_fields, pieces_of_sites
 from rgdm.evaluate.scattering import scattering_distance
-from rgdm.evaluate.scores import consistency_error, energy_score, weighted
+from rgdm.evaluate.scores import consistency_error, energy_score
 from rgdm.evaluate.sequence import blocks_for, sequence_figures
 from rgdm.evaluate.spectra import octave_power, radial_spectrum
 from rgdm.evaluate.standard import Standard
 from rgdm.evaluate.texture import excursion_figures, structure_figures, thresholds_of, value_figures
 from rgdm.evaluate.variogram import variogram_figures, variogram_pieces
+from rgdm.evaluate.weights import counting, means, weighted
 from rgdm.scale.boundary import Boundaries
 from rgdm.scale.coarse_graining import CoarseGraining
 from rgdm.scale.scattering.coefficients import Scattering
 
-FORMAT = 3
+FORMAT = 4
 SCALES, WINDOW, MOST = 4, 128, 16
 """Octaves, largest side and most samples of the scattering coefficients, which take long to compute."""
 _UNITS = ("crps", "energy_score", "rmse", "variogram_score")
@@ -45,7 +46,8 @@ def judge(
     units: Sequence[str] = (),
     thresholds: Sequence[float] = (),
     valid: Bool[Tensor, "B #C *F"] | None = None,
-    weights: Float[Tensor, "b c *F"] | None = None,
+    weights: Float[Tensor, "#B #C *F"] | None = None,
+    areas: str = "given",
     below: float | None = None,
     seed: int = 0,
     times: bool = False,
@@ -56,8 +58,11 @@ def judge(
     ``channels`` holds the figures of each channel by its name, in its own unit. Those beside it are of all channels
     together, each channel divided by its standard deviation in the truth, so that none hides another; constant
     channels are left out of them. The consistency error is that of the worst channel. Errors are jackknife errors over
-    samples; that of a single sample is ``None``, and so is a value that does not exist. ``about`` holds counts, names
-    and units, ``spectrum`` curves to draw.
+    samples; of fewer than :data:`rgdm.jackknife.FEWEST` they are ``None``, and so is a value that does not exist.
+    ``about`` holds counts, names and units, ``spectrum`` curves to draw.
+
+    Means over sites are by ``weights``, but for what :data:`rgdm.evaluate.glossary.ALIKE` names: spectra, windows,
+    scattering coefficients and counts of edges and parts take all sites alike.
 
     Args:
         truth: fine fields.
@@ -70,11 +75,12 @@ def judge(
         channels: names, by default ``channel0`` and so on.
         units: of the channels, to be written beside figures.
         thresholds: of excursion sets, in the unit of the field; by default quantiles of the truth.
-        valid: sites that count; all others, where the truth is filled, are left out of the scores of sites. Figures of
-            whole fields (spectra, detail, scattering, excursion sets) take the filled field there, for the truth, the
+        valid: sites that count; all others, where the truth is filled, have no weight in scores, but have one in block
+            means. Figures of whole fields (spectra, scattering, coasts) take the filled field there, for the truth, the
             members and the baselines alike.
-        weights: of every site, that the coarse field is a mean with: areas of cells, 0 where they are missing. None: it
-            is that of all sites of the filled field alike.
+        weights: of every site, in scores and in block means: areas of cells, 0 where they are missing. Only ratios
+            matter. None: all sites alike, of block means those of the filled field.
+        areas: what the weights are, in a word for the reader, such as ``latitudes``.
         below: restricts the flatness to neighbours below that value.
         seed: of the ranks of ties.
         times: samples are consecutive frames; how detail lasts is judged too.
@@ -83,22 +89,21 @@ def judge(
             a few samples that are far apart.
 
     Raises:
-        InputError: if fields are not finite, names do not fit, every channel is constant or no site is valid, no
-            channel of the truth crosses a threshold, or there are too few samples for blocks or times.
+        InputError: if fields or weights are not finite, names do not fit, every channel is constant or no site is
+            valid, no channel of the truth crosses a threshold, or there are too few samples for blocks or times.
     """
     names, spoken = _named(truth.shape[1], channels, "channel"), _named(truth.shape[1], units, "")
     fields = {name: field if field.dim() > truth.dim() else field[None] for name, field in (baseline or {}).items()}
     _check_finite(truth=truth, ensemble=ensemble, coarse=coarse, **fields)
-    mask = None if valid is None else valid.expand_as(truth)
-    if mask is not None and not bool(mask.transpose(0, 1).flatten(1).any(1).all()):
-        raise InputError("a channel of the truth has no valid site; leave it out")
-    standard = Standard.of(truth, mask)
+    of_sites = counting(truth, weights, valid)
+    weights = None if counting(truth, weights) is None else weights
+    standard = Standard.of(truth, of_sites)
     if bool(standard.constant.all()):
         raise InputError("the truth is constant; there is nothing that a refinement could be judged by")
     check_thresholds(truth, thresholds, names)
     blocks = blocks_for(len(truth), times, blocks)
     operator = operator.linear  # fields in units of their standard deviation have both signs
-    case = _Case(truth, ensemble, fields, operator, levels, boundary, mask, standard, times, blocks)
+    case = _Case(truth, ensemble, fields, operator, levels, boundary, of_sites, standard, times, blocks)
     consistency = consistency_error(ensemble, coarse, operator, levels, weights)
     ulps = consistency_ulps(ensemble, coarse, operator, levels, weights)
     edges = octave_power(truth[:1, :1], boundary)[0]
@@ -121,7 +126,8 @@ def judge(
         "std": standard.std,
         "constant": [name for name in names if name not in varying],
         "thresholds": list(thresholds),
-        "valid": 1.0 if mask is None else float(mask.double().mean()),
+        "valid": 1.0 if of_sites is None else float((of_sites > 0).double().mean()),
+        "areas": areas if of_sites is not None and bool(((of_sites > 0) & (of_sites < 1)).any()) else None,
         "lattice": list(truth.shape[2:]),
         "levels": levels,
         "factor": list(operator.factors(truth.dim() - 2)),
@@ -144,48 +150,49 @@ class _Case:
     operator: CoarseGraining
     levels: int
     boundary: Boundaries
-    valid: Tensor | None
+    weights: Tensor | None
     standard: Standard
     times: bool
     blocks: int | None
 
     def channels(self, chosen: list[int]) -> tuple[Tensor, Tensor, dict[str, Tensor], Tensor | None]:
-        """Truth, ensemble, baselines and valid sites of some channels, in their units."""
+        """Truth, ensemble, baselines and weights of some channels, in their units."""
         standard = Standard(*(part[chosen] for part in (self.standard.mean, self.standard.std, self.standard.constant)))
         lattice = self.truth.dim() - 2
         baselines = {n: standard.apply(field[:, :, chosen], lattice) for n, field in self.baselines.items()}
         truth, ensemble = (standard.apply(x, lattice) for x in (self.truth[:, chosen], self.ensemble[:, :, chosen]))
-        return truth, ensemble, baselines, None if self.valid is None else self.valid[:, chosen]
+        return truth, ensemble, baselines, None if self.weights is None else self.weights[:, chosen]
 
 
 def _channel(
     case: _Case, c: int, edges: Tensor, thresholds: tuple[float, ...], below: float | None, seed: int
 ) -> tuple[dict[str, Tensor], Figures, Figures]:
     """The terms of one channel, its figures in its unit, and its spectrum."""
-    truth, ensemble, baselines, valid = case.channels([c])
+    truth, ensemble, baselines, weights = case.channels([c])
     unit = case.standard.std[c]
-    terms = pieces_of_sites(truth, ensemble, baselines, valid, seed)
+    terms = pieces_of_sites(truth, ensemble, baselines, weights, seed)
     filled, smooth = ensemble, baselines
     raw, members = case.truth[:, [c]], case.ensemble[:, :, [c]]
-    texture = value_figures(raw, members, valid, below, case.boundary, case.blocks)
-    levels = thresholds_of(raw, valid, thresholds)
-    if valid is not None:
+    texture = value_figures(raw, members, weights, below, case.boundary, case.blocks)
+    levels = thresholds_of(raw, weights, thresholds)
+    if weights is not None:
+        valid = weights > 0
         filled, members = torch.where(valid, ensemble, truth), torch.where(valid, members, raw)
         smooth = {name: torch.where(valid, field, truth) for name, field in baselines.items()}
-    terms |= pieces_of_fields(truth, filled, smooth, case.operator, case.levels, case.boundary)
-    terms |= variogram_pieces(truth, ensemble, baselines, case.boundary, valid)
+    terms |= pieces_of_fields(truth, filled, smooth, case.operator, case.levels, case.boundary, weights)
+    terms |= variogram_pieces(truth, ensemble, baselines, case.boundary, weights)
     figures = figures_of(terms, edges, list(case.baselines), case.blocks)
     figures = _in_unit(figures | variogram_figures(terms, list(case.baselines), case.blocks), float(unit))
     figures |= texture
-    figures |= structure_figures(truth, filled, case.boundary, case.blocks)
-    figures |= excursion_figures(raw, members, levels, case.boundary, case.blocks)
+    figures |= structure_figures(truth, filled, case.boundary, weights, case.blocks)
+    figures |= excursion_figures(raw, members, levels, case.boundary, weights, case.blocks)
     others = {name: field[:, :, [c]] for name, field in case.baselines.items()}
     factors = case.operator.factors(truth.dim() - 2)
     widths = tuple(b**case.levels for b in factors)
-    figures |= event_figures(raw, members, others, levels, widths, valid, case.blocks)
-    figures |= event_diagrams(raw, members, levels, factors, valid, case.blocks)
+    figures |= event_figures(raw, members, others, levels, widths, weights, case.blocks)
+    figures |= event_diagrams(raw, members, levels, factors, weights, case.blocks)
     if case.times:
-        figures |= sequence_figures(truth, filled, case.operator, case.levels, case.boundary, valid, case.blocks)
+        figures |= sequence_figures(truth, filled, case.operator, case.levels, case.boundary, weights, case.blocks)
     if not case.standard.constant[c]:
         figures |= _scattering(truth, filled[0], case.boundary)
     for entry in (figures["structure_2"], figures["structure_4"]):
@@ -202,9 +209,9 @@ def _kept(error: Tensor, ulps: Tensor) -> Figures:
 def _between_channels(case: _Case, names: list[str]) -> Figures:
     """How channels vary together."""
     chosen = (~case.standard.constant).nonzero()[:, 0].tolist()
-    truth, ensemble, _, valid = case.channels(chosen)
+    truth, ensemble, _, weights = case.channels(chosen)
     named = [names[c] for c in chosen]
-    return correlation_figures(truth, ensemble, case.operator, case.levels, valid, named, case.blocks)
+    return correlation_figures(truth, ensemble, case.operator, case.levels, weights, named, case.blocks)
 
 
 def _in_unit(figures: Figures, unit: float) -> Figures:
@@ -220,13 +227,12 @@ def _with_joint_energy(case: _Case, terms: dict[str, Tensor]) -> dict[str, Tenso
     chosen = (~case.standard.constant).nonzero()[:, 0].tolist()
     if len(chosen) < 2:
         return terms
-    truth, ensemble, baselines, valid = case.channels(chosen)
+    truth, ensemble, baselines, weights = case.channels(chosen)
     for name, field in {"": ensemble, **{f"_{name}": field for name, field in baselines.items()}}.items():
         if len(field) > 1:
-            terms[f"energy{name}"] = weighted(energy_score(field, truth, valid), terms["sites"])
+            terms[f"energy{name}"] = weighted(energy_score(field, truth, weights), terms["sites"])
         else:
-            mask = torch.ones_like(truth, dtype=torch.bool) if valid is None else valid
-            square = ((field[0].double() - truth).square() * mask).flatten(1).sum(1) / mask.flatten(1).sum(1)
+            square = means((field[0].double() - truth).square(), weights)
             terms[f"energy{name}"] = weighted(square.sqrt(), terms["sites"])
     return terms
 

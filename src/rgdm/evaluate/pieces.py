@@ -5,10 +5,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from rgdm.evaluate.detail import detail_moments, ensemble_moments
+from rgdm.evaluate.detail import detail_moments, ensemble_moments, kurtosis
 from rgdm.evaluate.ranks import rank_deviation
-from rgdm.evaluate.scores import energy_score, fair_crps, rank_histogram, spread_and_error, weighted
+from rgdm.evaluate.scores import energy_score, fair_crps, rank_histogram, spread_and_error
 from rgdm.evaluate.spectra import octave_power
+from rgdm.evaluate.weights import means, sizes, weighted
 from rgdm.jackknife import Estimate, jackknife
 from rgdm.scale.boundary import Boundaries
 from rgdm.scale.coarse_graining import CoarseGraining
@@ -19,26 +20,24 @@ Pieces = dict[str, Tensor]
 
 
 def pieces_of_sites(
-    truth: Tensor, ensemble: Tensor, baselines: dict[str, Tensor], valid: Tensor | None, seed: int
+    truth: Tensor, ensemble: Tensor, baselines: dict[str, Tensor], weights: Tensor | None, seed: int
 ) -> Pieces:
-    """The terms of scores of single sites, of one channel (or of channels of one unit), over valid sites alone."""
-    sites = truth.new_ones(len(truth), dtype=torch.float64) if valid is None else valid.flatten(1).double().mean(1)
-    variance, error = spread_and_error(ensemble, truth, valid)
-    ranks = rank_histogram(ensemble, truth, seed, valid).per_sample
+    """The terms of scores of single sites, of one channel (or of channels of one unit): means with ``weights``."""
+    sites = sizes(truth, weights)
+    variance, error = spread_and_error(ensemble, truth, weights)
+    ranks = rank_histogram(ensemble, truth, seed, weights).per_sample
     terms = {"variance": variance, "error": error, "ranks": ranks}
     for name, field in {"": ensemble, **{f"_{name}": field for name, field in baselines.items()}}.items():
-        terms[f"crps{name}"], terms[f"energy{name}"] = _crps_and_energy(field, truth, valid)
+        terms[f"crps{name}"], terms[f"energy{name}"] = _crps_and_energy(field, truth, weights)
     return {"sites": sites, **{name: weighted(term, sites) for name, term in terms.items()}}
 
 
-def _crps_and_energy(ensemble: Tensor, truth: Tensor, valid: Tensor | None) -> tuple[Tensor, Tensor]:
+def _crps_and_energy(ensemble: Tensor, truth: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor]:
     """CRPS and energy score of each sample; for a single field the mean absolute and the root mean square error."""
     if len(ensemble) > 1:
-        return fair_crps(ensemble, truth, valid), energy_score(ensemble, truth, valid)
-    error = (ensemble[0].double() - truth.double()).flatten(1)
-    mask = torch.ones_like(error) if valid is None else valid.flatten(1).double()
-    sites = mask.sum(1)
-    return (error.abs() * mask).sum(1) / sites, ((error.square() * mask).sum(1) / sites).sqrt()
+        return fair_crps(ensemble, truth, weights), energy_score(ensemble, truth, weights)
+    error = ensemble[0].double() - truth.double()
+    return means(error.abs(), weights), means(error.square(), weights).sqrt()
 
 
 def pieces_of_fields(
@@ -48,11 +47,12 @@ def pieces_of_fields(
     operator: CoarseGraining,
     levels: int,
     boundary: Boundaries,
+    weights: Tensor | None = None,
 ) -> Pieces:
-    """The terms of figures of whole fields of one channel: octaves, and moments of the detail."""
-    second, fourth = detail_moments(truth, operator, levels)
+    """The terms of figures of whole fields of one channel: octaves, and moments of the detail, which has weights."""
+    second, fourth, _ = detail_moments(truth, operator, levels, weights)
     terms = {"second_truth": second, "fourth_truth": fourth, "octaves_truth": octave_power(truth, boundary)[1]}
-    terms["second"], terms["fourth"] = ensemble_moments(ensemble, operator, levels)
+    terms["second"], terms["fourth"], terms["details"] = ensemble_moments(ensemble, operator, levels, weights)
     for name, field in {"": ensemble, **{f"_{name}": field for name, field in baselines.items()}}.items():
         terms[f"octaves{name}"] = torch.stack([octave_power(member, boundary)[1] for member in field]).mean(0)
     return terms
@@ -89,24 +89,21 @@ def figures_of(terms: Pieces, edges: Tensor, baselines: list[str], blocks: int |
     figures["rank_histogram"] = estimate(over(torch.div, ranks, bins))
     figures["rank_deviation"] = rank_deviation(ranks, sites, blocks)
     figures["outside"] = estimate(over(lambda r, n: (r[0] + r[-1]) / 2 / n[0], ranks, bins))
-    model, true = (terms["second"], terms["fourth"]), (terms["second_truth"], terms["fourth_truth"])
-    truth = over(_kurtosis, *true)
+    size = terms["details"]
+    model, true = (terms["second"], terms["fourth"], size), (terms["second_truth"], terms["fourth_truth"], size)
+    truth = over(kurtosis, *true)
     figures["detail_kurtosis"] = {
-        **estimate(over(_kurtosis, *model)),
+        **estimate(over(kurtosis, *model)),
         "truth": truth.value,
         "truth_error": truth.error,
     }
-    ratio = over(lambda a, b, c, d: _kurtosis(a, b) / _kurtosis(c, d), *model, *true)
+    ratio = over(lambda a, b, m, c, d, n: kurtosis(a, b, m) / kurtosis(c, d, n), *model, *true)
     figures["detail_kurtosis_ratio"] = estimate(ratio)
     figures["detail_variance_ratio"] = estimate(over(torch.div, model[0], true[0]))
     for name in ("", *(f"_{name}" for name in baselines)):
         octaves = over(torch.div, terms[f"octaves{name}"], terms["octaves_truth"])
         figures[f"octave_ratio{name}"] = {**estimate(octaves), "edges": edges}
     return figures
-
-
-def _kurtosis(second: Tensor, fourth: Tensor) -> Tensor:
-    return fourth / second.square()
 
 
 def estimate(statistic: Estimate) -> Figures:

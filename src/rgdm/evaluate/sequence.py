@@ -3,14 +3,15 @@
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from rgdm.errors import InputError
 from rgdm.evaluate.detail import details
 from rgdm.evaluate.pieces import Figures
 from rgdm.evaluate.spectra import octave_power
-from rgdm.jackknife import Estimate, jackknife
+from rgdm.evaluate.weights import of_pairs
+from rgdm.jackknife import FEWEST, Estimate, jackknife
 from rgdm.scale.boundary import Boundaries
 from rgdm.scale.coarse_graining import CoarseGraining
 
@@ -23,7 +24,7 @@ def lag_correlation(
     operator: CoarseGraining,
     levels: int,
     lags: Sequence[int] = (1,),
-    valid: Bool[Tensor, "T #C *F"] | None = None,
+    weights: Shaped[Tensor, "#T #C *#F"] | None = None,
     blocks: int | None = None,
 ) -> Estimate:
     """Correlation of the detail d of frames that are some frames apart, (C, levels, lags), level 0 the finest.
@@ -31,21 +32,21 @@ def lag_correlation(
     ``<d(t) d(t + lag)> / sqrt(<d(t)^2> <d(t + lag)^2>)``, means over the bands, the sites and all pairs of frames: 1
     for detail that stays, 0 for detail that is drawn anew in every frame. Means are not subtracted: what always stands
     at the same place (mountains) lasts. The error is a jackknife error over blocks of consecutive frames, as frames
-    are not independent (Kuensch 1989, Ann. Stat. 17, 1217); it is NaN of a single pair of frames. Detail that is 0
-    throughout has NaN.
+    are not independent (Kuensch 1989, Ann. Stat. 17, 1217); it is NaN of fewer than 20 frames, which make too few
+    blocks. Detail that is 0 throughout has NaN.
 
     Args:
         fields: consecutive frames.
         operator: the coarse-graining, applied ``levels`` times.
         levels: how often.
         lags: in frames.
-        valid: sites that count; detail counts where all sites of its block do, in both frames.
+        weights: of sites; detail counts by the mean of those of its block, where none is 0 in both frames.
         blocks: number of blocks of time, by default :func:`blocks_of_time`.
 
     Raises:
         InputError: if a lag is negative, or there are too few frames for it.
     """
-    return correlation_of(*lag_terms(fields, operator, levels, lags, valid), blocks=blocks)
+    return correlation_of(*lag_terms(fields, operator, levels, lags, weights), blocks=blocks)
 
 
 def lag_terms(
@@ -53,7 +54,7 @@ def lag_terms(
     operator: CoarseGraining,
     levels: int,
     lags: Sequence[int] = (1,),
-    valid: Bool[Tensor, "T #C *F"] | None = None,
+    weights: Shaped[Tensor, "#T #C *#F"] | None = None,
 ) -> tuple[Float[Tensor, "T C levels lags"], Float[Tensor, "T C levels lags"], Float[Tensor, "T C levels lags"]]:
     """Sums of ``d(t) d(t + lag)``, ``d(t)^2`` and ``d(t + lag)^2`` for each t; 0 for the last frames, without a pair.
 
@@ -62,13 +63,14 @@ def lag_terms(
     check_lags(len(fields), lags)
     operator = operator.linear
     terms = fields.new_zeros(3, *fields.shape[:2], levels, len(lags), dtype=torch.float64)
-    for level, (detail, there) in enumerate(details(fields, operator, levels, valid)):
-        detail = detail if there is None else detail * there
-        one = torch.ones_like(detail) if there is None else there.expand_as(detail).double()
+    for level, (detail, there) in enumerate(details(fields, operator, levels, weights)):
         for i, lag in enumerate(lags):
             pairs = len(fields) - lag
             now, later = detail[:pairs], detail[lag:]
-            products = (now * later, now.square() * one[lag:], later.square() * one[:pairs])
+            if there is not None:
+                root = of_pairs(there[:pairs], there[lag:]).sqrt()
+                now, later = now * root, later * root
+            products = (now * later, now.square(), later.square())
             for term, product in zip(terms, products, strict=True):
                 term[:pairs, :, level, i] = product.flatten(2).sum(2)
     cross, now, later = terms
@@ -102,7 +104,7 @@ def sequence_figures(
     operator: CoarseGraining,
     levels: int,
     boundary: Boundaries,
-    valid: Bool[Tensor, "T 1 *F"] | None = None,
+    weights: Shaped[Tensor, "#T 1 *#F"] | None = None,
     blocks: int | None = None,
 ) -> Figures:
     """Figures of consecutive frames of a channel: lag-1 correlation of detail, and power of changes, for each scale.
@@ -110,8 +112,8 @@ def sequence_figures(
     Errors of differences and ratios are those of pairs, over blocks of time.
     """
     blocks = blocks_of_time(len(truth)) if blocks is None else blocks
-    true = [part[:, 0, :, 0] for part in lag_terms(truth, operator, levels, (1,), valid)]
-    each = [lag_terms(member, operator, levels, (1,), valid) for member in ensemble]
+    true = [part[:, 0, :, 0] for part in lag_terms(truth, operator, levels, (1,), weights)]
+    each = [lag_terms(member, operator, levels, (1,), weights) for member in ensemble]
     model = [torch.stack(part).mean(0)[:, 0, :, 0] for part in zip(*each, strict=True)]
     own, reference = correlation_of(*model, blocks=blocks), correlation_of(*true, blocks=blocks)
     difference = jackknife(
@@ -134,20 +136,24 @@ def sequence_figures(
 
 
 def blocks_of_time(frames: int) -> int:
-    """How many blocks of consecutive frames errors are computed from: of 5 frames or more, at most 20, at least 2."""
-    return max(2, min(MOST_BLOCKS, frames // FRAMES))
+    """How many blocks of consecutive frames errors are computed from: of 5 frames or more, at most 20.
+
+    Shorter blocks would be alike and their errors too small, so that few frames make fewer blocks than errors need.
+    """
+    return max(1, min(MOST_BLOCKS, frames // FRAMES))
 
 
 def blocks_for(samples: int, times: bool, blocks: int | None) -> int | None:
     """The number of blocks that errors of so many samples are computed from; None: every sample is one.
 
     Raises:
-        InputError: for fewer than 2 blocks, more blocks than samples, or a single frame.
+        InputError: for fewer than :data:`rgdm.jackknife.FEWEST` blocks, more blocks than samples, or a single frame.
     """
     if times and samples < 2:
         raise InputError(f"{samples} frame follows no other; times need 2 or more")
-    if blocks is not None and not 2 <= blocks <= samples:
-        raise InputError(f"{blocks} blocks of {samples} samples give no errors; take 2 to {samples}")
+    if blocks is not None and not FEWEST <= blocks <= samples:
+        then = f"take {FEWEST} to {samples}" if samples >= FEWEST else f"errors need {FEWEST} or more; leave blocks out"
+        raise InputError(f"{blocks} blocks of {samples} samples give no errors; {then}")
     return blocks_of_time(samples) if times and blocks is None else blocks
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
 _ROUNDINGS = 2.0
@@ -22,11 +22,19 @@ class Standard:
     constant: Bool[Tensor, "C"]
 
     @classmethod
-    def of(cls, truth: Float[Tensor, "B C *L"], valid: Bool[Tensor, "B C *L"] | None = None) -> "Standard":
-        """Over samples and sites, of which only ``valid`` ones count."""
-        parts = [truth[:, c] if valid is None else truth[:, c][valid[:, c]] for c in range(truth.shape[1])]
-        mean = torch.stack([part.double().mean() for part in parts])
-        std = torch.stack([(part.double() - m).std(correction=0) for part, m in zip(parts, mean, strict=True)])
+    def of(cls, truth: Float[Tensor, "B C *L"], weights: Shaped[Tensor, "#B #C *#L"] | None = None) -> "Standard":
+        """Over samples and sites, which have ``weights``: none where they do not count."""
+        moments = []
+        for c in range(truth.shape[1]):
+            x, w = truth[:, c].double(), None if weights is None else weights.expand_as(truth)[:, c]
+            if w is not None:
+                x, w = x[w > 0], w[w > 0].double()
+            if w is None or bool((w == w[:1]).all()):
+                moments.append((x.mean(), (x - x.mean()).std(correction=0)))
+            else:
+                mean = (x * w).sum() / w.sum()
+                moments.append((mean, ((x - mean).square() * w).sum().div(w.sum()).sqrt()))
+        mean, std = (torch.stack(part) for part in zip(*moments, strict=True))
         rounding = torch.finfo(truth.dtype).eps * truth.abs().double().transpose(0, 1).flatten(1).amax(1)
         constant = ~(std > _ROUNDINGS * rounding)
         return cls(mean, torch.where(constant, 1.0, std), constant)

@@ -4,7 +4,11 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from rgdm.jackknife import FEWEST
+
 Scores = Mapping[str, Any]
+MANY = 10
+"""Samples or blocks from which on it is not said how uncertain errors are."""
 BEYOND = 0.5
 """A sentence says so if members leave the range of the truth by more than this share of it."""
 MOST_CHANNELS, MOST_EXCURSIONS = 16, 8
@@ -49,7 +53,29 @@ def summary(scores: Scores) -> list[str]:
     if rows:
         titles = ["members / truth, above", "area", "boundary", "islands", "lakes", "Brier skill", "CRPS / bicubic"]
         lines += _table([titles, *rows[:MOST_EXCURSIONS]])
-    return lines
+    return [*lines, *notes(scores["about"])]
+
+
+def notes(about: Scores) -> list[str]:
+    """What the errors of an evaluation are, or why there are none; by which areas sites are weighted, if they are."""
+    samples, blocks = about["samples"], about["blocks"]
+    count = samples if blocks is None else blocks
+    if count < FEWEST:
+        few = "1 sample is" if samples == 1 else f"{samples} samples are"
+        if blocks is not None and samples >= FEWEST:
+            few = f"{samples} consecutive samples, in {blocks} block{'s' * (blocks > 1)}, are"
+        errors = f"No errors: {few} too few; an error from fewer than {FEWEST} is itself uncertain by half or more."
+    else:
+        over = f"{samples} samples" if blocks is None else f"{blocks} blocks of consecutive samples, {samples} in all"
+        unsure = f"; so few make them uncertain by {1 / math.sqrt(2 * (count - 1)):.0%}" if count < MANY else ""
+        errors = f"Errors are jackknife errors over {over}{unsure}."
+    if about["areas"] is None:
+        return [errors]
+    return [
+        errors,
+        f"Sites are weighted by the areas of their cells ({about['areas']}); spectra, windows, and counts of edges and "
+        "parts take all alike.",
+    ]
 
 
 def _together(scores: Scores) -> list[str]:

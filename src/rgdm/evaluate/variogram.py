@@ -4,11 +4,12 @@ import math
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from rgdm.errors import InputError
 from rgdm.evaluate.pieces import Figures, Pieces, estimate
+from rgdm.evaluate.weights import of_pairs
 from rgdm.jackknife import jackknife
 from rgdm.scale.boundary import Boundaries, boundary_of_each
 
@@ -23,14 +24,15 @@ def variogram_score(
     ensemble: Float[Tensor, "M B C *L"],
     truth: Float[Tensor, "B C *L"],
     boundary: Boundaries = "reflect",
-    valid: Bool[Tensor, "B C *L"] | None = None,
+    weights: Shaped[Tensor, "#B #C *#L"] | None = None,
     order: float = ORDER,
     lags: Sequence[int] = LAGS,
     most: int = MOST,
 ) -> Float[Tensor, "B"]:
     """``(|y_i - y_j|^p - mean_m |x_mi - x_mj|^p)^2``, mean over pairs (i, j) of sites, of each sample.
 
-    Of order p, with equal weights (Scheuerer and Hamill 2015, Mon. Weather Rev. 143, 1321, eq. 8). From the square the
+    Of order p (Scheuerer and Hamill 2015, Mon. Weather Rev. 143, 1321, eq. 8); a pair has the geometric mean of the
+    weights of its sites, so that it counts as an area does. From the square the
     variance of ``|x_mi - x_mj|^p`` over the M members, over M, is subtracted, so that on average the score does not
     depend on M; a single field is taken as it is. In units of the field to the power 2 p. A sample without a pair of
     valid sites has NaN.
@@ -39,7 +41,7 @@ def variogram_score(
         ensemble: members, or one field.
         truth: of the same unit.
         boundary: pairs reach across the edge of periodic axes.
-        valid: sites that count; a pair does if both do.
+        weights: of sites, 0 where they do not count.
         order: p > 0.
         lags: distances of pairs along each axis, in sites.
         most: pairs of a sample at each distance along each axis; of more so many are chosen at random, the same ones
@@ -48,7 +50,7 @@ def variogram_score(
     Raises:
         InputError: if the order is not positive.
     """
-    total, share = _terms(ensemble, truth, boundary, valid, order, lags, most)
+    total, share = _terms(ensemble, truth, boundary, weights, order, lags, most)
     return total / share
 
 
@@ -57,12 +59,12 @@ def variogram_pieces(
     ensemble: Float[Tensor, "M B 1 *L"],
     baselines: dict[str, Tensor],
     boundary: Boundaries,
-    valid: Bool[Tensor, "B 1 *L"] | None,
+    weights: Shaped[Tensor, "#B 1 *#L"] | None,
 ) -> Pieces:
-    """The terms of the variogram scores of one channel: sums over valid pairs, over the number of all pairs."""
+    """The terms of the variogram scores of one channel: weighted sums over pairs, over the number of all pairs."""
     terms: Pieces = {}
     for name, field in {"": ensemble, **{f"_{name}": field for name, field in baselines.items()}}.items():
-        terms[f"variogram{name}"], terms["pairs"] = _terms(field, truth, boundary, valid, ORDER, LAGS, MOST)
+        terms[f"variogram{name}"], terms["pairs"] = _terms(field, truth, boundary, weights, ORDER, LAGS, MOST)
     return terms
 
 
@@ -105,12 +107,12 @@ def _terms(
     ensemble: Tensor,
     truth: Tensor,
     boundary: Boundaries,
-    valid: Tensor | None,
+    weights: Tensor | None,
     order: float,
     lags: Sequence[int],
     most: int,
 ) -> tuple[Tensor, Tensor]:
-    """Of each sample the sum over valid pairs and their number, both over the number of all pairs."""
+    """Of each sample the sum over pairs and that of their weights, both over the number of all pairs."""
     if not order > 0:
         raise InputError(f"the order of the variogram is {order}; it is a power above 0, such as {ORDER}")
     first, second = pairs_of_sites(tuple(truth.shape[2:]), boundary, lags, most).to(truth.device)
@@ -127,9 +129,10 @@ def _terms(
         if count > 1:
             square = square - members.var(0) / count
         both = torch.ones_like(square)
-        if valid is not None:
-            there = valid[b].flatten(1)
-            both = (there[:, first] & there[:, second]).double()
+        if weights is not None:
+            own = weights.expand_as(truth)[b].flatten(1).double()
+            both = of_pairs(own[:, first], own[:, second])
+            square = torch.where(both > 0, square, 0.0)
         scores.append((square * both).mean())
         shares.append(both.mean())
     return torch.stack(scores), torch.stack(shares)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from rgdm.data.layout import floating
 from rgdm.errors import InputError
-from rgdm.jackknife import BLOCKS, jackknife
+from rgdm.jackknife import BLOCKS, FEWEST, jackknife
 from rgdm.physics.interactions import Interaction
 from rgdm.scale.coarse_graining import Separable
 
@@ -181,7 +181,7 @@ def _checked(samples: Tensor | np.ndarray, interactions: Sequence[Interaction]) 
     if samples.shape[1] != 1 or not bool(samples.isfinite().all()):
         raise InputError(f"fields of shape {tuple(samples.shape)}; one channel of finite values is needed")
     if len(samples) < 2:
-        raise InputError(f"{len(samples)} field(s); an error needs at least 2")
+        raise InputError(f"{len(samples)} field(s); couplings need at least 2, and their errors {FEWEST}")
     return samples.double()
 
 

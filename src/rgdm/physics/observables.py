@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rgdm.errors import InputError
-from rgdm.jackknife import BLOCKS, Estimate, jackknife
+from rgdm.jackknife import BLOCKS, FEWEST, Estimate, jackknife
 from rgdm.physics.actions import Action
 
 
@@ -26,7 +26,7 @@ def observables(
     longest axes, not connected.
     """
     if len(fields) < 2:
-        raise InputError(f"{len(fields)} configurations; an error estimate needs at least 2")
+        raise InputError(f"{len(fields)} configurations; means need at least 2, and their errors {FEWEST}")
     x = fields.double()
     length, sites = max(x.shape[2:]), x[0].numel()
     m, energy = x.flatten(1).mean(1), action.energy(x) / x[0].numel()

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rgdm.evaluate.glossary import explain
+from rgdm.evaluate.summary import notes
 from rgdm.plots.style import detail_scale
 from rgdm.report.page import text
 
@@ -55,21 +56,13 @@ def figures_table(figures: Scores, about: Scores, units: str = "", title: str = 
             f'<tr><th scope="row">{text(term.title)}</th><td class="number">{_cell(name, entry, about, unit)}</td>'
             f"<td>{text(term.meaning)}</td><td>{text(term.good)}</td></tr>"
         )
-    note = f"<b>{text(title)}.</b> {errors_note(about)}" if title else errors_note(about)
+    said = text(" ".join(notes(about)))
+    note = f"<b>{text(title)}.</b> {said}" if title else said
     return (
         f'<div class="scroll"><table><caption>{note}</caption><thead><tr><th scope="col">figure</th>'
         '<th scope="col">value ± error</th><th scope="col">what it means</th><th scope="col">good is</th></tr></thead>'
         f"<tbody>{''.join(rows)}</tbody></table></div>"
     )
-
-
-def errors_note(about: Scores) -> str:
-    """What the errors of an evaluation are."""
-    samples, blocks = about["samples"], about["blocks"]
-    if samples < 2:
-        return "One sample gives no errors."
-    over = f"the {samples} samples" if blocks is None else f"{blocks} blocks of consecutive samples, {samples} in all"
-    return f"Errors are jackknife errors over {over}."
 
 
 def _is_baseline_score(name: str) -> bool:

@@ -5,9 +5,10 @@ from typing import Any
 
 from rgdm import plots
 from rgdm.evaluate import Evaluation
+from rgdm.evaluate.summary import notes
 from rgdm.plots.verification import is_event_free
 from rgdm.report.page import figure, section, text
-from rgdm.report.table import errors_note, number
+from rgdm.report.table import number
 
 RANKS = (
     "If the truth could be one of the members, it takes every rank equally often, and all bars reach the line within "
@@ -49,7 +50,8 @@ def verification(evaluation: Evaluation) -> str:
     words = "An event is a value above a threshold, such as rain of more than 5 mm in an hour. "
     if not about["thresholds"]:
         words += "The thresholds here are quantiles of the truth; --thresholds names others. "
-    return section("Verification", f"<p>{text(words + errors_note(about))}</p>", *parts)
+    words += " ".join(notes(about))
+    return section("Verification", f"<p>{text(words)}</p>", *parts)
 
 
 def _diagrams(own: Mapping[str, Any], of: str, unit: str) -> str:

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rgdm.errors import InputError
+from rgdm.jackknife import FEWEST as FOR_AN_ERROR
 from rgdm.jackknife import Estimate, jackknife
 from rgdm.physics.actions import Action, check_values
 from rgdm.physics.monte_carlo.patches import Redraws
@@ -71,7 +72,7 @@ class Multilevel:
     def allocation(self, seconds: float) -> list[int]:
         """Counts for so much time: ``N_l ~ sqrt(V_l / C_l)`` (Giles 2008, Oper. Res. 56, 607).
 
-        At least 2, and ``FEWEST`` of the last, whose ratio of means has a bias of order 1/N.
+        As many as make an error at least, and ``FEWEST`` of the last, whose ratio of means has a bias of order 1/N.
         """
         positive = all(v > 0 and c > 0 for v, c in zip(self.variances, self.costs, strict=True))
         if not (0 < seconds < math.inf and positive):
@@ -80,7 +81,7 @@ class Multilevel:
             )
         roots = [math.sqrt(v / c) for v, c in zip(self.variances, self.costs, strict=True)]
         scale = seconds / sum(r * c for r, c in zip(roots, self.costs, strict=True))
-        counts = [max(2, round(scale * r)) for r in roots]
+        counts = [max(FOR_AN_ERROR, round(scale * r)) for r in roots]
         return [*counts[:-1], max(FEWEST, counts[-1])]
 
     @property
@@ -112,10 +113,10 @@ def multilevel(
     """
     check_values(action, getattr(model, "values", None))
     levels, lattice = len(counts) - 1, tuple(model.lattice)
-    if levels < 1 or min(counts) < 2 or any(n % 2**levels for n in lattice):
+    if levels < 1 or min(counts) < FOR_AN_ERROR or any(n % 2**levels for n in lattice):
         raise InputError(
-            f"counts {list(counts)} on {lattice} sites; 2 or more fields of each of at least 2 terms, and sides that "
-            f"are divisible by {2 ** max(levels, 0)}, are needed"
+            f"counts {list(counts)} on {lattice} sites; {FOR_AN_ERROR} or more fields of each of at least 2 terms, and "
+            f"sides that are divisible by {2 ** max(levels, 0)}, are needed"
         )
     random, device = torch.Generator().manual_seed(seed), model.log_prob(torch.ones(1, 1, *lattice)).device
     terms, variances, costs, single, reweighting = [], [], [], math.nan, None
