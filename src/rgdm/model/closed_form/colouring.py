@@ -72,7 +72,7 @@ class Colouring(nn.Module):
             stencil.kernel.copy_(cut(kernel, stencil.radius))
 
     def normalise(self) -> None:
-        """Scale W so that what it makes of unit white noise has the variance 1 in every channel, and its inverse too."""
+        """Scale W, and its inverse, so that what it makes of unit white noise has the variance 1 in every channel."""
         size = self.colour.kernel.flatten(1).norm(dim=1)
         ones = [1] * (self.colour.kernel.dim() - 2)
         self.colour.kernel /= size.reshape(-1, 1, *ones)
