@@ -113,7 +113,7 @@ def test_an_existing_output_is_kept_unless_overwriting_is_asked_for(suffix, tmp_
 
 def test_an_unknown_suffix_is_refused_with_the_known_ones(tmp_path):
     with pytest.raises(ValueError, match=r"must end in one of .zarr, .nc, .npy, .npz"):
-        check_output(tmp_path / "a.tif")
+        check_output(tmp_path / "a.hdf")
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
