@@ -182,8 +182,8 @@ def _channel(
     others = {name: field[:, :, [c]] for name, field in case.baselines.items()}
     factors = case.operator.factors(truth.dim() - 2)
     widths = tuple(b**case.levels for b in factors)
-    figures |= event_figures(raw, members, others, levels, widths, valid, case.blocks)
-    figures |= event_diagrams(raw, members, levels, factors, valid, case.blocks)
+    figures |= event_figures(raw, members, others, levels, widths, valid, case.blocks, case.boundary)
+    figures |= event_diagrams(raw, members, levels, factors, valid, case.blocks, case.boundary)
     if case.times:
         figures |= sequence_figures(truth, filled, case.operator, case.levels, case.boundary, valid, case.blocks)
     if not case.standard.constant[c]:
