@@ -235,6 +235,9 @@ class Evaluate:
     """Files of the static fields that the model was trained beside: FILE or FILE:NAME,NAME."""
     given: Annotated[Path | None, PATH_SAID] = None
     """A file of the variables that inform detail, as fine as the field (default: that of the field)."""
+    persistence: bool = True
+    """Members of fields that follow each other in time share noise, as those of `rgdm refine` do; switch off for
+    independent ones."""
     likelihood: bool = True
     """Also the bits per degree of freedom of windows of the truth (a few seconds a level)."""
     device: str = "auto"
