@@ -103,7 +103,7 @@ def test_storage_details_of_the_source_are_left_behind(tmp_path):
 def test_an_existing_output_is_kept_unless_overwriting_is_asked_for(suffix, tmp_path):
     path = tmp_path / "new" / "folder" / f"a{suffix}"
     write_field(path, example(("u",)))
-    with pytest.raises(ValueError, match=f"a{suffix} exists.*--overwrite"):
+    with pytest.raises(ValueError, match=f"a{suffix} exists.*overwrite=True"):
         write_field(path, example(("u",)) + 1)
     np.testing.assert_array_equal(read_field([path]).values, example(("u",)).values)
     write_field(path, example(("u",)) + 1, overwrite=True)

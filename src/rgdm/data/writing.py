@@ -21,6 +21,7 @@ from rgdm.data.origin import ORIGIN, origin_of
 from rgdm.data.results.encodings import encoding_of_dates, is_date, kept_encoding
 from rgdm.data.results.raster import INSTEAD, TIFF, check_installed, write_raster
 from rgdm.errors import InputError
+from rgdm.notes import option
 
 _DATES = "microseconds since 1970-01-01"
 _CHUNK = 1024
@@ -48,7 +49,7 @@ def check_output(path: str | Path, overwrite: bool = False, placed: bool = True)
     if path.suffix not in _WRITERS:
         raise InputError(f"cannot write {path}; its name must end in one of {', '.join(_WRITERS)}")
     if path.exists() and not overwrite:
-        raise InputError(f"{path} exists; choose another name or pass --overwrite")
+        raise InputError(f"{path} exists; choose another name or pass {option('--overwrite')}")
     return path
 
 

@@ -2,7 +2,6 @@
 
 import json
 import struct
-import sys
 import warnings
 from collections.abc import Mapping
 from contextlib import suppress
@@ -11,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import xarray as xr
+
+from rgdm.notes import say
 
 _PLACED = {33550, 34264}
 """TIFF tags of a georeference: the size of pixels, or a whole transform (GeoTIFF 1.1, section 7)."""
@@ -47,7 +48,7 @@ def opens(path: Path) -> bool:
         return False
     if find_spec("rioxarray") is None:
         hint = "it is read as an image; its place is kept with pip install 'rgdm[formats]'"
-        print(f"rgdm: note: {path} says where its pixels lie; {hint}", file=sys.stderr)
+        say([f"{path} says where its pixels lie; {hint}"])
         return False
     return True
 

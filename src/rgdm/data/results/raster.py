@@ -1,7 +1,6 @@
 """Fields as the bands of a GeoTIFF: one affine transform, one reference system, and a description of each band."""
 
 import json
-import sys
 from collections.abc import Hashable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,6 +16,7 @@ from rgdm.data.engines.geotiff import ALONG
 from rgdm.data.identity import fields_of
 from rgdm.data.results.encodings import is_date
 from rgdm.errors import InputError
+from rgdm.notes import say
 
 TIFF = (".tif", ".tiff")
 INSTEAD = "write .nc or .zarr"
@@ -55,7 +55,7 @@ def write_raster(path: Path, data: xr.Dataset) -> None:
     axis = _along(data, (y, x))
     crs, said = _reference(data, y, x)
     if said:
-        print(f"rgdm: note: {said}", file=sys.stderr)
+        say([said])
     fields = [data[each] for each in fields_of(data)]
     bands = [band for field in fields for band in _bands(field, axis, (y, x))]
     dtype = np.result_type(*fields, np.float32) if any(f.dtype.kind == "f" for f in fields) else np.result_type(*fields)
