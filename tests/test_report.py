@@ -245,7 +245,7 @@ def test_missing_sites_are_grey_and_do_not_hide_the_others(tmp_path):
 def test_an_existing_report_is_kept_unless_told_otherwise(run, tmp_path):
     out = tmp_path / "report.html"
     out.write_text("mine")
-    with pytest.raises(ValueError, match="pass --overwrite"):
+    with pytest.raises(ValueError, match="pass overwrite=True"):
         write_report(out, [run / "model"])
     assert out.read_text() == "mine"
     write_report(out, [run / "model"], overwrite=True)

@@ -14,6 +14,7 @@ import tyro
 import rgdm
 from rgdm import config
 from rgdm.errors import InputError, RangeWarning, TrainingFailedError
+from rgdm.notes import command_line
 
 COMMANDS = {
     "train": config.Train,
@@ -41,7 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):  # of names that a terminal cannot show, the codes
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), command_line():
             warnings.showwarning = _show
             asked = flags(arguments)
             run(tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="rgdm", description=rgdm.__doc__, args=asked))

@@ -127,7 +127,7 @@ class Refine:
     coarse: Annotated[Path, tyro.conf.Positional]
     """The coarse field, block means in the units of the training data."""
     out: Path
-    """Where to write: .zarr, .nc, .npy or .npz."""
+    """Where to write: .zarr, .nc, .npy, .npz or GeoTIFF (.tif)."""
     variable: Annotated[str | None, NAME] = None
     """Which variable of the file to take."""
     axes: Annotated[str | None, NAMES] = None
@@ -172,7 +172,7 @@ class Debias:
     like: Path
     """Observed values of the same period on the same cells, such as block means of the training data."""
     out: Path
-    """Where to write what was corrected: .zarr, .nc, .npy or .npz."""
+    """Where to write what was corrected: .zarr, .nc, .npy, .npz or GeoTIFF (.tif)."""
     apply: Annotated[Path | None, PATH_SAID] = None
     """Other output of the same model to correct, such as a scenario (default: MODEL_OUTPUT itself)."""
     variable: Annotated[str | None, NAMES] = None
@@ -235,6 +235,9 @@ class Evaluate:
     """Files of the static fields that the model was trained beside: FILE or FILE:NAME,NAME."""
     given: Annotated[Path | None, PATH_SAID] = None
     """A file of the variables that inform detail, as fine as the field (default: that of the field)."""
+    persistence: bool = True
+    """Members of fields that follow each other in time share noise, as those of `rgdm refine` do; switch off for
+    independent ones."""
     likelihood: bool = True
     """Also the bits per degree of freedom of windows of the truth (a few seconds a level)."""
     device: str = "auto"

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, TypeVar, get_args
 
 from rgdm.errors import InputError
+from rgdm.notes import option
 from rgdm.ranges import check_choice, check_flag, check_keys, check_options, shown
 
 FixedOperator = Literal["block-spin", "haar", "db2", "db4", "sym4", "momentum-shell", "decimation", "quincunx"]
@@ -72,15 +73,15 @@ class Design:
         plain = self.lift != "flow" and self.objective != "energy" and not self.scattering and not self.sweep
         if self.positive and not (plain and self.operator == "block-spin"):
             raise InputError(
-                "positive fields go with --operator block-spin and --lift diffusion, without energy, scattering and "
-                "--sweep (--no-positive lets values be negative)"
+                f"positive fields go with {option('--operator block-spin')} and {option('--lift diffusion')}, without "
+                f"energy, scattering and sweeps ({option('--no-positive')} lets values be negative)"
             )
         if self.positive and self.bend != BEND:
             raise InputError(f"bend = {self.bend}; shares of mass have no tails to be bent, leave it at {BEND}")
         if self.shared and (len(set(backbones)) > 1 or len(set(widths)) > 1):
             raise InputError(
                 f"backbones {', '.join(backbones)} of widths {', '.join(map(str, widths))}; a shared network "
-                "has one of each: train without sharing (--no-shared)"
+                f"has one of each: train without sharing ({option('--no-shared')})"
             )
 
     @property

@@ -169,10 +169,10 @@ def test_too_few_values_for_the_quantiles_are_refused_with_the_remedy():
         InputError, match=r"200 quantiles need as many values of a cell \(January\), and the model output"
     ):
         rgdm.debias(wrong, truth, quantiles=200)
-    with pytest.raises(InputError, match=r": take --quantiles 124 or --group season or --group none or --pooled$"):
+    with pytest.raises(InputError, match=r": take quantiles=124 or group='season' or group='none' or pooled=True$"):
         rgdm.debias(wrong, truth, quantiles=200)
     week = climate(286, 4, 3).isel(time=slice(0, 7))
-    with pytest.raises(InputError, match=r"the scenario has 7: take .* or --method value, which needs no ranks"):
+    with pytest.raises(InputError, match=r"the scenario has 7: take .* or method='value', which needs no ranks"):
         rgdm.debias(wrong, truth, week)
     assert bool(rgdm.debias(wrong, truth, week, method="value").notnull().all())
 
@@ -239,5 +239,5 @@ def test_what_is_no_choice_is_refused():
         rgdm.debias(truth, truth.to_dataset())
     with pytest.raises(InputError, match="has an axis channel; give a Dataset"):
         rgdm.debias(truth.expand_dims("channel"), truth)
-    with pytest.raises(InputError, match=r"has a, the observed field b: say what belongs together"):
+    with pytest.raises(InputError, match=r"has a, the observed field b: give these one name"):
         rgdm.debias(truth.drop_attrs().to_dataset(name="a"), truth.to_dataset(name="b"))

@@ -6,6 +6,8 @@ import xarray as xr
 from running import SMALL, ok, walk
 
 from rgdm.cli import main
+from rgdm.data.fields import read_field
+from rgdm.notes import command_line
 
 pytestmark = pytest.mark.integration
 
@@ -78,3 +80,15 @@ def test_cells_of_a_sphere_are_refused(model, tmp_path, capsys):
     out = ["refine", str(model), str(tmp_path / "cells.nc"), "--out", str(tmp_path / "fine.nc")]
     assert main(out) == 2
     assert "has one axis of cells, cell; regrid it" in capsys.readouterr().err
+
+
+def test_what_holds_for_several_files_is_said_once(tmp_path, capsys):
+    files = [tmp_path / "a.nc", tmp_path / "b.nc"]
+    for path in files:
+        levels_last()[["t"]].to_netcdf(path, engine="h5netcdf")
+    said = "the lattice axes are lat, lon; lev are samples"
+    read_field(files)
+    assert capsys.readouterr().err.count(said) == 2
+    with command_line():
+        read_field(files)
+    assert capsys.readouterr().err.count(said) == 1

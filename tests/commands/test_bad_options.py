@@ -155,7 +155,10 @@ def test_a_resumed_run_with_another_setting_is_refused_by_its_name(capsys):
         ),
     ):
         says(refused(capsys, *train("good.npy"), *options, "--resume"), words)
-    says(refused(capsys, *train("wind.nc"), "--variable", "v10", "--levels", "2", "--resume"), "data = ")
+    says(
+        refused(capsys, *train("wind.nc"), "--variable", "v10", "--levels", "2", "--resume"),
+        "other fields (files, --variable",
+    )
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import torch
 import xarray as xr
 from running import SMALL, ok
 
+from rgdm.cli import main
 from rgdm.evaluate import lag_correlation
 from rgdm.model.cascade.cascade import Cascade
 from rgdm.scale.operators.block import BlockSpin
@@ -79,3 +80,44 @@ def test_evaluate_judges_the_film_that_refine_would_make(folder, tmp_path, monke
     assert abs(float(torch.stack(made).mean()) - lasting(folder / "later.nc")) < 0.05
     scores = json.loads((tmp_path / "e" / "scores.json").read_text())
     assert scores["channels"]["wind"]["lag_correlation"] is not None
+
+
+def timeless(path, out, places: list[int]):
+    """The same file, of which some times are missing."""
+    with xr.open_dataset(path, engine="h5netcdf") as film:
+        times = film["time"].values.copy()
+        times[places] = "NaT"
+        film.assign_coords(time=times).to_netcdf(out, engine="h5netcdf")
+    return out
+
+
+def test_missing_times_are_refused_where_frames_follow_each_other_and_harmless_elsewhere(folder, tmp_path, capsys):
+    coarse = timeless(folder / "coarse.nc", tmp_path / "coarse.nc", [2, 3])
+    refine = ["refine", folder / "model", coarse, "--members", 2, "--out", tmp_path / "fine.nc"]
+    later = timeless(folder / "later.nc", tmp_path / "later.nc", [4])
+    evaluate = ["evaluate", folder / "model", later, "--members", 2, "--no-likelihood"]
+    film = timeless(folder / "film.nc", tmp_path / "film.nc", [0])
+    train = ["train", film, *SMALL, "--steps", 1, "--boundary", "periodic", "--out", tmp_path / "model"]
+    capsys.readouterr()
+    for command, count, remedy in (
+        (refine, "2 of 16 samples (2, 3,", "(--no-persistence)"),
+        (evaluate, "1 of 16 samples (4,", "(--no-persistence)"),
+        (train, "1 of 30 samples (0,", "leave these samples out"),
+    ):
+        assert main([str(word) for word in command]) == 2
+        said = capsys.readouterr().err
+        assert f"time is missing for {count}" in said and remedy in said
+    assert not (tmp_path / "fine.nc").exists() and not (tmp_path / "model").exists()
+    ok(*refine, "--no-persistence")
+    ok(*evaluate, "--no-persistence")
+
+
+def test_evaluate_judges_independent_frames_if_that_is_asked_for(folder, tmp_path):
+    lags = []
+    for name, options in (("lasting", ()), ("independent", ("--no-persistence",))):
+        out = tmp_path / name
+        judged = ["--members", 4, "--no-likelihood", "--frames", "--out", out, *options]
+        ok("evaluate", folder / "model", folder / "later.nc", *judged)
+        figure = json.loads((out / "scores.json").read_text())["channels"]["wind"]["lag_correlation"]
+        lags.append(np.array(figure["value"], float).ravel()[0])
+    assert lags[0] - lags[1] > 0.3

@@ -1,6 +1,7 @@
 """Areas of cells and companions on the command line: found, matched, kept by the model, and refused in one sentence."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -113,7 +114,7 @@ def test_areas_of_a_file_weigh_as_they_say(folder, tmp_path, capsys):
         np.testing.assert_allclose(again, np.broadcast_to(coarse, again.shape), rtol=1e-13, atol=0)
     capsys.readouterr()
     assert main(["refine", str(tmp_path / "model"), str(tmp_path / "coarse.nc"), "--out", str(tmp_path / "g.nc")]) == 2
-    assert "give those of the fine cells (areas=, --areas)" in capsys.readouterr().err
+    assert "give those of the fine cells (--areas)" in capsys.readouterr().err
 
 
 def test_cells_count_alike_where_that_is_asked_for(folder, tmp_path, capsys):
@@ -197,3 +198,25 @@ def test_what_does_not_fit_is_refused_in_a_sentence(folder, tmp_path, monkeypatc
     says(refused(capsys, *train, "--areas", "part.nc"), "areas on the lattice (16, 48)")
     says(refused(capsys, *train, "--operator", "haar", "--areas", "part.nc"), "needs --operator block-spin")
     says(refused(capsys, "sample", model, "--lattice", 16, 16, "--out", "out.nc"), "trained beside companions")
+
+
+def test_a_training_goes_on_beside_what_it_was_begun_with_and_options_that_differ_are_named(
+    folder, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(folder / "model", "model")
+    other = xr.open_dataset(folder / "oro.nc", engine="h5netcdf")
+    (other + 1).to_netcdf("oro.nc", engine="h5netcdf")
+    other.rename(z="lsm").to_netcdf("lsm.nc", engine="h5netcdf")
+    train = ["train", folder / "weather.nc", "--variable", "t2m", "--out", "model", "--steps", 4, "--resume", *SMALL]
+    static, given = ["--static", folder / "oro.nc"], ["--given", "msl"]
+    for options, words in (
+        (given, "begun with --static oro.nc:z; give it again"),
+        (static, "begun with --given msl; give it again"),
+        ([], "begun with --static oro.nc:z and --given msl; give it again"),
+        ([*static, "lsm.nc", *given], "begun without --static lsm.nc:lsm; leave it out"),
+        ([*static, *given, "--areas", "none"], "begun with the areas that latitudes say (no --areas)"),
+        (["--static", "oro.nc", *given], "begun with other companions (--static, --given)"),
+    ):
+        says(refused(capsys, *train, *options), words, "--overwrite")
+    ok(*train, *static, *given)

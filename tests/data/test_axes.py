@@ -93,9 +93,9 @@ def test_named_axes_are_taken_in_their_order():
 @pytest.mark.parametrize(
     ("chosen", "words"),
     [
-        (("lat",), r"--axes lat names 1 axes; the lattice has 2"),
+        (("lat",), r"axes='lat' names 1 axes; the lattice has 2"),
         (("lat", "lat"), r"names 1 axes"),
-        (("lat", "y"), r"--axes lat,y: the variable f has the axes lat, lon, lev"),
+        (("lat", "y"), r"axes='lat,y': the variable f has the axes lat, lon, lev"),
     ],
 )
 def test_named_axes_that_are_not_there_are_refused(chosen, words):
@@ -108,7 +108,7 @@ def test_it_is_said_which_axes_were_taken_unless_they_are_the_last(capsys):
     assert not capsys.readouterr().err
     note_axes(array(("lat", "lon", "lev")), ["lat", "lon"])
     assert capsys.readouterr().err == (
-        "rgdm: note: the lattice axes are lat, lon; lev are samples (--axes names others)\n"
+        "rgdm: note: the lattice axes are lat, lon; lev are samples (axes= names others)\n"
     )
 
 
@@ -132,9 +132,13 @@ def test_a_healpix_grid_is_refused_by_its_attributes(where):
 @pytest.mark.parametrize(
     ("longitudes", "boundary", "said"),
     [
-        (np.arange(36) * 10.0, ["reflect"], "lon is taken as reflect, but .* --boundary reflect periodic"),
-        (np.arange(36) * 10.0, ["periodic"], "lat is taken as periodic, but .* --boundary reflect periodic"),
-        (np.arange(36) * 5.0, ["periodic"], "lat is taken as periodic and lon is taken .* --boundary reflect reflect"),
+        (np.arange(36) * 10.0, ["reflect"], "lon is taken as reflect, but .* boundary=..reflect', 'periodic'"),
+        (np.arange(36) * 10.0, ["periodic"], "lat is taken as periodic, but .* boundary=..reflect', 'periodic'"),
+        (
+            np.arange(36) * 5.0,
+            ["periodic"],
+            "lat is taken as periodic and lon is taken .* boundary=..reflect', 'reflect'",
+        ),
         (np.arange(36) * 10.0 - 175, ["reflect", "periodic"], ""),
         (np.arange(35) * 10.0, ["reflect"], ""),
     ],

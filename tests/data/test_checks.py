@@ -22,7 +22,7 @@ def test_gaps_are_counted_and_placed_and_a_remedy_is_named():
         time=("sample", np.array(["2001-01-07", "2001-01-08"], "datetime64[ns]")),
         lat=[-60.0, -57.5, -55.0, -52.5],
     )
-    with pytest.raises(ValueError, match=r"at v, sample 1 \(time 2001-01-08\), lat\[2\] = -55, lon\[3\]; .*--fill"):
+    with pytest.raises(ValueError, match=r"at v, sample 1 \(time 2001-01-08\), lat\[2\] = -55, lon\[3\]; .*fill_gaps"):
         check_finite(named)
     with pytest.raises(ValueError, match=r"sample 1, channel 0, site \(2, 3\)"):
         check_finite(field_with_gaps().values)

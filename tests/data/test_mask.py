@@ -63,7 +63,7 @@ def test_one_time_of_a_file_serves_for_all_and_is_called_by_its_name(tmp_path):
 def test_one_of_several_variables_of_a_file_is_chosen_by_name(tmp_path):
     data = xr.Dataset({"land": (("lat", "lon"), CELLS), "sea": (("lat", "lon"), 1 - CELLS)})
     data.to_netcdf(tmp_path / "a.nc")
-    with pytest.raises(InputError, match=r"has the variables land, sea; choose the mask with --mask .*a.nc:NAME"):
+    with pytest.raises(InputError, match=r"has the variables land, sea; name the mask by .*a.nc:NAME"):
         read_mask(tmp_path / "a.nc", ("lat", "lon"))
     named = tmp_path / "a.nc:sea"
     np.testing.assert_array_equal(read_mask(named, ("lat", "lon")), 1 - CELLS)

@@ -103,7 +103,7 @@ def test_storage_details_of_the_source_are_left_behind(tmp_path):
 def test_an_existing_output_is_kept_unless_overwriting_is_asked_for(suffix, tmp_path):
     path = tmp_path / "new" / "folder" / f"a{suffix}"
     write_field(path, example(("u",)))
-    with pytest.raises(ValueError, match=f"a{suffix} exists.*--overwrite"):
+    with pytest.raises(ValueError, match=f"a{suffix} exists.*overwrite=True"):
         write_field(path, example(("u",)) + 1)
     np.testing.assert_array_equal(read_field([path]).values, example(("u",)).values)
     write_field(path, example(("u",)) + 1, overwrite=True)
@@ -113,7 +113,7 @@ def test_an_existing_output_is_kept_unless_overwriting_is_asked_for(suffix, tmp_
 
 def test_an_unknown_suffix_is_refused_with_the_known_ones(tmp_path):
     with pytest.raises(ValueError, match=r"must end in one of .zarr, .nc, .npy, .npz"):
-        check_output(tmp_path / "a.tif")
+        check_output(tmp_path / "a.hdf")
 
 
 @pytest.mark.parametrize("suffix", FORMATS)

@@ -7,6 +7,7 @@ import pytest
 import torch
 import xarray as xr
 
+from rgdm.evaluate.diagrams import event_diagrams
 from rgdm.evaluate.events import (
     brier_score,
     event_figures,
@@ -70,6 +71,38 @@ def test_valid_sites_alone_count():
     ):
         torch.testing.assert_close(mine, theirs)
     assert bool(fractions(truth, 0.0, 3, torch.zeros_like(valid)).isnan().all())
+
+
+def test_windows_go_round_periodic_axes_and_no_others():
+    x, width, sides = fields()[1], (3, 4), ("reflect", "periodic")
+    found = fractions(x, 0.3, width, boundary=sides)
+    assert found.shape == (8, 1, 10, 16)
+    twice = torch.cat((x, x), -1)
+    torch.testing.assert_close(found, fractions(twice, 0.3, width)[..., :16])
+    torch.testing.assert_close(fractions(x.roll(5, -1), 0.3, width, boundary=sides), found.roll(5, -1))
+    torch.testing.assert_close(found[..., :13], fractions(x, 0.3, width))
+    valid = torch.rand_like(x) < 0.6
+    torch.testing.assert_close(
+        fractions(x.roll(5, -1), 0.3, width, valid.roll(5, -1), sides),
+        fractions(x, 0.3, width, valid, sides).roll(5, -1),
+    )
+
+
+def test_the_figures_of_a_periodic_field_do_not_depend_on_where_it_is_cut():
+    ensemble, truth = fields()
+    smooth = [(x + x.roll(1, -1) + x.roll(1, -2)) for x in (ensemble, truth)]
+    turned = [x.roll((5, 7), (-2, -1)) for x in smooth]
+    for boundary, same in (("periodic", True), ("reflect", False)):
+        one, other = (
+            event_figures(b, a, {}, torch.tensor([0.5]), (3, 4), None, boundary=boundary)["event_fss"]["value"]
+            for a, b in (smooth, turned)
+        )
+        assert bool(torch.isclose(one, other, rtol=1e-12)) == same
+        tables = [
+            event_diagrams(b, a, torch.tensor([0.5]), (2, 2), boundary=boundary)["event_fss_widths"]["value"]
+            for a, b in (smooth, turned)
+        ]
+        assert bool(torch.allclose(*tables, rtol=1e-12)) == same
 
 
 def test_the_scores_are_best_for_the_law_of_the_truth():

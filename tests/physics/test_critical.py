@@ -41,7 +41,7 @@ def test_the_others_have_an_error_and_a_source():
         (("ising", 1), "no critical coupling of ising in 1"),
         (
             ("phi4", 2, 0.123),
-            r"at lambda = 0.123 is on record; give one \(--coupling\), or take .*phi4 in 2 dimensions at lambda = 1",
+            r"at lambda = 0.123 is on record; give one, or take .*phi4 in 2 dimensions at lambda = 1",
         ),
         (("phi4", 3, 1.0), "no critical coupling of phi4 in 3"),
         (("phi4", 2, 1.0, (1.0, 0.5)), r"with bonds of strengths \(1.0, 0.5\)"),

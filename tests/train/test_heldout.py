@@ -70,9 +70,9 @@ def test_space_is_kept_back_of_samples_that_are_many_if_that_is_asked_for():
     assert parts.what == "the last 16 of 128 sites along x" and len(parts.training) == 20
     few = hold_back(x[:4], REFLECT, 3, ordered=True, where="samples")
     assert few.what.startswith("1 of 4 samples")
-    with pytest.raises(InputError, match=r"--hold-back space: 20 fields .* leave nothing to keep back"):
+    with pytest.raises(InputError, match=r"where='space': 20 fields .* leave nothing to keep back"):
         hold_back(x, PERIODIC, 3, ordered=True, where="space")
-    with pytest.raises(InputError, match="--hold-back samples: 2 fields"):
+    with pytest.raises(InputError, match="where='samples': 2 fields"):
         hold_back(x[:2], REFLECT, 3, ordered=True, where="samples")
 
 

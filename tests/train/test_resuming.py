@@ -167,7 +167,7 @@ def test_a_finished_run_goes_on_only_with_a_larger_budget(tmp_path, unbroken):
 
 
 def test_without_a_checkpoint_or_with_a_damaged_one_there_is_nothing_to_resume(tmp_path):
-    with pytest.raises(ValueError, match=r"no checkpoint in .* train without --resume"):
+    with pytest.raises(ValueError, match=r"no checkpoint in .* begin a training"):
         trainer(tmp_path).resume()
     trainer(tmp_path, steps=1).run()
     content = (tmp_path / CHECKPOINT).read_bytes()

@@ -49,7 +49,7 @@ def test_the_learning_rate_is_a_function_of_the_share_of_the_budget(tmp_path):
         ({"learning_rate": 1e-3}, "learning_rate = 0.002, not 0.001"),
         ({"mirror": False}, "mirror = True, not False"),
         ({"model": "unshared"}, "shared = True, not False"),
-        ({"data": "other"}, "data = "),
+        ({"data": "other"}, "other fields; resume it with the same"),
     ],
 )
 def test_another_run_cannot_be_resumed(tmp_path, unbroken, change, name):

@@ -10,6 +10,7 @@ import xarray as xr
 from rgdm.bias.cells import samples_of
 from rgdm.data.conventions import role_of
 from rgdm.errors import InputError
+from rgdm.notes import option
 
 Group = Literal["month", "season", "none"]
 
@@ -61,7 +62,8 @@ class Times:
             return np.zeros(count, int)
         if self.months is None:
             raise InputError(
-                f"the times of {self.what} are no dates, so that nobody knows the {group}s; give dates, or --group none"
+                f"the times of {self.what} are no dates, so that nobody knows the {group}s; give dates, or "
+                f"{option('--group none')}"
             )
         return self.months - 1 if group == "month" else self.months % 12 // 3
 
@@ -110,7 +112,7 @@ def compare_times(own: Times, observed: Times, force: bool) -> list[str]:
         if not force:
             raise InputError(
                 f"{differs}: average the finer one over the times of the other (xarray: resample), or go on as it is "
-                "with --force (in Python force=True)"
+                f"with {option('--force')}"
             )
         notes.append(f"{differs}; taken as it is")
     return notes

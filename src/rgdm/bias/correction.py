@@ -9,6 +9,7 @@ from jaxtyping import Float
 from rgdm.bias.dry import dried, scattered
 from rgdm.bias.mapping import Kind, Method, QuantileMapping
 from rgdm.errors import InputError
+from rgdm.notes import option
 
 _BLOCK = 2**22
 """Values that are mapped at once, so that what is needed in between stays small."""
@@ -86,7 +87,7 @@ def _scattered(sample: Sample, wet: float, seed: tuple[int, int]) -> Sample:
     if wrong.any():
         raise InputError(
             f"{int(wrong.sum())} values of {sample.what} are negative, down to {np.nanmin(sample.values):.3g}: set "
-            "them to 0, or take --kind additive"
+            f"them to 0, or take {option('--kind additive')}"
         )
     return replace(sample, values=scattered(sample.values, wet, seed))
 
@@ -115,8 +116,9 @@ def _enough(own: list[np.ndarray], samples: list[Sample], settings: Settings, gr
         where = "of all cells" if settings.pooled else "of a cell"
         remedies = [f"--quantiles {min(most)}"] if min(most) > 1 else []
         remedies += {12: ["--group season", "--group none"], 4: ["--group none"]}.get(settings.groups, [])
-        remedies += [] if settings.pooled else ["--pooled"]
-        remedies += ["--method value, which needs no ranks"] if len(most) == 3 and most[2] < min(most[:2]) else []
+        remedies = [option(each) for each in [*remedies, *([] if settings.pooled else ["--pooled"])]]
+        if len(most) == 3 and most[2] < min(most[:2]):
+            remedies.append(f"{option('--method value')}, which needs no ranks")
         remedy = " or ".join(remedies) or "a longer period"
         raise InputError(
             f"{settings.quantiles} quantiles need as many values {where} ({settings.name_of(group)}), and {held}: take "

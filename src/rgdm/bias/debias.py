@@ -9,9 +9,9 @@ from rgdm.bias.calendar import Group
 from rgdm.bias.figures import Figures
 from rgdm.bias.mapping import Kind, Method
 from rgdm.bias.variable import Choices, debias_variable
-from rgdm.data.alignment import say
 from rgdm.data.identity import fields_of
 from rgdm.errors import InputError
+from rgdm.notes import option, say
 
 Data = TypeVar("Data", xr.DataArray, xr.Dataset)
 WHAT = ("the model output", "the observed field", "the scenario")
@@ -92,7 +92,8 @@ def debias_datasets(
         for name in wanted:
             if name not in data.data_vars:
                 held = ", ".join(map(str, fields_of(data)))
-                raise InputError(f"{called} has no variable {name!r}; it has {held}: choose with --variable")
+                remedy = option("choose with --variable", "rename one")
+                raise InputError(f"{called} has no variable {name!r}; it has {held}: {remedy}")
     target, called = (given[2], what[2]) if len(given) == 3 else (given[0], what[0])
     made, figures, notes = {}, [], []
     for own, other in pairs.items():
@@ -121,5 +122,8 @@ def _pairs(model: xr.Dataset, observed: xr.Dataset, what: Sequence[str]) -> dict
             say([f"{name} of {what[0]} is taken for {pairs[name]} of {what[1]}: both are {meant}"])
     if not pairs:
         held = f"{what[0]} has {', '.join(own) or 'no variable'}, {what[1]} {', '.join(known) or 'none'}"
-        raise InputError(f"{held}: say what belongs together with --variable MODEL=OBSERVED, or rename one")
+        remedy = option(
+            "say what belongs together with --variable MODEL=OBSERVED, or rename one", "give these one name"
+        )
+        raise InputError(f"{held}: {remedy}")
     return pairs

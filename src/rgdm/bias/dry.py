@@ -8,8 +8,8 @@ frequency of wet days is that of Themeßl, Gobiet & Heinrich 2012, Climatic Chan
 import numpy as np
 from jaxtyping import Float
 
-OFTEN = 0.02
-"""So many zeros among values that are never negative mean that 0 is the end of what can be."""
+from rgdm.data.checks import OFTEN
+
 THRESHOLD = 0.01
 """Of the observed mean: what is less is dry, if nobody says otherwise. Of 3 mm of rain a day that is 0.03 mm."""
 _LEAST = 1e-3

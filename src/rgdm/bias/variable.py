@@ -19,6 +19,7 @@ from rgdm.data.conventions import finer_attributes
 from rgdm.data.identity import Channel, Identity, channel_of
 from rgdm.data.missing import present, without_storage
 from rgdm.errors import InputError
+from rgdm.notes import option
 from rgdm.ranges import check_choice, check_range
 
 
@@ -115,16 +116,18 @@ def _settings(choices: Choices, observed: Sample, known: Channel, notes: list[st
         kind = "multiplicative" if is_positive(observed.values) else "additive"
         if kind == "multiplicative":
             notes.append(
-                f"{name} is never negative and often 0: it is corrected by factors (--kind additive says otherwise)"
+                f"{name} is never negative and often 0: it is corrected by factors ({option('--kind additive')} says "
+                "otherwise)"
             )
     wet = 0.0
     if kind == "multiplicative":
         mean = float(np.nanmean(observed.values)) if not np.isnan(observed.values).all() else 0.0
         wet = choices.wet if choices.wet is not None else THRESHOLD * mean
         if not wet > 0:
-            raise InputError(f"the observed mean of {name} is {mean:g}; factors need more than 0: take --kind additive")
+            remedy = option("--kind additive")
+            raise InputError(f"the observed mean of {name} is {mean:g}; factors need more than 0: take {remedy}")
         if choices.wet is None:
-            notes.append(f"{name} below {wet:.3g}{unit} counts as dry (--wet names another value)")
+            notes.append(f"{name} below {wet:.3g}{unit} counts as dry ({option('--wet', 'wet=')} names another value)")
     names = group_names(choices.group)
     return Settings(
         choices.quantiles, kind, choices.method, choices.pooled, wet, choices.seed, len(names), names.__getitem__
@@ -158,6 +161,7 @@ def _missing(name: str, given: np.ndarray, made: np.ndarray, few: int, settings:
     negative = int((made < 0).sum())
     if negative and not (given < 0).any():
         notes.append(
-            f"{negative} values have become negative, which none was; --kind multiplicative keeps them positive"
+            f"{negative} values have become negative, which none was; {option('--kind multiplicative')} keeps them "
+            "positive"
         )
     return [f"{name}: {note}" for note in notes]

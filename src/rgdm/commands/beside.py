@@ -8,17 +8,25 @@ import torch
 import xarray as xr
 
 from rgdm import config
-from rgdm.data.alignment import say
 from rgdm.data.areas import areas_of
 from rgdm.data.checks import counted, fill_gaps
 from rgdm.data.companions import FILE, Companion, laid_beside, read_companions, unstacked
 from rgdm.data.fields import read_field
 from rgdm.data.mask import laid_out, split_names
 from rgdm.errors import InputError
+from rgdm.model.cascade import storage
 from rgdm.model.cascade.cascade import Cascade
 from rgdm.model.cascade.place import ALIKE, AREAS, COMPANIONS, known_at_coarsest
 from rgdm.model.lifts.setting import Setting
+from rgdm.notes import say
 from rgdm.scale.grid import Grid
+
+_AREAS_ASKED = {
+    "given": "with --areas FILE",
+    "latitude": "with the areas that latitudes say (no --areas)",
+    None: "with cells that count alike (--areas none)",
+}
+"""How a training was begun, by what its metadata say of areas."""
 
 
 def beside_fields(field: xr.DataArray, options: config.Train, grid: Grid) -> tuple[Setting, dict[str, Any]]:
@@ -54,6 +62,36 @@ def beside_fields(field: xr.DataArray, options: config.Train, grid: Grid) -> tup
     together = max(len(part) for part in parts)
     values = torch.cat([part.expand(together, *part.shape[1:]) for part in parts], 1).float()
     return Setting(weights, values), known
+
+
+def check_beside(folder: Path, known: dict[str, Any]) -> None:
+    """``InputError`` if a training goes on beside other areas or companions than it was begun with, by their options.
+
+    Values that differ under the same names are told by the checkpoint.
+    """
+    try:
+        then = storage.read_config(folder)[1]
+    except InputError:  # killed between two files: the checkpoint is enough to go on
+        return
+    if then.get(AREAS) != known.get(AREAS):
+        raise InputError(_begun(folder, _AREAS_ASKED.get(then.get(AREAS), "with other areas"), "resume it so"))
+    before, now = (
+        {(one.kind, one.name): one for one in map(Companion.from_json, each.get(COMPANIONS, []))}
+        for each in (then, known)
+    )
+    if lacks := [_asked(one) for key, one in before.items() if key not in now]:
+        raise InputError(_begun(folder, f"with {' and '.join(lacks)}", "give it again"))
+    if more := [_asked(one) for key, one in now.items() if key not in before]:
+        raise InputError(_begun(folder, f"without {' and '.join(more)}", "leave it out"))
+
+
+def _begun(folder: Path, how: str, remedy: str) -> str:
+    return f"the training in {folder} was begun {how}; {remedy}, or begin another with --overwrite"
+
+
+def _asked(known: Companion) -> str:
+    """The option that gives a companion."""
+    return f"--static {known.file or 'FILE'}:{known.name}" if known.kind == "static" else f"--{known.kind} {known.name}"
 
 
 class Beside(NamedTuple):

@@ -8,6 +8,7 @@ from rgdm.bias.debias import debias_datasets
 from rgdm.bias.figures import Figures
 from rgdm.bias.variable import Choices
 from rgdm.commands.shared import provenance
+from rgdm.data.results.raster import TIFF, check_raster
 from rgdm.data.variables import read_variables
 from rgdm.data.writing import check_output, write_field
 from rgdm.errors import InputError
@@ -24,6 +25,8 @@ def debias(options: config.Debias) -> list[Figures]:
     given = [model, observed]
     if options.apply is not None:
         given.append(read_variables(options.apply, [str(name) for name in names or model.data_vars], names is None))
+    if options.out.suffix in TIFF:
+        check_raster(given[-1])
     what = [str(options.model_output), str(options.like), str(options.apply)]
     choices = Choices(
         options.group,

@@ -1,6 +1,5 @@
 """A model and a true field in, scores out."""
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ from rgdm.commands.shared import (
 )
 from rgdm.data.checks import fill_gaps
 from rgdm.data.identity import identity_of, known_of
-from rgdm.data.layout import unwrap
+from rgdm.data.layout import Layout, unwrap
 from rgdm.data.moments import moments, time_of
 from rgdm.data.orientation import orientation_of
 from rgdm.errors import InputError
@@ -32,10 +31,12 @@ from rgdm.evaluate import bicubic, bits_per_dof, block_constant, judge, save_eva
 from rgdm.evaluate.judgement import check_thresholds
 from rgdm.model.cascade.cascade import Cascade
 from rgdm.model.cascade.fields import Fields
-from rgdm.model.cascade.frames import frames_of
+from rgdm.model.cascade.frames import Frames, frames_of
 from rgdm.model.cascade.geometry import measures, trajectory, weights_of
+from rgdm.model.cascade.persistence import PERSISTENCE
 from rgdm.model.cascade.place import AREAS, place_of
 from rgdm.model.lifts.setting import NOWHERE, Setting
+from rgdm.notes import say
 from rgdm.progress import bar
 from rgdm.ranges import check_options
 
@@ -87,7 +88,7 @@ def verify(
     if place.weights is not None and model.takes_gaps and bool((place.weights == 0).any()):
         values = values.where(place.weights > 0, torch.nan)  # cells without an area are missing
         missing = values.isnan().numpy()
-    fields, frames = Fields(values, place), frames_of(layout, len(values))
+    fields, frames = Fields(values, place), _frames(model, layout, len(values), options)
     truth, setting = fields.values, fields.setting
     gaps, weights, areas = weights_of(truth), setting.weights, place.weights
     coarse = model.trajectory(truth, levels, areas)[-1]
@@ -100,7 +101,9 @@ def verify(
     evaluations = options.evaluations if isinstance(options, config.Evaluate) else None
     with bar("refining", len(truth) * options.members) as show:
         settings = levels, options.members, options.seed, evaluations
-        ensemble = model.refine(coarse, *settings, watch=show, place=setting, times=frames)
+        ensemble = model.refine(
+            coarse, *settings, watch=show, place=setting, times=frames, persistent=frames is not None
+        )
     if gaps is not None:
         ensemble = torch.where(gaps > 0, ensemble, truth)
     factors, sides = tuple(b**levels for b in model.grid.factors), model.grid.boundaries
@@ -129,13 +132,13 @@ def verify(
         times=isinstance(options, config.Evaluate) and options.frames,
     )
     if options.likelihood and valid is not None:
-        print("rgdm: note: no bits per degree of freedom: values of the truth are missing", file=sys.stderr)
+        say(["no bits per degree of freedom: values of the truth are missing"])
     elif options.likelihood:
         try:
             with bar("likelihood", levels) as show:
                 scores |= bits_per_dof(model, fields, levels, show)
         except InputError as error:
-            print(f"rgdm: note: no bits per degree of freedom: {error}", file=sys.stderr)
+            say([f"no bits per degree of freedom: {error}"])
     if out is not None:
         first = ensemble[0, :1]
         there = first if gaps is None else first.where(gaps[:1] > 0, torch.nan)
@@ -153,6 +156,12 @@ def _areas_in_words(model: Cascade, options: config.Evaluate | config.Demo) -> s
     given = options.areas if isinstance(options, config.Evaluate) else None
     known = {"latitude": "those of latitudes"}.get(str(model.metadata.get(AREAS)), "given")
     return known if given is None else f"those of {Path(given).name}"
+
+
+def _frames(model: Cascade, layout: Layout, count: int, options: config.Evaluate | config.Demo) -> Frames | None:
+    """The times of fields, where members are to last in time."""
+    wanted = PERSISTENCE in model.metadata and (isinstance(options, config.Demo) or options.persistence)
+    return frames_of(layout, count, ", or make independent frames (--no-persistence)") if wanted else None
 
 
 def check_frames(field: xr.DataArray) -> None:

@@ -23,6 +23,7 @@ from rgdm.data.mask import absent, read_mask
 from rgdm.data.origin import as_dataset, origin_of, with_own_attributes, with_own_axes
 from rgdm.data.results.cell_methods import with_cell_methods
 from rgdm.data.results.provenance import HISTORY, record_of, with_conventions
+from rgdm.data.results.raster import TIFF, check_raster
 from rgdm.data.writing import NAMED, check_output, write_field
 from rgdm.errors import InputError
 from rgdm.model.cascade.edge import cell_method, finer_axes
@@ -34,7 +35,7 @@ from rgdm.ranges import check_options
 def sample(options: config.Sample) -> xr.DataArray:
     """Generate fields and write them."""
     check_options(options)
-    check_output(options.out, options.overwrite)
+    check_output(options.out, options.overwrite, placed=False)
     model = open_model(options.model, options.device)
     check_size(model, options.lattice, options.count)
     check_sample(model.grid, model.levels, options.lattice, options.count)
@@ -64,6 +65,10 @@ def refine(options: config.Refine) -> xr.DataArray:
     lattice = model.operator.fine_lattice(coarse.shape[2:], levels)
     total = coarse.sizes["sample"] * options.members
     check_size(model, lattice, total)
+    if options.out.suffix in TIFF:
+        every = coarse.expand_dims(member=options.members)
+        finer = max(b**levels for b in model.grid.factors)
+        check_raster(as_dataset(with_own_axes(every, coarse), coarse, (1,) * model.dimension), finer)
     then = "what is made of them is missing too"
     field, missing = without_gaps(given.field, model.grid.boundaries, options.fill, then, model.takes_gaps)
     mask = None if options.mask is None else read_mask(options.mask, model.grid.names)

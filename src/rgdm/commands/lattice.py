@@ -28,7 +28,7 @@ from rgdm.watch import Watch
 def lattice(options: config.Simulation) -> xr.Dataset:
     """Simulate and write fields; returns their observables with errors, and ``tau`` of the magnetisation squared."""
     check_options(options)
-    check_output(options.out, options.overwrite)
+    check_output(options.out, options.overwrite, placed=False)
     sides = _sides(options)
     if min(sides) < 2 or options.count < 2:
         raise InputError(f"{options.count} fields of {sides} sites; at least 2 fields and 2 sites an axis are needed")

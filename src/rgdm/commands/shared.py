@@ -12,7 +12,7 @@ import tyro
 import xarray as xr
 
 from rgdm import __version__
-from rgdm.data.alignment import Aligned, align, say
+from rgdm.data.alignment import Aligned, align
 from rgdm.data.checks import check_finite, counted, fill_gaps
 from rgdm.data.crop import crop
 from rgdm.data.fields import read_field
@@ -25,6 +25,7 @@ from rgdm.errors import InputError
 from rgdm.model.cascade import storage
 from rgdm.model.cascade.cascade import Cascade
 from rgdm.model.cascade.edge import align_with, model_checksum
+from rgdm.notes import say
 from rgdm.scale.boundary import Boundaries
 from rgdm.scale.coarse_graining import CoarseGraining, Lattice
 from rgdm.scale.grid import Grid

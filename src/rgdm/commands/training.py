@@ -11,12 +11,11 @@ import torch
 import xarray as xr
 
 from rgdm import config
-from rgdm.commands.beside import beside_fields
+from rgdm.commands.beside import beside_fields, check_beside
 from rgdm.commands.health import evaluations_table, losses_table, samples_table
 from rgdm.commands.shared import check_lattice, cropped, describe, load, resumed, without_gaps
-from rgdm.data.alignment import say
 from rgdm.data.axes import grid_of, note_globe
-from rgdm.data.checks import check_varies
+from rgdm.data.checks import OFTEN, check_varies
 from rgdm.data.conventions import role_of
 from rgdm.data.layout import unwrap
 from rgdm.data.memory import free_memory
@@ -32,6 +31,7 @@ from rgdm.model.cascade.frames import Frames, frames_of
 from rgdm.model.cascade.persistence import calibrate_persistence
 from rgdm.model.checks.allowance import Allowance
 from rgdm.model.lifts.setting import NOWHERE, Setting
+from rgdm.notes import say
 from rgdm.process.persistence import correlation
 from rgdm.progress import bar, training_bar
 from rgdm.ranges import check_options
@@ -40,8 +40,6 @@ from rgdm.train import Budget, Parts, Trainer, Validation, check_resumable, choo
 
 NOTICED = 0.01
 """Least difference between two losses that is told from chance."""
-OFTEN = 0.02
-"""So many zeros among values that are never negative mean that 0 is the end of what can be."""
 BY_HEART = 0.75
 """Networks that gain less than this on fields kept back, of what they gain on others, have learned these by heart."""
 
@@ -77,6 +75,8 @@ def train(options: config.Train) -> Cascade:
     check_varies(field)
     options = replace(options, design=decided(options.design, field, grid))
     place, known = beside_fields(field, options, grid)
+    if options.resume:
+        check_beside(options.out, known)
     return fit(field, options, budget, place, known)
 
 
@@ -92,6 +92,7 @@ def fit(
     Their ``place`` holds areas of cells and companions, of which the metadata ``known`` tell.
     """
     values, layout = unwrap(field, field.sizes["channel"], options.dimension)
+    frames = frames_of(layout, len(values))
     companions = 0 if place.companions is None else place.companions.shape[1]
     model = build(options, grid_of(field, options.boundary, options.factor), values.shape[1], companions)
     check_lattice(model.operator, field, model.levels)
@@ -123,7 +124,7 @@ def fit(
             return Cascade.from_pretrained(options.out)
     with training_bar(budget) as show_progress:
         trainer.run(show_progress)
-    return finish(trainer, parts, frames_of(layout, len(values)))
+    return finish(trainer, parts, frames)
 
 
 def decided(design: Design, field: xr.DataArray, grid: Grid) -> Design:

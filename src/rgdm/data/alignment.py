@@ -1,6 +1,5 @@
 """A field made to lie like the data of a model, by names, coordinates and units; or a sentence that says why not."""
 
-import sys
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,10 +11,10 @@ from rgdm.data.cells.order import check_calendars, check_order, uneven
 from rgdm.data.identity import AxisIdentity, Channel, Identity, channels_of, identity_of, lattice_of
 from rgdm.data.units import Conversion, conversion
 from rgdm.errors import InputError
+from rgdm.notes import option, say
 
 TOLERANCE = 0.05
 """By how much spacings may differ."""
-_FORCE = "go on as it is with --force (in Python force=True)"
 
 
 @dataclass(frozen=True)
@@ -122,12 +121,6 @@ def align_files(fields: Sequence[xr.DataArray], names: Sequence[str], force: boo
     return aligned
 
 
-def say(notes: Sequence[str]) -> None:
-    """Notes on stderr, a line each."""
-    for each in notes:
-        print(f"rgdm: note: {each}", file=sys.stderr)
-
-
 class _Talk:
     """The two sides of a comparison by name, and what is said about it."""
 
@@ -137,7 +130,7 @@ class _Talk:
 
     def refuse(self, differs: str, remedy: str) -> None:
         if not self.force:
-            raise InputError(f"{differs}: {remedy}, or {_FORCE}")
+            raise InputError(f"{differs}: {remedy}, or go on as it is with {option('--force')}")
         self.notes.append(f"{differs}; taken as it is")
 
 
@@ -146,7 +139,7 @@ def _match(given: Sequence[Channel], known: Sequence[Channel], talk: _Talk) -> l
     as_given, places = list(range(len(given))), {channel.name: i for i, channel in enumerate(given)}
     if None in places or any(channel.name is None for channel in known):
         if len(given) != len(known):
-            raise InputError(f"{talk.what} has {_count(given)}; {talk.whose} {_count(known)}: choose with --variable")
+            raise InputError(f"{talk.what} has {_count(given)}; {talk.whose} {_count(known)}: {_choose()}")
         return as_given
     names, wanted = [str(channel.name) for channel in given], [str(channel.name) for channel in known]
     if set(wanted) <= set(names):
@@ -169,9 +162,13 @@ def _match(given: Sequence[Channel], known: Sequence[Channel], talk: _Talk) -> l
     if len(missing) < len(wanted):
         differs = f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing: {differs}"
     if len(given) != len(known):
-        raise InputError(f"{differs}: choose with --variable")
-    talk.refuse(differs, "choose with --variable, rename the variables")
+        raise InputError(f"{differs}: {_choose()}")
+    talk.refuse(differs, f"{_choose()}, rename the variables")
     return as_given
+
+
+def _choose() -> str:
+    return option("choose with --variable", "choose some of them")
 
 
 def _count(channels: Sequence[Channel]) -> str:
@@ -244,7 +241,7 @@ def _compare_spacing(given: Sequence[AxisIdentity], known: Sequence[AxisIdentity
     expected = f"{fine:g}{unit}"
     if scale.levels:
         expected += f", which {scale.levels} levels coarsen to {fine * b**scale.levels:g}{unit}"
-    remedy = f"refine by --levels {fits[0]}" if fits else "regrid it"
+    remedy = f"refine by {option(f'--levels {fits[0]}')}" if fits else "regrid it"
     if scale.levels and all(_near(axis.spacing, fine) for axis, fine, _ in compared):
         remedy = "it is as fine as the training data: coarsen it, or judge with it (rgdm evaluate)"
     differs = f"{talk.what} has a spacing of {axis.spacing:g}{unit} along {axis.name}; {talk.whose} {expected}"

@@ -1,6 +1,5 @@
 """Which axes of a named array are the lattice, and the grid that they make."""
 
-import sys
 from collections.abc import Hashable, Sequence
 from dataclasses import replace
 from typing import get_args
@@ -10,6 +9,7 @@ import xarray as xr
 
 from rgdm.data.conventions import Role, angle_of, role_of
 from rgdm.errors import InputError
+from rgdm.notes import option, say
 from rgdm.scale.boundary import Boundary
 from rgdm.scale.grid import Grid
 
@@ -64,7 +64,7 @@ def note_axes(array: xr.DataArray, lattice: Sequence[Hashable]) -> None:
     if set(lattice) != set(axes[len(axes) - len(lattice) :]):
         taken = ", ".join(str(name) for name in lattice)
         rest = ", ".join(str(name) for name in axes if name not in lattice)
-        print(f"rgdm: note: the lattice axes are {taken}; {rest} are samples (--axes names others)", file=sys.stderr)
+        say([f"the lattice axes are {taken}; {rest} are samples ({option('--axes', 'axes=')} names others)"])
 
 
 def axis_roles(array: xr.DataArray) -> dict[Hashable, Role]:
@@ -99,12 +99,14 @@ def _ordered(lattice: list[Hashable], roles: dict[Hashable, Role], order: Sequen
 
 def _check_chosen(array: xr.DataArray, dimension: int, chosen: Sequence[Hashable]) -> None:
     named, held = ",".join(str(name) for name in chosen), ", ".join(str(name) for name in array.dims)
+    asked = option(f"--axes {named}")
     if len(set(chosen)) != dimension or len(chosen) != dimension:
-        raise InputError(f"--axes {named} names {len(set(chosen))} axes; the lattice has {dimension} (--dimension)")
+        wanted = f"the lattice has {dimension} ({option('--dimension', 'dimension=')})"
+        raise InputError(f"{asked} names {len(set(chosen))} axes; {wanted}")
     if not set(chosen) <= set(array.dims):
-        raise InputError(f"--axes {named}: the variable {array.name} has the axes {held}")
+        raise InputError(f"{asked}: the variable {array.name} has the axes {held}")
     if "channel" in chosen:
-        raise InputError(f"--axes {named}: the axis channel holds variables and cannot be a lattice axis")
+        raise InputError(f"{asked}: the axis channel holds variables and cannot be a lattice axis")
 
 
 def _check_order_of_cells(
@@ -160,7 +162,8 @@ def _stated(field: xr.DataArray, dimension: int) -> list[str]:
     if len(sides) not in (1, dimension) or not set(sides) <= set(get_args(Boundary)):
         raise InputError(
             f"the field has the attribute boundary = {field.attrs[BOUNDARY]!r}, which is not one of "
-            f"{' or '.join(get_args(Boundary))} for all {dimension} lattice axes or for each; pass --boundary"
+            f"{' or '.join(get_args(Boundary))} for all {dimension} lattice axes or for each; pass "
+            f"{option('--boundary', 'boundary=')}"
         )
     return sides
 
@@ -185,9 +188,10 @@ def note_globe(field: xr.DataArray, grid: Grid) -> None:
         right.append((name, side, "periodic" if closes else "reflect"))
     if any(side != other for _, side, other in right):
         wrong = " and ".join(f"{name} is taken as {side}" for name, side, other in right if side != other)
-        sides = " ".join(other for _, _, other in right)
+        sides = [other for _, _, other in right]
+        remedy = option(f"--boundary {' '.join(sides)}", f"boundary={sides}")
         why = "longitudes of a whole circle close on themselves, others and latitudes end"
-        print(f"rgdm: note: {wrong}, but {why}: --boundary {sides}", file=sys.stderr)
+        say([f"{wrong}, but {why}: {remedy}"])
 
 
 def with_boundary(field: xr.DataArray, grid: Grid) -> xr.DataArray:

@@ -11,7 +11,11 @@ from torch import Tensor
 
 from rgdm.data.missing import MISSING
 from rgdm.errors import InputError
+from rgdm.notes import option
 from rgdm.scale.boundary import Boundaries, boundary_of_each
+
+OFTEN = 0.02
+"""So many zeros among values that are never negative mean that 0 is the end of what can be."""
 
 Values = TypeVar("Values", Tensor, np.ndarray, xr.DataArray)
 
@@ -31,7 +35,7 @@ def check_finite(values: Values) -> Values:
     first = tuple(int(i) for i in np.argwhere(gaps)[0])
     raise InputError(
         f"{counted(gaps)} are {'missing' if told else 'NaN or infinite'}{why}, the first at {_place(values, first)}; "
-        "fill them from the nearest valid sites with --fill"
+        f"fill them from the nearest valid sites with {option('--fill', 'rgdm.data.checks.fill_gaps')}"
     )
 
 

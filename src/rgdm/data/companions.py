@@ -9,13 +9,14 @@ import numpy as np
 import xarray as xr
 from torch import Tensor
 
-from rgdm.data.alignment import align, say
+from rgdm.data.alignment import align
 from rgdm.data.fields import read_field
 from rgdm.data.formats import open_source
 from rgdm.data.identity import Channel, Identity
 from rgdm.data.mask import laid_out, split_names
 from rgdm.data.origin import origin_of
 from rgdm.errors import InputError
+from rgdm.notes import option, say
 
 Kind = Literal["static", "given"]
 """Known at full resolution and at all times, or as block means of the coarsest level only, at the time of the field."""
@@ -107,7 +108,7 @@ def _named(data: xr.Dataset, known: Companion) -> str:
         return name
     raise InputError(
         f"the companion {known.name} is missing; there are {', '.join(map(str, data.data_vars))}: give it too "
-        "(--static FILE, --given FILE), or rename the variable that is it"
+        f"({option('--static FILE, --given FILE', 'static=, given=')}), or rename the variable that is it"
     )
 
 
@@ -179,7 +180,7 @@ def _named_in(path: Path, dimension: int, known: Sequence[Companion]) -> list[st
     if known:
         wanted = ", ".join(str(one.name) for one in known)
         raise InputError(
-            f"the companion {wanted} is missing: {path} has {listed}; give a file that has it (--static FILE, --given "
-            "FILE), or rename the variable that is it"
+            f"the companion {wanted} is missing: {path} has {listed}; give a file that has it"
+            f"{option(' (--static FILE, --given FILE)', '')}, or rename the variable that is it"
         )
     raise InputError(f"{path} has several variables ({listed}); choose with {path.name}:NAME or {path.name}:NAME,NAME")

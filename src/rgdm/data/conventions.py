@@ -218,6 +218,15 @@ def finer_attributes(attrs: Mapping[Any, Any], steps: Mapping[str, tuple[int, fl
     return finer
 
 
+def affine_of(transform: Any) -> tuple[float, float, float, float, float, float] | None:
+    """(a, b, c, d, e, f) of a ``GeoTransform``: x = a column + b row + c, y = d column + e row + f at corners."""
+    numbers = None if transform is None else _numbers(transform)
+    if numbers is None:
+        return None
+    c, a, b, f, d, e = numbers
+    return a, b, c, d, e, f
+
+
 def _numbers(value: Any, count: int = 6) -> list[float] | None:
     """So many numbers, of text or of a sequence."""
     parts = value.replace(",", " ").split() if isinstance(value, str) else np.ravel(value).tolist()

@@ -1,6 +1,5 @@
 """Coordinates of a lattice whose every cell is cut into parts: positions, angles, dates, labels, bounds."""
 
-import sys
 from collections.abc import Hashable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
@@ -18,6 +17,7 @@ from rgdm.data.conventions import (
     quantities_of_cells,
     role_of,
 )
+from rgdm.notes import say
 
 
 def finer_steps(lattice: Sequence[Hashable], factors: Sequence[int], places: Sequence[float] | None = None) -> Steps:
@@ -54,7 +54,7 @@ def refine_coordinates(field: xr.DataArray | xr.Dataset, steps: Steps) -> xr.Coo
         named = {key: names for key, names in coordinate.encoding.items() if key in CELLS}  # as xarray keeps them
         refined[name] = (coordinate.dims, values, finer_attributes(named | coordinate.attrs, {}))
     if lost:
-        print(f"rgdm: note: left out, for it has no refinement: the coordinate {', '.join(lost)}", file=sys.stderr)
+        say([f"left out, for it has no refinement: the coordinate {', '.join(lost)}"])
     plane = plane_steps(field, steps)
     coords = field.coords.to_dataset().drop_vars(changed)
     for name in coords.variables:

@@ -6,6 +6,7 @@ import numpy as np
 import xarray as xr
 
 from rgdm.errors import InputError
+from rgdm.notes import option
 from rgdm.scale.boundary import Boundary
 
 
@@ -28,7 +29,8 @@ def crop(field: xr.DataArray, units: Sequence[int], boundaries: Sequence[Boundar
         if side == "periodic":
             raise InputError(
                 f"{axis} has {n} sites, which {unit} does not divide, and closes on itself: cut, its ends would be no "
-                f"neighbours; regrid it to {max(unit, round(n / unit) * unit)} sites, or give --boundary reflect"
+                f"neighbours; regrid it to {max(unit, round(n / unit) * unit)} sites, or give "
+                f"{option('--boundary reflect')}"
             )
         kept[axis] = slice(n - n % unit)
         notes.append(f"{axis} is cut from {n} to {n - n % unit} sites{_place(field, axis, n - n % unit)}")

@@ -1,7 +1,6 @@
 """Files to fields: whatever is read becomes one DataArray ``(sample, channel, *lattice)``."""
 
 import math
-import sys
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from rgdm.data.memory import check_memory
 from rgdm.data.missing import MISSING, unpack, without_storage
 from rgdm.data.origin import ORIGIN, Origin, origin_of
 from rgdm.errors import InputError
+from rgdm.notes import option, say
 
 _NUMBERS = "fiub"
 
@@ -119,7 +119,8 @@ def _group(
     if len(able) != 1:
         held = [f"{name}/{each}" for name in holding for each in _fields(groups[name], dimension)] or list(groups)
         lacks = f"has no variable {', '.join(wanted)}" if wanted and not able else "has its fields in groups"
-        raise InputError(f"{path} {lacks}; its groups hold {', '.join(held)}: choose with --variable GROUP/NAME")
+        remedy = option("--variable GROUP/NAME")
+        raise InputError(f"{path} {lacks}; its groups hold {', '.join(held)}: choose with {remedy}")
     name = able[0]
     for other, group in groups.items():
         if other != name:
@@ -162,7 +163,8 @@ def _choose(source: Source, wanted: list[str], dimension: int, path: Path) -> li
         kinds = ", ".join(f"{name} {array.dtype} {array.shape}" for name, array in variables.items()) or "none"
         raise InputError(f"{path} has no variable of real numbers on at least {dimension} axes; it has {kinds}")
     if len(names) > 1 and names is fit:
-        raise InputError(f"{path} has several variables ({listed}); choose with --variable NAME or NAME,NAME")
+        remedy = option("--variable NAME or NAME,NAME", "variable='NAME' or 'NAME,NAME'")
+        raise InputError(f"{path} has several variables ({listed}); choose with {remedy}")
     return names
 
 
@@ -174,7 +176,7 @@ def _values(
     unpacked = unpack(source.stored.get(name, array.variable), source.netcdf)
     if name in source.zero_filled and (count := int((unpacked.values == 0).sum())):
         equal = f"{count} values of {name} in {path} equal its fill_value 0"
-        print(f"rgdm: note: {equal}, which Zarr 2 gives to any array; they are taken as data", file=sys.stderr)
+        say([f"{equal}, which Zarr 2 gives to any array; they are taken as data"])
     channel = ["channel"] if "channel" in array.dims else []
     values = xr.Variable(array.dims, unpacked.values).transpose(*batch, *channel, *lattice).to_numpy()
     count = math.prod(array.sizes[axis] for axis in batch)

@@ -1,6 +1,5 @@
 """What a file or folder offers: its variables with named axes, one function for each format."""
 
-import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -19,6 +18,7 @@ from rgdm.data.engines.grib import GRIB_SUFFIXES, open_grib, proj_first
 from rgdm.data.images.reading import IMAGE_SUFFIXES, read_images
 from rgdm.data.missing import present
 from rgdm.errors import InputError
+from rgdm.notes import say
 
 CHANNELS = "channels"
 """The attribute of a written file that says which of its variables are the channels, in order."""
@@ -249,7 +249,7 @@ def _without_masks(arrays: dict[str, np.ndarray], path: Path) -> dict[str, np.nd
         own = f"{name}_mask" if f"{name}_mask" in masks else "mask"
         if name not in masks and own in masks and masks[own].shape == array.shape and array.dtype.kind in "fiu":
             count = int(masks[own].sum())
-            print(f"rgdm: note: {own} in {path} masks {count} values of {name} (True is missing)", file=sys.stderr)
+            say([f"{own} in {path} masks {count} values of {name} (True is missing)"])
             array = present(np.ma.MaskedArray(array, masks[own]))
             applied.add(own)
         found[name] = array

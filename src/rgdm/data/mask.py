@@ -17,6 +17,7 @@ from rgdm.data.fields import choices, read_field
 from rgdm.data.moments import text_of
 from rgdm.data.origin import ORIGIN, Origin, origin_of
 from rgdm.errors import InputError
+from rgdm.notes import option
 
 _BY_PLACE = re.compile(r"(axis|dim)_\d+")
 """Names that are given where there are none."""
@@ -29,7 +30,8 @@ def read_mask(path: Path, axes: Sequence[str]) -> xr.DataArray:
     """
     file, names = split_names(str(path))
     if not names and len(several := choices(file, len(axes))) > 1:
-        raise InputError(f"{file} has the variables {', '.join(several)}; choose the mask with --mask {file}:NAME")
+        remedy = option(f"choose the mask with --mask {file}:NAME", f"name the mask by {file}:NAME")
+        raise InputError(f"{file} has the variables {', '.join(several)}; {remedy}")
     mask = read_field([file], ",".join(names) or None, len(axes), order=axes)
     static = mask.sizes["sample"] == 1 and not origin_of(mask).samples
     single = {"sample": static, "channel": mask.sizes["channel"] == 1}

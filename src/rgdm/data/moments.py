@@ -65,7 +65,7 @@ def _rank(name: Hashable, own: xr.DataArray) -> tuple[bool, ...]:
 def is_date(own: xr.DataArray) -> bool:
     """Whether values are dates, of whatever calendar."""
     return own.dtype.kind == "M" or (
-        own.dtype.kind == "O" and own.size > 0 and hasattr(np.asarray(own.values).flat[0], "year")
+        own.dtype.kind == "O" and any(hasattr(each, "year") for each in np.asarray(own.values).flat)
     )
 
 
@@ -75,6 +75,10 @@ def moments(own: xr.DataArray) -> Moments:
     Raises:
         InputError: if they are neither dates, spans of time nor numbers, or one is missing.
     """
+    if (gone := missing_times(own)).any():
+        raise InputError(
+            f"{int(gone.sum())} of {gone.size} values of {own.name} are missing; give them, or leave these fields out"
+        )
     units, kind, given = str(own.attrs.get("units", "")).strip(), own.dtype.kind, np.asarray(own.values)
     if kind in "iuf" and " since " in units:
         decoded = xr.decode_cf(xr.Dataset(coords={"time": ("time", given.ravel(), own.attrs)}))["time"]
@@ -89,9 +93,12 @@ def moments(own: xr.DataArray) -> Moments:
         values, unit = given.astype(np.float64) * (length or 1), "s" if length else units
     else:
         raise InputError(f"the times {own.name} have the type {own.dtype}; dates or numbers are needed")
-    if not np.isfinite(values).all():
-        raise InputError(f"{int((~np.isfinite(values)).sum())} of {values.size} times {own.name} are missing")
     return Moments(values, unit)
+
+
+def missing_times(own: xr.DataArray) -> np.ndarray:
+    """Which values of a coordinate of time are none: dates that are missing, and numbers that are not finite."""
+    return ~np.isfinite(own.values) if own.dtype.kind == "f" else own.isnull().to_numpy()
 
 
 def _seconds(values: np.ndarray) -> np.ndarray:
@@ -99,7 +106,7 @@ def _seconds(values: np.ndarray) -> np.ndarray:
     kind = "datetime64" if values.dtype.kind == "M" else "timedelta64"
     whole = values.astype(f"{kind}[s]")
     rest = (values - whole).astype("timedelta64[ns]").astype(np.int64) / 1e9
-    return np.where(np.isnat(values), np.nan, whole.astype(np.int64) + rest)
+    return np.asarray(whole.astype(np.int64) + rest)
 
 
 def _since_epoch(date: Any) -> float:

@@ -19,7 +19,9 @@ from rgdm.data.conventions import without_dangling
 from rgdm.data.formats import CHANNELS
 from rgdm.data.origin import ORIGIN, origin_of
 from rgdm.data.results.encodings import encoding_of_dates, is_date, kept_encoding
+from rgdm.data.results.raster import INSTEAD, TIFF, check_installed, write_raster
 from rgdm.errors import InputError
+from rgdm.notes import option
 
 _DATES = "microseconds since 1970-01-01"
 _CHUNK = 1024
@@ -30,17 +32,24 @@ _OVERHEAD = 2**16
 
 _ONE_PER_CHUNK = ("member", "refinement", "sample", "channel", "time")
 
-NAMED = (".zarr", ".nc")
+NAMED = (".zarr", ".nc", *TIFF)
 """Formats that have variables with names, axes and attributes."""
 
 
-def check_output(path: str | Path, overwrite: bool = False) -> Path:
-    """The path, if a field can be written there; else an ``InputError``. To be called before a long computation."""
+def check_output(path: str | Path, overwrite: bool = False, placed: bool = True) -> Path:
+    """The path, if a field can be written there; else an ``InputError``. To be called before a long computation.
+
+    Fields that are not ``placed`` on the Earth, such as generated ones, are no GeoTIFF.
+    """
     path = Path(path)
+    if path.suffix in TIFF and not placed:
+        raise InputError(f"cannot write {path}: generated fields lie nowhere on the Earth; {INSTEAD}")
+    if path.suffix in TIFF:
+        check_installed(path)
     if path.suffix not in _WRITERS:
         raise InputError(f"cannot write {path}; its name must end in one of {', '.join(_WRITERS)}")
     if path.exists() and not overwrite:
-        raise InputError(f"{path} exists; choose another name or pass --overwrite")
+        raise InputError(f"{path} exists; choose another name or pass {option('--overwrite')}")
     return path
 
 
@@ -51,11 +60,12 @@ def write_field(
     attrs: dict | None = None,
     missing: int | None = 0,
 ) -> None:
-    """Write a field as .zarr, .nc, .npy or .npz, chosen by the suffix; ``attrs`` describe its origin.
+    """Write a field as .zarr, .nc, .npy, .npz or GeoTIFF, chosen by the suffix; ``attrs`` describe its origin.
 
-    In Zarr and NetCDF each channel is a variable of its own. The numpy formats keep the
-    values alone: .npy of one DataArray, .npz one array for each variable. All values must be finite but for the
-    ``missing`` ones, which are NaN; with None (of tables, which are no fields) they may be anything.
+    In Zarr and NetCDF each channel is a variable of its own, in a GeoTIFF its variables or the entries of one further
+    axis are bands (:mod:`rgdm.data.results.raster`). The numpy formats keep the values alone: .npy of one DataArray,
+    .npz one array for each variable. All values must be finite but for the ``missing`` ones, which are NaN; with None
+    (of tables, which are no fields) they may be anything.
     """
     path = check_output(path, overwrite)
     if missing is not None:
@@ -160,4 +170,14 @@ def _write_npz(path: Path, data: xr.DataArray | xr.Dataset, attrs: dict) -> None
                 np.lib.format.write_array(entry, array.to_numpy(), allow_pickle=False)
 
 
-_WRITERS = {".zarr": _write_zarr, ".nc": _write_netcdf, ".npy": _write_npy, ".npz": _write_npz}
+def _write_tiff(path: Path, data: xr.DataArray | xr.Dataset, attrs: dict) -> None:
+    write_raster(path, as_variables(data, attrs))
+
+
+_WRITERS = {
+    ".zarr": _write_zarr,
+    ".nc": _write_netcdf,
+    ".npy": _write_npy,
+    ".npz": _write_npz,
+    **dict.fromkeys(TIFF, _write_tiff),
+}

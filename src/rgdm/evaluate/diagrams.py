@@ -8,6 +8,7 @@ from rgdm.evaluate.events import fractions, reliability_of, shares, skill_terms
 from rgdm.evaluate.intensity import scale_errors, scale_skill
 from rgdm.evaluate.pieces import Figures
 from rgdm.jackknife import Estimate, jackknife
+from rgdm.scale.boundary import Boundaries
 
 MEMBERS = 4
 """Members that are compared with the truth, and each with the next: the first ones."""
@@ -20,6 +21,7 @@ def event_diagrams(
     factors: tuple[int, ...],
     weights: Shaped[Tensor, "#B 1 *#L"] | None = None,
     blocks: int | None = None,
+    boundary: Boundaries = "reflect",
 ) -> Figures:
     """Tables of a channel, with a row for each threshold, in its own unit.
 
@@ -33,7 +35,8 @@ def event_diagrams(
     rows = [float(threshold) for threshold in thresholds]
     some, columns = ensemble[:MEMBERS], widths_of(tuple(truth.shape[2:]))
     curves = [_reliability(ensemble, truth, threshold, weights, blocks) for threshold in rows]
-    fss = [[_fractions(some, truth, threshold, width, valid, blocks) for width in columns] for threshold in rows]
+    around = (valid, boundary, blocks)
+    fss = [[_fractions(some, truth, threshold, width, *around) for width in columns] for threshold in rows]
     skill = [_scales(some, truth, threshold, factors, valid, blocks) for threshold in rows]
     return {
         "event_reliability": {
@@ -83,11 +86,17 @@ def _reliability(
 
 
 def _fractions(
-    some: Tensor, truth: Tensor, threshold: float, width: int, valid: Tensor | None, blocks: int | None
+    some: Tensor,
+    truth: Tensor,
+    threshold: float,
+    width: int,
+    valid: Tensor | None,
+    boundary: Boundaries,
+    blocks: int | None,
 ) -> tuple[Estimate, Tensor]:
     """The fractions skill score of members against the truth with its error, and that of members alike."""
     window = tuple(min(width, n) for n in truth.shape[2:])
-    true, *each = (fractions(x, threshold, window, valid) for x in (truth, *some))
+    true, *each = (fractions(x, threshold, window, valid, boundary) for x in (truth, *some))
 
     def skill(pairs: list[tuple[Tensor, Tensor]]) -> Estimate:
         error, reference = (torch.stack(part).mean(0) for part in zip(*pairs, strict=True))

@@ -11,6 +11,7 @@ from rgdm.evaluate.pieces import Figures, estimate
 from rgdm.evaluate.scores import fair_crps
 from rgdm.evaluate.weights import means, sizes, weighted
 from rgdm.jackknife import jackknife
+from rgdm.scale.boundary import Boundaries, boundary_of_each
 
 BINS = 10
 """Forecast probabilities that a reliability diagram tells apart."""
@@ -55,18 +56,21 @@ def fractions(
     threshold: float,
     width: int | tuple[int, ...],
     valid: Bool[Tensor, "B C *L"] | None = None,
+    boundary: Boundaries = "reflect",
 ) -> Float[Tensor, "B C *W"]:
     """The share of the valid sites above a threshold in every window inside the field; NaN of no sites.
 
-    ``width`` is the number of sites of a window along all axes, or along each.
+    ``width`` is the number of sites of a window along all axes, or along each. Along periodic axes of the ``boundary``
+    windows go on round the end, so that one begins at every site.
     """
     above = (x > threshold).double()
     widths = (width,) * (x.dim() - 2) if isinstance(width, int) else width
     if any(n < w for n, w in zip(x.shape[2:], widths, strict=True)):
         raise InputError(f"windows of {widths} sites on the lattice {tuple(x.shape[2:])}; take smaller ones")
+    wraps = [side == "periodic" for side in boundary_of_each(boundary, x.dim() - 2)]
     if valid is None:
-        return _sums(above, widths) / math.prod(widths)
-    return _sums(above * valid, widths) / _sums(valid.double(), widths)
+        return _sums(above, widths, wraps) / math.prod(widths)
+    return _sums(above * valid, widths, wraps) / _sums(valid.double(), widths, wraps)
 
 
 def fractions_skill(
@@ -75,13 +79,14 @@ def fractions_skill(
     threshold: float,
     width: int | tuple[int, ...],
     valid: Bool[Tensor, "B C *L"] | None = None,
+    boundary: Boundaries = "reflect",
 ) -> tuple[Float[Tensor, "B"], Float[Tensor, "B"]]:
     """Of each sample the terms of the fractions skill score ``1 - error / reference`` of two fields.
 
     The sums of ``(p_a - p_b)^2`` and of ``p_a^2 + p_b^2`` over windows, p the share of a window above the threshold
     (Roberts and Lean 2008, Mon. Weather Rev. 136, 78).
     """
-    return skill_terms(*(fractions(x, threshold, width, valid) for x in (a, b)))
+    return skill_terms(*(fractions(x, threshold, width, valid, boundary) for x in (a, b)))
 
 
 def skill_terms(
@@ -134,6 +139,7 @@ def event_figures(
     width: tuple[int, ...],
     weights: Shaped[Tensor, "#B 1 *#L"] | None,
     blocks: int | None = None,
+    boundary: Boundaries = "reflect",
 ) -> Figures:
     """Figures of the events that a channel is above each of some thresholds, in its own unit; windows of ``width``.
 
@@ -158,9 +164,10 @@ def event_figures(
             own = weighted(tail_crps(field, truth, threshold, weights), sites)
             add(f"tail_crps_over_{name}", *jackknife(torch.div, tail, own, blocks=blocks))
         some = ensemble[: min(len(ensemble), 4)]
-        terms = [fractions_skill(member, truth, threshold, window, valid) for member in some]
+        terms = [fractions_skill(member, truth, threshold, window, valid, boundary) for member in some]
         add("event_fss", *_skill(terms, blocks))
-        others = [fractions_skill(a, b, threshold, window, valid) for a, b in zip(some[1:], some, strict=False)]
+        pairs = zip(some[1:], some, strict=False)
+        others = [fractions_skill(a, b, threshold, window, valid, boundary) for a, b in pairs]
         alike.append(_skill(others, blocks)[0])
     figures: Figures = {}
     for name, pairs in columns.items():
@@ -170,10 +177,11 @@ def event_figures(
     return figures
 
 
-def _sums(counts: Tensor, widths: tuple[int, ...]) -> Tensor:
+def _sums(counts: Tensor, widths: tuple[int, ...], wraps: list[bool]) -> Tensor:
     """Sums over every window inside the field, as differences of running sums, which are exact for counts."""
-    for axis, width in enumerate(widths, start=2):
+    for axis, (width, wrap) in enumerate(zip(widths, wraps, strict=True), start=2):
         counts = counts.movedim(axis, -1)
+        counts = torch.cat((counts, counts[..., : width - 1]), -1) if wrap else counts
         running = torch.nn.functional.pad(counts.cumsum(-1), (1, 0))
         counts = (running[..., width:] - running[..., :-width]).movedim(-1, axis)
     return counts

@@ -189,8 +189,8 @@ def _channel(
     others = {name: field[:, :, [c]] for name, field in case.baselines.items()}
     factors = case.operator.factors(truth.dim() - 2)
     widths = tuple(b**case.levels for b in factors)
-    figures |= event_figures(raw, members, others, levels, widths, weights, case.blocks)
-    figures |= event_diagrams(raw, members, levels, factors, weights, case.blocks)
+    figures |= event_figures(raw, members, others, levels, widths, weights, case.blocks, case.boundary)
+    figures |= event_diagrams(raw, members, levels, factors, weights, case.blocks, case.boundary)
     if case.times:
         figures |= sequence_figures(truth, filled, case.operator, case.levels, case.boundary, weights, case.blocks)
     if not case.standard.constant[c]:

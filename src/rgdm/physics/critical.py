@@ -6,6 +6,7 @@ from typing import Literal, NamedTuple
 from scipy.optimize import brentq
 
 from rgdm.errors import InputError
+from rgdm.notes import option
 
 Model = Literal["phi4", "ising"]
 OWN = "our own Monte Carlo: python -m benchmarks critical_points"
@@ -66,7 +67,9 @@ def critical_point(
     )
     asked = f"{model} in {dimension} dimension(s)" + ("" if quartic is None else f" at lambda = {quartic:g}")
     bonds = f" with bonds of strengths {anisotropy}" if anisotropy else ""
-    raise InputError(f"no critical coupling of {asked}{bonds} is on record; give one (--coupling), or take {known}")
+    raise InputError(
+        f"no critical coupling of {asked}{bonds} is on record; give one{option(' (--coupling)', '')}, or take {known}"
+    )
 
 
 def _onsager(one: float, two: float) -> float:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from rgdm.atomic import write_text
 from rgdm.errors import InputError
+from rgdm.notes import option
 from rgdm.report.page import render
 from rgdm.report.sources import Material, collect
 
@@ -20,7 +21,7 @@ def write_report(out: Path, sources: Sequence[Path], overwrite: bool = False) ->
     if out.is_dir():
         raise InputError(f"{out} is a folder; name a file for the report, such as {out / 'report.html'}")
     if out.exists() and not overwrite:
-        raise InputError(f"{out} exists; pass --overwrite to replace it")
+        raise InputError(f"{out} exists; {option('pass --overwrite', 'pass overwrite=True')} to replace it")
     if not out.absolute().parent.is_dir():
         raise InputError(f"the folder {out.absolute().parent} does not exist; create it, or write the report elsewhere")
     try:

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from rgdm.errors import InputError
+from rgdm.notes import option
 
 Lattice = tuple[int, ...]
 
@@ -82,8 +83,8 @@ class CoarseGraining(nn.Module, abc.ABC):
         if weights is None:
             return self
         raise InputError(
-            f"{type(self).__name__} takes no missing values; block spins (--operator block-spin) do, or fill them "
-            "(rgdm.data.checks.fill_gaps)"
+            f"{type(self).__name__} takes no missing values; block spins ({option('--operator block-spin')}) do, or "
+            f"fill them ({option('--fill', 'rgdm.data.checks.fill_gaps')})"
         )
 
     @property

@@ -3,6 +3,7 @@
 import torch
 
 from rgdm.errors import InputError
+from rgdm.notes import option
 
 
 def choose_device(name: str) -> torch.device:
@@ -11,7 +12,7 @@ def choose_device(name: str) -> torch.device:
         raise InputError(f"unknown device {name!r}; known are auto, cpu and cuda (which one: CUDA_VISIBLE_DEVICES)")
     there = torch.cuda.is_available()
     if name == "cuda" and not there:
-        raise InputError(f"the device {name!r} is not available here; use --device cpu")
+        raise InputError(f"the device {name!r} is not available here; use {option('--device cpu')}")
     return torch.device("cuda" if there and name != "cpu" else "cpu")
 
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from rgdm.errors import InputError
 from rgdm.model.cascade.fields import Fields
+from rgdm.notes import option
 from rgdm.scale.grid import Grid
 
 SHARE = 10
@@ -64,7 +65,8 @@ def hold_back(
     parts = _parts(fields, grid, levels, ordered, narrowest, where)
     if parts.held_out is None and where != "auto":
         raise InputError(
-            f"--hold-back {where}: {len(fields)} fields of {fields.lattice} sites leave nothing to keep back; three "
+            f"{option(f'--hold-back {where}', f'where={where!r}')}: "
+            f"{len(fields)} fields of {fields.lattice} sites leave nothing to keep back; three "
             f"samples do, or an axis with edges of {max(PARTS, 3 * narrowest)} blocks of the coarsest level"
         )
     if parts.held_out is not None and not all(_seen(part, grid, levels) for part in (parts.training, parts.held_out)):

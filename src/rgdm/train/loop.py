@@ -18,10 +18,11 @@ from rgdm.errors import InputError, TrainingFailedError
 from rgdm.model.cascade import storage
 from rgdm.model.cascade.cascade import Cascade
 from rgdm.model.cascade.fields import Fields
+from rgdm.notes import option
 from rgdm.ranges import check_range
 from rgdm.train.batches import Batches, shares
 from rgdm.train.budget import Budget, Progress
-from rgdm.train.checkpoint import CHECKPOINT, HISTORY, check_resumable, fingerprint
+from rgdm.train.checkpoint import CHECKPOINT, HISTORY, check_resumable, different, fingerprint
 from rgdm.train.device import choose_device, choose_precision
 from rgdm.train.gradient import loss_and_gradient, shared
 from rgdm.train.interrupts import interrupts
@@ -267,7 +268,7 @@ class Trainer:
 
     def resume(self) -> None:
         """Go on from the folder's checkpoint, which must come from the same data and settings."""
-        path = check_resumable(self.folder)
+        path, anew = check_resumable(self.folder), option(" with --overwrite", "")
         try:
             notes = {name: json.loads(value) for name, value in storage.read_notes(path).items()}
             lines = map(json.loads, (self.folder / HISTORY).read_text(encoding="utf-8").splitlines())
@@ -277,12 +278,12 @@ class Trainer:
             self.records = [r for r in lines if r["step"] <= self.step]
             states = list(notes["learners"])
         except (OSError, KeyError, TypeError, ValueError):
-            raise InputError(f"the checkpoint in {self.folder} is damaged; train anew with --overwrite") from None
+            raise InputError(f"the checkpoint in {self.folder} is damaged; train anew{anew}") from None
         for name, now in self.settings.items():
             if then.get(name) != now:
                 raise InputError(
-                    f"the training in {self.folder} was begun with {name} = {then.get(name)}, not {now}; "
-                    "resume it with the same, or begin another with --overwrite"
+                    f"the training in {self.folder} was begun with {different(name, then.get(name), now)}; "
+                    f"resume it with the same, or begin another{anew}"
                 )
         storage.read_tensors(path, self._state())
         for learner, state in zip(self.learners, states, strict=True):

@@ -98,7 +98,7 @@ def test_what_is_done_is_said_once_and_nothing_of_arrays(model, capsys):
 
 
 def test_a_field_of_another_level_is_told_how_many_levels_fit(model):
-    with pytest.raises(InputError, match=r"1 degrees_north along lat.*2 levels coarsen to 2.*--levels 1"):
+    with pytest.raises(InputError, match=r"1 degrees_north along lat.*2 levels coarsen to 2.*levels=1"):
         model.refine(weather((8, 8), 1.0))
     assert model.refine(weather((8, 8), 1.0), levels=1).sizes["lat"] == 16
     assert model.refine(weather((8, 8), 1.0), force=True).sizes["lat"] == 32

@@ -10,6 +10,7 @@ import torch
 import xarray as xr
 
 from rgdm.data.layout import unwrap
+from rgdm.errors import InputError
 from rgdm.evaluate import fair_crps, jackknife, lag_correlation
 from rgdm.model.cascade.cascade import Cascade
 from rgdm.model.cascade.fields import Fields
@@ -242,8 +243,53 @@ def test_times_that_are_none_are_refused(model, coarse):
     for times, said in ((np.arange(27), "27 times for 28 fields"), (["a"] * 28, "dates or numbers are needed")):
         with pytest.raises(ValueError, match=said):
             model.refine(coarse.values, times=times)
-    with pytest.raises(ValueError, match="1 of 28 times time are missing"):
+    with pytest.raises(ValueError, match="1 of 28 values of time are missing; give them"):
         model.refine(coarse.values, times=[np.nan, *range(27)])
+
+
+def without(times: object, places: list[int]) -> xr.DataArray:
+    """A coordinate of time of which some values are missing."""
+    values = np.array(times)
+    values[places] = "NaT" if values.dtype.kind == "M" else None if values.dtype.kind == "O" else np.nan
+    return xr.DataArray(values, dims=("time",), name="time")
+
+
+@pytest.mark.parametrize("kind", ["date", "number", "noleap"])
+def test_samples_whose_times_are_missing_are_named_unless_frames_are_independent(model, coarse, kind):
+    times = {
+        "date": days(28),
+        "number": np.arange(28.0),
+        "noleap": xr.date_range("2001", periods=28, calendar="noleap", use_cftime=True),
+    }
+    gone = coarse.assign_coords(time=without(times[kind], [0, 5]))
+    sentence = r"time is missing for 2 of 28 samples \(0, 5, counted from 0\).*independent frames \(persistent=False\)"
+    with pytest.raises(InputError, match=sentence):
+        model.refine(gone, levels=1)
+    plain = model.refine(gone, levels=1, persistent=False)
+    assert plain.sizes["time"] == 28 and not bool((plain[:, 0] == plain[:, 5]).any())
+    given = model.refine(gone, levels=1, times=days(28))
+    np.testing.assert_array_equal(given, model.refine(coarse, levels=1, times=days(28)))
+
+
+def test_many_missing_times_are_not_all_listed_and_a_model_is_not_measured_on_them(truth):
+    gone = dated(truth, without(days(len(truth)), list(range(9))))
+    with pytest.raises(InputError, match=r"for 9 of \d+ samples \(0, 1, 2, 3, 4, ..., counted from 0\)"):
+        model_of(gone)
+
+
+def test_the_missing_time_of_one_field_or_of_all_together_is_none(model, coarse):
+    first = coarse.isel(time=[0])
+    one = model.refine(first.assign_coords(time=without(days(1), [0])), levels=1)
+    np.testing.assert_array_equal(
+        one, model.refine(first.assign_coords(time=without(days(1), [0])), levels=1, persistent=False)
+    )
+    members = (
+        coarse.isel(time=slice(3))
+        .drop_vars("time")
+        .rename(time="number")
+        .assign_coords(time=np.datetime64("NaT", "ns"))
+    )
+    assert frames_of(unwrap(members, 1, 2)[1], 3) is None
 
 
 # --- what a model keeps ------------------------------------------------------------------------

@@ -213,7 +213,7 @@ def test_companions_of_xarray_are_found_by_name_and_converted(tmp_path, capsys):
     holed = model.refine(coarse, static=z.rename("z").where(z > 900), given=given)
     assert bool(np.isfinite(holed).all()) and "filled from the nearest" in capsys.readouterr().err
     for wrong, said in (
-        ({"given": given}, r"trained beside z; give static= \(--static FILE, as oro.nc was\)"),
+        ({"given": given}, r"trained beside z; give static=, as oro.nc was"),
         ({"static": z.rename("z")}, r"trained beside msl; give given="),
         ({"static": z.rename("lsm"), "given": given}, "the companion z is missing; there are lsm"),
         ({"static": z.rename("z").assign_attrs(units="K"), "given": given}, "K"),

@@ -150,9 +150,9 @@ def test_xarray_objects_come_back_positive():
     ("settings", "says"),
     [
         ({"objective": "energy", "evaluations": 1}, "without energy"),
-        ({"lift": "flow"}, "lift diffusion"),
-        ({"operator": "haar"}, "operator block-spin"),
-        ({"sweep": True}, "--sweep"),
+        ({"lift": "flow"}, "lift='diffusion'"),
+        ({"operator": "haar"}, "operator='block-spin'"),
+        ({"sweep": True}, "sweeps"),
         ({"factor": 3}, "block-spin of factor 2"),
     ],
 )

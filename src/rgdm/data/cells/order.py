@@ -9,6 +9,7 @@ import xarray as xr
 from rgdm.data.cells.edges import unwrap_angle
 from rgdm.data.conventions import angle_of, is_label
 from rgdm.errors import InputError
+from rgdm.notes import option
 
 REGULAR = 1.25
 """The largest over the smallest step of an axis that has one spacing, as that of a Gaussian grid."""
@@ -93,7 +94,8 @@ def check_calendars(fields: Sequence[xr.DataArray], names: Sequence[str], force:
             if own and other and own != other:
                 differs = f"{name} counts {key} by the calendar {other}; {names[0]} by {own}"
                 if not force:
-                    raise InputError(f"{differs}: use convert_calendar of xarray, or leave {key} out by --force")
+                    remedy = f"leave {key} out by {option('--force')}"
+                    raise InputError(f"{differs}: use convert_calendar of xarray, or {remedy}")
                 notes.append(f"{differs}; {key} is left out")
     return notes
 

@@ -160,7 +160,7 @@ class Cascade(nn.Module):
         frames = None
         if not isinstance(x, Fields):
             values, layout = unwrap(x, self.channels, self.dimension, axes=self.grid.names)
-            x, frames = Fields(values), frames_of(layout, len(values))
+            x, frames = Fields(values), frames_of(layout, len(values)) if times is None else None
         frames = frames if times is None else frames_at(times, len(x))
         x = x.to(self.device)
         self.operator.check_depth(x.lattice, self.levels)

@@ -9,12 +9,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rgdm import __version__
-from rgdm.data.alignment import Aligned, Scale, align, say
+from rgdm.data.alignment import Aligned, Scale, align
 from rgdm.data.identity import known_of, lattice_of
 from rgdm.data.layout import Layout, unwrap
 from rgdm.data.results.cell_methods import sums_among, with_cell_methods
 from rgdm.data.results.provenance import record, recorded
 from rgdm.model.cascade.storage import checksum
+from rgdm.notes import say
 
 if TYPE_CHECKING:
     from rgdm.model.cascade.cascade import Cascade

@@ -8,17 +8,19 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from rgdm.data.alignment import say
 from rgdm.data.layout import DataArrayLayout, DatasetLayout, Layout
-from rgdm.data.moments import moments, time_of
+from rgdm.data.moments import missing_times, moments, time_of
 from rgdm.errors import InputError
 from rgdm.model.cascade.keys import MEMBERS, hashed, names
+from rgdm.notes import say
 
 OFFSETS = (1, 2, 3)
 """Frames that are compared are so many apart, and 2 and 3 times all powers of 2 up to the length of a sequence."""
 ANCHORS = 16
 """Frames that others are compared with, of sequences together that are longer than ``SHORT``."""
 SHORT = 48
+LISTED = 5
+"""Most samples that a message names."""
 
 
 @dataclass(frozen=True)
@@ -65,10 +67,13 @@ def _spread(count: int, most: int) -> list[int]:
     return sorted({round(x) for x in np.linspace(0, count - 1, min(count, most))}) if count else []
 
 
-def frames_of(layout: Layout, count: int) -> Frames | None:
+def frames_of(layout: Layout, count: int, otherwise: str = "") -> Frames | None:
     """The times of ``count`` fields and the sequences they belong to; None where they have no time.
 
-    Times that are no numbers or are missing are none, which is said.
+    Times that are words are none, which is said; that of a single field, or of all fields together, may be missing.
+
+    Raises:
+        InputError: if times of several fields are missing; ``otherwise`` says what also helps.
     """
     if isinstance(layout, DatasetLayout):
         layout = next(iter(layout.variables.values()))
@@ -78,16 +83,31 @@ def frames_of(layout: Layout, count: int) -> Frames | None:
     of_time = time_of(source, batch)
     if not of_time:
         return None
+    sizes = {axis: source.sizes[axis] for axis in batch}
+    time = source.coords[of_time[0]]
+    if (gone := missing_times(time)).any():
+        if time.size < 2:
+            return None
+        each = xr.Variable(time.dims, gone).set_dims(sizes).transpose(*batch).values.reshape(count)
+        raise InputError(_without_time(str(time.name), each) + otherwise)
     try:
-        found = moments(source.coords[of_time[0]])
+        found = moments(time)
     except InputError as error:
         say([f"{error}: the fields are taken as if they did not follow each other in time"])
         return None
-    sizes = {axis: source.sizes[axis] for axis in batch}
-    time = source.coords[of_time[0]]
     own = xr.Variable(time.dims, found.values).set_dims(sizes).transpose(*batch)
     follow = [*of_time, *(name for name, coordinate in source.coords.items() if _follows(coordinate, time))]
     return told_apart(names(source, batch, count, follow), own.values.reshape(count), found.unit)
+
+
+def _without_time(name: str, gone: np.ndarray) -> str:
+    """Of which fields the time is missing, and what helps."""
+    places = [str(place) for place in np.flatnonzero(gone)]
+    listed = ", ".join(places[:LISTED]) + (", ..." if len(places) > LISTED else "")
+    return (
+        f"{name} is missing for {len(places)} of {gone.size} samples ({listed}, counted from 0), so that nobody knows "
+        f"which fields they follow: give it, leave these samples out, or drop {name} (drop_vars in xarray)"
+    )
 
 
 def _follows(coordinate: xr.DataArray, time: xr.DataArray) -> bool:

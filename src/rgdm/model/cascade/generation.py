@@ -17,6 +17,7 @@ from rgdm.model.cascade.place import informing, place_of
 from rgdm.model.cascade.training_range import warn_outside
 from rgdm.model.cascade.units import check_positive
 from rgdm.model.lifts.setting import Setting
+from rgdm.notes import option
 from rgdm.process.noise import NoiseField
 from rgdm.scale.coarse_graining import Lattice
 from rgdm.watch import Watch
@@ -47,7 +48,7 @@ def sample(
         raise InputError("this model was trained beside companions, which fields from nothing have not; refine with it")
     model.check_texture(lattice, model.levels)
     if sweeps < 0 or (sweeps and model.sweep is None):
-        raise InputError(f"{sweeps} sweeps; 0 or more are made, of a model that was trained with sweep=True (--sweep)")
+        raise InputError(f"{sweeps} sweeps; 0 or more are made, of a model that was trained with {option('--sweep')}")
     dtype = torch.promote_types(model.dtype, model.units.dtype)
     fields = torch.empty(count, model.channels, *lattice, dtype=dtype, device=model.device)
 

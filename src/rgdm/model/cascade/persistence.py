@@ -9,12 +9,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from rgdm.data.alignment import say
 from rgdm.data.layout import Layout
 from rgdm.model.cascade.fields import Fields
 from rgdm.model.cascade.frames import Frames, frames_at, frames_of
 from rgdm.model.cascade.memory import fields_together
 from rgdm.model.lifts.context import Context
+from rgdm.notes import option, say
 from rgdm.process.correlation import fit_parts
 from rgdm.process.noise import Noise, NoiseField, Window
 from rgdm.process.persistence import Part, Persistence, PersistentNoise, correlation
@@ -52,7 +52,8 @@ def noise_in_time(
     """
     if PERSISTENCE not in model.metadata:
         return None
-    frames = frames_of(layout, count) if times is None else frames_at(times, count)
+    independent = f", or make independent frames ({option('--no-persistence', 'persistent=False')})"
+    frames = frames_of(layout, count, independent) if times is None else frames_at(times, count)
     if frames is None:
         return None
     known = Persistence.from_json(model.metadata[PERSISTENCE])

@@ -8,7 +8,6 @@ import xarray as xr
 from jaxtyping import Float
 from torch import Tensor
 
-from rgdm.data.alignment import say
 from rgdm.data.areas import areas_of
 from rgdm.data.checks import counted, fill_gaps
 from rgdm.data.companions import Companion, find, laid_beside
@@ -16,6 +15,7 @@ from rgdm.data.mask import laid_out, unused
 from rgdm.errors import InputError
 from rgdm.model.cascade.geometry import measures, weights_of
 from rgdm.model.lifts.setting import Setting
+from rgdm.notes import option, say
 from rgdm.scale.boundary import Boundaries
 from rgdm.scale.coarse_graining import Lattice
 from rgdm.scale.interpolation import linear
@@ -156,7 +156,9 @@ def _areas_as_trained(model: "Cascade", like: Any, factors: Lattice) -> Float[Te
     """Those of latitudes, if the training had these, which is said."""
     wanted = model.metadata.get(AREAS)
     if wanted == "given":
-        raise InputError("this model was trained with areas of cells; give those of the fine cells (areas=, --areas)")
+        raise InputError(
+            f"this model was trained with areas of cells; give those of the fine cells ({option('--areas', 'areas=')})"
+        )
     if wanted != "latitude":
         return None
     found = areas_of(like, model.grid.names, factors) if isinstance(like, xr.DataArray | xr.Dataset) else None
@@ -164,11 +166,12 @@ def _areas_as_trained(model: "Cascade", like: Any, factors: Lattice) -> Float[Te
         say(
             [
                 "the model was trained with cells that latitudes weigh, and nothing is known of latitudes here: cells "
-                "count alike (areas=, --areas FILE give their areas)"
+                f"count alike ({option('--areas FILE gives', 'areas= gives')} their areas)"
             ]
         )
         return None
-    say(["block means are weighted by the areas of cells, as in the training (--areas none: cells count alike)"])
+    alike = option("--areas none")
+    say([f"block means are weighted by the areas of cells, as in the training ({alike}: cells count alike)"])
     return torch.from_numpy(found)
 
 
@@ -178,22 +181,26 @@ def _companions(
     """The companions, in the order of the model and its units."""
     if model.companions is None:
         if static is not None or given is not None:
-            raise InputError("this model knows no companions; train one with --static or --given")
+            raise InputError(
+                f"this model knows no companions; train one with {option('--static or --given', 'companions=')}"
+            )
         return None
     known = [Companion.from_json(each) for each in model.metadata.get(COMPANIONS, [])]
     if not known:
         known = [Companion(None) for _ in range(len(model.companions.mean))]
     parts: dict[int, np.ndarray] = {}
-    for kind, source, option in (("static", static, "--static"), ("given", given, "--given")):
+    for kind, source in (("static", static), ("given", given)):
         wanted = [i for i, each in enumerate(known) if each.kind == kind]
         if not wanted:
             if source is not None:
-                raise InputError(f"this model knows no {kind} companions; leave {kind}= ({option}) away")
+                raise InputError(f"this model knows no {kind} companions; leave {option(f'--{kind}', f'{kind}=')} away")
             continue
         if source is None:
             names = ", ".join(str(known[i].name) for i in wanted)
             where = next((f", as {known[i].file} was" for i in wanted if known[i].file), "")
-            raise InputError(f"this model was trained beside {names}; give {kind}= ({option} FILE{where})")
+            raise InputError(
+                f"this model was trained beside {names}; give {option(f'--{kind} FILE', f'{kind}=')}{where}"
+            )
         size = lattice if kind == "static" else model.operator.coarse_lattice(lattice, levels)
         laid = laid_beside(source, like, model.grid.names, [known[i] for i in wanted], size)
         parts |= zip(wanted, laid, strict=True)

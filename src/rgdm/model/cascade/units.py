@@ -5,6 +5,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from rgdm.errors import InputError
+from rgdm.notes import option
 
 RESOLUTION = 1e-3
 """Of the spread of a channel, which the dtype of its values must tell apart."""
@@ -55,7 +56,7 @@ class Units(nn.Module):
                 check_positive(channel)
             if bool((mean > FARTHEST * scale).any()):
                 about = f"a channel varies by less than 1/{FARTHEST:.0f} of its mean"
-                raise InputError(f"{about}; fields are positive that come near 0 (--no-positive)")
+                raise InputError(f"{about}; fields are positive that come near 0 ({option('--no-positive')})")
         self.mean.copy_(torch.zeros_like(mean) if self.positive else mean)
         self.scale.copy_(scale)
 
@@ -121,5 +122,5 @@ def check_positive(x: Tensor, what: str = "values") -> None:
     if bool(wrong.any()):
         raise InputError(
             f"{int(wrong.sum())} {what} are negative, down to {float(x.min()):.3g}; positive fields never "
-            "are: set them to 0 where they are errors, or train with --no-positive"
+            f"are: set them to 0 where they are errors, or train with {option('--no-positive')}"
         )

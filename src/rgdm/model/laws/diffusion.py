@@ -15,6 +15,7 @@ from rgdm.model.laws.sample_score import sample_score
 from rgdm.model.networks.backbone import Backbone
 from rgdm.model.samplers.reverse import AdamsBashforth
 from rgdm.model.samplers.sampler import Draw, Sampler
+from rgdm.notes import option
 from rgdm.process.forward import ForwardProcess
 from rgdm.process.schedule import Schedule, Trigonometric
 from rgdm.scale.basis import Site
@@ -69,7 +70,10 @@ class Diffusion(Law):
         if self.trained_by is None:
             return self.denoiser.loss(z, t, noise, features, example.importance, example.present)
         if example.present is not None and not bool(example.present.all()):
-            raise InputError("the objective energy takes no missing values; velocity does, or fill them (--fill)")
+            raise InputError(
+                f"the objective energy takes no missing values; velocity does, or fill them "
+                f"({option('--fill', 'rgdm.data.checks.fill_gaps')})"
+            )
         both = None if features is None else torch.cat((features, features))
         pair = self._from_features(torch.cat(noise.chunk(2, 1)), both, self.trained_by)
         with torch.autocast(z.device.type, enabled=False):  # small differences of large values
@@ -87,7 +91,8 @@ class Diffusion(Law):
         """By the probability flow of the denoiser, the limit of many evaluations."""
         if self.trained_by is not None:
             raise InputError(
-                "a model trained by the energy score of its samples has no likelihood; one of --objective velocity has"
+                f"a model trained by the energy score of its samples has none; one of "
+                f"{option('--objective velocity')} has"
             )
         features, process = self._encode(condition), self.denoiser.process
 

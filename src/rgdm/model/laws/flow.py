@@ -12,6 +12,7 @@ from rgdm.model.laws.law import Example, Law
 from rgdm.model.laws.likelihood import LogProb, Tracing, normal_log_prob
 from rgdm.model.networks.local import Block
 from rgdm.model.samplers.sampler import Draw, Sampler
+from rgdm.notes import option
 from rgdm.scale.boundary import Boundaries
 from rgdm.scale.convolution import Convolution, channels_last
 from rgdm.scale.tiles import in_tiles
@@ -119,7 +120,10 @@ def coupling_layers(
 def check_whole(present: Tensor | None) -> None:
     """``ValueError`` if coordinates are missing: couplings mix all of them."""
     if present is not None and not bool(present.all()):
-        raise InputError("a flow takes no missing values; --lift diffusion does, or fill them (--fill)")
+        raise InputError(
+            "a flow takes no missing values; "
+            f"{option('--lift diffusion')} does, or fill them ({option('--fill', 'rgdm.data.checks.fill_gaps')})"
+        )
 
 
 class Flow(Law):
