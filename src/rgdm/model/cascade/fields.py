@@ -14,11 +14,11 @@ from rgdm.model.lifts.setting import NOWHERE, Setting
 
 @dataclass(frozen=True)
 class Fields:
-    """Fields of one lattice, areas of their cells, and companions: what a cascade is fitted, trained and calibrated on.
+    """Fields of one lattice, and what is known of their place: what a cascade is fitted, trained and calibrated on.
 
     Args:
         values: ``(B, C, *L)``, NaN where missing.
-        place: areas of cells as weights, and companions, for all samples or for each.
+        place: areas of cells as weights, companions, and the time, for all samples or for each.
     """
 
     values: Tensor
@@ -30,7 +30,7 @@ class Fields:
         return fields if isinstance(fields, Fields) else cls(fields, place)
 
     def __post_init__(self) -> None:
-        for name, part in (("weights", self.place.weights), ("companions", self.place.companions)):
+        for name, part in zip(("weights", "companions", "the clock"), self.place.parts, strict=True):
             if part is not None and (part.shape[2:] != self.values.shape[2:] or len(part) not in (1, len(self))):
                 raise InputError(
                     f"{name} of shape {tuple(part.shape)} do not fit {len(self)} fields on "
