@@ -78,6 +78,24 @@ def test_what_the_year_says_is_learned_beside_what_is_always_so():
     assert error(told, x[24:]) < 0.6 * error(plain, x[24:])
 
 
+def test_shares_of_rain_that_change_with_the_hour_are_predicted_and_keep_their_mass():
+    x = breeze(24, strength=0.0)
+    hour = breeze(24, strength=1.0) - x
+    rain = np.exp(0.4 * (x - x.mean()) + 0.3 * hour) * (x > x.mean())
+    errors = []
+    for clock in ((), ("day",)):
+        model = with_clock(clock=clock, levels=1, positive=True)
+        fields = fields_of(model, rain)
+        model.fit(fields)
+        coarse = model.trajectory(fields.values)[-1]
+        made = model.refine(coarse, members=4, place=fields.place)
+        assert float(made.min()) == 0
+        again = model.trajectory(made.flatten(0, 1))[-1].unflatten(0, (4, 24))
+        torch.testing.assert_close(again, coarse.expand_as(again), rtol=1e-13, atol=0)
+        errors.append(float((made.mean(0) - fields.values).square().mean().sqrt()))
+    assert errors[1] < 0.8 * errors[0]
+
+
 def test_a_clock_alone_changes_nothing_that_is_measured_and_is_shown_to_networks():
     x, plain, told = breeze(), cascade(), with_clock(companions=0)
     values = torch.from_numpy(x.values)[:, None]

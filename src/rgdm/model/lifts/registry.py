@@ -43,7 +43,7 @@ def make_lifts(
 
     def standardizer(level: int) -> Standardizer:
         if isinstance(operator, Shares):
-            return ShareStandardizer(operator, channels, dimension, boundary, level)
+            return ShareStandardizer(operator, channels, dimension, boundary, level, companions, clock)
         coloured = design.lift != "flow"
         parts = {"bend": design.bend, "coloured": coloured, "companions": companions, "clock": clock}
         return LocalStandardizer(operator, channels, dimension, boundary, **parts)
