@@ -15,6 +15,7 @@ from rgdm.data.clock import CYCLES, clock_of
 from rgdm.data.companions import FILE, Companion, laid_beside, read_companions, unstacked
 from rgdm.data.fields import read_field
 from rgdm.data.mask import laid_out, split_names
+from rgdm.design import Cycle
 from rgdm.errors import InputError
 from rgdm.model.cascade.cascade import Cascade
 from rgdm.model.cascade.place import ALIKE, AREAS, COMPANIONS, known_at_coarsest
@@ -33,7 +34,7 @@ def beside_fields(field: xr.DataArray, options: config.Train, grid: Grid) -> tup
         given = given.isel({name: slice(size) for name, size in field.sizes.items() if name in given.dims})
     parts, companions, clock = [], [], None
     if options.clock:
-        cycles = [cycle for cycle in CYCLES if cycle in options.clock]
+        cycles: list[Cycle] = [cycle for cycle in CYCLES if cycle in options.clock]
         clock = clock_of(field, len(field), cycles, axes, field.shape[2:])
     for kind, data in (("static", static), ("given", given)):
         for name, array in data.data_vars.items():

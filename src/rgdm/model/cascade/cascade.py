@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from rgdm.data.clock import CYCLES, clock_of
 from rgdm.data.layout import floating, unwrap
-from rgdm.design import Cycle, Design
+from rgdm.design import Design
 from rgdm.errors import InputError
 from rgdm.model.cascade import storage
 from rgdm.model.cascade.density import log_prob
@@ -72,7 +72,7 @@ class Cascade(nn.Module):
         channels: int = 1,
         repetition: Repetition | None = None,
         companions: int = 0,
-        clock: Sequence[Cycle | str] = (),
+        clock: Sequence[str] = (),
     ) -> None:
         super().__init__()
         for cycle in clock if isinstance(clock, list | tuple) else [clock]:
