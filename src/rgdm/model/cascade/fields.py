@@ -71,7 +71,7 @@ class Fields:
 
     def to(self, like: Tensor | torch.device) -> "Fields":
         """On a device, or in the precision and on the device of a tensor."""
-        return self.map(lambda part: part.to(like))
+        return Fields(self.values.to(like), self.place.to(like))
 
     def with_values(self, values: Float[Tensor, "B C *L"]) -> "Fields":
         """Other values at the same places."""

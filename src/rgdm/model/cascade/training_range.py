@@ -14,7 +14,7 @@ from rgdm.errors import InputError, RangeWarning
 from rgdm.model.cascade.fields import Fields
 from rgdm.model.cascade.geometry import measures
 from rgdm.model.closed_form.tails import bandwise
-from rgdm.model.lifts.setting import NOWHERE, Setting
+from rgdm.model.lifts.setting import NOWHERE, Setting, held_once
 from rgdm.scale.coarse_graining import CoarseGraining
 
 if TYPE_CHECKING:
@@ -166,7 +166,7 @@ class ClockRange(nn.Module):
         return found
 
     def _hours(self, clock: Float[Tensor, "B T *L"]) -> list[Tensor]:
-        pairs = clock.double().unflatten(1, (-1, 2)).unbind(1)
+        pairs = held_once(clock).double().unflatten(1, (-1, 2)).unbind(1)
         turns = [torch.atan2(pair[:, 1], pair[:, 0]) / (2 * math.pi) for pair in pairs]
         return [(turn * HOURS).round().long() % HOURS for turn in turns]
 

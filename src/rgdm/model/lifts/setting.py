@@ -97,10 +97,14 @@ def count_beside(companions: int, clock: int, bands: int) -> int:
     return companions * (1 + bands) + clock * (companions * bands + 1)
 
 
+def held_once(part: Float[Tensor, "B C *F"]) -> Float[Tensor, "B C *f"]:
+    """One site along axes of the lattice along which memory holds no more, as the clock is the same along latitudes."""
+    return part[(..., *(slice(None) if step else slice(1) for step in part.stride()[2:]))]
+
+
 def _stretched(part: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
     """What a function of samples makes of a field, held once along axes of the lattice along which it is."""
-    once = part[(..., *(slice(None) if step else slice(1) for step in part.stride()[2:]))]
-    made = function(once)
+    made = function(held_once(part))
     return made.expand(*made.shape[:2], *part.shape[2:])
 
 
