@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from rgdm.design import Boundary, Design, FixedOperator
+from rgdm.design import Boundary, Cycle, Design, FixedOperator
 
 Paths = Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="FIELD...", help_behavior_hint="")]
 SAID = tyro.conf.arg(help_behavior_hint="")
@@ -80,6 +80,9 @@ class Train:
     variables."""
     given: Annotated[str | None, NAMES] = None
     """Variables of the fields' own files that inform detail, and are known as coarse as the coarsest level."""
+    clock: Annotated[tuple[Cycle, ...], tyro.conf.arg(metavar="year|day ...", help_behavior_hint="")] = ()
+    """Detail differs with the time of the year or of the day at each site, by the fields' dates in UTC and their
+    longitudes: year, day or both."""
     fill: bool = False
     """Fill missing values with the nearest valid one, rather than leave them missing (only block-spin can)."""
     crop: bool = False

@@ -13,6 +13,7 @@ Operator = Literal[FixedOperator, "learned-4", "learned-8", "lifting"]
 BackboneKind = Literal["conv", "unet", "dit", "fno"]
 Boundary = Literal["periodic", "reflect"]
 LiftKind = Literal["diffusion", "flow"]
+Cycle = Literal["year", "day"]
 Objective = Literal["velocity", "noise", "data", "energy"]
 """What training brings down: the squared error of a denoiser in one of three quantities, or the score of samples."""
 BEND = 0.35

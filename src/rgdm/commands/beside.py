@@ -1,4 +1,4 @@
-"""What the user gives beside fields: areas of cells, static fields, variables that inform."""
+"""What the user gives beside fields: areas of cells, static fields, variables that inform, the time."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,9 +10,11 @@ import xarray as xr
 from rgdm import config
 from rgdm.data.areas import areas_of
 from rgdm.data.checks import counted, fill_gaps
+from rgdm.data.clock import CYCLES, clock_of
 from rgdm.data.companions import FILE, Companion, laid_beside, read_companions, unstacked
 from rgdm.data.fields import read_field
 from rgdm.data.mask import laid_out, split_names
+from rgdm.design import Cycle
 from rgdm.errors import InputError
 from rgdm.model.cascade import storage
 from rgdm.model.cascade.cascade import Cascade
@@ -38,7 +40,10 @@ def beside_fields(field: xr.DataArray, options: config.Train, grid: Grid) -> tup
     given = _given(options.fields, options.given, axes) if options.given else xr.Dataset()
     if options.crop:  # as the field was, which is of the same files
         given = given.isel({name: slice(size) for name, size in field.sizes.items() if name in given.dims})
-    parts, companions = [], []
+    parts, companions, clock = [], [], None
+    if options.clock:
+        cycles: list[Cycle] = [cycle for cycle in CYCLES if cycle in options.clock]
+        clock = clock_of(field, len(field), cycles, axes, field.shape[2:])
     for kind, data in (("static", static), ("given", given)):
         for name, array in data.data_vars.items():
             if str(name) in map(str, field["channel"].values):
@@ -57,11 +62,11 @@ def beside_fields(field: xr.DataArray, options: config.Train, grid: Grid) -> tup
                 values = known_at_coarsest(values, grid.factors, 0, depth, grid.boundaries)
             parts.append(values)
     if not parts:
-        return Setting(weights), known
+        return Setting(weights, clock=clock), known
     known[COMPANIONS] = [each.to_json() for each in companions]
     together = max(len(part) for part in parts)
     values = torch.cat([part.expand(together, *part.shape[1:]) for part in parts], 1).float()
-    return Setting(weights, values), known
+    return Setting(weights, values, clock), known
 
 
 def check_beside(folder: Path, known: dict[str, Any]) -> None:

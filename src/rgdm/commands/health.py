@@ -66,7 +66,7 @@ def evaluations_table(trials: list[Trial]) -> list[str]:
 
 def samples_table(model: Cascade, fields: Fields, seed: int) -> list[str]:
     """Statistics of the data and of samples; those that differ are marked."""
-    if model.companions is not None:
+    if model.told:
         return []
     values = fields.values
     if bool(values.isnan().any()):

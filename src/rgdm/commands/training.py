@@ -20,7 +20,7 @@ from rgdm.data.conventions import role_of
 from rgdm.data.layout import unwrap
 from rgdm.data.memory import free_memory
 from rgdm.data.origin import origin_of
-from rgdm.design import Design
+from rgdm.design import Cycle, Design
 from rgdm.errors import InputError
 from rgdm.evaluate.evaluations import choose_evaluations
 from rgdm.model.cascade import storage
@@ -89,12 +89,13 @@ def fit(
 ) -> Cascade:
     """Train on fields that are already in memory, dims ``(sample, channel, *lattice)``.
 
-    Their ``place`` holds areas of cells and companions, of which the metadata ``known`` tell.
+    Their ``place`` holds areas of cells, companions and a clock, of which the metadata ``known`` tell.
     """
     values, layout = unwrap(field, field.sizes["channel"], options.dimension)
     frames = frames_of(layout, len(values))
     companions = 0 if place.companions is None else place.companions.shape[1]
-    model = build(options, grid_of(field, options.boundary, options.factor), values.shape[1], companions)
+    grid = grid_of(field, options.boundary, options.factor)
+    model = build(options, grid, values.shape[1], companions, () if place.clock is None else options.clock)
     check_lattice(model.operator, field, model.levels)
     fields = Fields(values, place)
     parts = hold_back(
@@ -172,13 +173,15 @@ def narrowest(model: Cascade) -> int:
     return 2 if condition is None or condition.texture is None else condition.texture.scattering.narrowest
 
 
-def build(options: config.Train, grid: Grid, channels: int, companions: int = 0) -> Cascade:
+def build(
+    options: config.Train, grid: Grid, channels: int, companions: int = 0, clock: tuple[Cycle, ...] = ()
+) -> Cascade:
     """An untrained model, the same for the same seed."""
     free = free_memory()
     refusal = f"networks this large cannot be trained in {free / 2**30:.1f} GiB; take a smaller --width or fewer blocks"
     with torch.random.fork_rng(devices=[]), Allowance(free // 5, refusal):  # weights, mean, gradient, two moments
         torch.manual_seed(options.seed)
-        return Cascade(options.design, grid, channels, companions=companions)
+        return Cascade(options.design, grid, channels, companions=companions, clock=clock)
 
 
 def finish(trainer: Trainer, parts: Parts, frames: Frames | None = None) -> Cascade:
@@ -191,6 +194,8 @@ def finish(trainer: Trainer, parts: Parts, frames: Frames | None = None) -> Casc
     if not trainer.accelerator.is_main_process:
         return model
     model.range.fit(model.operator, model.normalised(parts.every.to(model.device)))  # fields kept back are data too
+    if model.clock is not None and parts.every.place.clock is not None:
+        model.clock.fit(parts.every.place.clock)
     values, said = calibration_fields(model, trainer, parts)
     try:
         notes = settle_sampling(model, values, parts.every) + settle_persistence(model, parts.every, frames)

@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rgdm.errors import InputError
+from rgdm.model.lifts.setting import held_once
 from rgdm.notes import option
 
 CHECKPOINT, HISTORY = "checkpoint.safetensors", "history.jsonl"
@@ -14,6 +15,7 @@ _FIELDS = {
     "data": ("fields", "files, --variable, --axes, --crop, --fill, --hold-back"),
     "areas": ("areas of cells", "--areas"),
     "companions": ("companions", "--static, --given"),
+    "clock": ("times or longitudes", "--clock"),
     "held_out": ("fields kept back", "--hold-back"),
 }
 """Settings that are hashes of fields: what they are, and what on the command line decides them."""
@@ -45,7 +47,7 @@ def fingerprint(fields: Float[Tensor, "B C *L"] | None) -> str | None:
     """A short hash of the values, their shape and their type; None of nothing."""
     if fields is None:
         return None
-    values = fields.detach().cpu().contiguous().numpy()
+    values = held_once(fields.detach()).cpu().contiguous().numpy()
     digest = hashlib.blake2b(values.data, digest_size=8)
-    digest.update(f"{values.shape} {values.dtype}".encode())
+    digest.update(f"{tuple(fields.shape)} {values.dtype}".encode())
     return digest.hexdigest()

@@ -77,6 +77,7 @@ class Trainer:
             "data": fingerprint(self.fields.values),
             "areas": fingerprint(self.fields.place.weights),
             "companions": fingerprint(self.fields.place.companions),
+            "clock": fingerprint(self.fields.place.clock),
             "held_out": None if self.held_out is None else fingerprint(self.held_out.values),
             "axes": list(model.grid.names),
             "boundary": list(model.grid.boundaries),

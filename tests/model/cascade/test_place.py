@@ -9,6 +9,7 @@ import xarray as xr
 from test_gaps import smooth, with_gaps
 
 from rgdm.errors import InputError, RangeWarning
+from rgdm.evaluate.scores import fair_crps
 from rgdm.model.cascade.calibrate import calibrate_free
 from rgdm.model.cascade.cascade import Cascade
 from rgdm.model.cascade.fields import Fields
@@ -244,3 +245,30 @@ def test_fields_from_nothing_have_no_companions():
         Fields(x, Setting(companions=mountains[..., :16]))
     with pytest.raises(InputError, match="a companion is constant"):
         beside(cascade(), 1).fit(Fields(x, Setting(companions=torch.ones_like(mountains))))
+
+
+def test_shares_of_rain_follow_mountains_where_they_did_in_the_training():
+    """More falls on the higher half of a block; mass and zeros stay, and mountains elsewhere change nothing."""
+    generator = torch.Generator().manual_seed(5)
+
+    def rough(count: int, smooth: int) -> torch.Tensor:
+        x = torch.randn(count, 1, 48, 48, dtype=torch.float64, generator=generator)
+        for _ in range(smooth):
+            x = x + x.roll(1, 2) + x.roll(1, 3) + x.roll((1, 1), (2, 3))
+        return x / x.std()
+
+    mountains, elsewhere, falling = rough(1, 1), rough(1, 1), rough(24, 8)
+    x = (1.2 * falling).exp() * (falling > 0) * (0.8 * mountains).exp()
+    truth, scores = x[16:], []
+    for companion in (None, mountains, elsewhere):
+        model = cascade(levels=1, positive=True, boundary="periodic")
+        model = model if companion is None else beside(model, 1)
+        model.fit(Fields(x[:16], Setting(companions=companion)))
+        coarse = model.trajectory(truth)[-1]
+        made = model.refine(coarse, members=8, static=None if companion is None else companion[0])
+        assert float(made.min()) == 0
+        again = model.trajectory(made.flatten(0, 1))[-1].unflatten(0, (8, 8))
+        torch.testing.assert_close(again, coarse.expand_as(again), rtol=1e-13, atol=0)
+        assert float((made == 0).double().mean()) == pytest.approx(float((truth == 0).double().mean()), abs=0.03)
+        scores.append(float(fair_crps(made, truth).mean()))
+    assert scores[1] < 0.9 * scores[0] and abs(scores[2] / scores[0] - 1) < 0.015

@@ -46,7 +46,7 @@ def test_what_a_model_measures_is_possible_in_any_unit(options):
 
 def test_every_bound_is_of_a_tensor_that_a_model_has():
     models = fitted(sweep=True), fitted(positive=True)
-    beside = Cascade(models[0].design, models[0].grid, companions=1)
+    beside = Cascade(models[0].design, models[0].grid, companions=1, clock=("year",))
     names = [name for model in (*models, beside) for name, _ in model.state()]
     assert [end for end in BOUNDS if not any(name.endswith(end) for name in names)] == []
 

@@ -102,13 +102,13 @@ def calibrate_free(
     of the detail to that of the data. What chance in the fields that were made explains is left: an excess r with the
     standard error s is corrected by ``max(0, 1 - s^2 / r^2)`` of it (the garrote, Breiman 1995, Technometrics 37, 373).
     Of fields that are too large to be made in numbers (periodic ones cannot be cut) the temperatures are left alone,
-    and those of positive fields, whose shares know no roughness, and of models with companions, which make no fields
-    from nothing, stay 1.
+    and those of positive fields, whose shares know no roughness, and of models with companions or a clock, which make
+    no fields from nothing, stay 1.
     Returns the temperatures, finest level first.
     """
     if model.repetition.times:
         raise InputError("an enlarged cascade is not calibrated; calibrate the one that it was enlarged from")
-    if model.design.positive or model.companions is not None:
+    if model.design.positive or model.told:
         return torch.ones(model.levels, model.channels)
     x = Fields.of(x)
     lattice = _made_on(model, x.lattice, tiles(model, x, sites, model.levels).lattice)

@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from rgdm.data.clock import CYCLES, clock_of
 from rgdm.data.layout import floating, unwrap
 from rgdm.design import Design
 from rgdm.errors import InputError
@@ -24,7 +25,7 @@ from rgdm.model.cascade.geometry import constant, measures, trajectory
 from rgdm.model.cascade.memory import memory_bytes
 from rgdm.model.cascade.persistence import calibrate_persistence
 from rgdm.model.cascade.repetition import Repetition
-from rgdm.model.cascade.training_range import TrainingRange
+from rgdm.model.cascade.training_range import ClockRange, TrainingRange
 from rgdm.model.cascade.units import CompanionUnits, Units
 from rgdm.model.closed_form.base import TranslationField
 from rgdm.model.closed_form.gaps import smoothly_filled
@@ -39,7 +40,7 @@ from rgdm.model.networks.everywhere import MissingPackageError
 from rgdm.model.samplers.reverse import AdamsBashforth
 from rgdm.model.samplers.sampler import Sampler
 from rgdm.process.noise import Noise, Window
-from rgdm.ranges import check_keys, check_range
+from rgdm.ranges import check_choice, check_keys, check_range
 from rgdm.scale.coarse_graining import Lattice
 from rgdm.scale.grid import Grid
 from rgdm.scale.operators.learned import Learned
@@ -61,6 +62,7 @@ class Cascade(nn.Module):
         channels: components of the field.
         repetition: of one of the lifts, as :meth:`enlarged` makes it.
         companions: how many fields are known beside, at full resolution (orography, a land mask).
+        clock: what is known of the time, of ``year`` and ``day``.
     """
 
     def __init__(
@@ -70,8 +72,11 @@ class Cascade(nn.Module):
         channels: int = 1,
         repetition: Repetition | None = None,
         companions: int = 0,
+        clock: Sequence[str] = (),
     ) -> None:
         super().__init__()
+        for cycle in clock if isinstance(clock, list | tuple) else [clock]:
+            check_choice("clock", cycle, CYCLES)
         check_range("channels", channels)
         check_range("companions", companions)
         self.design, self.grid, self.channels = design or Design(), grid or Grid.uniform(), channels
@@ -84,7 +89,9 @@ class Cascade(nn.Module):
             TrainingRange(self.design.levels, channels),
         )
         self.companions = CompanionUnits(companions) if companions else None
-        self.lifts = nn.ModuleList(make_lifts(self.design, self.grid, channels, self.operator, companions))
+        self.clock = ClockRange([cycle for cycle in CYCLES if cycle in clock]) if clock else None
+        told = companions, 0 if self.clock is None else self.clock.count
+        self.lifts = nn.ModuleList(make_lifts(self.design, self.grid, channels, self.operator, *told))
         self.base = TranslationField(channels, self.grid.boundaries, self.grid.site_sizes(self.design.levels))
         self.sweep: LearnedSweep | None = None
         if self.design.sweep:
@@ -101,6 +108,11 @@ class Cascade(nn.Module):
     def levels(self) -> int:
         """How many levels there are between the base and the finest field."""
         return len(self.lifts) + self.repetition.times
+
+    @property
+    def told(self) -> bool:
+        """Whether something is known beside the field, which fields from nothing have not."""
+        return self.companions is not None or self.clock is not None
 
     @property
     def takes_gaps(self) -> bool:
@@ -149,7 +161,7 @@ class Cascade(nn.Module):
         :class:`~rgdm.model.cascade.fields.Fields`, which have a place: areas of cells, and companions. A
         coarse-graining that is learned is learned first, by its code length. Of fields that follow each other
         in time, by the coordinates of an xarray object or by ``times``, one for each, it is measured too how long
-        detail lasts.
+        detail lasts. A clock is read off these too, but not of ``Fields``, whose place has it.
         """
         if self.repetition.times:
             raise InputError("an enlarged cascade is not measured; fit the one that it was enlarged from")
@@ -160,7 +172,8 @@ class Cascade(nn.Module):
         frames = None
         if not isinstance(x, Fields):
             values, layout = unwrap(x, self.channels, self.dimension, axes=self.grid.names)
-            x, frames = Fields(values), frames_of(layout, len(values)) if times is None else None
+            clock = self.clock_of(x, len(values), tuple(values.shape[2:]), times=times)
+            x, frames = Fields(values, Setting(clock=clock)), frames_of(layout, len(values)) if times is None else None
         frames = frames if times is None else frames_at(times, len(x))
         x = x.to(self.device)
         self.operator.check_depth(x.lattice, self.levels)
@@ -170,6 +183,8 @@ class Cascade(nn.Module):
         self.units.fit(x.values)
         if self.companions is not None and x.place.companions is not None:
             self.companions.fit(x.place.companions)
+        if self.clock is not None and x.place.clock is not None:
+            self.clock.fit(x.place.clock)
         fields = self.normalised(x)
         fine, setting = fields.values, fields.setting
         if isinstance(self.operator, Learned):
@@ -273,8 +288,8 @@ class Cascade(nn.Module):
             raise InputError(f"level = {level}, times = {times}; a level of 0 to {self.levels - 1}, once or more")
         if self.design.positive:
             raise InputError("a cascade of shares cannot be enlarged; growth is of fields of both signs")
-        if self.companions is not None:
-            raise InputError("a cascade with companions cannot be enlarged; there are none of other scales")
+        if self.told:
+            raise InputError("a cascade with companions or a clock cannot be enlarged; there are none of other scales")
         growths = tuple(growth) if isinstance(growth, Iterable) else (growth,)
         repetition = Repetition(level, times, growths)
         larger = Cascade(self.design, self.grid, self.channels, repetition).to(self.device, self.dtype)
@@ -285,6 +300,14 @@ class Cascade(nn.Module):
         return larger.eval()
 
     # --- units and checks ------------------------------------------------------------------
+
+    def clock_of(
+        self, field: Any, count: int, lattice: Lattice, factors: Sequence[int] = (), times: Any = None
+    ) -> Float[Tensor, "B T *F"] | None:
+        """What this cascade knows of the time of fields (:func:`~rgdm.data.clock.clock_of`); None: nothing."""
+        if self.clock is None:
+            return None
+        return clock_of(field, count, self.clock.cycles, self.grid.names, lattice, factors, times)
 
     def normalise(self, x: Tensor | np.ndarray, level: int = 0) -> Float[Tensor, "B C *L"]:
         """User's block means at ``level``, ``(B, C, *L)``, to the normalised orthonormal field."""
@@ -324,7 +347,14 @@ class Cascade(nn.Module):
             condition.texture.scattering.check(self.operator.coarse_lattice(lattice, levels))
 
     def check_companions(self, place: Setting) -> None:
-        """``ValueError`` if there are not as many companions as the cascade was made for."""
+        """``ValueError`` if there are not as many companions as the cascade was made for, or not its clock."""
+        given = 0 if place.clock is None else place.clock.shape[1]
+        if given != (0 if self.clock is None else self.clock.count):
+            cycles = "no clock" if self.clock is None else f"the clock of the {' and the '.join(self.clock.cycles)}"
+            raise InputError(
+                f"this model knows {cycles}, and the place of the fields has {given} cosines and sines of the time; "
+                "rgdm.data.clock.clock_of makes those of fields with dates"
+            )
         found = 0 if place.companions is None else place.companions.shape[1]
         needed = 0 if self.companions is None else len(self.companions.mean)
         if found != needed:
@@ -363,6 +393,7 @@ class Cascade(nn.Module):
             "channels": self.channels,
             "repetition": self.repetition.to_json(),
             "companions": companions,
+            "clock": [] if self.clock is None else [*self.clock.cycles],
         }
 
     def save_pretrained(self, path: str | Path) -> None:
@@ -374,11 +405,13 @@ class Cascade(nn.Module):
         """Read a model: a folder, the name of one that ships with the package, or a Hugging Face repository."""
         configuration, metadata = storage.read_config(folder := storage.locate(path))
         try:
-            check_keys("the configuration", configuration, ("design", "grid", "channels", "repetition", "companions"))
+            keys = ("design", "grid", "channels", "repetition", "companions", "clock")
+            check_keys("the configuration", configuration, keys)
             design, grid = Design.from_json(configuration["design"]), Grid.from_json(configuration["grid"])
             repetition = Repetition.from_json(configuration["repetition"], design.levels)
+            rest = repetition, configuration["companions"], configuration["clock"]
             with torch.random.fork_rng(devices=[]), storage.allowance(folder):  # the caller's seed stays as it is
-                model = cls(design, grid, configuration["channels"], repetition, configuration["companions"])
+                model = cls(design, grid, configuration["channels"], *rest)
         except MissingPackageError:
             raise
         except InputError as error:

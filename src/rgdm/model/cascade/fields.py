@@ -14,11 +14,11 @@ from rgdm.model.lifts.setting import NOWHERE, Setting
 
 @dataclass(frozen=True)
 class Fields:
-    """Fields of one lattice, areas of their cells, and companions: what a cascade is fitted, trained and calibrated on.
+    """Fields of one lattice, and what is known of their place: what a cascade is fitted, trained and calibrated on.
 
     Args:
         values: ``(B, C, *L)``, NaN where missing.
-        place: areas of cells as weights, and companions, for all samples or for each.
+        place: areas of cells as weights, companions, and the time, for all samples or for each.
     """
 
     values: Tensor
@@ -30,7 +30,7 @@ class Fields:
         return fields if isinstance(fields, Fields) else cls(fields, place)
 
     def __post_init__(self) -> None:
-        for name, part in (("weights", self.place.weights), ("companions", self.place.companions)):
+        for name, part in zip(("weights", "companions", "the clock"), self.place.parts, strict=True):
             if part is not None and (part.shape[2:] != self.values.shape[2:] or len(part) not in (1, len(self))):
                 raise InputError(
                     f"{name} of shape {tuple(part.shape)} do not fit {len(self)} fields on "
@@ -71,7 +71,7 @@ class Fields:
 
     def to(self, like: Tensor | torch.device) -> "Fields":
         """On a device, or in the precision and on the device of a tensor."""
-        return self.map(lambda part: part.to(like))
+        return Fields(self.values.to(like), self.place.to(like))
 
     def with_values(self, values: Float[Tensor, "B C *L"]) -> "Fields":
         """Other values at the same places."""

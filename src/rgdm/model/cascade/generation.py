@@ -44,8 +44,9 @@ def sample(
     conditional follow, where the model has one.
     """
     check_sample(model.grid, model.levels, lattice, count)
-    if model.companions is not None:
-        raise InputError("this model was trained beside companions, which fields from nothing have not; refine with it")
+    if model.told:
+        beside = "companions" if model.companions is not None else "a clock"
+        raise InputError(f"this model was trained beside {beside}, which fields from nothing have not; refine with it")
     model.check_texture(lattice, model.levels)
     if sweeps < 0 or (sweeps and model.sweep is None):
         raise InputError(f"{sweeps} sweeps; 0 or more are made, of a model that was trained with {option('--sweep')}")
@@ -98,7 +99,8 @@ def refine(
     A model that was measured on fields that follow each other in time makes films that last: the noise of a sequence,
     which is what all coordinates but the time say, is correlated in time as the detail of the training fields was, at
     each level; a single frame has the same law as without. Times are those of an xarray object (dates, or numbers with
-    a unit), or ``times`` of an array. With ``persistent=False`` all frames are independent.
+    a unit), or ``times`` of an array. With ``persistent=False`` all frames are independent. The clock of a model that
+    has one is read off the same times, which must be dates then, and that of the day off longitudes too.
 
     Values may be missing (NaN): with block spins of factor 2 what is made of them is missing too. ``mask``, a fine
     field of 1 and 0 of the kind of ``coarse``, or one for all samples and channels, says which fine sites there are;
@@ -132,7 +134,7 @@ def refine(
         raise InputError("place= says areas, gaps and companions at once; leave mask=, areas=, static= and given= away")
     if place is None:
         given = informing(model, coarse) if given is None else given
-        place = place_of(model, aligned.field, field, levels, mask, areas, static, given)
+        place = place_of(model, aligned.field, field, levels, mask, areas, static, given, times)
     place = model.normalised_place(place)
     field = field.nan_to_num(0.0) if place.weights is not None else field
     warn_outside(model, field.to(model.device), levels, place)

@@ -249,7 +249,7 @@ def windows(model: "Cascade", x: Fields, sites: int) -> Fields:
             start = unit * int(torch.randint((n - side) // unit + 1, (1,), generator=generator))
             piece = piece.map(lambda part, at=(axis, start, side): part.narrow(*at))
         cut.append(piece)
-    alike = [len(part) == 1 for part in (x.place.weights, x.place.companions) if part is not None]
+    alike = [len(part) == 1 for part in x.place.parts if part is not None]
     if len(x) > 1 and any(alike):  # what holds for all frames of a window does not hold for the other windows
         cut = [piece.map(lambda part: part.expand(len(x), *part.shape[1:])) for piece in cut]
     return cut[0] if len(cut) == 1 else Fields.joined(cut)

@@ -40,6 +40,7 @@ def place_of(
     areas: Any = None,
     static: Any = None,
     given: Any = None,
+    times: Any = None,
 ) -> Setting:
     """The setting of the fine field that a coarse one, ``like`` when it was aligned, is refined to; see ``refine``."""
     factors = tuple(b**levels for b in model.grid.factors)
@@ -47,7 +48,8 @@ def place_of(
     there = _mask(model, mask, like, tuple(coarse.shape[:2]), lattice)
     sizes = _areas(model, areas, like, tuple(coarse.shape[:2]), lattice, factors)
     weights = fine_weights(model, coarse, levels, there, sizes)
-    return Setting(weights, _companions(model, static, given, like, len(coarse), lattice, levels))
+    companions = _companions(model, static, given, like, len(coarse), lattice, levels)
+    return Setting(weights, companions, model.clock_of(like, len(coarse), lattice, factors, times))
 
 
 def informing(model: "Cascade", coarse: Any) -> xr.Dataset | None:

@@ -1,17 +1,20 @@
 """What coarse fields were like in training, so that one from elsewhere is noticed before it is refined."""
 
+import math
 import warnings
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from rgdm.design import Cycle
 from rgdm.errors import InputError, RangeWarning
 from rgdm.model.cascade.fields import Fields
 from rgdm.model.cascade.geometry import measures
 from rgdm.model.closed_form.tails import bandwise
-from rgdm.model.lifts.setting import NOWHERE, Setting
+from rgdm.model.lifts.setting import NOWHERE, Setting, held_once
 from rgdm.scale.coarse_graining import CoarseGraining
 
 if TYPE_CHECKING:
@@ -27,6 +30,10 @@ ROUGHER = 1.5
 """How many times the largest contrast of training counts as inside."""
 SMOOTHEST = 0.01
 """The part of the training sites that is smoother than what counts as smooth."""
+SAME = 1e-5
+"""Cosines and sines of times that differ by less, 5 seconds of a day, are of the same one."""
+HOURS, NEAR = 24, 3
+"""Parts of a cycle of the clock, and how many of them a time may be from the nearest that the training had."""
 OUTSIDE = "lie outside the range of the training"
 """What is said of values, rather than of their contrast; a bias may be why."""
 
@@ -113,6 +120,57 @@ class TrainingRange(nn.Module):
         return found
 
 
+class ClockRange(nn.Module):
+    """Which times of the year and of the day the training fields had, in 24ths of a cycle.
+
+    Args:
+        cycles: that the clock tells.
+    """
+
+    seen: Tensor
+
+    def __init__(self, cycles: Sequence[Cycle]) -> None:
+        super().__init__()
+        self.cycles = tuple(cycles)
+        self.register_buffer("seen", torch.zeros(len(cycles), HOURS))
+
+    @property
+    def count(self) -> int:
+        """Of cosines and sines."""
+        return 2 * len(self.cycles)
+
+    @torch.no_grad()
+    def fit(self, clock: Float[Tensor, "B T *L"]) -> None:
+        """Measure them; ``ValueError`` if all fields have the same, from which nothing can be learned."""
+        at_one_site = clock[(..., *(0,) * (clock.dim() - 2))]
+        for i, cycle in enumerate(self.cycles):
+            low, high = at_one_site[:, 2 * i : 2 * i + 2].aminmax(dim=0)
+            if bool((high - low < SAME).all()):
+                raise InputError(
+                    f"all {len(clock)} fields are of the same time of the {cycle}, which then says nothing; leave "
+                    f"{cycle} out of the clock (--clock)"
+                )
+        self.seen.zero_()
+        for own, hours in zip(self.seen, self._hours(clock), strict=True):
+            own[hours.unique()] = 1
+
+    @torch.no_grad()
+    def outside(self, clock: Float[Tensor, "B T *L"]) -> list[tuple[Cycle, float]]:
+        """Cycles of which there are times that the training had nothing near, and at what share of the sites."""
+        found: list[tuple[Cycle, float]] = []
+        for cycle, own, hours in zip(self.cycles, self.seen, self._hours(clock), strict=True):
+            near = torch.stack([own.roll(shift) for shift in range(-NEAR, NEAR + 1)]).amax(0)
+            share = float((near[hours] == 0).double().mean())
+            if share > 0 and bool(own.any()):
+                found.append((cycle, share))
+        return found
+
+    def _hours(self, clock: Float[Tensor, "B T *L"]) -> list[Tensor]:
+        pairs = held_once(clock).double().unflatten(1, (-1, 2)).unbind(1)
+        turns = [torch.atan2(pair[:, 1], pair[:, 0]) / (2 * math.pi) for pair in pairs]
+        return [(turn * HOURS).round().long() % HOURS for turn in turns]
+
+
 def contrast(x: Float[Tensor, "B C *L"], there: Bool[Tensor, "B C *L"] | None = None) -> Float[Tensor, "B C *L"]:
     """The root mean square difference of each site from the next along every axis; of the last from the one before.
 
@@ -156,6 +214,13 @@ def warn_outside(model: "Cascade", coarse: Float[Tensor, "B C *K"], levels: int,
                 RangeWarning,
                 stacklevel=4,  # the caller of Cascade.refine, which is wrapped
             )
+    for cycle, share in model.clock.outside(place.clock) if model.clock and place.clock is not None else ():
+        warnings.warn(
+            f"{100 * share:.3g} % of the sites and times lie at a time of the {cycle} that the training did not have, "
+            "nor one near it. Detail there is a guess",
+            RangeWarning,
+            stacklevel=4,
+        )
     if model.companions is not None and place.companions is not None:
         known = [each.get("name") for each in model.metadata.get("companions", [])]
         for i, share, far in model.companions.outside(place.companions.to(model.device)):

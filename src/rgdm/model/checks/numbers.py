@@ -27,6 +27,7 @@ BOUNDS = {
     "units.scale": Bounds(TINY, HUGE),
     "companions.mean": Bounds(-HUGE, HUGE),
     "companions.scale": Bounds(TINY, HUGE),
+    "clock.seen": Bounds(0, 1),
     "temperature": Bounds(1e-3, 10),  # both: the end of a name counts
     "condition.mean": Bounds(-1e6, 1e6),
     "condition.scale": Bounds(1e-7, 1e6),

@@ -23,7 +23,8 @@ NO_DETAIL = 1e-6
 BESIDE = 1
 """Radius of the stencil on what is beside the field, in coarse sites."""
 FOLDS = 4
-"""Strips of space, each of which is predicted from the others, to find how much companions are to be believed."""
+"""Strips of space, and stretches of time, each of which is predicted from the others, to find how much companions are
+to be believed."""
 FIRM = (0.0, 0.01, 0.1, 1.0, 10.0, 1e6)
 """What may be added to the diagonal of companions, in units of it; the last leaves them out."""
 
@@ -52,6 +53,10 @@ class LinearPrediction(Stencil):
     from the others: samples of one place are many and still one place. What companions say is never more than the most
     that it was in the fit.
 
+    Where the time of the year or of the day is known, the detail of companions also predicts as much as cosine and sine
+    of it, with a penalty of its own: each strip of space in one stretch of the samples is predicted from the other
+    strips in the other stretches.
+
     Args:
         channels: of the coarse field.
         constant: the detail of the coarse field 1 in each band of a channel (:func:`detail_of_constant`).
@@ -59,6 +64,7 @@ class LinearPrediction(Stencil):
         radius: of the stencil, in coarse sites.
         boundary: of each axis.
         companions: how many there are.
+        clock: how many cosines and sines of the time there are.
     """
 
     most: Tensor
@@ -72,23 +78,29 @@ class LinearPrediction(Stencil):
         radius: int,
         boundary: Boundaries,
         companions: int = 0,
+        clock: int = 0,
     ) -> None:
         super().__init__(channels, channels * len(constant), dimension, radius, boundary)
         self.constant, self.companions = tuple(constant), companions
-        size = companions * (1 + len(constant))
+        self.always, self.changing = companions * (1 + len(constant)), companions * len(constant) * clock
+        size = self.always + self.changing
         self.of_companions = Stencil(size, len(self.kernel), dimension, BESIDE, boundary) if companions else None
         if companions:
             self.register_buffer("most", torch.zeros(len(self.kernel)))
 
     def forward(self, x: Float[Tensor, "B C *L"], beside: Float[Tensor, "B E *L"] | None = None) -> Tensor:
-        """The detail ``(B, D, *L)``, given the coarse field and the coarse part and detail of its companions."""
+        """The detail ``(B, D, *L)``, given the coarse field and what is beside it (:class:`Setting.features`)."""
         predicted = super().forward(x)
         if self.of_companions is None:
             return predicted
         if beside is None:
             raise InputError(f"{self.companions} companions are missing, which the prediction was fitted with")
         most = self.most.to(predicted).reshape(-1, *[1] * (x.dim() - 2))
-        return predicted + self.of_companions(beside).clamp(-most, most)
+        return predicted + self._said(self.of_companions, beside).clamp(-most, most)
+
+    def _said(self, of_companions: Stencil, beside: Float[Tensor, "B E *L"]) -> Float[Tensor, "B D *L"]:
+        """What companions say; the clock alone, which has no detail, says nothing."""
+        return of_companions(beside[:, : self.always + self.changing])
 
     def fit(
         self,
@@ -125,9 +137,9 @@ class LinearPrediction(Stencil):
             self.solve(gram, cross, band)
 
     def _fit_beside(self, coarse: Tensor, detail: Tensor, present: Tensor | None, beside: Tensor) -> None:
-        """With companions: each band with the penalty that does best from strip to strip."""
+        """With companions: each band with the penalties that do best from strip to strip."""
         assert self.of_companions is not None
-        found: dict[int, list[Tensor]] = {}
+        found: dict[tuple[int, int], list[Tensor]] = {}
         for fold, patches, left, there in self._equations(coarse, detail, present, beside):
             if there is None:
                 gram = (patches.T @ patches).expand(len(self.kernel), -1, -1)
@@ -137,36 +149,41 @@ class LinearPrediction(Stencil):
             found[fold] = [x + y for x, y in zip(found[fold], moments, strict=True)] if fold in found else moments
         grams, cross, squares = (torch.stack(list(part)) for part in zip(*found.values(), strict=True))
         for band in range(len(self.kernel)):
-            errors = [self._error(grams[:, band], cross, squares[:, band], band, firm) for firm in FIRM]
-            firm = FIRM[min(range(len(FIRM)), key=errors.__getitem__)]
+            firm = FIRM[-1], FIRM[-1]
+            for kind in (0, 1, 0) if self.changing else (0,):
+                tried = [(each, firm[1]) if kind == 0 else (firm[0], each) for each in FIRM]
+                errors = [self._error([*found], grams[:, band], cross, squares[:, band], band, each) for each in tried]
+                firm = tried[min(range(len(FIRM)), key=errors.__getitem__)]
             self.solve(grams[:, band].sum(0), cross.sum(0), band, firm)
-        said = self.of_companions(beside.to(self.kernel))
+        said = self._said(self.of_companions, beside.to(self.kernel))
         said = said if present is None else said * present
         self.most.copy_(said.abs().movedim(1, 0).flatten(1).amax(1))
 
     def _error(
         self,
+        folds: Sequence[tuple[int, int]],
         grams: Float[Tensor, "F P P"],
         cross: Float[Tensor, "F P D"],
         squares: Float[Tensor, " F"],
         band: int,
-        firm: float,
+        firm: tuple[float, float],
     ) -> float:
-        """The sum of squares that is left of a band in each strip of what the others say of it."""
-        error = 0.0
-        for i in range(len(grams)):
-            others = [j for j in range(len(grams)) if j != i] or [i]
+        """The sum of squares that is left of a band in each fold of what those say of it that are nowhere alike."""
+        error, several = 0.0, [side for side, all_of in enumerate(zip(*folds, strict=True)) if len({*all_of}) > 1]
+        for i, own in enumerate(folds):
+            apart = [all(each[side] != own[side] for side in several) for each in folds]
+            others = [j for j, each in enumerate(apart) if each and j != i] or [i]
             w = self._weights(grams[others].sum(0), cross[others].sum(0), firm)[:, band]
             error += float(squares[i] - 2 * w @ cross[i, :, band] + w @ grams[i] @ w)
         return error
 
     def _equations(
         self, coarse: Tensor, detail: Tensor, present: Tensor | None, beside: Tensor | None = None
-    ) -> Iterator[tuple[int, Tensor, Tensor, Tensor | None]]:
-        """By part: the strip that it is of, predictors ``(sites, taps)``, what they are to predict, and which of it is
-        there, ``(sites, D)``."""
+    ) -> Iterator[tuple[tuple[int, int], Tensor, Tensor, Tensor | None]]:
+        """By part: the strip and the stretch of samples that it is of, predictors ``(sites, taps)``, what they are to
+        predict, and which of it is there, ``(sites, D)``."""
         thick, more = (detail[:, :0] if part is None else part for part in (present, beside))
-        for c, d, p, e in zip(*(x.double().split(8) for x in (coarse, detail, thick, more)), strict=True):
+        for age, (c, d, p, e) in self._samples(coarse, detail, thick, more):
             wide, rows = extend(c, self.radius, self.boundaries), c.shape[2]
             around = e if self.of_companions is None else extend(e, BESIDE, self.boundaries)
             height = max(1, PATCH_VALUES * rows // (c.numel() * self.kernel[0, 0].numel()))
@@ -178,17 +195,30 @@ class LinearPrediction(Stencil):
                     patches = torch.cat([patches, self._patches_beside(around.narrow(2, top, size + 2 * BESIDE))], 1)
                 left = d.narrow(2, top, size) - self._of_constants(c.narrow(2, top, size))
                 there = p.narrow(2, top, size).movedim(1, -1).flatten(0, -2)
-                yield fold, patches, left.movedim(1, -1).flatten(0, -2), None if present is None else there
+                yield (fold, age), patches, left.movedim(1, -1).flatten(0, -2), None if present is None else there
+
+    def _samples(self, *parts: Tensor) -> Iterator[tuple[int, list[Tensor]]]:
+        """Some samples at a time, in float64, and which stretch they are of; what is there at all times has one."""
+        count, ages = len(parts[0]), FOLDS if self.changing else 1
+        for age in range(ages):
+            own = [part[count * age // ages : count * (age + 1) // ages] for part in parts]
+            for some in zip(*(part.split(8) for part in own), strict=True):
+                if len(some[0]):
+                    yield age, [part.double() for part in some]
 
     def solve(
-        self, gram: Float[Tensor, "P P"], cross: Float[Tensor, "P D"], only: int | None = None, firm: float = 0.0
+        self,
+        gram: Float[Tensor, "P P"],
+        cross: Float[Tensor, "P D"],
+        only: int | None = None,
+        firm: tuple[float, float] = (0.0, 0.0),
     ) -> None:
         """Set the kernel, of all bands or one, by the normal equations ``gram @ weights = cross``.
 
         The predictors are, channel by channel, the taps in the order of the kernel: the centre site's value, and the
         differences of the others from it. What they predict is the detail less that of a constant field with the value
-        of the centre site. Those of companions follow, to whose diagonal its part ``firm`` is added. The moments may be
-        sums over sites or expectations.
+        of the centre site. Those of companions follow, to whose diagonal the first part ``firm`` of it is added, and
+        the second to that of what changes with the time. The moments may be sums over sites or expectations.
         """
         channels, taps = self.kernel.shape[1], self.kernel[0, 0].numel()
         own = torch.arange(len(gram), device=gram.device) < channels * taps
@@ -204,41 +234,48 @@ class LinearPrediction(Stencil):
             kernel[bands] = self._kernel_beside(weights[~own].T).reshape(kernel.shape)[bands].to(kernel)
 
     def _weights(
-        self, gram: Float[Tensor, "P P"], cross: Float[Tensor, "P D"], firm: float = 0.0
+        self, gram: Float[Tensor, "P P"], cross: Float[Tensor, "P D"], firm: tuple[float, float] = (0.0, 0.0)
     ) -> Float[Tensor, "P D"]:
         channels, taps = self.kernel.shape[1], self.kernel[0, 0].numel()
         number = torch.arange(len(gram), device=gram.device)
         own = number < channels * taps
         centre = own & (number % taps == taps // 2)
         held = torch.tensor([value == 0 for value in self.constant] * channels, device=gram.device)
-        weights = torch.zeros_like(cross)
+        weights, added = torch.zeros_like(cross), torch.where(own, 0.0, firm[0]).to(gram)
+        added[len(gram) - self.changing :] = firm[1]
         penalty = RIDGE * gram.diagonal()[own & ~centre].sum() / max(1, channels * (taps - 1))
         for bands, used in ((held, ~centre), (~held, torch.ones_like(centre))):
             if bool(bands.any()) and bool(used.any()):
                 system = gram[used][:, used] + penalty * torch.eye(int(used.sum())).to(gram)
                 unit = system.diagonal().sqrt().clamp(min=torch.finfo(gram.dtype).tiny)  # values are larger by far
                 system, right = system / unit[:, None] / unit, cross[used][:, bands] / unit[:, None]
-                system = system + firm * torch.diag((~own[used]).to(system))
+                system = system + torch.diag(added[used])
                 solution = torch.linalg.lstsq(system, right).solution / unit[:, None]
                 weights[used.nonzero(), bands.nonzero().T] = solution
         return weights
 
     def _patches_beside(self, wide: Tensor) -> Float[Tensor, "sites taps"]:
-        """Neighbours' differences of the coarse parts of companions, and their details around every site."""
-        coarse, detail = wide[:, : self.companions], wide[:, self.companions :]
+        """Neighbours' differences of the coarse parts of companions, their details around every site, and there alone
+        what these are times the clock."""
+        middle, sizes = [slice(BESIDE, n - BESIDE) for n in wide.shape[2:]], [self.companions, self.always]
+        coarse, detail, changing = wide.tensor_split([*sizes, self.always + self.changing], 1)[:3]
         steps = _patches(coarse, BESIDE).unflatten(1, (self.companions, -1))
-        middle = steps.shape[2] // 2
-        steps = torch.cat([steps[:, :, :middle], steps[:, :, middle + 1 :]], 2).flatten(1)
-        return torch.cat([steps, _patches(detail, BESIDE, differences=False)], 1)
+        centre = steps.shape[2] // 2
+        steps = torch.cat([steps[:, :, :centre], steps[:, :, centre + 1 :]], 2).flatten(1)
+        here = changing[(..., *middle)].movedim(1, -1).flatten(0, -2)
+        return torch.cat([steps, _patches(detail, BESIDE, differences=False), here], 1)
 
     def _kernel_beside(self, weights: Float[Tensor, "D P"]) -> Float[Tensor, "D E taps"]:
         """The kernel of those weights."""
         assert self.of_companions is not None
         taps = self.of_companions.kernel[0, 0].numel()
-        steps, details = weights.split([self.companions * (taps - 1), len(weights.T) - self.companions * (taps - 1)], 1)
+        first = self.companions * (taps - 1)
+        steps, details, here = weights.tensor_split([first, len(weights.T) - self.changing], 1)
         steps = steps.unflatten(1, (self.companions, taps - 1))
+        changing = weights.new_zeros(len(weights), self.changing, taps)
+        changing[:, :, taps // 2] = here
         parts = [steps[..., : taps // 2], -steps.sum(-1, keepdim=True), steps[..., taps // 2 :]]
-        return torch.cat([torch.cat(parts, -1), details.unflatten(1, (-1, taps))], 1)
+        return torch.cat([torch.cat(parts, -1), details.unflatten(1, (-1, taps)), changing], 1)
 
     def _of_constants(self, coarse: Tensor) -> Tensor:
         """The detail that a constant field with the value of each site would have."""

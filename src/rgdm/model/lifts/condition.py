@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from rgdm.errors import InputError
 from rgdm.model.closed_form.amplitude import WIDTHS, blur_reach
 from rgdm.model.lifts.context import Context
+from rgdm.model.lifts.setting import count_beside
 from rgdm.model.lifts.standardizer import TILE, LocalStandardizer, Look, Standardizer
 from rgdm.model.lifts.texture import Texture
 from rgdm.scale.coarse_graining import CoarseGraining
@@ -23,6 +24,7 @@ class Condition(nn.Module):
     window; its height above the neighbourhood there, in units of the local amplitude; the predicted detail in the same
     units; and its
     :class:`~rgdm.model.lifts.texture.Texture`, if there is one. For each companion: its coarse part and its detail.
+    Of a clock: the time, and what it makes of the detail of companions.
 
     Args:
         operator: the coarse-graining of the level.
@@ -31,6 +33,7 @@ class Condition(nn.Module):
         level: the number by which levels that share a network are told apart.
         texture: shown to the networks too.
         companions: how many fields are known beside the coarse one.
+        clock: how many cosines and sines of the time there are.
     """
 
     mean: Tensor
@@ -44,12 +47,13 @@ class Condition(nn.Module):
         level: int = 0,
         texture: Texture | None = None,
         companions: int = 0,
+        clock: int = 0,
     ) -> None:
         super().__init__()
         self.operator, self.level, self.texture = operator, level, texture
         bands = operator.bands(dimension)
         per_channel = 2 + 2 * len(WIDTHS) + bands + (0 if texture is None else texture.count)
-        self.beside = companions * (1 + bands)
+        self.beside = count_beside(companions, clock, bands)
         self.count = channels * per_channel + self.beside + 1
         """The number of features, the level included."""
         self.register_buffer("mean", torch.zeros(self.count - 1))
@@ -100,7 +104,9 @@ class Condition(nn.Module):
         """What is known of companions."""
         beside = context.coarse[:, :0] if context.beside is None else context.beside
         if beside.shape[1] != self.beside:
-            raise InputError(f"{beside.shape[1]} features of companions; this condition was made for {self.beside}")
+            raise InputError(
+                f"{beside.shape[1]} features of companions and the time; this condition was made for {self.beside}"
+            )
         return beside
 
     def _features(self, standardizer: Standardizer, coarse: Tensor, beside: Tensor) -> Tensor:

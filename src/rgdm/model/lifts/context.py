@@ -20,8 +20,7 @@ class Context:
         setting: the measure and the companions of the fine field. Without weight a coarse site has no value, and a
             detail is 0.
         present: 1 for every detail that there is, else 0, ``(B, D, *K)``; None: all of them are.
-        beside: the coarse part and the detail of the companions, ``(B, E, *K)``; None: there are none. :meth:`known`
-            finds both.
+        beside: what is known of companions and the time, ``(B, E, *K)``; None: nothing. :meth:`known` finds both.
     """
 
     coarse: Tensor
@@ -39,7 +38,7 @@ class Context:
 
     def known(self, operator: CoarseGraining, boundary: Boundaries) -> "Context":
         """The same with smooth values where the coarse field has none, what details there are, and what is beside."""
-        if self.beside is None and self.setting.companions is not None:
+        if self.beside is None and self.setting.parts[1:] != (None, None):
             return replace(self, beside=self.setting.features(operator, len(self.coarse))).known(operator, boundary)
         if self.setting.weights is None or self.present is not None:
             return self

@@ -35,7 +35,8 @@ STEEPEST = 4.0
 class ShareStandardizer(Standardizer):
     """``contrast = F^-1(Phi(y) | parent, predicted share)`` with ``y = W z``.
 
-    The share is predicted from the logarithms of the neighbours by least squares; F is a
+    The share is predicted from the logarithms of the neighbours by least squares, and from what companions and the time
+    say, as far as that predicts strips of space from the others; F is a
     :class:`~rgdm.model.closed_form.shares.ShareLaw`. The first halving of a block has a law of its own, the others one
     for each axis. Shares side by side are alike (where it rains more in the north of one column, it does so in the
     next), and blocks whose shares are drawn for themselves show as stripes and edges: W, a local filter that leaves
@@ -47,14 +48,26 @@ class ShareStandardizer(Standardizer):
         dimension: 1, 2 or 3.
         boundary: of each axis.
         level: 0 is the finest; the coarse fields of shared units are larger at the others.
+        companions: fields beside it that the share is predicted from too.
+        clock: how many cosines and sines of the time, with which what they say may change.
     """
 
-    def __init__(self, operator: Shares, channels: int, dimension: int, boundary: Boundaries, level: int = 0) -> None:
+    def __init__(
+        self,
+        operator: Shares,
+        channels: int,
+        dimension: int,
+        boundary: Boundaries,
+        level: int = 0,
+        companions: int = 0,
+        clock: int = 0,
+    ) -> None:
         super().__init__()
         self.operator, self.channels, self.dimension, self.level = operator, channels, dimension, level
         self.boundaries = boundary_of_each(boundary, dimension)
         self.bands = operator.bands(dimension)
-        self.prediction = LinearPrediction(channels, (0.0,) * self.bands, dimension, RADIUS, boundary)
+        constant = (0.0,) * self.bands
+        self.prediction = LinearPrediction(channels, constant, dimension, RADIUS, boundary, companions, clock)
         self.laws = nn.ModuleList(ShareLaw() for _ in range(channels * dimension))
         self.colouring = Colouring(channels * self.bands, dimension, COLOUR_RADIUS, boundary)
 
@@ -62,8 +75,10 @@ class ShareStandardizer(Standardizer):
     def fit(self, context: Context, detail: Float[Tensor, "B D *K"]) -> None:
         parents, present = self._on(context).parents(context.coarse, detail), context.present
         logits = (2 * torch.atanh(detail.clamp(-1 + 1e-7, 1 - 1e-7))).clamp(-STEEPEST, STEEPEST)
-        self.prediction.fit(self.seen(context.coarse), torch.where(parents > 0, logits, 0.0), present)
-        slopes, there = self.slopes(context), parents > 0 if present is None else (parents > 0) & (present > 0)
+        there = parents > 0 if present is None else (parents > 0) & (present > 0)
+        aim = torch.where(parents > 0, logits, 0.0)
+        self.prediction.fit(self.seen(context.coarse), aim, present, context.beside)
+        slopes = self.slopes(context)
         for number, bands in enumerate(self._bands()):
             p, s, c, wet = (x[:, bands].flatten() for x in (parents, slopes, detail, there))
             if bool(wet.any()):
@@ -81,7 +96,7 @@ class ShareStandardizer(Standardizer):
 
     def slopes(self, context: Context) -> Float[Tensor, "B D *K"]:
         """The predicted logit of every share."""
-        return self.prediction(self.seen(context.coarse))
+        return self.prediction(self.seen(context.coarse), context.beside)
 
     def seen(self, coarse: Float[Tensor, "B C *K"]) -> Float[Tensor, "B C *K"]:
         """The logarithm of the block means."""
@@ -157,7 +172,7 @@ class ShareCondition(Condition):
         seen, wet = standardizer.seen(coarse), (coarse > 0).to(coarse)
         around = [blur(x, width, standardizer.boundaries) for width in WIDTHS for x in (seen, wet)]
         features = [seen, wet, *(a - seen if i % 2 == 0 else a for i, a in enumerate(around))]
-        return torch.cat([*features, standardizer.slopes(Context(coarse)), beside], 1)
+        return torch.cat([*features, standardizer.slopes(Context(coarse, beside=beside)), beside], 1)
 
 
 def logarithm(x: Float[Tensor, "B C *L"], levels: int) -> Float[Tensor, "B C *L"]:

@@ -25,11 +25,11 @@ Network = TypeVar("Network", bound=nn.Module)
 
 
 def make_lifts(
-    design: Design, grid: Grid, channels: int, operator: CoarseGraining, companions: int = 0
+    design: Design, grid: Grid, channels: int, operator: CoarseGraining, companions: int = 0, clock: int = 0
 ) -> list[StandardizedLift]:
     """One untrained lift a level, the finest first, each with its backbone and width; ``shared`` ones have one network.
 
-    All are told of so many ``companions``.
+    All are told of so many ``companions``, and cosines and sines of the ``clock``.
 
     A flow has no encoder blocks and no objective, and learns the correlations itself.
     """
@@ -39,13 +39,13 @@ def make_lifts(
     def condition(level: int) -> Condition:
         texture = Texture(design.scattering, dimension, boundary) if design.scattering else None
         kind = ShareCondition if isinstance(operator, Shares) else Condition
-        return kind(operator, channels, dimension, level, texture, companions)
+        return kind(operator, channels, dimension, level, texture, companions, clock)
 
     def standardizer(level: int) -> Standardizer:
         if isinstance(operator, Shares):
-            return ShareStandardizer(operator, channels, dimension, boundary, level)
+            return ShareStandardizer(operator, channels, dimension, boundary, level, companions, clock)
         coloured = design.lift != "flow"
-        parts = {"bend": design.bend, "coloured": coloured, "companions": companions}
+        parts = {"bend": design.bend, "coloured": coloured, "companions": companions, "clock": clock}
         return LocalStandardizer(operator, channels, dimension, boundary, **parts)
 
     laws = _laws(design, grid, size, condition(0).count)

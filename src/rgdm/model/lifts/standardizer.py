@@ -145,6 +145,7 @@ class LocalStandardizer(Standardizer):
         contraction: the largest exponent of the roughness in a.
         prediction_radius, colour_radius: of the stencils, in coarse sites.
         companions: fields beside it that G predicts from too.
+        clock: how many cosines and sines of the time, with which what they say may change.
     """
 
     tail: Tensor
@@ -166,6 +167,7 @@ class LocalStandardizer(Standardizer):
         prediction_radius: int = PREDICTION_RADIUS,
         colour_radius: int = COLOUR_RADIUS,
         companions: int = 0,
+        clock: int = 0,
     ) -> None:
         super().__init__()
         if not 0 <= bend < math.inf:
@@ -173,7 +175,8 @@ class LocalStandardizer(Standardizer):
         bands, constant = operator.bands(dimension), detail_of_constant(operator, dimension)
         self.channels, self.dimension, self.bend, self.coloured = channels, dimension, bend, coloured
         self.boundaries = boundary_of_each(boundary, dimension)
-        self.prediction = LinearPrediction(channels, constant, dimension, prediction_radius, boundary, companions)
+        beside = companions, clock
+        self.prediction = LinearPrediction(channels, constant, dimension, prediction_radius, boundary, *beside)
         self.colouring = Colouring(channels * bands, dimension, colour_radius, boundary)
         rule = LocalAmplitude(channels, bands, dimension, boundary, contraction)
         self.amplitude = rule if local_amplitude else None
