@@ -32,6 +32,7 @@ STUDIES = {
 """In the order of the page of results."""
 TOOLS = {
     "etopo": "fields.etopo",
+    "maps": "fields.maps",
     "critical_gallery": "physics.critical_gallery",
     "critical_points": "physics.critical_points",
     "render": "render",

@@ -47,7 +47,7 @@ class Train:
     axes: Annotated[str | None, NAMES] = None
     """Names of the lattice axes, such as lat,lon (default: found by their attributes and names)."""
     minutes: Annotated[float | None, NUMBER_SAID] = None
-    """Train for this long (default: 5, unless --steps is given); measuring and calibrating come on top, seconds."""
+    """Train for this long (default: 5, unless --steps is given); measuring and calibrating come on top."""
     steps: Annotated[int | None, COUNT_SAID] = None
     """Train for this many steps instead; bitwise reproducible."""
     dimension: Literal[1, 2, 3] = 2

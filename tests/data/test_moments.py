@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from rgdm.data.moments import moments, time_of
+from rgdm.data.moments import moments, step_in_words, time_of
 
 DATES = pd.to_datetime(["1969-12-31T18:00", "1970-01-01", "2020-02-29T12:00:00.25"], format="ISO8601")
 SECONDS = [-21600.0, 0.0, 1582977600.25]
@@ -60,3 +60,9 @@ def test_the_date_is_the_time_and_what_follows_from_it_is_known_as_that():
     assert time_of(more, ["time"])[0] == "time" and set(time_of(more, ["time"])) == {"time", "month", "dayofyear"}
     assert time_of(more.isel(time=0), []) == time_of(more, ["time"])
     assert time_of(field.drop_vars("time"), ["time"]) == ()
+
+
+def test_a_step_is_said_in_the_largest_unit_that_it_fills():
+    said = {25200.0: "7 h", 86400.0: "1 d", 5400.0: "1.5 h", 600.0: "10 min", 0.25: "0.25 s", 0.0: "0 s"}
+    assert {step: step_in_words(step, "s") for step in said} == said
+    assert step_in_words(3.0, "") == "3" and step_in_words(7200.0, "model years") == "7200 model years"

@@ -24,7 +24,7 @@ from rgdm.commands.shared import (
 from rgdm.data.checks import fill_gaps
 from rgdm.data.identity import identity_of, known_of
 from rgdm.data.layout import Layout, unwrap
-from rgdm.data.moments import moments, time_of
+from rgdm.data.moments import moments, step_in_words, time_of
 from rgdm.data.orientation import orientation_of
 from rgdm.errors import InputError
 from rgdm.evaluate import bicubic, bits_per_dof, block_constant, judge, save_evaluation
@@ -172,9 +172,9 @@ def check_frames(field: xr.DataArray) -> None:
     if not names or field.coords[names[0]].dims != ("sample",):
         return
     times, unit = moments(field.coords[names[0]])
-    steps, length = np.diff(times), (3600, "h") if unit == "s" else (1, unit)
+    steps = np.diff(times)
     if steps.min() <= 0 or steps.max() > UNEQUAL * steps.min():
-        found = " and ".join(f"{step / length[0]:g} {length[1]}".strip() for step in sorted({steps.min(), steps.max()}))
+        found = " and ".join(step_in_words(step, unit) for step in sorted({steps.min(), steps.max()}))
         raise InputError(
             f"the samples are no consecutive frames: steps of {names[0]} are {found}; take a piece of equal steps and "
             "one member, or leave --frames out"

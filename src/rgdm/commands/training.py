@@ -19,6 +19,7 @@ from rgdm.data.checks import OFTEN, check_varies
 from rgdm.data.conventions import role_of
 from rgdm.data.layout import unwrap
 from rgdm.data.memory import free_memory
+from rgdm.data.moments import step_in_words
 from rgdm.data.origin import origin_of
 from rgdm.design import Cycle, Design
 from rgdm.errors import InputError
@@ -273,5 +274,5 @@ def settle_persistence(model: Cascade, every: Fields, frames: Frames | None) -> 
     if found is None:
         return ["Fields have times, but their detail is not correlated in time: refined frames are independent"]
     each = [f"{correlation(parts, [1.0]).mean():.2f}" for parts in found.levels]
-    words = f"{found.step:g} {found.unit}".strip()
+    words = step_in_words(found.step, found.unit)
     return [f"Refined frames {words} apart share noise by a correlation of {', '.join(each)} (finest level first)"]

@@ -101,6 +101,13 @@ def missing_times(own: xr.DataArray) -> np.ndarray:
     return ~np.isfinite(own.values) if own.dtype.kind == "f" else own.isnull().to_numpy()
 
 
+def step_in_words(step: float, unit: str) -> str:
+    """A step of ``Moments``: seconds in the largest unit of which it is at least one, such as ``7 h``."""
+    names = {86400: "d", 3600: "h", 60: "min"} if unit == "s" else {}
+    length, name = next(((size, name) for size, name in names.items() if step >= size), (1, unit))
+    return f"{step / length:g} {name}".strip()
+
+
 def _seconds(values: np.ndarray) -> np.ndarray:
     """Dates or spans in seconds, to the nanosecond where that is what they have."""
     kind = "datetime64" if values.dtype.kind == "M" else "timedelta64"
