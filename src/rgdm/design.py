@@ -11,6 +11,8 @@ FixedOperator = Literal["block-spin", "haar", "db2", "db4", "sym4", "momentum-sh
 Operator = Literal[FixedOperator, "learned-4", "learned-8", "lifting"]
 BackboneKind = Literal["conv", "unet", "dit", "fno"]
 Boundary = Literal["periodic", "reflect"]
+Factor = int | tuple[int, ...]
+"""Of an axis: how many sites become one, one number for all levels or one for each, the finest first."""
 LiftKind = Literal["diffusion", "flow"]
 Objective = Literal["velocity", "noise", "data", "energy"]
 """What training brings down: the squared error of a denoiser in one of three quantities, or the score of samples."""

@@ -68,7 +68,7 @@ def refine(options: config.Refine) -> xr.DataArray:
     field, missing = without_gaps(given.field, model.grid.boundaries, options.fill, then, model.takes_gaps)
     mask = None if options.mask is None else read_mask(options.mask, model.grid.names)
     beside = known_beside(model, options, options.coarse)
-    factors, places = tuple(b**levels for b in model.grid.factors), model.operator.places(model.dimension, levels)
+    factors, places = model.grid.widths(levels), model.operator.places(model.dimension, levels)
     with bar("refining", total) as show:
         settings = options.members, options.seed, options.evaluations
         made = model.refine(field, levels, *settings, show, True, mask, *beside, persistent=options.persistence)
@@ -77,7 +77,7 @@ def refine(options: config.Refine) -> xr.DataArray:
     stored: xr.DataArray | xr.Dataset = result
     if options.out.suffix in NAMED:
         stored = as_dataset(result, coarse, factors, places)
-        stored = with_cell_methods(stored, finer_axes(model, stored), cell_method(model))
+        stored = with_cell_methods(stored, finer_axes(model, stored, levels), cell_method(model))
     gaps = options.members * (
         int(missing.sum()) * math.prod(factors)
         if mask is None

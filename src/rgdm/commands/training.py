@@ -63,7 +63,7 @@ def train(options: config.Train) -> Cascade:
     field = load(options.fields, options.variable, options.dimension, options.axes, force=options.force)
     if options.resume:
         field = resumed(field, options.out, options.force)
-    grid = grid_of(field, options.boundary, options.factor)
+    grid = grid_of(field, options.boundary, options.factor).of_levels(options.design.levels)
     note_globe(field, grid)
     field = cropped(field, grid, options.design.levels) if options.crop else field
     able = options.design.takes_gaps and set(grid.factors) == {2}

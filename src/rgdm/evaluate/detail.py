@@ -31,10 +31,10 @@ def details(
     sites beyond a block.
     """
     x, dimension = field.double(), field.dim() - 2
-    for _ in range(levels):
-        x, detail = operator.split(x)
+    for step in map(operator.at, range(levels)):
+        x, detail = step.split(x)
         if valid is not None:
-            for axis, b in enumerate(operator.factors(dimension), start=2):
+            for axis, b in enumerate(step.factors(dimension), start=2):
                 valid = valid.unflatten(axis, (-1, b)).all(axis + 1)
         yield detail.unflatten(1, (field.shape[1], -1)), None if valid is None else valid.unsqueeze(2)
 
@@ -45,8 +45,8 @@ def detail_moments(
     """``<d^2>`` and ``<d^4>`` of each sample at each level, over the bands and sites (float64)."""
     second, fourth = [], []
     x = field.double()
-    for _ in range(levels):
-        x, detail = operator.split(x)
+    for step in map(operator.at, range(levels)):
+        x, detail = step.split(x)
         square = detail.square().flatten(1)
         second.append(square.mean(1))
         fourth.append(square.square().mean(1))

@@ -124,7 +124,7 @@ def judge(
         "valid": 1.0 if mask is None else float(mask.double().mean()),
         "lattice": list(truth.shape[2:]),
         "levels": levels,
-        "factor": list(operator.factors(truth.dim() - 2)),
+        "factor": [list(b) if isinstance(b, tuple) else b for b in operator.factors_of(truth.dim() - 2, levels)],
         "boundary": boundary,
         "times": times,
         "blocks": blocks,
@@ -180,8 +180,8 @@ def _channel(
     figures |= structure_figures(truth, filled, case.boundary, case.blocks)
     figures |= excursion_figures(raw, members, levels, case.boundary, case.blocks)
     others = {name: field[:, :, [c]] for name, field in case.baselines.items()}
-    factors = case.operator.factors(truth.dim() - 2)
-    widths = tuple(b**case.levels for b in factors)
+    factors = case.operator.factors_of(truth.dim() - 2, case.levels)
+    widths = case.operator.widths(truth.dim() - 2, case.levels)
     figures |= event_figures(raw, members, others, levels, widths, valid, case.blocks)
     figures |= event_diagrams(raw, members, levels, factors, valid, case.blocks)
     if case.times:

@@ -163,7 +163,7 @@ def mean_errors(
     """``|block mean - coarse|`` of each member, computed in double precision; 0 of blocks without weight."""
     steps, there = _steps(operator, levels, weights)
     coarse = coarse if there is None else torch.where(there, coarse, 0.0)
-    gain = operator.gain(coarse.dim() - 2) ** levels
+    gain = operator.gain_to(coarse.dim() - 2, levels)
     for member in ensemble:
         means = member.double()
         for step in steps:
@@ -175,8 +175,8 @@ def mean_errors(
 def _steps(operator: CoarseGraining, levels: int, weights: Tensor | None) -> tuple[list[CoarseGraining], Tensor | None]:
     """The operators of all levels, and which coarse sites have weight; None: all."""
     steps = []
-    for _ in range(levels):
-        steps.append(operator.on(weights))
+    for level in range(levels):
+        steps.append(operator.at(level).on(weights))
         weights = steps[-1].coarse_weights
     return steps, None if weights is None else weights > 0
 

@@ -61,14 +61,15 @@ def log_prob(
     fields = model.normalised(Fields(x.double(), place.to(x.double())))
     fine, setting, parts = fields.values, fields.setting, []
     for level in range(depth):
-        coarse, detail = setting.on(model.operator).split(fine)
+        operator = model.operator.at(level)
+        coarse, detail = setting.on(operator).split(fine)
         random = None if probes is None else signs(detail, probes, 1000 * seed + level)
         try:
             tracing = Tracing(random, tolerance)
             parts.append(model.lift(level).log_prob(fine, tracing, levels is None, networks, setting))
         except TooManyDetailsError as error:
             raise InputError(f"level {level}: {error}; pass probes=2 or more, or networks=False") from None
-        fine, setting = coarse, setting.coarsen(model.operator)
+        fine, setting = coarse, setting.coarsen(operator)
         if watch:
             watch(level + 1, depth)
     dofs, size = model.dofs(tuple(x.shape[2:])), model.repetition.scale(model.levels)

@@ -151,12 +151,13 @@ def refine(
         fine[batch.start : batch.stop] = (x if on is None else x.where(on > 0, torch.nan)).to(fine)
 
     in_batches(make, total, lattice, model.device, watch)
-    factors = tuple(b**levels for b in model.grid.factors)
     result = layout.wrap(
-        fine.unflatten(0, (members, len(field))), factors, model.operator.places(model.dimension, levels)
+        fine.unflatten(0, (members, len(field))),
+        model.grid.widths(levels),
+        model.operator.places(model.dimension, levels),
     )
-    asked = {"levels": levels, "members": members, "seed": seed, "evaluations": evaluations}
-    return give_back(model, aligned, result, asked)
+    asked = {"members": members, "seed": seed, "evaluations": evaluations}
+    return give_back(model, aligned, result, levels, asked)
 
 
 def check_made(fields: Float[Tensor, "B C *L"]) -> Float[Tensor, "B C *L"]:

@@ -34,10 +34,10 @@ class Setting:
         return Setting(weights, None if self.companions is None else operator.linear.coarsen(self.companions))
 
     def path(self, operator: CoarseGraining, levels: int) -> list["Setting"]:
-        """At level 0, 1, ..., ``levels``."""
+        """At level 0, 1, ..., ``levels``, of a place of level 0."""
         found: list[Setting] = [self]
         for _ in range(levels):
-            found.append(found[-1].coarsen(operator))
+            found.append(found[-1].coarsen(operator.at(len(found) - 1)))
         return found
 
     def features(self, operator: CoarseGraining, batch: int) -> Float[Tensor, "B E *K"] | None:
