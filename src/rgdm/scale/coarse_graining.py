@@ -143,8 +143,10 @@ class CoarseGraining(nn.Module, abc.ABC):
             units = self.widths(dimension, levels)
             near = tuple(max(unit, n - n % unit) for n, unit in zip(lattice, units, strict=True))
             fits = f"{depth} level{'' if depth == 1 else 's'}"
-            fewer = f"use {fits}, or a lattice" if depth else "use a lattice"
-            factors = self.factors_of(dimension, levels)
+            factors, own = self.factors_of(dimension, levels), ""
+            if any(isinstance(b, tuple) for b in factors):
+                own = f" of factor {in_words(self.factors_of(dimension, depth))}"
+            fewer = f"use {fits}{own}, or a lattice" if depth else "use a lattice"
             by = f"factor{'s' * (len(set(factors)) > 1)} {in_words(factors)}"
             raise InputError(f"a lattice of {lattice} fits {fits} of {by}, not {levels}; {fewer} such as {near}")
 
