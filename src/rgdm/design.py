@@ -33,7 +33,8 @@ class Design:
     """Values are never negative (rain, concentrations): a block shares its mass among its sites, so that sums are exact
     and dry blocks stay dry. None is as False, but for ``rgdm train``, which looks at the data."""
     shared: bool = True
-    """One network for all levels (fields that look alike on all scales), or one for each."""
+    """One network for all levels (fields that look alike on all scales), or one for each. Levels of different factors
+    have different details: those of equal factors share one."""
     backbone: tuple[BackboneKind, ...] = ("conv",)
     """What the networks are: one for all levels, or one for each, the finest first (with --no-shared). conv is local;
     unet, dit and fno see the whole field (pip install 'rgdm[backbones]')."""
