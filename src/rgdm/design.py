@@ -110,7 +110,7 @@ class Design:
 
     @property
     def takes_gaps(self) -> bool:
-        """Whether values may be missing, on axes of factor 2: of block means by diffusion with local features."""
+        """Whether values may be missing, on axes of one factor: of block means by diffusion with local features."""
         plain = self.operator == "block-spin" and self.lift == "diffusion" and self.objective != "energy"
         return plain and not (self.scattering or self.sweep)
 

@@ -66,7 +66,7 @@ def train(options: config.Train) -> Cascade:
     grid = grid_of(field, options.boundary, options.factor).of_levels(options.design.levels)
     note_globe(field, grid)
     field = cropped(field, grid, options.design.levels) if options.crop else field
-    able = options.design.takes_gaps and set(grid.factors) == {2}
+    able = options.design.takes_gaps and grid.one_factor
     field, _ = without_gaps(
         field,
         grid.boundaries,

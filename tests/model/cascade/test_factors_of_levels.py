@@ -233,12 +233,44 @@ def test_what_does_not_fit_is_refused(make, words):
         make()
 
 
-def test_gaps_are_for_halves():
-    x = torch.randn(4, 1, 12, 12)
-    x[0, 0, 0, 0] = math.nan
-    assert not cascade(factor=SIX).takes_gaps and cascade(factor=[(2, 2)]).takes_gaps
-    with pytest.raises(InputError, match="block spins of factor 2"):
-        cascade(factor=SIX).fit(x)
+def coast(lattice: tuple[int, int]) -> torch.Tensor:
+    """1 on land, 0 on the sea."""
+    y, x = torch.meshgrid(*map(torch.arange, lattice), indexing="ij")
+    return ((torch.sin(y / 5) + torch.cos(x / 7 + y / 11)) > -0.5).double()[None, None]
+
+
+@pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize("factors", [(2, 3), (3,)])
+def test_values_may_be_missing_and_blocks_that_are_cut_keep_the_law_of_whole_ones(factors):
+    torch.manual_seed(0)
+    x, mask, b = gaussian(24, (144, 144))[..., :72, :72].contiguous(), coast((72, 72)), math.prod(factors)
+    model = fitted(torch.where(mask > 0, x, math.nan), levels=len(factors), factor=[factors])
+    coarse = model.trajectory(torch.where(mask > 0, x, math.nan))[-1]
+    there = (block_mean(mask, b) > 0).expand_as(coarse)
+    assert torch.equal(coarse.isfinite(), there) and not bool(there.all())
+    means = block_mean(mask * x, b) / block_mean(mask, b)
+    torch.testing.assert_close(coarse[there], means[there], rtol=0, atol=1e-12)
+    fine = model.refine(coarse, members=2, seed=1, mask=mask).flatten(0, 1)
+    assert torch.equal(fine.isfinite(), (mask > 0).expand_as(fine))
+    kept = block_mean(mask * fine.nan_to_num(0.0), b) / block_mean(mask, b)
+    both = there.repeat(2, 1, 1, 1)
+    torch.testing.assert_close(kept[both], coarse.repeat(2, 1, 1, 1)[both], rtol=0, atol=1e-12)
+    last = factors[0]
+    whole = (block_mean(mask, last) == 1).repeat_interleave(last, 2).repeat_interleave(last, 3)[..., 1:]
+    pairs = (mask[..., 1:] > 0) & (mask[..., :-1] > 0) & (torch.arange(71) % last != last - 1)  # in one block
+    for some, off in ((pairs & whole, 0.08), (pairs & ~whole, 0.25)):
+        made, true = (each.diff(dim=3).square()[some.expand(len(each), -1, -1, -1)].mean() for each in (fine, x))
+        assert abs(float(made / true) - 1) < off
+
+
+@pytest.mark.usefixtures("float64")
+def test_a_model_learns_and_is_calibrated_beside_gaps(monkeypatch):
+    x = torch.where(coast((24, 36)) > 0, gaussian(4, (24, 36)), math.nan)
+    model = fitted(x, factor=SIX)
+    assert model.takes_gaps and not cascade(factor=(1, (2, 3))).takes_gaps
+    check_learning(model, Fields(x), monkeypatch)
+    with pytest.raises(InputError, match="have no area, which leaves blocks of factor 2,3 fewer details"):
+        model.log_prob(gaussian(1, (24, 36)), place=Setting(coast((24, 36))))
 
 
 def test_a_configuration_of_other_levels_is_refused(tmp_path):

@@ -106,7 +106,7 @@ class Cascade(nn.Module):
     @property
     def takes_gaps(self) -> bool:
         """Whether values may be missing."""
-        return self.design.takes_gaps and set(self.grid.factors) == {2}
+        return self.design.takes_gaps and self.grid.one_factor
 
     @property
     def dtype(self) -> torch.dtype:
@@ -345,8 +345,8 @@ class Cascade(nn.Module):
         if bool(wrong.any()):
             raise InputError(
                 f"{int(wrong.sum())} of {x.numel()} values of {what} are not finite; fill them first "
-                "(rgdm.data.checks.fill_gaps), or mark what is missing by NaN for a model of block spins of factor 2 "
-                "by diffusion, without scattering and sweep, which leaves it missing"
+                "(rgdm.data.checks.fill_gaps), or mark what is missing by NaN for a model of block spins "
+                "(one factor along all axes) by diffusion, without scattering and sweep, which leaves it missing"
             )
 
     def _sampler(self, evaluations: int | None) -> Sampler:

@@ -99,7 +99,7 @@ def refine(
     each level; a single frame has the same law as without. Times are those of an xarray object (dates, or numbers with
     a unit), or ``times`` of an array. With ``persistent=False`` all frames are independent.
 
-    Values may be missing (NaN): with block spins of factor 2 what is made of them is missing too. ``mask``, a fine
+    Values may be missing (NaN): with block spins what is made of them is missing too. ``mask``, a fine
     field of 1 and 0 of the kind of ``coarse``, or one for all samples and channels, says which fine sites there are;
     a coarse value is then the mean of those of its block. By default they are all there where the coarse field is.
 

@@ -121,7 +121,8 @@ def _mask(
         return None
     if not model.takes_gaps:
         raise InputError(
-            "this model takes no mask; one of block spins of factor 2 by diffusion, without scattering and sweep, does"
+            "this model takes no mask; one of block spins by diffusion does, of one factor along all axes, without "
+            "scattering and sweep"
         )
     notes: list[str] = []
     given = torch.from_numpy(laid_out(mask, like, model.grid.names, lattice, notes))
