@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from rgdm.design import Boundary, Cycle, Design, FixedOperator
+from rgdm.design import Boundary, Cycle, Design, Factor, FixedOperator
 
 Paths = Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="FIELD...", help_behavior_hint="")]
 SAID = tyro.conf.arg(help_behavior_hint="")
@@ -20,6 +20,26 @@ NAMES = tyro.conf.arg(metavar="NAME,NAME", help_behavior_hint="")
 FILE_SAID = tyro.conf.arg(metavar="FILE[:NAME]", help_behavior_hint="")
 FILES = tyro.conf.arg(metavar="FILE[:NAME,NAME]", help_behavior_hint="")
 NAME = tyro.conf.arg(metavar="NAME", help_behavior_hint="")
+
+
+def typed_factor(factor: Factor) -> str:
+    """A factor as it is typed: a number, or those of levels with commas between them."""
+    return str(factor) if isinstance(factor, int) else ",".join(map(str, factor))
+
+
+def _read_factor(words: list[str]) -> Factor:
+    """What :func:`typed_factor` writes."""
+    levels = tuple(int(part) for part in words[0].split(","))
+    return levels if "," in words[0] else levels[0]
+
+
+FACTOR = tyro.constructors.PrimitiveConstructorSpec(
+    nargs=1,
+    metavar="INT[,INT...]",
+    instance_from_str=_read_factor,
+    is_instance=lambda value: isinstance(value, int | tuple),
+    str_from_instance=lambda factor: [typed_factor(factor)],
+)
 
 
 @dataclass(frozen=True)
@@ -55,9 +75,9 @@ class Train:
     boundary: Annotated[tuple[Boundary, ...], SAID] = ()
     """What lies beyond the edges of the fields, periodic or reflect: one for all axes, or one for each, in their order
     (default: as the file says, else reflect)."""
-    factor: tuple[int, ...] = (2,)
+    factor: tuple[Annotated[Factor, FACTOR], ...] = (2,)
     """How many sites along an axis become one at a level: one number for all axes, or one for each; 1 leaves it
-    alone."""
+    alone. 2,3 instead of a number: 2 at the finest level, 3 at the next (refinement by 6)."""
     design: Annotated[Design, tyro.conf.arg(name="")] = DESIGN
     hold_back: Literal["auto", "samples", "space"] = "auto"
     """What the training does not see and its weights are chosen by: samples, for use at the same place, or a part of
@@ -275,9 +295,9 @@ class Couplings:
     """Whether the fields have edges (reflect), next to which no site is looked at (default: as the file says)."""
     operator: FixedOperator = "block-spin"
     """The coarse-graining of every level."""
-    factor: Annotated[tuple[int, ...], SAID] = ()
-    """How many sites become one at a level: one number for all axes, or one for each (default: as the model that makes
-    the fields, else 2)."""
+    factor: Annotated[tuple[Annotated[Factor, FACTOR], ...], SAID] = ()
+    """How many sites become one at a level: one number for all axes, or one for each; each may be one for every level,
+    such as 2,3 (default: as the model that makes the fields, else 2)."""
     reach: int = 1
     """Bonds up to so many sites along each axis."""
     power: int = 4

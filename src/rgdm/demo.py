@@ -13,6 +13,7 @@ from rgdm.design import Design
 from rgdm.errors import InputError
 from rgdm.progress import bar, quiet
 from rgdm.ranges import check_options
+from rgdm.scale.grid import scale_widths
 from rgdm.train import Budget, choose_device
 
 REFINED = 3
@@ -28,7 +29,7 @@ def demo(options: config.Demo) -> Path:
     choose_device(options.device)
     budget = Budget(options.steps, options.minutes if options.steps is None else None)
     settings = training(options, folder / "model")
-    side, unit = size(options), settings.factor[0] ** settings.design.levels
+    side, unit = size(options), scale_widths(settings.factor, settings.design.levels)[0]
     if options.members < 2:
         raise InputError(f"members is {options.members}; an ensemble needs at least 2 to be judged")
     if side < 1 or side % unit:

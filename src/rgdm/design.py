@@ -12,6 +12,8 @@ FixedOperator = Literal["block-spin", "haar", "db2", "db4", "sym4", "momentum-sh
 Operator = Literal[FixedOperator, "learned-4", "learned-8", "lifting"]
 BackboneKind = Literal["conv", "unet", "dit", "fno"]
 Boundary = Literal["periodic", "reflect"]
+Factor = int | tuple[int, ...]
+"""Of an axis: how many sites become one, one number for all levels or one for each, the finest first."""
 LiftKind = Literal["diffusion", "flow"]
 Cycle = Literal["year", "day"]
 Objective = Literal["velocity", "noise", "data", "energy"]
@@ -33,7 +35,8 @@ class Design:
     """Values are never negative (rain, concentrations): a block shares its mass among its sites, so that sums are exact
     and dry blocks stay dry. None is as False, but for ``rgdm train``, which looks at the data."""
     shared: bool = True
-    """One network for all levels (fields that look alike on all scales), or one for each."""
+    """One network for all levels (fields that look alike on all scales), or one for each. Levels of different factors
+    have different details: those of equal factors share one."""
     backbone: tuple[BackboneKind, ...] = ("conv",)
     """What the networks are: one for all levels, or one for each, the finest first (with --no-shared). conv is local;
     unet, dit and fno see the whole field (pip install 'rgdm[backbones]')."""
@@ -109,7 +112,7 @@ class Design:
 
     @property
     def takes_gaps(self) -> bool:
-        """Whether values may be missing, on axes of factor 2: of block means by diffusion with local features."""
+        """Whether values may be missing, on axes of one factor: of block means by diffusion with local features."""
         plain = self.operator == "block-spin" and self.lift == "diffusion" and self.objective != "energy"
         return plain and not (self.scattering or self.sweep)
 

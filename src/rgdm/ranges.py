@@ -109,7 +109,8 @@ def check_range(name: str, value: Any, what: str = "") -> None:
 
 
 def check_each(name: str, values: Sequence[Any]) -> None:
-    """Raise ``InputError`` if one of several numbers is not in the range of this name."""
+    """Raise ``InputError`` if one of several numbers, or one of those that it is of levels, is not in this range."""
+    values = tuple(one for value in values for one in (value if isinstance(value, tuple) else (value,)))
     if len(values) == 1:
         check_range(name, values[0])
     elif not all(value in RANGES[name] for value in values):

@@ -125,7 +125,7 @@ def _areas(field: xr.DataArray, options: config.Train, grid: Grid) -> tuple[torc
     """The areas of the cells of a training, and where they come from."""
     if options.areas == ALIKE:
         return None, None
-    able = options.design.operator == "block-spin" and len(set(grid.factors)) == 1
+    able = options.design.operator == "block-spin" and grid.one_factor
     if options.areas is not None:
         if not able:
             raise InputError("--areas weighs block means; it needs --operator block-spin and one factor for all axes")

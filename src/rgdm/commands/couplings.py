@@ -25,7 +25,7 @@ from rgdm.physics.hamiltonian import couplings_by_scale
 from rgdm.physics.interactions import local_interactions
 from rgdm.progress import bar
 from rgdm.ranges import check_options
-from rgdm.scale.coarse_graining import Lattice, Separable
+from rgdm.scale.coarse_graining import CoarseGraining, Lattice
 from rgdm.scale.grid import Grid
 from rgdm.scale.operators.registry import make_operator
 
@@ -41,7 +41,7 @@ def couplings(options: config.Couplings) -> xr.Dataset:
     table = couplings_by_scale(
         x, operator, options.levels, interactions, options.eta, grid.periodic, options.noise, options.seed
     )
-    same = model is not None and options.operator == model.design.operator and grid.factors == model.grid.factors
+    same = model is not None and options.operator == model.design.operator and _alike(grid, model, options.levels)
     if model is not None and same and model.design.has_density:
         table = table.assign(_own_energy(model, x, options.levels))
     if options.out is not None:
@@ -55,19 +55,20 @@ def couplings(options: config.Couplings) -> xr.Dataset:
     return table
 
 
-def _fields(options: config.Couplings) -> tuple[Tensor, Separable, Grid, Cascade | None]:
+def _fields(options: config.Couplings) -> tuple[Tensor, CoarseGraining, Grid, Cascade | None]:
     """Fields of one channel, the coarse-graining of their grid, and the model that they were sampled from."""
     first = str(options.fields[0])
     if len(options.fields) == 1 and storage.is_model(first):
         model = open_model(first, options.device)
         if model.channels != 1:
             raise InputError(f"the model in {first} has {model.channels} channels; a Hamiltonian is fitted to one")
-        units = [b**model.levels for b in model.grid.factors]
+        units = model.grid.widths(model.levels)
         lattice = options.lattice or tuple(max(64 // unit, 1) * unit for unit in units)
         check_size(model, lattice, options.count)
         check_sample(model.grid, model.levels, lattice, options.count)
-        factors = options.factor or model.grid.factors
-        grid = Grid.uniform(model.dimension, model.grid.boundaries, factors, model.grid.names)
+        own = [b if isinstance(b, int) else b[: options.levels] for b in model.grid.factors]
+        grid = Grid.uniform(model.dimension, model.grid.boundaries, options.factor or own, model.grid.names)
+        grid = grid.of_levels(options.levels)
         operator = _operator(options, grid, lattice)
         with bar("sampling", options.count) as show:
             fields = model.sample(lattice, options.count, options.seed, watch=show)
@@ -75,7 +76,7 @@ def _fields(options: config.Couplings) -> tuple[Tensor, Separable, Grid, Cascade
     if options.lattice:
         raise InputError(f"--lattice {options.lattice} is for fields that a model makes; {first} is no model")
     field = load(options.fields, options.variable, options.dimension, options.axes, force=options.force)
-    grid = grid_of(field, options.boundary, options.factor or 2)
+    grid = grid_of(field, options.boundary, options.factor or 2).of_levels(options.levels)
     field, _ = without_gaps(field, grid.boundaries, options.fill, "the fit takes them for data")
     check_varies(field)
     if field.sizes["channel"] != 1:
@@ -86,10 +87,14 @@ def _fields(options: config.Couplings) -> tuple[Tensor, Separable, Grid, Cascade
     return values, _operator(options, grid, tuple(values.shape[2:])), grid, None
 
 
-def _operator(options: config.Couplings, grid: Grid, lattice: Lattice) -> Separable:
+def _alike(grid: Grid, model: Cascade, levels: int) -> bool:
+    """Whether the levels that a model has are coarse-grained by its factors."""
+    return all(grid.factors_at(level) == model.grid.factors_at(level) for level in range(min(levels, model.levels)))
+
+
+def _operator(options: config.Couplings, grid: Grid, lattice: Lattice) -> CoarseGraining:
     """The coarse-graining, if the lattice can be coarsened so often."""
     operator = make_operator(options.operator, grid)
-    assert isinstance(operator, Separable)  # as all are that are not learned
     operator.check_depth(lattice, options.levels)
     return operator
 

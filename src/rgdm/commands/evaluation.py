@@ -106,7 +106,7 @@ def verify(
         )
     if gaps is not None:
         ensemble = torch.where(gaps > 0, ensemble, truth)
-    factors, sides = tuple(b**levels for b in model.grid.factors), model.grid.boundaries
+    factors, sides = model.grid.widths(levels), model.grid.boundaries
     baseline = {
         "block_constant": block_constant(whole, factors),
         "bicubic": bicubic(whole, factors, sides, model.operator.places(model.dimension, levels)),
@@ -188,7 +188,7 @@ def _on(fine: Tensor, coarse: Tensor, setting: Setting, model: Cascade, levels: 
     of_blocks = measures(model.operator, setting.weights, levels)[-1]
     assert of_blocks is not None
     off = off.where(of_blocks > 0, 0.0)
-    return fine + block_constant(off, tuple(b**levels for b in model.grid.factors))
+    return fine + block_constant(off, model.grid.widths(levels))
 
 
 def _filled(x: Tensor, model: Cascade) -> Tensor:

@@ -67,13 +67,13 @@ def refine(options: config.Refine) -> xr.DataArray:
     check_size(model, lattice, total)
     if options.out.suffix in TIFF:
         every = coarse.expand_dims(member=options.members)
-        finer = max(b**levels for b in model.grid.factors)
+        finer = max(model.grid.widths(levels))
         check_raster(as_dataset(with_own_axes(every, coarse), coarse, (1,) * model.dimension), finer)
     then = "what is made of them is missing too"
     field, missing = without_gaps(given.field, model.grid.boundaries, options.fill, then, model.takes_gaps)
     mask = None if options.mask is None else read_mask(options.mask, model.grid.names)
     beside = known_beside(model, options, options.coarse)
-    factors, places = tuple(b**levels for b in model.grid.factors), model.operator.places(model.dimension, levels)
+    factors, places = model.grid.widths(levels), model.operator.places(model.dimension, levels)
     with bar("refining", total) as show:
         settings = options.members, options.seed, options.evaluations
         made = model.refine(field, levels, *settings, show, True, mask, *beside, persistent=options.persistence)
@@ -82,7 +82,7 @@ def refine(options: config.Refine) -> xr.DataArray:
     stored: xr.DataArray | xr.Dataset = result
     if options.out.suffix in NAMED:
         stored = as_dataset(result, coarse, factors, places)
-        stored = with_cell_methods(stored, finer_axes(model, stored), cell_method(model))
+        stored = with_cell_methods(stored, finer_axes(model, stored, levels), cell_method(model))
     gaps = options.members * (
         int(missing.sum()) * math.prod(factors)
         if mask is None

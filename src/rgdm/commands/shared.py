@@ -11,7 +11,7 @@ import numpy as np
 import tyro
 import xarray as xr
 
-from rgdm import __version__
+from rgdm import __version__, config
 from rgdm.data.alignment import Aligned, align
 from rgdm.data.checks import check_finite, counted, fill_gaps
 from rgdm.data.crop import crop
@@ -77,7 +77,7 @@ def without_gaps(
 
 def cropped(field: xr.DataArray, grid: Grid, levels: int) -> xr.DataArray:
     """The largest part of a field whose lattice divides by ``factor^levels``; what was cut is said."""
-    field, notes = crop(field, [b**levels for b in grid.factors], grid.boundaries)
+    field, notes = crop(field, grid.widths(levels), grid.boundaries)
     say(notes)
     return field
 
@@ -88,7 +88,7 @@ def check_lattice(operator: CoarseGraining, field: xr.DataArray, levels: int) ->
     try:
         operator.check_depth(lattice, levels)
     except InputError as error:
-        enough = all(n >= b**levels for n, b in zip(lattice, operator.factors(len(lattice)), strict=True))
+        enough = all(n >= width for n, width in zip(lattice, operator.widths(len(lattice), levels), strict=True))
         help = "; cut it with --crop" if enough else ""
         raise InputError(f"{error}{help} (the last {len(lattice)} axes are the lattice: --dimension)") from None
 
@@ -182,7 +182,7 @@ def command_line(options: Any, command: str) -> str:
     placed = [field for field in fields(options) if tyro.conf.Positional in get_args(hints[field.name])]
     for each in placed:
         value = getattr(options, each.name)
-        words += [str(one) for one in (value if isinstance(value, tuple) else (value,))]
+        words += _typed(value)
     for each in fields(options):
         value, name = getattr(options, each.name), each.name.replace("_", "-")
         if each in placed or is_dataclass(value) or (each.default is not MISSING_DEFAULT and value == each.default):
@@ -190,5 +190,11 @@ def command_line(options: Any, command: str) -> str:
         if isinstance(value, bool):
             words.append(f"--{'' if value else 'no-'}{name}")
         else:
-            words += [f"--{name}", *(str(one) for one in (value if isinstance(value, tuple) else (value,)))]
+            words += [f"--{name}", *_typed(value)]
     return shlex.join(words)
+
+
+def _typed(value: Any) -> list[str]:
+    """The words of an option, numbers that are one for each level with commas between them."""
+    each = value if isinstance(value, tuple) else (value,)
+    return [config.typed_factor(one) if isinstance(one, tuple) else str(one) for one in each]

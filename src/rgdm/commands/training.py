@@ -36,7 +36,7 @@ from rgdm.notes import say
 from rgdm.process.persistence import correlation
 from rgdm.progress import bar, training_bar
 from rgdm.ranges import check_options
-from rgdm.scale.grid import Grid
+from rgdm.scale.grid import Grid, in_words
 from rgdm.train import Budget, Parts, Trainer, Validation, check_resumable, choose_device, hold_back
 
 NOTICED = 0.01
@@ -62,10 +62,10 @@ def train(options: config.Train) -> Cascade:
     field = load(options.fields, options.variable, options.dimension, options.axes, force=options.force)
     if options.resume:
         field = resumed(field, options.out, options.force)
-    grid = grid_of(field, options.boundary, options.factor)
+    grid = grid_of(field, options.boundary, options.factor).of_levels(options.design.levels)
     note_globe(field, grid)
     field = cropped(field, grid, options.design.levels) if options.crop else field
-    able = options.design.takes_gaps and set(grid.factors) == {2}
+    able = options.design.takes_gaps and grid.one_factor
     field, _ = without_gaps(
         field,
         grid.boundaries,
@@ -141,7 +141,7 @@ def _looks_positive(design: Design, field: xr.DataArray, grid: Grid) -> bool:
     """Whether fields are never negative and often 0 in each channel, which differences do not keep but shares do."""
     values = field.to_numpy()
     try:
-        able = set(grid.factors) == {2} and replace(design, positive=True).positive
+        able = replace(design, positive=True).positive
     except InputError:  # other settings speak against it
         able = False
     if not able or values.dtype.kind != "f":
@@ -156,6 +156,10 @@ def _looks_positive(design: Design, field: xr.DataArray, grid: Grid) -> bool:
         why = f"{negative} are negative, down to {np.nanmin(values):.3g}"
         say([f"{zeros.mean():.0%} of the values are 0 but {why}: zeros are not kept, and values may become negative"])
     if negative:
+        return False
+    if set(grid.factors) != {2}:
+        why = f"the factor is {in_words(grid.factors)}, and only 2 keeps zeros"
+        say([f"values are never negative, and {zeros.mean():.0%} of them are 0; they may become negative, for {why}"])
         return False
     say([f"values are never negative, and {zeros.mean():.0%} of them are 0: they stay so (--no-positive lets them go)"])
     return True

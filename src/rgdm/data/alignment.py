@@ -10,8 +10,10 @@ from rgdm.data.arrangement import choose, convert, flip
 from rgdm.data.cells.order import check_calendars, check_order, uneven
 from rgdm.data.identity import AxisIdentity, Channel, Identity, channels_of, identity_of, lattice_of
 from rgdm.data.units import Conversion, conversion
+from rgdm.design import Factor
 from rgdm.errors import InputError
 from rgdm.notes import option, say
+from rgdm.scale.grid import scale_widths
 
 TOLERANCE = 0.05
 """By how much spacings may differ."""
@@ -19,9 +21,12 @@ TOLERANCE = 0.05
 
 @dataclass(frozen=True)
 class Scale:
-    """How much coarser than the data of the model a field is: ``factor^levels`` along each axis, of at most so many."""
+    """How much coarser than the data of the model a field is: ``factor^levels`` along each axis, of at most so many.
 
-    factors: tuple[int, ...]
+    A factor may be one for each level, the finest first.
+    """
+
+    factors: tuple[Factor, ...]
     levels: int = 0
     deepest: int = 0
 
@@ -214,8 +219,8 @@ def _turned(given: AxisIdentity, known: AxisIdentity, talk: _Talk) -> bool:
 
 def _compare_spacing(given: Sequence[AxisIdentity], known: Sequence[AxisIdentity], scale: Scale, talk: _Talk) -> None:
     """Refuse another spacing than that of the data, coarsened so often."""
-    compared = []
-    for one, other, factor in zip(given, known, scale.factors, strict=True):
+    compared, widths = [], [scale_widths(scale.factors, level) for level in range(max(scale.levels, scale.deepest) + 1)]
+    for one, other, own in zip(given, known, zip(*widths, strict=True), strict=True):
         if one.spacing is None or other.spacing is None:
             continue
         change = conversion(one.units, other.units) if one.units and other.units else None
@@ -227,20 +232,20 @@ def _compare_spacing(given: Sequence[AxisIdentity], known: Sequence[AxisIdentity
                     f"{talk.what} has {one.name} in {one.units}; {talk.whose} {other.units}: spacings were not compared"
                 )
             continue
-        compared.append((one, other.spacing / change.factor, factor))
-    wrong = [(axis, fine, b) for axis, fine, b in compared if not _near(axis.spacing, fine * b**scale.levels)]
+        compared.append((one, other.spacing / change.factor, own))
+    wrong = [each for each in compared if not _near(each[0].spacing, each[1] * each[2][scale.levels])]
     if not wrong:
         return
     fits = [
         level
         for level in range(1, scale.deepest + 1)
-        if all(_near(axis.spacing, fine * b**level) for axis, fine, b in compared)
+        if all(_near(axis.spacing, fine * own[level]) for axis, fine, own in compared)
     ]
-    axis, fine, b = wrong[0]
+    axis, fine, own = wrong[0]
     unit = f" {axis.units}" if axis.units else ""
     expected = f"{fine:g}{unit}"
     if scale.levels:
-        expected += f", which {scale.levels} levels coarsen to {fine * b**scale.levels:g}{unit}"
+        expected += f", which {scale.levels} levels coarsen to {fine * own[scale.levels]:g}{unit}"
     remedy = f"refine by {option(f'--levels {fits[0]}')}" if fits else "regrid it"
     if scale.levels and all(_near(axis.spacing, fine) for axis, fine, _ in compared):
         remedy = "it is as fine as the training data: coarsen it, or judge with it (rgdm evaluate)"

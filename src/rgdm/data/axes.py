@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from rgdm.data.conventions import Role, angle_of, role_of
+from rgdm.design import Factor
 from rgdm.errors import InputError
 from rgdm.notes import option, say
 from rgdm.scale.boundary import Boundary
@@ -139,14 +140,15 @@ def _is_scattered(array: xr.DataArray, axis: Hashable) -> bool:
     return str(axis).lower() in _PLACES or bool((ahead <= 0).mean() > 0.25)
 
 
-def grid_of(field: xr.DataArray, boundary: Sequence[Boundary] = (), factor: int | Sequence[int] = 2) -> Grid:
+def grid_of(field: xr.DataArray, boundary: Sequence[Boundary] = (), factor: int | Sequence[Factor] = 2) -> Grid:
     """The grid of a field ``(sample, channel, *lattice)``.
 
     Args:
         field: whose lattice axes are named; time is known by its coordinate or name.
         boundary: one for all axes, or one for each; empty: as the attribute ``boundary`` of the field says, else its
             attribute ``periodic``, else reflecting.
-        factor: of the coarse-graining, one for all axes or one for each; 1: an axis is left alone.
+        factor: of the coarse-graining, one for all axes or one for each; 1: an axis is left alone. Each may be one for
+            every level, as of :class:`~rgdm.scale.grid.Axis`.
     """
     names = [str(name) for name in field.dims[2:]]
     grid = Grid.uniform(len(names), list(boundary) or _stated(field, len(names)), factor, names)

@@ -24,7 +24,7 @@ def consistency_ulps(
     :func:`rgdm.evaluate.consistency_error` for ``weights``.
     """
     worst = torch.zeros(coarse.shape[1], dtype=torch.float64, device=coarse.device)
-    widths = [b**levels for b in operator.factors(coarse.dim() - 2)]
+    widths = operator.widths(coarse.dim() - 2, levels)
     errors = mean_errors(ensemble, coarse, operator, levels, weights)
     for member, error in zip(ensemble, errors, strict=True):
         largest = member.abs() if weights is None else torch.where(weights > 0, member, 0.0).abs()

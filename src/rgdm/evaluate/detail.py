@@ -33,10 +33,10 @@ def details(
     if weights is not None:
         weights = weights.double().expand_as(field)
     x, dimension = field.double(), field.dim() - 2
-    for _ in range(levels):
-        x, detail = operator.split(x)
+    for step in map(operator.at, range(levels)):
+        x, detail = step.split(x)
         if weights is not None:
-            for axis, b in enumerate(operator.factors(dimension), start=2):
+            for axis, b in enumerate(step.factors(dimension), start=2):
                 parts = weights.unflatten(axis, (-1, b))
                 weights = torch.where((parts > 0).all(axis + 1), parts.mean(axis + 1), 0.0)
         detail = detail.unflatten(1, (field.shape[1], -1))
@@ -59,14 +59,14 @@ def detail_moments(
     """
     columns = []
     x, w = field.double(), None if weights is None else weights.double().expand_as(field)
-    for _ in range(levels):
-        x, detail = operator.split(x)
+    for step in map(operator.at, range(levels)):
+        x, detail = step.split(x)
         square = detail.square()
         if w is None:
             one = torch.ones(len(field), dtype=torch.float64, device=field.device)
             columns.append((square.flatten(1).mean(1), square.square().flatten(1).mean(1), one))
             continue
-        for axis, b in enumerate(operator.factors(field.dim() - 2), start=2):
+        for axis, b in enumerate(step.factors(field.dim() - 2), start=2):
             w = w.unflatten(axis, (-1, b)).mean(axis + 1)
         of_bands = w.repeat_interleave(detail.shape[1] // w.shape[1], 1)
         parts = of_bands * square, of_bands * square.square(), w

@@ -4,6 +4,7 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
+from rgdm.design import Factor
 from rgdm.evaluate.events import fractions, reliability_of, shares, skill_terms
 from rgdm.evaluate.intensity import scale_errors, scale_skill
 from rgdm.evaluate.pieces import Figures
@@ -18,7 +19,7 @@ def event_diagrams(
     truth: Float[Tensor, "B 1 *L"],
     ensemble: Float[Tensor, "M B 1 *L"],
     thresholds: Float[Tensor, "T"],
-    factors: tuple[int, ...],
+    factors: tuple[Factor, ...],
     weights: Shaped[Tensor, "#B 1 *#L"] | None = None,
     blocks: int | None = None,
     boundary: Boundaries = "reflect",
@@ -109,7 +110,7 @@ def _fractions(
 
 
 def _scales(
-    some: Tensor, truth: Tensor, threshold: float, factors: tuple[int, ...], valid: Tensor | None, blocks: int | None
+    some: Tensor, truth: Tensor, threshold: float, factors: tuple[Factor, ...], valid: Tensor | None, blocks: int | None
 ) -> tuple[Estimate, Tensor]:
     """The intensity-scale skill of members against the truth with its error, and that of members alike."""
 

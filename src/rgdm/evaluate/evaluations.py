@@ -66,7 +66,7 @@ def choose_evaluations(
         sites: about how many are refined.
     """
     depth = min(DEPTH, model.levels)
-    while depth > 1 and 4 * math.prod(12 * b**depth for b in model.grid.factors) > sites:
+    while depth > 1 and 4 * math.prod(12 * width for width in model.grid.widths(depth)) > sites:
         depth -= 1  # many small pieces rather than few large ones
     truth = tiles(model, Fields.of(fields), sites, depth)
     few = max(LARGEST, sites) // truth.values[0].numel()
@@ -102,8 +102,8 @@ def _trial(model: Cascade, fields: Fields, evaluations: int, depth: int, sites: 
     fields = model.normalised(fields.to(model.device))
     truth, setting = fields.values, fields.setting
     coarse, weights = truth, setting.weights
-    for own in setting.path(model.operator, depth)[:-1]:
-        coarse = own.on(model.operator).coarsen(coarse)
+    for level, own in enumerate(setting.path(model.operator, depth)[:-1]):
+        coarse = own.on(model.operator.at(level)).coarsen(coarse)
     times = (MEMBERS, *[1] * (1 + model.dimension))
     coarse, noise = coarse.repeat(times), NoiseField(0, "calibrate")
     of_members = setting.map(lambda part: part.repeat(times) if len(part) > 1 else part)
@@ -117,7 +117,7 @@ def _trial(model: Cascade, fields: Fields, evaluations: int, depth: int, sites: 
         ensemble = torch.where(weights > 0, ensemble, truth)
     ensemble, truth = ensemble.cpu(), truth.cpu()
     weights = None if weights is None else weights.cpu()
-    finest = round(depth * math.log2(max(model.grid.factors)))
+    finest = round(math.log2(max(model.grid.widths(depth))))
     octaves = octave_ratio(ensemble, truth, model.grid.boundaries)[1].value[:finest]
     crps, spread = fair_crps(ensemble, truth, weights), spread_skill(ensemble, truth, weights).pooled
     size = sizes(truth, weights)

@@ -56,7 +56,7 @@ def compare(
     few large ones. The Hamiltonian is that of fields less the mean of the data, over the size of these;
     it is left out where the fields do not tell its terms apart, as spins do not.
     """
-    units = [b**model.levels for b in model.grid.factors]
+    units = model.grid.widths(model.levels)
     sides = zip(fields.shape[2:], units, model.grid.boundaries, strict=True)
     lattice = [n if side == "periodic" else max(1, min(n, max(SIDE, unit)) // unit) * unit for n, unit, side in sides]
     count = max(FEWEST, min(len(fields), MOST, SITES // math.prod(lattice)))

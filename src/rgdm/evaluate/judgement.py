@@ -130,7 +130,7 @@ def judge(
         "areas": areas if of_sites is not None and bool(((of_sites > 0) & (of_sites < 1)).any()) else None,
         "lattice": list(truth.shape[2:]),
         "levels": levels,
-        "factor": list(operator.factors(truth.dim() - 2)),
+        "factor": [list(b) if isinstance(b, tuple) else b for b in operator.factors_of(truth.dim() - 2, levels)],
         "boundary": boundary,
         "times": times,
         "blocks": blocks,
@@ -187,8 +187,8 @@ def _channel(
     figures |= structure_figures(truth, filled, case.boundary, weights, case.blocks)
     figures |= excursion_figures(raw, members, levels, case.boundary, weights, case.blocks)
     others = {name: field[:, :, [c]] for name, field in case.baselines.items()}
-    factors = case.operator.factors(truth.dim() - 2)
-    widths = tuple(b**case.levels for b in factors)
+    factors = case.operator.factors_of(truth.dim() - 2, case.levels)
+    widths = case.operator.widths(truth.dim() - 2, case.levels)
     figures |= event_figures(raw, members, others, levels, widths, weights, case.blocks, case.boundary)
     figures |= event_diagrams(raw, members, levels, factors, weights, case.blocks, case.boundary)
     if case.times:

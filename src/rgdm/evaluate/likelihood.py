@@ -50,7 +50,8 @@ def windows(fields: Tensor | Fields, grid: Grid, levels: int) -> Fields:
     fields = Fields.of(fields)
     lattice, channels = fields.lattice, fields.values.shape[1]
     whole = math.prod(n for n, axis in zip(lattice, grid.axes, strict=True) if axis.boundary == "periodic")
-    thin = math.prod(axis.factor**levels for axis in grid.axes if axis.boundary == "reflect")
+    units = grid.widths(levels)
+    thin = math.prod(unit for unit, side in zip(units, grid.boundaries, strict=True) if side == "reflect")
     if whole * thin > TOGETHER:
         raise InputError(
             f"the likelihood of a periodic field of {' x '.join(map(str, lattice))} sites takes long; it is left out "
@@ -59,8 +60,7 @@ def windows(fields: Tensor | Fields, grid: Grid, levels: int) -> Fields:
     cut = sum(axis.boundary != "periodic" for axis in grid.axes)
     side = max(1.0, WINDOW / channels / whole) ** (1 / max(cut, 1)) + 1e-9
     sizes = []
-    for n, axis in zip(lattice, grid.axes, strict=True):
-        unit = axis.factor**levels
+    for n, unit, axis in zip(lattice, units, grid.axes, strict=True):
         sizes.append(n if axis.boundary == "periodic" else min(max(1, int(side) // unit) * unit, n // unit * unit))
     first = [(n - s) // 2 for n, s in zip(lattice, sizes, strict=True)]
     middle = (..., *(slice(a, a + s) for a, s in zip(first, sizes, strict=True)))

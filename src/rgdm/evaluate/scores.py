@@ -178,7 +178,7 @@ def mean_errors(
     steps, of_blocks = _steps(operator, levels, weights)
     there = None if of_blocks is None else of_blocks > 0
     coarse = coarse if there is None else torch.where(there, coarse, 0.0)
-    gain = operator.gain(coarse.dim() - 2) ** levels
+    gain = operator.gain_to(coarse.dim() - 2, levels)
     for member in ensemble:
         means = member.double()
         for step in steps:
@@ -190,8 +190,8 @@ def mean_errors(
 def _steps(operator: CoarseGraining, levels: int, weights: Tensor | None) -> tuple[list[CoarseGraining], Tensor | None]:
     """The operators of all levels, and the weights of coarse sites; None: all are alike."""
     steps = []
-    for _ in range(levels):
-        steps.append(operator.on(weights))
+    for level in range(levels):
+        steps.append(operator.at(level).on(weights))
         weights = steps[-1].coarse_weights
     return steps, weights
 

@@ -14,7 +14,7 @@ from rgdm.data.layout import floating
 from rgdm.errors import InputError
 from rgdm.jackknife import BLOCKS, FEWEST, jackknife
 from rgdm.physics.interactions import Interaction
-from rgdm.scale.coarse_graining import Separable
+from rgdm.scale.coarse_graining import CoarseGraining
 
 CHUNK = 2**22
 """Sites whose derivatives are held in memory at a time."""
@@ -111,7 +111,7 @@ class EffectiveHamiltonian:
 
 def couplings_by_scale(
     samples: Tensor | np.ndarray,
-    operator: Separable,
+    operator: CoarseGraining,
     levels: int,
     interactions: Sequence[Interaction],
     eta: float | None = None,
@@ -147,7 +147,7 @@ def couplings_by_scale(
     if levels < 0:
         raise InputError(f"levels is {levels}; it must not be negative")
     samples = floating(samples)
-    factors = operator.factors(samples.dim() - 2)
+    factors = operator.factors_of(samples.dim() - 2, levels)
     if eta is not None and len(set(factors)) > 1:
         raise InputError(f"eta is {eta} for the factors {factors}; it needs the same factor along every axis")
     dimension, x, tables, scales = samples.dim() - 2, samples.double(), [], []
@@ -155,8 +155,9 @@ def couplings_by_scale(
     x, random = x - mean, torch.Generator().manual_seed(seed)
     for level in range(levels + 1):
         if level:
-            x = operator.coarsen(x) / operator.gain(dimension)
-        scale = float(x.std()) if eta is None else factors[0] ** (-level * (dimension - 2 + eta) / 2)
+            step = operator.at(level - 1)
+            x = step.coarsen(x) / step.gain(dimension)
+        scale = float(x.std()) if eta is None else operator.widths(dimension, level)[0] ** (-(dimension - 2 + eta) / 2)
         if level and noise:
             x = x + noise * scale * torch.randn(x.shape, generator=random, dtype=x.dtype).to(x.device)
             scale = float(x.std()) if eta is None else scale

@@ -9,6 +9,8 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from rgdm.scale.grid import scale_widths
+
 INK, GREY, FAINT = "#1d2430", "#79818c", "#dfe3e8"
 MODEL = "#0072b2"
 BASELINES = ("#d55e00", "#cc79a7", "#e69f00", "#009e73")  # after Okabe & Ito (2008)
@@ -62,9 +64,9 @@ def times(numbers: Iterable[float]) -> str:
     return each[0] if len(set(each)) == 1 else "×".join(each)
 
 
-def detail_scale(factors: Sequence[int], level: int) -> str:
+def detail_scale(factors: Sequence[int | Sequence[int]], level: int) -> str:
     """Between which blocks the detail of a level is, for the factor b of each axis: ``1 to 2×1 sites``."""
-    fine, coarse = (times(b**depth for b in factors) for depth in (level, level + 1))
+    fine, coarse = (times(scale_widths(factors, depth)) for depth in (level, level + 1))
     return f"{fine} to {coarse} sites"
 
 

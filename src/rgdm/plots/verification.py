@@ -11,6 +11,7 @@ from matplotlib.ticker import FuncFormatter, NullLocator
 
 from rgdm.plots.curves import Array, numbers
 from rgdm.plots.style import COLUMN, FAINT, GREY, INK, LEVELS, MODEL, detail_scale, paper
+from rgdm.scale.grid import scale_widths
 
 MOST = 4
 """Most thresholds that are drawn as curves."""
@@ -52,7 +53,7 @@ def fss_curves(scores: Mapping[str, Any], units: str = "") -> Figure:
         figure = Figure(figsize=(COLUMN, 3.1), layout="constrained")
         axes = figure.subplots()
         width = numbers(entry["width"])
-        coarse = max(about["factor"]) ** about["levels"]
+        coarse = max(scale_widths(about["factor"], about["levels"]))
         if width[0] < coarse < width[-1]:
             axes.axvline(coarse, color=GREY, lw=0.8)
             axes.annotate("coarse site", (coarse, 0.02), (3, 0), textcoords="offset points", color=GREY)

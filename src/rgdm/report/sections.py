@@ -15,6 +15,7 @@ from rgdm.report.page import figure, section, text
 from rgdm.report.sources import Material, Samples, Shown, find
 from rgdm.report.table import figures_table, number, tiles
 from rgdm.report.verification import verification
+from rgdm.scale.grid import scale_widths
 
 
 def sections(material: Material) -> list[str]:
@@ -37,8 +38,8 @@ def sections(material: Material) -> list[str]:
 def _summary(evaluation: Evaluation, attrs: dict[str, Any]) -> str:
     about, own = evaluation.scores["about"], evaluation.scores["channels"]
     size = " × ".join(str(n) for n in about["lattice"])
-    block = times(b ** about["levels"] for b in about["factor"])
-    along = " along every axis" if len(set(about["factor"])) == 1 else ""
+    widths = scale_widths(about["factor"], about["levels"])
+    block, along = times(widths), " along every axis" if len(set(widths)) == 1 else ""
     name = f" of {attrs['name']}" if attrs.get("name") else ""
     words = [
         f"{about['samples']} held-out fields{name}, {size} sites each, were averaged over blocks of {block} "

@@ -8,8 +8,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from rgdm.design import Factor
 from rgdm.errors import InputError
 from rgdm.notes import option
+from rgdm.scale.grid import in_words
 
 Lattice = tuple[int, ...]
 
@@ -59,13 +61,30 @@ class CoarseGraining(nn.Module, abc.ABC):
         """
         return math.prod(self.factors(dimension)) ** 0.5
 
+    def at(self, level: int) -> "CoarseGraining":
+        """The operator from ``level`` to the next, of one that may differ by level; this one, if it does not."""
+        return self
+
+    def gain_to(self, dimension: int, level: int, power: int = 1) -> float:
+        """The value at ``level`` of the field that is the constant 1 at level 0, to a power."""
+        return self.gain(dimension) ** (power * level)
+
+    def widths(self, dimension: int, levels: int) -> tuple[int, ...]:
+        """How many sites of level 0 one of level ``levels`` is wide along each axis."""
+        return tuple(b**levels for b in self.factors(dimension))
+
+    def factors_of(self, dimension: int, levels: int) -> tuple[Factor, ...]:
+        """The factors of so many levels for each axis: one number if they are equal, else one for each level."""
+        each = zip(*(self.at(level).factors(dimension) for level in range(levels)), strict=True)
+        return tuple(own[0] if len(set(own)) == 1 else own for own in each)
+
     def coarse_lattice(self, lattice: Sequence[int], levels: int = 1) -> Lattice:
-        """The lattice of a field that has been coarse-grained ``levels`` times."""
-        return tuple(n // b**levels for n, b in zip(lattice, self.factors(len(lattice)), strict=True))
+        """The lattice of a field of level 0 that has been coarse-grained ``levels`` times."""
+        return tuple(n // width for n, width in zip(lattice, self.widths(len(lattice), levels), strict=True))
 
     def fine_lattice(self, lattice: Sequence[int], levels: int = 1) -> Lattice:
-        """The lattice that becomes ``lattice`` in ``levels`` levels."""
-        return tuple(n * b**levels for n, b in zip(lattice, self.factors(len(lattice)), strict=True))
+        """The lattice of level 0 that becomes ``lattice`` in ``levels`` levels."""
+        return tuple(n * width for n, width in zip(lattice, self.widths(len(lattice), levels), strict=True))
 
     @property
     def linear(self) -> "CoarseGraining":
@@ -118,15 +137,18 @@ class CoarseGraining(nn.Module, abc.ABC):
 
     def check_depth(self, lattice: Lattice, levels: int) -> None:
         """Raise ``ValueError``, with the depth that fits, if ``lattice`` cannot be coarsened ``levels`` times."""
-        factors, depth = self.factors(len(lattice)), 0
-        while depth < levels and all(n % b ** (depth + 1) == 0 for n, b in zip(lattice, factors, strict=True)):
+        dimension, depth = len(lattice), 0
+        while depth < levels and _divides(self.widths(dimension, depth + 1), lattice):
             depth += 1
         if depth < levels:
-            units = [b**levels for b in factors]
+            units = self.widths(dimension, levels)
             near = tuple(max(unit, n - n % unit) for n, unit in zip(lattice, units, strict=True))
             fits = f"{depth} level{'' if depth == 1 else 's'}"
-            fewer = f"use {fits}, or a lattice" if depth else "use a lattice"
-            by = f"factor {factors[0]}" if len(set(factors)) == 1 else f"factors {factors}"
+            factors, own = self.factors_of(dimension, levels), ""
+            if any(isinstance(b, tuple) for b in factors):
+                own = f" of factor {in_words(self.factors_of(dimension, depth))}"
+            fewer = f"use {fits}{own}, or a lattice" if depth else "use a lattice"
+            by = f"factor{'s' * (len(set(factors)) > 1)} {in_words(factors)}"
             raise InputError(f"a lattice of {lattice} fits {fits} of {by}, not {levels}; {fewer} such as {near}")
 
     @torch.no_grad()
@@ -169,6 +191,10 @@ class CoarseGraining(nn.Module, abc.ABC):
             return math.inf
         jacobian = torch.autograd.functional.jacobian(whole, x)
         return float(torch.linalg.slogdet(jacobian)[1])  # pyright: ignore[reportArgumentType]
+
+
+def _divides(widths: Sequence[int], lattice: Lattice) -> bool:
+    return all(n % width == 0 for n, width in zip(lattice, widths, strict=True))
 
 
 class Separable(CoarseGraining):

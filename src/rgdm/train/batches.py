@@ -64,7 +64,7 @@ class Batches:
     def of_level(self, level: int, generator: torch.Generator) -> "Batch":
         """A batch of one level."""
         model = self.model
-        units = [b ** (level + 1) for b in model.grid.factors]
+        units = model.grid.widths(level + 1)
         cuts = [
             self._cut(n, unit, level, axis) for n, unit, axis in zip(self.lattice, units, model.grid.axes, strict=True)
         ]
@@ -72,11 +72,12 @@ class Batches:
         count = min(MOST, max(1, round(self.sites / math.prod(patch))))
         fields, importance = self._patches(count, cuts, generator)
         fine, setting = fields.values, fields.setting
-        for _ in range(level):
-            fine, setting = setting.on(model.operator).coarsen(fine), setting.coarsen(model.operator)
+        for finer in map(model.operator.at, range(level)):
+            fine, setting = setting.on(finer).coarsen(fine), setting.coarsen(finer)
         importance = importance / self.heeded[level]
         t = (torch.arange(count) + torch.rand(1, generator=generator)) / count
-        channels = model.channels * model.operator.bands(model.dimension) * model.own_lift(level).law.draws
+        lift = model.own_lift(level)
+        channels = model.channels * lift.operator.bands(model.dimension) * lift.law.draws
         noise = torch.randn(count, channels, *patch, generator=generator)
         return Batch(level, fine, t, noise, halo, importance, setting)
 
@@ -150,7 +151,7 @@ def _generator(*key: int) -> torch.Generator:
 
 def shares(model: Cascade) -> list[float]:
     """How often batches of each level come: of the finer ones there is more to see."""
-    decay = 0.5 if model.design.shared else 0.6
+    decay = 0.5 if model.design.shared and model.grid.depth is None else 0.6
     return [decay**level for level in range(model.levels)]
 
 

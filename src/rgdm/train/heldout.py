@@ -79,9 +79,11 @@ def _seen(part: Fields, grid: Grid, levels: int) -> bool:
     there = ~part.values.isnan()
     if bool(there.all()):
         return True
-    for axis, b in enumerate(grid.factors, start=2):
-        there = there.unflatten(axis, (-1, b ** max(0, levels - 1))).any(axis + 1)
-    pairs = [there.unflatten(a, (-1, b)).sum(a + 1) > 1 for a, b in enumerate(grid.factors, start=2) if b > 1]
+    coarsest = max(0, levels - 1)
+    for axis, width in enumerate(grid.widths(coarsest), start=2):
+        there = there.unflatten(axis, (-1, width)).any(axis + 1)
+    last = enumerate(grid.factors_at(coarsest), start=2)
+    pairs = [there.unflatten(a, (-1, b)).sum(a + 1) > 1 for a, b in last if b > 1]
     return all(bool(pair.transpose(0, 1).flatten(1).any(1).all()) for pair in pairs)
 
 
@@ -93,11 +95,11 @@ def _parts(fields: Fields, grid: Grid, levels: int, ordered: bool, narrowest: in
         others = [i for i in range(samples) if i not in set(places)]
         training, kept = fields.of_samples(others), fields.of_samples(places)
         words = "the last" if ordered else "evenly spread"
-        alike = likeness(kept.values, training.values, grid.factors)
+        alike = likeness(kept.values, training.values, grid.factors_at(0))
         return Parts(training, kept, fields, f"{count} of {samples} samples, {words}", alike)
     axis = _longest(fields.lattice, grid, levels)
     if axis is not None and where != "samples":
-        n, unit = fields.lattice[axis], grid.factors[axis] ** levels
+        n, unit = fields.lattice[axis], grid.widths(levels)[axis]
         if n // unit >= max(PARTS, 3 * narrowest):
             kept = max(narrowest, round(n / unit / PARTS))
             strips = min(STRIPS, kept // narrowest)
@@ -157,6 +159,6 @@ def _spread(samples: int, count: int) -> list[int]:
 
 def _longest(lattice: Sequence[int], grid: Grid, levels: int) -> int | None:
     """The axis between edges with the most coarsest sites."""
-    units = [n // b**levels for n, b in zip(lattice, grid.factors, strict=True)]
+    units = [n // width for n, width in zip(lattice, grid.widths(levels), strict=True)]
     open_axes = [i for i, side in enumerate(grid.boundaries) if side == "reflect"]
     return max(open_axes, key=lambda i: units[i], default=None)

@@ -81,7 +81,7 @@ class Trainer:
             "held_out": None if self.held_out is None else fingerprint(self.held_out.values),
             "axes": list(model.grid.names),
             "boundary": list(model.grid.boundaries),
-            "factor": list(model.grid.factors),
+            "factor": [axis["factor"] for axis in model.grid.to_json()],
             "channels": model.channels,
             "batches": Batches.VERSION,
             "format": storage.FORMAT,

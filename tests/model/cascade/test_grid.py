@@ -17,6 +17,8 @@ GRIDS = {
     "periodic x, reflecting y": {"boundary": ("reflect", "periodic")},
     "periodic x, reflecting y, db2": {"boundary": ("reflect", "periodic"), "operator": "db2"},
     "factors 1, 2": {"factor": (1, 2)},
+    "levels of 2 and 3": {"factor": [(2, 3)], "boundary": ("reflect", "periodic")},
+    "levels of 3 and 2 in time": {"dimension": 3, "factor": (1, (3, 2), 2)},
     "factors 3, 2": {"factor": (3, 2), "boundary": ("periodic", "reflect")},
     "a globe in time": {"dimension": 3, "factor": (1, 2, 2), "boundary": ("reflect", "reflect", "periodic")},
     "periodic x, flow": {"boundary": ("reflect", "periodic"), "lift": "flow"},
@@ -29,7 +31,7 @@ def measured(options, channels=1):
     """A cascade of two levels, with weights as after some training, and fields."""
     settings = {"dimension": 2, "levels": 2, "width": 3, "evaluations": 2, **options}
     model = cascade(channels, **settings)
-    units = [b**2 for b in model.grid.factors]
+    units = model.grid.widths(2)
     lattice = tuple(max(1, n // unit) * unit for n, unit in zip(LATTICES[model.dimension], units, strict=True))
     fields = 4 + red(8, lattice, channels)
     model.fit(fields)
@@ -56,8 +58,7 @@ def test_it_samples_refines_exactly_and_has_a_likelihood(options):
     assert fine.shape == (2, 2, 2, *lattice)
     torch.testing.assert_close(model.trajectory(fine[0])[-1], coarse, rtol=0, atol=1e-12)
     if options.get("operator") != "db2":
-        factors = [b**2 for b in model.grid.factors]
-        torch.testing.assert_close(block_means(fine[1], factors), coarse, rtol=0, atol=1e-12)
+        torch.testing.assert_close(block_means(fine[1], model.grid.widths(2)), coarse, rtol=0, atol=1e-12)
     likelihood = model.log_prob(fields[:2], probes=1, tolerance=1e-1)
     assert bool(likelihood.total.value.isfinite().all())
     assert sum(likelihood.dofs) == 2 * math.prod(lattice)

@@ -46,7 +46,6 @@ def test_equal_weights_are_block_spins(b, lattice):
 @every_lattice
 @pytest.mark.parametrize("missing", [0.0, 0.4])
 def test_sites_that_are_there_come_back_and_the_coarse_field_is_the_weighted_mean(b, lattice, missing):
-    missing = missing if b == 2 else 0.0
     x, weights = 280 + torch.randn(3, 2, *lattice), areas(lattice, missing, 3)
     if missing:
         weights[(0, 0, *(slice(0, b),) * len(lattice))] = 0  # a whole block
@@ -62,7 +61,7 @@ def test_sites_that_are_there_come_back_and_the_coarse_field_is_the_weighted_mea
 
 @every_lattice
 def test_no_detail_changes_a_weighted_mean(b, lattice):
-    operator = WeightedBlocks(BlockSpin(b), areas(lattice, 0.4 if b == 2 else 0.0, 2))
+    operator = WeightedBlocks(BlockSpin(b), areas(lattice, 0.4, 2))
     coarse, detail = operator.split(torch.randn(2, 3, *lattice))
     nonsense = operator.merge(coarse, 10 * torch.randn_like(detail))
     assert float(nonsense.std()) > 3
@@ -164,7 +163,11 @@ def test_weights_of_another_lattice_or_batch_are_refused():
         WeightedBlocks(BlockSpin(2), torch.ones(1, 1, 4, 5))
 
 
-def test_gaps_in_blocks_of_three_are_refused():
-    weights = torch.tensor([1.0, 1, 0, 1, 1, 1])[None, None]
-    with pytest.raises(ValueError, match="blocks of 3 sites"):
-        WeightedBlocks(BlockSpin(3), weights)
+def test_sites_of_a_cut_block_differ_as_those_of_a_whole_one():
+    """Of three sites one is missing: two details are drawn, and the one difference that is left is theirs."""
+    weights, detail = torch.tensor([0.5, 1.5, 0.0])[None, None], torch.randn(50, 2, 1)
+    coarse = torch.randn(50, 1, 1)
+    cut = WeightedBlocks(BlockSpin(3), weights).merge(coarse, detail)
+    whole = BlockSpin(3).merge(coarse, detail)
+    torch.testing.assert_close(cut[..., 1] - cut[..., 0], whole[..., 1] - whole[..., 0])
+    assert bool((cut[..., 2] == 0).all())

@@ -55,11 +55,11 @@ def calibrate(
     fields.
     Returns the temperatures, finest level first.
     """
-    cut = tiles(model, Fields.of(x), sites * math.prod(model.grid.factors), depth).to(model.device)
+    cut = tiles(model, Fields.of(x), sites * math.prod(model.grid.factors_at(0)), depth).to(model.device)
     fields = model.normalised(cut)
     path, settings = [fields.values.nan_to_num(0.0)], fields.setting.path(model.operator, model.levels)
-    for own in settings[:-1]:
-        path.append(own.on(model.operator).coarsen(path[-1]))
+    for level, own in enumerate(settings[:-1]):
+        path.append(own.on(model.operator.at(level)).coarsen(path[-1]))
     ensemble, seen = path[-1], _seen_by_calibration(model)
     for level in reversed(range(model.levels)):
         if level >= depth - 1 or level == model.levels - 1:
@@ -127,7 +127,8 @@ def _fit_free(
         fine, setting = some.values, some.setting
         for level, found in enumerate(measured):
             found.append(_unpredicted(model, level, fine, setting))
-            fine, setting = setting.on(model.operator).coarsen(fine), setting.coarsen(model.operator)
+            operator = model.operator.at(level)
+            fine, setting = setting.on(operator).coarsen(fine), setting.coarsen(operator)
     true = [torch.stack([torch.cat(part) for part in zip(*found, strict=True)]).sum(1) for found in measured]
     fields = model.begin(lattice, NoiseField(0, "calibrate").of(range(count)))
     for level in reversed(range(model.levels)):
@@ -167,8 +168,9 @@ def _unpredicted(
 ) -> tuple[Float[Tensor, "B C"], Float[Tensor, "B C"]]:
     """Sum of squares of what the coarse field does not predict of the details, and how many there are, of each field
     and channel."""
-    context, detail = Context.of(fine, model.operator, setting)
-    context = context.known(model.operator, model.grid.boundaries)
+    operator = model.operator.at(level)
+    context, detail = Context.of(fine, operator, setting)
+    context = context.known(operator, model.grid.boundaries)
     rest = model.own_lift(level).standardizer.residual(context, detail)
     there = torch.ones_like(rest) if context.present is None else context.present
     squares, count = (x.double().unflatten(1, (model.channels, -1)).flatten(2).sum(2) for x in (rest.square(), there))
@@ -188,7 +190,7 @@ def _seen_by_calibration(model: Cascade) -> Callable[[Tensor, int, Setting], tup
         return lambda fine, level, _: (fine, None)
 
     def detail(fine: Tensor, level: int, setting: Setting) -> tuple[Tensor, Tensor | None]:
-        on = setting.on(model.operator)
+        on = setting.on(model.operator.at(level))
         return on.split(fine)[1], on.present
 
     return detail
@@ -215,7 +217,7 @@ def _refined(
     (lift.free_temperature if free else lift.temperature).copy_(log_temperature.exp())
     window = Window.whole(level, coarse.shape[2:])
     fine = []
-    for batch in batches(len(coarse), model.operator.fine_lattice(coarse.shape[2:])):
+    for batch in batches(len(coarse), lift.operator.fine_lattice(coarse.shape[2:])):
         own = noise.of(batch)
         some = slice(batch.start, batch.stop)
         given = Context(coarse[some], setting.of(some))
@@ -230,7 +232,7 @@ def tiles(model: Cascade, fields: Fields, sites: int, depth: int = DEPTH) -> Fie
     their sides can be coarse-grained by all levels, and are at least 12 sites of the field ``depth`` levels up.
     """
     grid, condition = model.grid, model.own_lift(0).condition
-    units, reached = ([b**n for b in grid.factors] for n in (model.levels, min(depth, model.levels)))
+    units, reached = (grid.widths(n) for n in (model.levels, min(depth, model.levels)))
     narrowest = 1 if condition is None or condition.texture is None else condition.texture.scattering.narrowest
     least = [max(12 * r, unit * narrowest) for r, unit in zip(reached, units, strict=True)]
     lattice, count = fields.lattice, len(fields)
@@ -275,10 +277,9 @@ def _windows(
     triples = []
     for i, (x, y) in enumerate(zip(coarse, truth, strict=True)):
         own = setting.of([i])
-        for axis, (n, side) in enumerate(zip(lattice, grid.axes, strict=True), start=1):
-            if side.boundary == "periodic":
+        for axis, (n, b, side) in enumerate(zip(lattice, grid.factors_at(0), grid.boundaries, strict=True), start=1):
+            if side == "periodic":
                 continue
-            b = side.factor
             width = min(max(12 * b, wanted) // b, n // b)
             start = int(torch.randint(n // b - width + 1, (1,), generator=generator))
             x, y = x.narrow(axis + 1, start, width), y.narrow(axis, b * start, b * width)

@@ -42,7 +42,7 @@ from rgdm.model.samplers.sampler import Sampler
 from rgdm.process.noise import Noise, Window
 from rgdm.ranges import check_choice, check_keys, check_range
 from rgdm.scale.coarse_graining import Lattice
-from rgdm.scale.grid import Grid
+from rgdm.scale.grid import Grid, in_words
 from rgdm.scale.operators.learned import Learned
 from rgdm.scale.operators.registry import make_operator
 from rgdm.watch import Watch
@@ -79,7 +79,8 @@ class Cascade(nn.Module):
             check_choice("clock", cycle, CYCLES)
         check_range("channels", channels)
         check_range("companions", companions)
-        self.design, self.grid, self.channels = design or Design(), grid or Grid.uniform(), channels
+        self.design, self.channels = design or Design(), channels
+        self.grid = (grid or Grid.uniform()).of_levels(self.design.levels)
         self.repetition = Repetition() if repetition is None else Repetition.checked(*repetition, self.design.levels)
         self.operator = make_operator(self.design.operator, self.grid, bool(self.design.positive))
         self.operator.requires_grad_(False)  # a learned one learns before the lifts, whose measurements are of it
@@ -117,7 +118,7 @@ class Cascade(nn.Module):
     @property
     def takes_gaps(self) -> bool:
         """Whether values may be missing."""
-        return self.design.takes_gaps and set(self.grid.factors) == {2}
+        return self.design.takes_gaps and self.grid.one_factor
 
     @property
     def dtype(self) -> torch.dtype:
@@ -148,7 +149,7 @@ class Cascade(nn.Module):
             reach = self.lift(level).reach(sampler)
             if reach is None:
                 return None
-            halo = [-(-h // b) + reach for h, b in zip(halo, self.grid.factors, strict=True)]
+            halo = [-(-h // b) + reach for h, b in zip(halo, self.grid.factors_at(level), strict=True)]
         return tuple(halo)
 
     # --- learning --------------------------------------------------------------------------
@@ -194,7 +195,8 @@ class Cascade(nn.Module):
         told = watch or (lambda done, total: None)
         for level in range(self.levels):
             self.own_lift(level).fit(fine, setting)
-            fine, setting = setting.on(self.operator).coarsen(fine), setting.coarsen(self.operator)
+            operator = self.operator.at(level)
+            fine, setting = setting.on(operator).coarsen(fine), setting.coarsen(operator)
             told(level + 1, self.levels + 1)
         if setting.weights is None or bool((setting.weights > 0).all()):
             self.base.fit(fine)
@@ -286,6 +288,11 @@ class Cascade(nn.Module):
             raise InputError("this cascade is enlarged already; enlarge the one that it was enlarged from")
         if not 0 <= level < self.levels or times < 1:
             raise InputError(f"level = {level}, times = {times}; a level of 0 to {self.levels - 1}, once or more")
+        if self.grid.depth is not None:
+            raise InputError(
+                f"a cascade of the factors {in_words(self.grid.factors)} cannot be enlarged; its levels "
+                "differ, and none has the law of another: train one of equal factors"
+            )
         if self.design.positive:
             raise InputError("a cascade of shares cannot be enlarged; growth is of fields of both signs")
         if self.told:
@@ -312,7 +319,7 @@ class Cascade(nn.Module):
     def normalise(self, x: Tensor | np.ndarray, level: int = 0) -> Float[Tensor, "B C *L"]:
         """User's block means at ``level``, ``(B, C, *L)``, to the normalised orthonormal field."""
         one = constant(self.operator, self.grid, x := floating(x), level)
-        return self.units.normalise(x, self.operator.gain(self.dimension) ** level, one)
+        return self.units.normalise(x, self.operator.gain_to(self.dimension, level), one)
 
     def normalised(self, fields: Fields) -> Fields:
         """The same fields, and their companions, normalised."""
@@ -368,8 +375,8 @@ class Cascade(nn.Module):
         if bool(wrong.any()):
             raise InputError(
                 f"{int(wrong.sum())} of {x.numel()} values of {what} are not finite; fill them first "
-                "(rgdm.data.checks.fill_gaps), or mark what is missing by NaN for a model of block spins of factor 2 "
-                "by diffusion, without scattering and sweep, which leaves it missing"
+                "(rgdm.data.checks.fill_gaps), or mark what is missing by NaN for a model of block spins "
+                "(one factor along all axes) by diffusion, without scattering and sweep, which leaves it missing"
             )
 
     def _sampler(self, evaluations: int | None) -> Sampler:

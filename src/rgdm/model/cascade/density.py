@@ -10,6 +10,7 @@ from rgdm.model.cascade.edge import take
 from rgdm.model.cascade.fields import Fields
 from rgdm.model.laws.likelihood import Likelihood, LogProb, TooManyDetailsError, Tracing, signs
 from rgdm.model.lifts.setting import NOWHERE, Setting
+from rgdm.scale.grid import in_words
 from rgdm.watch import Watch
 
 if TYPE_CHECKING:
@@ -55,20 +56,26 @@ def log_prob(
     x = x.to(model.device)
     if not bool(x.isfinite().all()):
         raise InputError(f"{int((~x.isfinite()).sum())} of {x.numel()} values are not finite; drop or fill them")
+    if place.weights is not None and set(model.grid.factors) != {2} and bool((place.weights == 0).any()):
+        raise InputError(
+            f"{int((place.weights == 0).sum())} cells have no area, which leaves blocks of factor "
+            f"{in_words(model.grid.factors)} fewer details than a density counts; the likelihood is of whole fields"
+        )
     if probes is not None and probes < 1:
         raise InputError(f"probes is {probes}; at least 1 is needed, or None to compute the divergence")
     model.operator.check_depth(tuple(x.shape[2:]), depth)
     fields = model.normalised(Fields(x.double(), place.to(x.double())))
     fine, setting, parts = fields.values, fields.setting, []
     for level in range(depth):
-        coarse, detail = setting.on(model.operator).split(fine)
+        operator = model.operator.at(level)
+        coarse, detail = setting.on(operator).split(fine)
         random = None if probes is None else signs(detail, probes, 1000 * seed + level)
         try:
             tracing = Tracing(random, tolerance)
             parts.append(model.lift(level).log_prob(fine, tracing, levels is None, networks, setting))
         except TooManyDetailsError as error:
             raise InputError(f"level {level}: {error}; pass probes=2 or more, or networks=False") from None
-        fine, setting = coarse, setting.coarsen(model.operator)
+        fine, setting = coarse, setting.coarsen(operator)
         if watch:
             watch(level + 1, depth)
     dofs, size = model.dofs(tuple(x.shape[2:])), model.repetition.scale(model.levels)

@@ -51,16 +51,16 @@ def take(
     return field, layout, aligned
 
 
-def give_back(model: "Cascade", aligned: Aligned, result: Any, asked: Mapping[str, int | None]) -> Any:
+def give_back(model: "Cascade", aligned: Aligned, result: Any, levels: int, asked: Mapping[str, int | None]) -> Any:
     """What was made of a field, as it was given before it was aligned, with cell methods and a record of its making.
 
-    ``asked`` are the levels, members, seed and evaluations; of the last, None is the model's own.
+    It is ``levels`` finer; ``asked`` are members, seed and evaluations, of which None is the model's own.
     """
     result = aligned.restore(result)
     if not isinstance(result, xr.DataArray | xr.Dataset):
         return result
-    result = with_cell_methods(result, finer_axes(model, aligned.field), cell_method(model))
-    given = {key: value for key, value in asked.items() if value is not None}
+    result = with_cell_methods(result, finer_axes(model, aligned.field, levels), cell_method(model))
+    given = {"levels": levels} | {key: value for key, value in asked.items() if value is not None}
     return recorded(
         result,
         record(
@@ -69,10 +69,10 @@ def give_back(model: "Cascade", aligned: Aligned, result: Any, asked: Mapping[st
     )
 
 
-def finer_axes(model: "Cascade", field: xr.DataArray | xr.Dataset) -> list[Any]:
-    """The names of the axes of a field along which the model makes it finer."""
+def finer_axes(model: "Cascade", field: xr.DataArray | xr.Dataset, levels: int) -> list[Any]:
+    """The names of the axes of a field along which so many levels of the model make it finer."""
     lattice = lattice_of(field, model.dimension, model.grid.names)
-    return [name for name, factor in zip(lattice, model.grid.factors, strict=True) if factor > 1]
+    return [name for name, width in zip(lattice, model.grid.widths(levels), strict=True) if width > 1]
 
 
 def cell_method(model: "Cascade") -> str:

@@ -102,7 +102,7 @@ def refine(
     a unit), or ``times`` of an array. With ``persistent=False`` all frames are independent. The clock of a model that
     has one is read off the same times, which must be dates then, and that of the day off longitudes too.
 
-    Values may be missing (NaN): with block spins of factor 2 what is made of them is missing too. ``mask``, a fine
+    Values may be missing (NaN): with block spins what is made of them is missing too. ``mask``, a fine
     field of 1 and 0 of the kind of ``coarse``, or one for all samples and channels, says which fine sites there are;
     a coarse value is then the mean of those of its block. By default they are all there where the coarse field is.
 
@@ -154,12 +154,13 @@ def refine(
         fine[batch.start : batch.stop] = (x if on is None else x.where(on > 0, torch.nan)).to(fine)
 
     in_batches(make, total, lattice, model.device, watch)
-    factors = tuple(b**levels for b in model.grid.factors)
     result = layout.wrap(
-        fine.unflatten(0, (members, len(field))), factors, model.operator.places(model.dimension, levels)
+        fine.unflatten(0, (members, len(field))),
+        model.grid.widths(levels),
+        model.operator.places(model.dimension, levels),
     )
-    asked = {"levels": levels, "members": members, "seed": seed, "evaluations": evaluations}
-    return give_back(model, aligned, result, asked)
+    asked = {"members": members, "seed": seed, "evaluations": evaluations}
+    return give_back(model, aligned, result, levels, asked)
 
 
 def check_made(fields: Float[Tensor, "B C *L"]) -> Float[Tensor, "B C *L"]:

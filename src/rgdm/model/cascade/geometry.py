@@ -19,9 +19,10 @@ def trajectory(
     On a measure they are means with these ``weights``, ``(B or 1, C or 1, *L)``, and 0 where there is none.
     """
     operator.check_depth(tuple(x.shape[2:]), levels)
-    gain, fields = operator.gain(x.dim() - 2), [x]
-    for on in (operator.on(each) for each in measures(operator, weights, levels)[:-1]):
-        fields.append(on.coarsen(fields[-1]) / gain)
+    fields = [x]
+    for level, own in enumerate(measures(operator, weights, levels)[:-1]):
+        step = operator.at(level)
+        fields.append(step.on(own).coarsen(fields[-1]) / step.gain(x.dim() - 2))
     return fields
 
 
@@ -34,8 +35,8 @@ def weights_of(x: Float[Tensor, "B C *L"]) -> Float[Tensor, "B C *L"] | None:
 def measures(operator: CoarseGraining, weights: Tensor | None, levels: int) -> list[Tensor | None]:
     """Weights of the sites at level 0, 1, ..., ``levels``, of those at level 0."""
     found = [weights]
-    for _ in range(levels):
-        found.append(operator.on(found[-1]).coarse_weights)
+    for level in range(levels):
+        found.append(operator.at(level).on(found[-1]).coarse_weights)
     return found
 
 
@@ -64,9 +65,9 @@ def settle(
     dimension = fine.dim() - 2
     error = coarse.double() - trajectory(operator, fine.double(), levels, weights)[-1]
     if weights is not None:
-        return _settle_on(fine, weights.expand_as(fine), error, tuple(b**levels for b in operator.factors(dimension)))
-    first = (..., *(slice(None, None, b**levels) for b in operator.factors(dimension)))
-    fine[first] += (operator.gain(dimension) ** (2 * levels) * error).to(fine)
+        return _settle_on(fine, weights.expand_as(fine), error, operator.widths(dimension, levels))
+    first = (..., *(slice(None, None, width) for width in operator.widths(dimension, levels)))
+    fine[first] += (operator.gain_to(dimension, levels, power=2) * error).to(fine)
     return fine
 
 
@@ -96,7 +97,7 @@ def check_sample(grid: Grid, levels: int, lattice: Lattice | int, count: int = 1
         raise InputError(f"the lattice {lattice} has {len(lattice)} axes; this model is {grid.dimension}-dimensional")
     if count < 1:
         raise InputError(f"count is {count}; at least one sample is needed")
-    units = tuple(b**levels for b in grid.factors)
+    units = grid.widths(levels)
     if any(n % unit or n < unit for n, unit in zip(lattice, units, strict=True)):
         near = tuple(max(unit, n - n % unit) for n, unit in zip(lattice, units, strict=True))
         by = units[0] if len(set(units)) == 1 else units

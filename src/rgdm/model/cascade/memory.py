@@ -30,7 +30,7 @@ def memory_bytes(model: "Cascade", lattice: Lattice, fields: int) -> int:
     an allocator may keep nearly that much more (glibc: up to 1.8 times).
     """
     design, channels = model.design, model.channels
-    sites, cell = math.prod(lattice), math.prod(model.grid.factors)
+    sites, cell = math.prod(lattice), math.prod(model.grid.factors_at(0))
     threads = min(batches_at_once(lattice), torch.get_num_threads(), -(-fields // fields_together(lattice)))
     together = min(fields, threads * fields_together(lattice))
     features = 0 if design.lift == "flow" else 2.2 * design.widths[0] / cell

@@ -149,8 +149,8 @@ class _Run:
         self.path, self.settings = [fields.values], fields.setting.path(model.operator, model.levels)
         if self.settings[0].weights is not None:
             self.path[0] = self.path[0].nan_to_num(0.0)
-        for own in self.settings[:-1]:
-            self.path.append(own.on(model.operator).coarsen(self.path[-1]))
+        for level, own in enumerate(self.settings[:-1]):
+            self.path.append(own.on(model.operator.at(level)).coarsen(self.path[-1]))
         self.coarse = self.path[-1]
 
     def seen(self, level: int) -> int:
@@ -188,7 +188,7 @@ class _Run:
     def _made(self, level: int, noise: Callable[[range], Noise]) -> Tensor:
         """The fields of a level, refined from those above."""
         model, fine = self.model, []
-        lift, operator = model.own_lift(level), model.operator
+        lift, operator = model.own_lift(level), model.operator.at(level)
         lattice, setting = tuple(self.coarse.shape[2:]), self.settings[level]
         size = fields_together(operator.fine_lattice(lattice))
         for first in range(0, len(self.coarse), size):
@@ -209,8 +209,9 @@ class _Run:
     def _measured(self, level: int, fine: Tensor, latents: bool = True) -> tuple[np.ndarray, np.ndarray]:
         """The correlations of each pair of frames ``(P, D)``: those of the latents if asked for, and of the detail."""
         model = self.model
-        context, detail = Context.of(fine, model.operator, self.settings[level])
-        known = context.known(model.operator, model.grid.boundaries)
+        operator = model.operator.at(level)
+        context, detail = Context.of(fine, operator, self.settings[level])
+        known = context.known(operator, model.grid.boundaries)
         own = self._correlations(detail, known.present)
         if not latents:
             return own, own
@@ -244,8 +245,7 @@ def windows(model: "Cascade", x: Fields, sites: int) -> Fields:
     sides = _sides(model, lattice, sites / len(x) / WINDOWS)
     for _ in range(WINDOWS if sides != lattice else 1):
         piece = x
-        for axis, (n, side, b) in enumerate(zip(lattice, sides, grid.factors, strict=True), start=2):
-            unit = b**model.levels
+        for axis, (n, side, unit) in enumerate(zip(lattice, sides, grid.widths(model.levels), strict=True), start=2):
             start = unit * int(torch.randint((n - side) // unit + 1, (1,), generator=generator))
             piece = piece.map(lambda part, at=(axis, start, side): part.narrow(*at))
         cut.append(piece)
@@ -261,8 +261,7 @@ def _sides(model: "Cascade", lattice: Lattice, wanted: float) -> Lattice:
     whole = math.prod(n for n, side in zip(lattice, grid.boundaries, strict=True) if side == "periodic")
     length = max(1.0, wanted / whole) ** (1 / max(1, grid.boundaries.count("reflect")))
     sides = []
-    for n, b, boundary in zip(lattice, grid.factors, grid.boundaries, strict=True):
-        unit = b**model.levels
+    for n, unit, boundary in zip(lattice, grid.widths(model.levels), grid.boundaries, strict=True):
         side = max(int(length) // unit, NARROWEST) * unit
         sides.append(n if boundary == "periodic" else min(side, n // unit * unit))
     return tuple(sides)

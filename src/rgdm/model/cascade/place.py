@@ -12,12 +12,14 @@ from rgdm.data.areas import areas_of
 from rgdm.data.checks import counted, fill_gaps
 from rgdm.data.companions import Companion, find, laid_beside
 from rgdm.data.mask import laid_out, unused
+from rgdm.design import Factor
 from rgdm.errors import InputError
 from rgdm.model.cascade.geometry import measures, weights_of
 from rgdm.model.lifts.setting import Setting
 from rgdm.notes import option, say
 from rgdm.scale.boundary import Boundaries
 from rgdm.scale.coarse_graining import Lattice
+from rgdm.scale.grid import scale_widths
 from rgdm.scale.interpolation import linear
 
 if TYPE_CHECKING:
@@ -43,7 +45,7 @@ def place_of(
     times: Any = None,
 ) -> Setting:
     """The setting of the fine field that a coarse one, ``like`` when it was aligned, is refined to; see ``refine``."""
-    factors = tuple(b**levels for b in model.grid.factors)
+    factors = model.grid.widths(levels)
     lattice = model.operator.fine_lattice(coarse.shape[2:], levels)
     there = _mask(model, mask, like, tuple(coarse.shape[:2]), lattice)
     sizes = _areas(model, areas, like, tuple(coarse.shape[:2]), lattice, factors)
@@ -72,8 +74,8 @@ def fine_weights(
     weights = weights_of(coarse)
     if weights is not None:
         weights = weights.double()
-        for axis, b in enumerate(model.grid.factors, start=2):
-            weights = weights.repeat_interleave(b**levels, axis)
+        for axis, width in enumerate(model.grid.widths(levels), start=2):
+            weights = weights.repeat_interleave(width, axis)
     if mask is not None and weights is not None:
         say(unused(mask, coarse, weights))
     whole = mask is None or bool((mask > 0).all())
@@ -95,21 +97,22 @@ def fine_weights(
 
 
 def known_at_coarsest(
-    x: Float[Tensor, "B G *K"], factors: Lattice, levels: int, deepest: int, boundary: Boundaries
+    x: Float[Tensor, "B G *K"], factors: tuple[Factor, ...], levels: int, deepest: int, boundary: Boundaries
 ) -> Float[Tensor, "B G *F"]:
     """Fields of level ``levels`` as a model sees them that knows their means at level ``deepest`` alone, at level 0.
 
     Means of equal cells, and between them straight lines: the same whatever the level they come from.
     """
-    for axis, b in enumerate(factors, start=2):
-        block = b ** (deepest - levels)
+    widths = scale_widths(factors, deepest)
+    for axis, (width, own) in enumerate(zip(widths, scale_widths(factors, levels), strict=True), start=2):
+        block = width // own
         if x.shape[axis] % block:
             raise InputError(
                 f"a companion has {x.shape[axis]} sites along an axis, which blocks of {block} do not fill; a field "
-                f"that only informs is known in blocks of {b**deepest} of the finest sites: give one that they fill"
+                f"that only informs is known in blocks of {width} of the finest sites: give one that they fill"
             )
         x = x.unflatten(axis, (-1, block)).mean(axis + 1)
-    return linear(x, tuple(b**deepest for b in factors), boundary)
+    return linear(x, widths, boundary)
 
 
 def _mask(
@@ -120,7 +123,8 @@ def _mask(
         return None
     if not model.takes_gaps:
         raise InputError(
-            "this model takes no mask; one of block spins of factor 2 by diffusion, without scattering and sweep, does"
+            "this model takes no mask; one of block spins by diffusion does, of one factor along all axes, without "
+            "scattering and sweep"
         )
     notes: list[str] = []
     given = torch.from_numpy(laid_out(mask, like, model.grid.names, lattice, notes))

@@ -61,7 +61,7 @@ class TrainingRange(nn.Module):
         fields = Fields.of(fields)
         fine, weights = fields.values, fields.setting.weights
         for level in range(len(self.spread)):
-            on = operator.on(weights)
+            on = operator.at(level).on(weights)
             fine, weights = on.coarsen(fine), on.coarse_weights
             there = None if weights is None else (weights > 0).expand_as(fine)
             each = zip(bandwise(fine, there), bandwise(contrast(fine, there), there), strict=True)

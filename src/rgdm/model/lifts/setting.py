@@ -47,10 +47,10 @@ class Setting:
         return Setting(weights, companions, self._now(operator))
 
     def path(self, operator: CoarseGraining, levels: int) -> list["Setting"]:
-        """At level 0, 1, ..., ``levels``."""
+        """At level 0, 1, ..., ``levels``, of a place of level 0."""
         found: list[Setting] = [self]
         for _ in range(levels):
-            found.append(found[-1].coarsen(operator))
+            found.append(found[-1].coarsen(operator.at(len(found) - 1)))
         return found
 
     def features(self, operator: CoarseGraining, batch: int) -> Float[Tensor, "B E *K"] | None:

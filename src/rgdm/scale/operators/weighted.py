@@ -25,7 +25,8 @@ class WeightedBlocks(CoarseGraining):
     nothing: both are 0. Weights add. A detail has the weight ``1 / sum (1 / w)`` over the sites that are there, by
     which the next axis averages it: so the weighted sum of squares of a pair is that of its two parts. Whatever the
     detail, ``coarsen(merge(coarse, detail)) == coarse`` where W > 0. Only ratios of weights matter. It splits fields of
-    the lattice of its weights alone. Sites may be missing where b = 2.
+    the lattice of its weights alone. A block of more than 2 sites of which some are missing has fewer differences than
+    bands; those of its sites come back, and merging any details gives these the differences that a whole block would.
 
     Args:
         block: the block spin.
@@ -42,8 +43,6 @@ class WeightedBlocks(CoarseGraining):
             raise InputError(
                 "a weight is negative or not finite; weights are 0 (missing) or more, such as areas of cells"
             )
-        if block.factor != 2 and not bool((weights > 0).all()):
-            raise InputError(f"some weights are 0 in blocks of {block.factor} sites; only of 2 may one be missing")
         self.block, self.factor = block, block.factor
         self.register_buffer("weights", weights, persistent=False)
 
