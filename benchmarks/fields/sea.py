@@ -93,7 +93,7 @@ def measure(options: argparse.Namespace) -> Iterator[Row]:
         whole = trained_or_there(options.out / f"filled-{seed}", fill_gaps(learned)[0], asked, **settings)
         made = whole.refine(sea.filled, LEVELS, MEMBERS, seed)
         peer = torch.stack([sea.shifted(member) for member in made])
-        run = "" if options.seeds == 1 else f", run {seed}"
+        run = f", training {1 + seed}" if seed else ""
         for name in options.methods:
             cost: dict[str, Figure] = {}
             if name == "filled":
