@@ -53,6 +53,8 @@ def quotient(a: Pair, b: Pair, **bounds: Any) -> Figure:
 def sigmas(a: Pair, b: Pair, most: float) -> Figure:
     """By how many of their joint errors two estimates differ, to be within ``most``; the error is in it already."""
     off = difference(a, b)
+    if off.error is None:
+        return Figure(math.nan)
     return Figure((off.value or 0) / (off.error or math.inf), low=-most, high=most)
 
 

@@ -47,7 +47,7 @@ def test_numbers_and_spans_are_taken_by_their_unit(values, attrs, seconds, unit)
 
 
 def test_missing_times_and_words_are_refused():
-    with pytest.raises(ValueError, match="1 of 2 times time are missing"):
+    with pytest.raises(ValueError, match="1 of 2 values of time are missing"):
         moments(coordinate(pd.to_datetime(["2020-01-01", None])))
     with pytest.raises(ValueError, match="dates or numbers are needed"):
         moments(coordinate(["monday", "tuesday"]))

@@ -17,7 +17,7 @@ from rgdm.data.writing import write_field
 from rgdm.errors import InputError
 from rgdm.evaluate.likelihood import PROBES, TOLERANCE, windows
 from rgdm.figures import with_error
-from rgdm.jackknife import FEWEST
+from rgdm.jackknife import FEWEST, jackknife
 from rgdm.model.cascade import storage
 from rgdm.model.cascade.cascade import Cascade
 from rgdm.model.cascade.geometry import check_sample
@@ -83,7 +83,7 @@ def _fields(options: config.Couplings) -> tuple[Tensor, CoarseGraining, Grid, Ca
         raise InputError(f"{first} has {field.sizes['channel']} channels; a Hamiltonian is fitted to one: --variable")
     values, _ = unwrap(field, 1, options.dimension)
     if len(values) == 1:
-        raise InputError(f"{first} holds one field; errors need at least 2, cut it into pieces")
+        raise InputError(f"{first} holds one field; errors need at least {FEWEST}, cut it into pieces")
     return values, _operator(options, grid, tuple(values.shape[2:])), grid, None
 
 
@@ -109,7 +109,8 @@ def _own_energy(model: Cascade, fields: Tensor, levels: int) -> dict[str, tuple[
         known = model.log_prob(x, probes=PROBES, tolerance=TOLERANCE, watch=show)
     parts, sites = [-part.value for part in known.parts], [sum(known.dofs[i:]) for i in range(len(known.dofs))]
     energies = [torch.stack(parts[i:]).sum(0) / sites[i] for i in range(len(parts))]
-    pairs = [(float(e.mean()), float(e.std() / len(e) ** 0.5)) for e in energies[: levels + 1]]
+    known_of = [jackknife(lambda mean: mean, e) for e in energies[: levels + 1]]
+    pairs = [(float(each.value), float(each.error)) for each in known_of]
     pairs += [(math.nan, math.nan)] * (levels + 1 - len(pairs))
     return {"energy": ("level", [e for e, _ in pairs]), "energy_error": ("level", [d for _, d in pairs])}
 

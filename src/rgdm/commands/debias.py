@@ -26,7 +26,9 @@ def debias(options: config.Debias) -> list[Figures]:
     if options.apply is not None:
         given.append(read_variables(options.apply, [str(name) for name in names or model.data_vars], names is None))
     if options.out.suffix in TIFF:
-        check_raster(given[-1])
+        written = model if options.apply is None else given[-1]
+        paired = list(names) if names else [name for name in written.data_vars if name in observed.data_vars]
+        check_raster(written[paired] if paired else written)
     what = [str(options.model_output), str(options.like), str(options.apply)]
     choices = Choices(
         options.group,

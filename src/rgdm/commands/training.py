@@ -98,6 +98,8 @@ def fit(
     grid = grid_of(field, options.boundary, options.factor)
     model = build(options, grid, values.shape[1], companions, () if place.clock is None else options.clock)
     check_lattice(model.operator, field, model.levels)
+    if model.clock is not None and place.clock is not None:
+        model.clock.check_varies(place.clock)
     fields = Fields(values, place)
     parts = hold_back(
         fields, model.grid, model.levels, ordered=in_time(field), narrowest=narrowest(model), where=options.hold_back

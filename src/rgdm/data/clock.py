@@ -124,8 +124,8 @@ def _dates(field: Any, count: int, axes: Sequence[str], times: Any) -> np.ndarra
         names = () if array is None else time_of(array, batch)
         if array is None or not names:
             raise InputError(
-                "the clock of this model needs the dates of the fields, and they have none; give an xarray object or a "
-                "file with a coordinate of time, or times= for an array"
+                "the clock of this model needs the dates of the fields, and they have none along their samples; give "
+                "an xarray object or a file with a dimension of time, or an array with its times"
             )
         own = array.coords[names[0]]
         sizes = {axis: array.sizes[axis] for axis in batch}

@@ -8,7 +8,7 @@ from torch import Tensor
 from rgdm.errors import InputError
 from rgdm.evaluate.judgement import plain
 from rgdm.evaluate.pieces import Figures, estimate
-from rgdm.jackknife import jackknife
+from rgdm.jackknife import FEWEST, jackknife
 from rgdm.model.cascade.cascade import Cascade
 from rgdm.model.cascade.fields import Fields
 from rgdm.scale.grid import Grid
@@ -65,5 +65,5 @@ def windows(fields: Tensor | Fields, grid: Grid, levels: int) -> Fields:
     first = [(n - s) // 2 for n, s in zip(lattice, sizes, strict=True)]
     middle = (..., *(slice(a, a + s) for a, s in zip(first, sizes, strict=True)))
     fields = fields.map(lambda part: part[middle])
-    count = min(len(fields), max(2, TOGETHER // fields.values[0].numel()))
+    count = min(len(fields), max(FEWEST, TOGETHER // fields.values[0].numel()))
     return fields.of_samples(torch.linspace(0, len(fields) - 1, count).round().long().to(fields.values.device))

@@ -35,7 +35,7 @@ class Parts(NamedTuple):
     held_out: Fields | None
     """None: there is nothing that could be spared."""
     every: Fields
-    """Both."""
+    """Both, and what strips leave out."""
     what: str
     """What was kept back, in words."""
     alike: float = 0.0
@@ -103,12 +103,14 @@ def _parts(fields: Fields, grid: Grid, levels: int, ordered: bool, narrowest: in
         if n // unit >= max(PARTS, 3 * narrowest):
             kept = max(narrowest, round(n / unit / PARTS))
             strips = min(STRIPS, kept // narrowest)
-            period, width = n // unit // strips * unit, kept // strips * unit
+            period, width = n // unit // strips * unit if strips > 1 else n, kept // strips * unit
             starts = range(0, strips * period, period)
             training = _strips(fields, axis, starts, period - width)
             held_out = _strips(fields, axis, [start + period - width for start in starts], width)
             words = f"{strips} strips of {width} of" if strips > 1 else f"the last {width} of"
-            return Parts(training, held_out, fields, f"{words} {n} sites along {grid.names[axis]}")
+            left = n - strips * period if strips > 1 else 0
+            rest = f" (the last {left} are left out)" if left else ""
+            return Parts(training, held_out, fields, f"{words} {n} sites along {grid.names[axis]}{rest}")
     if samples >= 3 and where != "space":
         training, last = fields.of_samples(slice(0, -1)), fields.of_samples(slice(-1, None))
         return Parts(training, last, fields, f"the last of {samples} samples")
@@ -116,11 +118,15 @@ def _parts(fields: Fields, grid: Grid, levels: int, ordered: bool, narrowest: in
 
 
 def _strips(fields: Fields, axis: int, starts: Sequence[int], width: int) -> Fields:
-    """Equally wide parts along an axis, as samples."""
-    if len(starts) > 1:  # each has a place of its own
-        place = fields.place.map(lambda part: part.expand(len(fields), *part.shape[1:]))
-        fields = Fields(fields.values, place)
-    return Fields.joined([fields.map(lambda part, at=at: part.narrow(2 + axis, at, width)) for at in starts])
+    """Equally wide parts along an axis, as samples: all of one sample, then all of the next."""
+    if len(starts) == 1:
+        return fields.map(lambda part: part.narrow(2 + axis, starts[0], width))
+
+    def cut(part: Tensor) -> Tensor:
+        part = part.expand(len(fields), *part.shape[1:])  # each strip has a place of its own
+        return torch.stack([part.narrow(2 + axis, at, width) for at in starts], 1).flatten(0, 1)
+
+    return Fields(cut(fields.values), fields.place.map(cut))
 
 
 def likeness(some: Float[Tensor, "H C *L"], others: Float[Tensor, "B C *L"], factors: Sequence[int]) -> float:

@@ -192,11 +192,9 @@ def test_training_calibration_and_persistence_know_the_time(gaps, monkeypatch):
     fields = fields_of(model, x)
     fields = fields.with_values(with_gaps(fields.values, 0.1)) if gaps else fields
     model.fit(fields)
+    frames = frames_at(x["time"].values, len(x))
+    assert calibrate_persistence(model, fields, frames, rounds=1) is None  # the clock says all that lasts
     check_learning(model, fields, monkeypatch)
-
-    assert (
-        calibrate_persistence(model, fields, frames_at(x["time"].values, len(x)), rounds=1) is None
-    )  # as the data are
     likelihood = model.log_prob(
         fields.values[:2].nan_to_num(1.0), 2, networks=False, place=fields.of_samples([0, 1]).place
     )

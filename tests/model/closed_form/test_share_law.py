@@ -32,7 +32,7 @@ def test_shares_come_back(law):
     again = law.contrast(parent, slope, law.latent(parent, slope, contrast))
     off = (again - contrast).abs()
     assert float(off.quantile(0.99)) < 1e-5  # the others lie beyond all that was measured in their bin
-    assert float(off.max()) < 0.3
+    assert float(off.max()) < 0.4 and float(off.quantile(0.9999)) < 0.3
     end = contrast.abs() == 1
     assert bool((again[end] == contrast[end]).all())
 

@@ -185,6 +185,7 @@ class Cascade(nn.Module):
         if self.companions is not None and x.place.companions is not None:
             self.companions.fit(x.place.companions)
         if self.clock is not None and x.place.clock is not None:
+            self.clock.check_varies(x.place.clock)
             self.clock.fit(x.place.clock)
         fields = self.normalised(x)
         fine, setting = fields.values, fields.setting

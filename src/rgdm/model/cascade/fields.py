@@ -56,7 +56,7 @@ class Fields:
         return replace(self.place, weights=there * areas.to(there))
 
     def map(self, function: Callable[[Tensor], Tensor]) -> "Fields":
-        """The same done to values, areas and companions, such as cutting out a piece."""
+        """The same done to values, areas, companions and clock, such as cutting out a piece."""
         return Fields(function(self.values), self.place.map(function))
 
     def of_samples(self, samples: slice | Tensor | list[int]) -> "Fields":

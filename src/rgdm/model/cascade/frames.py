@@ -106,7 +106,7 @@ def _without_time(name: str, gone: np.ndarray) -> str:
     listed = ", ".join(places[:LISTED]) + (", ..." if len(places) > LISTED else "")
     return (
         f"{name} is missing for {len(places)} of {gone.size} samples ({listed}, counted from 0), so that nobody knows "
-        f"which fields they follow: give it, leave these samples out, or drop {name} (drop_vars in xarray)"
+        f"which fields they follow: give it, or leave these samples out"
     )
 
 

@@ -15,6 +15,7 @@ from rgdm.model.cascade.fields import Fields
 from rgdm.model.cascade.geometry import measures
 from rgdm.model.closed_form.tails import bandwise
 from rgdm.model.lifts.setting import NOWHERE, Setting, held_once
+from rgdm.notes import option
 from rgdm.scale.coarse_graining import CoarseGraining
 
 if TYPE_CHECKING:
@@ -30,8 +31,8 @@ ROUGHER = 1.5
 """How many times the largest contrast of training counts as inside."""
 SMOOTHEST = 0.01
 """The part of the training sites that is smoother than what counts as smooth."""
-SAME = 1e-5
-"""Cosines and sines of times that differ by less, 5 seconds of a day, are of the same one."""
+SAME = 0.02
+"""Cosines and sines of times that differ by less, a day of a year, are of the same one, for leap years shift it."""
 HOURS, NEAR = 24, 3
 """Parts of a cycle of the clock, and how many of them a time may be from the nearest that the training had."""
 OUTSIDE = "lie outside the range of the training"
@@ -141,18 +142,21 @@ class ClockRange(nn.Module):
 
     @torch.no_grad()
     def fit(self, clock: Float[Tensor, "B T *L"]) -> None:
-        """Measure them; ``ValueError`` if all fields have the same, from which nothing can be learned."""
+        """Measure them."""
+        self.seen.zero_()
+        for own, hours in zip(self.seen, self._hours(clock), strict=True):
+            own[hours.unique()] = 1
+
+    def check_varies(self, clock: Float[Tensor, "B T *L"]) -> None:
+        """``ValueError`` if all of several whole fields have the same time, from which nothing can be learned."""
         at_one_site = clock[(..., *(0,) * (clock.dim() - 2))]
         for i, cycle in enumerate(self.cycles):
             low, high = at_one_site[:, 2 * i : 2 * i + 2].aminmax(dim=0)
             if bool((high - low < SAME).all()):
                 raise InputError(
                     f"all {len(clock)} fields are of the same time of the {cycle}, which then says nothing; leave "
-                    f"{cycle} out of the clock (--clock)"
+                    f"{cycle} out of the clock ({option('--clock')})"
                 )
-        self.seen.zero_()
-        for own, hours in zip(self.seen, self._hours(clock), strict=True):
-            own[hours.unique()] = 1
 
     @torch.no_grad()
     def outside(self, clock: Float[Tensor, "B T *L"]) -> list[tuple[Cycle, float]]:

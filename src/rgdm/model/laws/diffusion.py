@@ -91,7 +91,7 @@ class Diffusion(Law):
         """By the probability flow of the denoiser, the limit of many evaluations."""
         if self.trained_by is not None:
             raise InputError(
-                f"a model trained by the energy score of its samples has none; one of "
+                f"a model trained by the energy score of its samples has no likelihood; one of "
                 f"{option('--objective velocity')} has"
             )
         features, process = self._encode(condition), self.denoiser.process

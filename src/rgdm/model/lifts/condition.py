@@ -50,7 +50,7 @@ class Condition(nn.Module):
         clock: int = 0,
     ) -> None:
         super().__init__()
-        self.operator, self.level, self.texture = operator, level, texture
+        self.operator, self.level, self.texture, self.clock = operator, level, texture, clock
         bands = operator.bands(dimension)
         per_channel = 2 + 2 * len(WIDTHS) + bands + (0 if texture is None else texture.count)
         self.beside = count_beside(companions, clock, bands)
@@ -76,6 +76,8 @@ class Condition(nn.Module):
             features = features[:, (context.present > 0).any(1).flatten()]
         self.mean.copy_(features.mean(1))
         self.scale.copy_(features.std(1).clamp(min=SMALLEST))
+        if self.clock:  # cosines and sines have a size of their own, also where the data know one season only
+            self.mean[-self.clock :], self.scale[-self.clock :] = 0.0, 1.0
 
     def forward(self, context: Context, standardizer: Standardizer) -> Float[Tensor, "B F *K"]:
         """The normalised features of every coarse site."""
