@@ -10,7 +10,7 @@ from test_gaps import smooth, with_gaps
 
 from rgdm.errors import InputError, RangeWarning
 from rgdm.evaluate.scores import fair_crps
-from rgdm.model.cascade.calibrate import calibrate_free
+from rgdm.model.cascade.calibrate import calibrate, calibrate_free
 from rgdm.model.cascade.cascade import Cascade
 from rgdm.model.cascade.fields import Fields
 from rgdm.model.cascade.geometry import trajectory
@@ -272,3 +272,16 @@ def test_shares_of_rain_follow_mountains_where_they_did_in_the_training():
         assert float((made == 0).double().mean()) == pytest.approx(float((truth == 0).double().mean()), abs=0.03)
         scores.append(float(fair_crps(made, truth).mean()))
     assert scores[1] < 0.9 * scores[0] and abs(scores[2] / scores[0] - 1) < 0.015
+
+
+def test_temperatures_weigh_places_by_their_areas():
+    """Detail is twice as strong in the south, where cells are nine times as large, and the model does not know it."""
+    torch.manual_seed(0)
+    x, areas = torch.randn(64, 1, 32, 16), torch.ones(1, 1, 32, 16)
+    x[:, :, 16:], areas[:, :, 16:] = 2 * x[:, :, 16:], 9.0
+    model = cascade(levels=1, boundary="reflect", width=4, bend=0.0)
+    model.fit(torch.randn(64, 1, 32, 16))
+    model.units.fit(torch.randn(64, 1, 32, 16))
+    for weights, squares in ((None, (1 + 4) / 2), (areas, (1 + 9 * 4) / 10)):
+        found = float(calibrate(model, Fields(x, Setting(weights)))[0])
+        assert found == pytest.approx(squares**0.5, rel=0.1)

@@ -178,12 +178,13 @@ def _unpredicted(
 
 
 def _seen_by_calibration(model: Cascade) -> Callable[[Tensor, int, Setting], tuple[Tensor, Tensor | None]]:
-    """The detail of fields and which of it there is, or where its errors do not add up to those of the fields, these.
+    """The detail of fields and its weight, or where its errors do not add up to those of the fields, these.
 
-    Of positive fields the logarithm: a few extremes would rule spread and error.
+    Of positive fields the logarithm: a few extremes would rule spread and error. Weights are those of the sites (areas
+    of cells, 0 where they are missing), of a detail that of its block; None: all count alike.
     """
     if model.design.positive:
-        return lambda fine, level, at: (logarithm(fine, level), None if at.weights is None else at.weights > 0)
+        return lambda fine, level, at: (logarithm(fine, level), at.weights)
     try:
         model.operator.check_orthonormal(model.dimension)
     except InputError:
@@ -191,7 +192,13 @@ def _seen_by_calibration(model: Cascade) -> Callable[[Tensor, int, Setting], tup
 
     def detail(fine: Tensor, level: int, setting: Setting) -> tuple[Tensor, Tensor | None]:
         on = setting.on(model.operator.at(level))
-        return on.split(fine)[1], on.present
+        found = on.split(fine)[1]
+        if setting.weights is None:
+            return found, None
+        of_blocks = setting.coarsen(model.operator.at(level)).weights
+        assert of_blocks is not None
+        sizes = of_blocks.repeat_interleave(found.shape[1] // of_blocks.shape[1], 1)
+        return found, sizes if on.present is None else sizes * on.present
 
     return detail
 
@@ -296,17 +303,17 @@ def _side(sites: float, lattice: Lattice, grid: Grid) -> int:
 
 
 def _spread_skill(
-    fine: Tensor, truth: Tensor, members: int, channels: int, present: Tensor | None = None
+    fine: Tensor, truth: Tensor, members: int, channels: int, weights: Tensor | None = None
 ) -> tuple[Float[Tensor, " C"], Float[Tensor, " C"]]:
-    """The logarithm of spread over skill of each channel, and its error.
+    """The logarithm of spread over skill of each channel, by the weights of values, and its error.
 
     Spread over skill is the root of ``(M + 1) / M`` times the mean variance over the mean squared error of the mean.
-    Of values that are ``present``; 0 where none are.
+    0 where no value has a weight.
     """
     ensemble = fine.unflatten(0, (len(truth), members)).double()
     variance, squares = ensemble.var(1) * (members + 1) / members, (ensemble.mean(1) - truth).square()
-    if present is not None:
-        variance, squares = variance * present, squares * present
+    if weights is not None:
+        variance, squares = variance * weights, squares * weights
     parts = [x.unflatten(1, (channels, -1)).sum(2) for x in (variance, squares)]
 
     def logarithm(variance: Tensor, squares: Tensor) -> Tensor:
