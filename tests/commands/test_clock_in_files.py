@@ -86,3 +86,14 @@ def test_what_a_clock_misses_is_refused_in_a_sentence(folder, tmp_path, monkeypa
     train = ["--clock", "day", "--out", "out", "--steps", 1, *SMALL]
     says(refused(capsys, "train", "noon.nc", *train), "are of the same time of the day", "leave day out")
     says(refused(capsys, "train", "counted.nc", *train), "a clock needs dates")
+
+
+def test_fields_of_one_hour_are_refused_before_a_training(tmp_path, capsys):
+    """Also where strips of several longitudes are kept back, which have several hours."""
+    data = breeze()["t2m"].isel(time=slice(4)).drop_vars("time")
+    data = xr.concat([data] * 4, "lon").assign_coords(lon=("lon", np.arange(192) * 0.5, {"units": "degrees_east"}))
+    data = data.assign_coords(time=("time", xr.date_range("2001-01-01T12", periods=4)))
+    data.to_dataset().to_netcdf(tmp_path / "noon.nc", engine="h5netcdf")
+    out = "--out", tmp_path / "model", "--steps", 2, "--areas", "none"
+    said = refused(capsys, "train", tmp_path / "noon.nc", "--clock", "day", "--hold-back", "space", *out, *SMALL)
+    assert "all 4 fields are of the same time of the day" in said and not (tmp_path / "model").exists()

@@ -105,3 +105,20 @@ def test_corrected_values_are_a_geotiff_too(tmp_path, monkeypatch):
         np.testing.assert_array_equal(file.read(), expected["t"])
         assert file.crs.to_epsg() == 32632 and file.transform == rasterio.Affine(1000, 0, 399_500, 0, -1000, 5_000_500)
         assert file.descriptions[0] == "t time 2001-01-01T00:00:00" and file.units[0] == "K"
+
+
+def test_what_debias_would_write_is_looked_at_before_it_corrects(tmp_path, monkeypatch, capsys):
+    """Two variables with many times each are no bands; others of the observations are not written."""
+    monkeypatch.chdir(tmp_path)
+    coords = {
+        "time": xr.date_range("2001-01-01", periods=40),
+        "y": 5e6 - 1000.0 * np.arange(4),
+        "x": 4e5 + 1000.0 * np.arange(6),
+    }
+    values = np.random.default_rng(0).normal(5.0, 2.0, (40, 4, 6))
+    one = xr.DataArray(values, coords, ("time", "y", "x"), "t", {"units": "K"}).rio.write_crs(32632)
+    both = xr.Dataset({"t": one, "u": one + 1})
+    both.to_netcdf("both.nc", engine="h5netcdf")
+    one.to_dataset().to_netcdf("one.nc", engine="h5netcdf")
+    refused(capsys, "debias", "both.nc", "--like", "both.nc", "--group", "none", "--out", "made.tif")
+    ok("debias", "one.nc", "--like", "both.nc", "--group", "none", "--quantiles", 10, "--out", "made.tif")

@@ -87,7 +87,7 @@ def debias_datasets(
         names: of the variables of the model and the observed ones that belong to them; None: those of one name, or of
             one standard name.
     """
-    pairs = dict(names or _pairs(given[0], given[1], what))
+    pairs = dict(names or pairs_of(given[0], given[1], what))
     for data, called, wanted in zip(given, what, (pairs, pairs.values(), pairs), strict=False):
         for name in wanted:
             if name not in data.data_vars:
@@ -108,7 +108,7 @@ def debias_datasets(
     return target.drop_vars(left).assign(made), figures
 
 
-def _pairs(model: xr.Dataset, observed: xr.Dataset, what: Sequence[str]) -> dict[str, str]:
+def pairs_of(model: xr.Dataset, observed: xr.Dataset, what: Sequence[str]) -> dict[str, str]:
     """The observed variable that belongs to each of the model's, by name, else by standard name."""
     known, own = ([str(n) for n in fields_of(each) if each[n].dtype.kind in "fiub"] for each in (observed, model))
     pairs: dict[str, str] = {}

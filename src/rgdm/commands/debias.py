@@ -4,7 +4,7 @@ import numpy as np
 import xarray as xr
 
 from rgdm import config
-from rgdm.bias.debias import debias_datasets
+from rgdm.bias.debias import debias_datasets, pairs_of
 from rgdm.bias.figures import Figures
 from rgdm.bias.variable import Choices
 from rgdm.commands.shared import provenance
@@ -25,11 +25,10 @@ def debias(options: config.Debias) -> list[Figures]:
     given = [model, observed]
     if options.apply is not None:
         given.append(read_variables(options.apply, [str(name) for name in names or model.data_vars], names is None))
+    what = [str(options.model_output), str(options.like), str(options.apply)]
     if options.out.suffix in TIFF:
         written = model if options.apply is None else given[-1]
-        paired = list(names) if names else [name for name in written.data_vars if name in observed.data_vars]
-        check_raster(written[paired] if paired else written)
-    what = [str(options.model_output), str(options.like), str(options.apply)]
+        check_raster(written[[*(names or pairs_of(model, observed, what))]])
     choices = Choices(
         options.group,
         options.pooled,
