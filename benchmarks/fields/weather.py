@@ -9,8 +9,8 @@ same beside height and land fraction, which are means of ETOPO5 about every poin
 variable for itself, with as much time for each as a cascade has for all. CRPS is over that of bicubic interpolation
 and of the U-Net, paired by time; errors are jackknife errors over times, which follow each other by hours, so that
 they are too small. ``u, v``: the correlation of the details of both winds, less that of the truth, at the level where
-it is farthest off; U-Nets begin from the same noise for each variable, so that theirs go together far too much. Needs
-the dependency group ``benchmarks`` and ``apt-get install ferret-datasets``.
+it is farthest off; U-Nets know nothing of each other. ``--seeds`` trains anew. Needs the dependency group
+``benchmarks`` and ``apt-get install ferret-datasets``.
 """
 
 import argparse
@@ -40,6 +40,7 @@ from rgdm.scale.operators.block import BlockSpin
 LEVELS, FACTOR, MEMBERS, HELD_OUT = 3, 8, 8, 7
 VARIABLES, SIDES = ("t2m", "u10", "v10"), ("reflect", "periodic")
 METHODS = ("closed form", "closed form, orography", "alone", "orography", "U-Net", "bicubic")
+TRAINED = ("alone", "orography", "U-Net")
 
 
 def weather() -> xr.DataArray:
@@ -83,44 +84,51 @@ def judged(made: Tensor, truth: Tensor, peers: dict[str, Tensor]) -> Iterator[tu
 def measure(options: argparse.Namespace) -> Iterator[Row]:
     field = weather()
     learned, truth = field[:-HELD_OUT], torch.from_numpy(field[-HELD_OUT:].to_numpy())
-    mountains = Setting(companions=orography())
-    coarse = block_mean(truth, FACTOR)
-    smooth = bicubic(coarse, FACTOR, SIDES)
-    peers = {"bicubic": torch.stack([(smooth - truth)[:, c].abs().flatten(1).mean(1) for c in range(3)], 1)}
-    names = [name for name in METHODS if name in options.methods]
-    for name in sorted(names, key=lambda name: name != "U-Net"):  # to compare with
-        place, cost = mountains if "orography" in name else NOWHERE, {}
-        if name == "bicubic":
-            for c, variable in enumerate(VARIABLES):
-                yield Row("ERA5, x8", f"{variable}, {name}", {"CRPS": mean(peers["bicubic"][:, c])})
-            continue
-        if name == "U-Net":
-            made = []
-            for c in range(3):
-                peer = SuperResolution("local", 60 * options.minutes, options.device, options.seed)
-                peer.fit(tensor(learned[:, [c]]))
-                made.append(peer.refine(coarse[:, [c]].float(), MEMBERS, options.seed))
-                cost = {"s of training": Figure(3 * 60 * options.minutes), "steps": Figure(peer.trained)}
-            made = torch.cat(made, 2).double()
-            peers["U-Net"] = crps_of(made, truth)
-        elif name.startswith("closed form"):
-            companions = 0 if place.companions is None else 2
-            model = Cascade(Design(levels=LEVELS, evaluations=1), Grid.uniform(2, SIDES), 3, companions=companions)
-            model.fit(Fields(tensor(learned), place))
-            made = model.refine(coarse, LEVELS, MEMBERS, options.seed, place=place)
-        else:
-            model = trained_or_there(
-                options.out / name, learned, options, levels=LEVELS, boundary=SIDES, mirror=False, place=place
-            )
-            made = model.refine(coarse, LEVELS, MEMBERS, options.seed, place=place)
-            cost = training(model) | {"evaluations": Figure(model.sampler.evaluations)}
-            peers.setdefault("alone", crps_of(made, truth))
-        compared = {peer: each for peer, each in peers.items() if peer != name}
-        for variable, figures in judged(made, truth, compared):
-            yield Row("ERA5, x8", f"{variable}, {name}", figures)
-        off = max((a - b for a, b in zip(joint(made.flatten(0, 1)), joint(truth), strict=True)), key=abs)
-        cost = {"u, v": Figure(off, low=-0.03, high=0.03)} | cost
-        yield Row("together", name, cost)
+    smooth = bicubic(block_mean(truth, FACTOR), FACTOR, SIDES)
+    missed = torch.stack([(smooth - truth)[:, c].abs().flatten(1).mean(1) for c in range(3)], 1)
+    names = sorted((name for name in METHODS if name in options.methods), key=lambda name: name != "U-Net")
+    for seed in range(options.seeds):
+        peers, asked = {"bicubic": missed}, argparse.Namespace(**{**vars(options), "seed": options.seed + seed})
+        for name in names:  # the U-Net first, to compare with
+            if seed and name not in TRAINED:
+                continue
+            run = f"{name}, training {1 + seed}" if seed else name
+            if name == "bicubic":
+                for c, variable in enumerate(VARIABLES):
+                    yield Row("ERA5, x8", f"{variable}, {name}", {"CRPS": mean(missed[:, c])})
+                continue
+            made, cost = ensemble(name, learned, truth, asked)
+            compared = dict(peers)
+            if name in ("U-Net", "alone"):
+                peers[name] = crps_of(made, truth)
+            for variable, figures in judged(made, truth, compared):
+                yield Row("ERA5, x8", f"{variable}, {run}", figures)
+            off = max((a - b for a, b in zip(joint(made.flatten(0, 1)), joint(truth), strict=True)), key=abs)
+            yield Row("together", run, {"u, v": Figure(off, low=-0.03, high=0.03)} | cost)
+
+
+def ensemble(
+    name: str, learned: xr.DataArray, truth: Tensor, options: argparse.Namespace
+) -> tuple[Tensor, dict[str, Figure]]:
+    """Members ``(M, B, C, y, x)`` of a method, and what they cost."""
+    coarse, place = block_mean(truth, FACTOR), Setting(companions=orography()) if "orography" in name else NOWHERE
+    if name == "U-Net":
+        made = []
+        for c in range(len(VARIABLES)):
+            peer = SuperResolution("local", 60 * options.minutes, options.device, options.seed)
+            peer.fit(tensor(learned[:, [c]]))
+            made.append(peer.refine(coarse[:, [c]].float(), MEMBERS, 100 * options.seed + c))
+        cost = {"s of training": Figure(3 * 60 * options.minutes), "steps": Figure(peer.trained)}
+        return torch.cat(made, 2).double(), cost
+    if name.startswith("closed form"):
+        companions = 0 if place.companions is None else 2
+        model = Cascade(Design(levels=LEVELS, evaluations=1), Grid.uniform(2, SIDES), 3, companions=companions)
+        model.fit(Fields(tensor(learned), place))
+        return model.refine(coarse, LEVELS, MEMBERS, options.seed, place=place), {}
+    folder = options.out / f"{name}-{options.seed}"
+    model = trained_or_there(folder, learned, options, levels=LEVELS, boundary=SIDES, mirror=False, place=place)
+    cost = training(model) | {"evaluations": Figure(model.sampler.evaluations)}
+    return model.refine(coarse, LEVELS, MEMBERS, options.seed, place=place), cost
 
 
 def crps_of(made: Tensor, truth: Tensor) -> Tensor:
@@ -135,4 +143,5 @@ def main(arguments: Sequence[str]) -> None:
         arguments,
         methods=(METHODS, "", list(METHODS)),
         minutes=(5.0, "of each training"),
+        seeds=(1, "trainings of each"),
     )
