@@ -22,7 +22,7 @@ from rgdm.model.checks.metadata import check_json, checked_metadata, plain_metad
 from rgdm.model.checks.numbers import check_numbers
 from rgdm.ranges import check_keys, check_path, shown
 
-FORMAT = 7
+FORMAT = 8
 """Counts the changes after which a saved model cannot be read any more."""
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 KEYS = ("format", "rgdm", "class", "configuration", "metadata", "weights")

@@ -74,11 +74,7 @@ class LocalAmplitude(nn.Module):
 
     def roughness(self, coarse: Float[Tensor, "B C *K"], keep: Slices = ()) -> Float[Tensor, "B W C *I"]:
         """``log(E_i) / 2`` for every window, at those sites that are to be kept (by default all)."""
-        energy = torch.zeros_like(coarse)
-        for axis in range(2, coarse.dim()):
-            rows = coarse.movedim(axis, -1)
-            line = extend(rows.reshape(-1, 1, rows.shape[-1]), 1, self.boundaries[axis - 2])
-            energy = energy + line.diff().diff().square().reshape(rows.shape).movedim(-1, axis)
+        energy = curvature(coarse, self.boundaries)
         floor, at = _channelwise(self.floor, coarse), (..., *keep)
         return torch.stack([(blur(energy, width, self.boundaries)[at] + floor).log() for width in WIDTHS], 1) / 2
 
@@ -164,10 +160,20 @@ def laplace_slope(e: Float[Tensor, " n"], size: Float[Tensor, " n"], limit: floa
     for _ in range(40):
         pull = size * torch.exp(-(offset + gamma * x))
         slope = float((x * (1 - pull)).mean())
-        curvature = float((x.square() * pull).mean()) + 1e-6
-        gamma = min(max(gamma - max(-0.5, min(0.5, slope / curvature)), 0.0), limit)
+        bend = float((x.square() * pull).mean()) + 1e-6
+        gamma = min(max(gamma - max(-0.5, min(0.5, slope / bend)), 0.0), limit)
         offset = float((size * torch.exp(-gamma * x)).mean().clamp(min=1e-12).log())
     return offset - gamma * float(e.mean()), gamma
+
+
+def curvature(x: Float[Tensor, "B C *L"], boundary: Boundaries) -> Float[Tensor, "B C *L"]:
+    """The sum over axes of squared second differences."""
+    energy = torch.zeros_like(x)
+    for axis, side in enumerate(boundary_of_each(boundary, x.dim() - 2), start=2):
+        rows = x.movedim(axis, -1)
+        line = extend(rows.reshape(-1, 1, rows.shape[-1]), 1, side)
+        energy = energy + line.diff().diff().square().reshape(rows.shape).movedim(-1, axis)
+    return energy
 
 
 def blur_reach() -> int:

@@ -109,7 +109,10 @@ class LinearPrediction(Stencil):
         present: Float[Tensor, "B D *K"] | None = None,
         beside: Float[Tensor, "B E *K"] | None = None,
     ) -> None:
-        """Least squares over all sites (moments in float64), of each band over the details that there are."""
+        """Least squares over all sites (moments in float64), of each band over the details that there are.
+
+        ``present`` is 1 or 0, or by how much each detail counts.
+        """
         present = None if present is not None and bool(present.all()) else present
         if self.of_companions is not None:
             assert beside is not None
@@ -142,10 +145,10 @@ class LinearPrediction(Stencil):
         found: dict[tuple[int, int], list[Tensor]] = {}
         for fold, patches, left, there in self._equations(coarse, detail, present, beside):
             if there is None:
-                gram = (patches.T @ patches).expand(len(self.kernel), -1, -1)
+                gram, counted = (patches.T @ patches).expand(len(self.kernel), -1, -1), left
             else:
-                gram, left = torch.stack([(own[:, None] * patches).T @ patches for own in there.T]), there * left
-            moments = [gram, patches.T @ left, left.square().sum(0)]
+                gram, counted = torch.stack([(own[:, None] * patches).T @ patches for own in there.T]), there * left
+            moments = [gram, patches.T @ counted, (counted * left).sum(0)]
             found[fold] = [x + y for x, y in zip(found[fold], moments, strict=True)] if fold in found else moments
         grams, cross, squares = (torch.stack(list(part)) for part in zip(*found.values(), strict=True))
         for band in range(len(self.kernel)):
@@ -156,7 +159,7 @@ class LinearPrediction(Stencil):
                 firm = tried[min(range(len(FIRM)), key=errors.__getitem__)]
             self.solve(grams[:, band].sum(0), cross.sum(0), band, firm)
         said = self._said(self.of_companions, beside.to(self.kernel))
-        said = said if present is None else said * present
+        said = said if present is None else said * (present > 0)
         self.most.copy_(said.abs().movedim(1, 0).flatten(1).amax(1))
 
     def _error(
@@ -181,7 +184,7 @@ class LinearPrediction(Stencil):
         self, coarse: Tensor, detail: Tensor, present: Tensor | None, beside: Tensor | None = None
     ) -> Iterator[tuple[tuple[int, int], Tensor, Tensor, Tensor | None]]:
         """By part: the strip and the stretch of samples that it is of, predictors ``(sites, taps)``, what they are to
-        predict, and which of it is there, ``(sites, D)``."""
+        predict, and which of it is there, or by how much each counts, ``(sites, D)``."""
         thick, more = (detail[:, :0] if part is None else part for part in (present, beside))
         for age, (c, d, p, e) in self._samples(coarse, detail, thick, more):
             wide, rows = extend(c, self.radius, self.boundaries), c.shape[2]

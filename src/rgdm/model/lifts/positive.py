@@ -1,14 +1,16 @@
 """The lift's parts for positive fields: shares of mass to white coordinates and back, and what networks are shown."""
 
+import math
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from rgdm.errors import InputError
-from rgdm.model.closed_form.amplitude import WIDTHS, blur
+from rgdm.model.closed_form.amplitude import CUT, WIDTHS, blur, curvature
 from rgdm.model.closed_form.colouring import Colouring
 from rgdm.model.closed_form.prediction import LinearPrediction
-from rgdm.model.closed_form.shares import ShareLaw
+from rgdm.model.closed_form.shares import STEEPEST, Given, ShareLaw
 from rgdm.model.laws.likelihood import LogProb
 from rgdm.model.lifts.condition import Condition
 from rgdm.model.lifts.context import Context
@@ -27,20 +29,22 @@ FAINT = 0.03
 LEAST = 0.05
 """How much a block counts in the loss that shares nothing, of one that does."""
 HEED = 0.5
-"""Power of the block mean by which a block counts in the loss: heavy rain is rare, and most of what there is."""
-STEEPEST = 4.0
-"""Largest logit of a share that the prediction is fitted on."""
+"""Power of the block mean by which a block counts in the prediction and in the loss: heavy rain is rare, and most of
+what there is."""
+SMOOTHEST = 1e-4
+"""Added to the curvature of the logarithm before its own is taken."""
 
 
 class ShareStandardizer(Standardizer):
-    """``contrast = F^-1(Phi(y) | parent, predicted share)`` with ``y = W z``.
+    """``contrast = F^-1(Phi(y) | parent, roughness, predicted share)`` with ``y = W z``.
 
     The share is predicted from the logarithms of the neighbours by least squares, and from what companions and the time
-    say, as far as that predicts strips of space from the others; F is a
-    :class:`~rgdm.model.closed_form.shares.ShareLaw`. The first halving of a block has a law of its own, the others one
-    for each axis. Shares side by side are alike (where it rains more in the north of one column, it does so in the
-    next), and blocks whose shares are drawn for themselves show as stripes and edges: W, a local filter that leaves
-    every y standard normal, correlates them as those of the data (a Gaussian copula).
+    say, as far as that predicts strips of space from the others, heavy blocks counting more; roughness is the curvature
+    of these logarithms in a narrow window; F is a :class:`~rgdm.model.closed_form.shares.ShareLaw`. The first halving
+    of a block has a law of its own, the others one for each axis. Shares side by side are alike (where it rains more in
+    the north of one column, it does so in the next), and blocks whose shares are drawn for themselves show as stripes
+    and edges: W, a local filter that leaves every y standard normal, correlates them as those of the data (a Gaussian
+    copula).
 
     Args:
         operator: the split into shares.
@@ -76,13 +80,13 @@ class ShareStandardizer(Standardizer):
         parents, present = self._on(context).parents(context.coarse, detail), context.present
         logits = (2 * torch.atanh(detail.clamp(-1 + 1e-7, 1 - 1e-7))).clamp(-STEEPEST, STEEPEST)
         there = parents > 0 if present is None else (parents > 0) & (present > 0)
-        aim = torch.where(parents > 0, logits, 0.0)
-        self.prediction.fit(self.seen(context.coarse), aim, present, context.beside)
-        slopes = self.slopes(context)
+        heeded = there * self._heed(context)
+        self.prediction.fit(self.seen(context.coarse), torch.where(there, logits, 0.0), heeded, context.beside)
+        slopes, rough = self.slopes(context), self.roughness(context)
         for number, bands in enumerate(self._bands()):
-            p, s, c, wet = (x[:, bands].flatten() for x in (parents, slopes, detail, there))
+            of, wet = Given(parents[:, bands], rough[:, bands], slopes[:, bands]), there[:, bands]
             if bool(wet.any()):
-                self.law(number).fit(p[wet], s[wet], c[wet])
+                self.law(number).fit(Given(*(x[wet] for x in of)), detail[:, bands][wet])
         there = there.expand_as(detail).to(detail)
         if bool((there.movedim(1, 0).flatten(1).sum(1) >= FEWEST).all()):
             self.colouring.fit(self._latents(context, detail) * there, there)
@@ -102,9 +106,17 @@ class ShareStandardizer(Standardizer):
         """The logarithm of the block means."""
         return logarithm(coarse, self.level + 1)
 
+    def roughness(self, context: Context) -> Float[Tensor, "B D *K"]:
+        """Half the logarithm of the mean curvature of what is seen around, for every share."""
+        energy = blur(curvature(self.seen(context.coarse), self.boundaries), WIDTHS[0], self.boundaries)
+        return ((energy + SMOOTHEST).log() / 2).repeat_interleave(self.bands, 1)
+
+    def _heed(self, context: Context) -> Float[Tensor, "B D *K"]:
+        return (HEED * self.seen(context.coarse)).exp().repeat_interleave(self.bands, 1)
+
     def relevance(self, context: Context, detail: Float[Tensor, "B D *K"]) -> Float[Tensor, "B #D *K"]:
         there = (self._on(context).parents(context.coarse, detail) > 0).to(detail)
-        there = there * (HEED * self.seen(context.coarse)).exp().repeat_interleave(self.bands, 1)
+        there = there * self._heed(context)
         if context.present is None:
             return LEAST + (1 - LEAST) * there.mean(1, keepdim=True)
         return context.present * (LEAST + (1 - LEAST) * (context.present * there).mean(1, keepdim=True))
@@ -117,20 +129,22 @@ class ShareStandardizer(Standardizer):
 
     def _latents(self, context: Context, detail: Float[Tensor, "B D *K"]) -> Float[Tensor, "B D *K"]:
         """y of all shares, 0 of those that there are not."""
-        parents, slopes = self._on(context).parents(context.coarse, detail), self.slopes(context)
-        y = torch.empty_like(detail)
+        parents, y = self._on(context).parents(context.coarse, detail), torch.empty_like(detail)
+        slopes, rough = self.slopes(context), self.roughness(context)
         for number, bands in enumerate(self._bands()):
-            y[:, bands] = self.law(number).latent(parents[:, bands], slopes[:, bands], detail[:, bands])
+            given = Given(parents[:, bands], rough[:, bands], slopes[:, bands])
+            y[:, bands] = self.law(number).latent(given, detail[:, bands])
         return of_those(y, context.present)
 
     def restore(self, context: Context, z: Float[Tensor, "B D *K"]) -> Float[Tensor, "B D *K"]:
-        slopes, detail, on = self.slopes(context), torch.zeros_like(z), self._on(context)
+        slopes, rough, on = self.slopes(context), self.roughness(context), self._on(context)
+        detail = torch.zeros_like(z)
         y = self.colouring.colour(of_those(z, context.present))
         if context.present is not None:
             y = y * self.colouring.beside(context.present)
         for number, bands in enumerate(self._bands()):  # what is halved later is made by what is halved before
             parents = on.parents(context.coarse, detail)[:, bands]
-            detail[:, bands] = self.law(number).contrast(parents, slopes[:, bands], y[:, bands])
+            detail[:, bands] = self.law(number).contrast(Given(parents, rough[:, bands], slopes[:, bands]), y[:, bands])
         return of_those(detail, context.present)
 
     def invert(self, context: Context, detail: Float[Tensor, "B D *K"]) -> tuple[Float[Tensor, "B D *K"], LogProb]:
@@ -138,7 +152,7 @@ class ShareStandardizer(Standardizer):
         raise AssertionError("shares have no volume")
 
     def reach(self) -> int:
-        return RADIUS
+        return max(RADIUS, 1 + math.ceil(CUT * WIDTHS[0]))
 
     @property
     def spread(self) -> int:
