@@ -91,6 +91,10 @@ class CoarseGraining(nn.Module, abc.ABC):
         """An operator of the same coarse field whose detail is linear in the field, of whatever sign it is."""
         return self
 
+    def amounts(self, coarse: Float[Tensor, "B C *K"], detail: Float[Tensor, "B D *K"]) -> Float[Tensor, "B D *K"]:
+        """Detail as it shows in the field, in its unit: what is relative to the coarse field, times that."""
+        return detail
+
     def on(self, weights: Float[Tensor, "B C *F"] | None) -> "CoarseGraining":
         """The same operator for fields that lie on a measure, such as those with missing values, of weight 0.
 

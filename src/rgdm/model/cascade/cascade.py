@@ -204,7 +204,7 @@ class Cascade(nn.Module):
         else:
             there = (setting.weights > 0).expand_as(fine)
             self.base.fit(smoothly_filled(fine, setting.weights, self.grid.boundaries), there=there)
-        calibrate_persistence(self, x, frames, rounds=1, networks=False)
+        calibrate_persistence(self, x, frames, networks=False)
         told(self.levels + 1, self.levels + 1)
 
     def forward(

@@ -207,12 +207,15 @@ class _Run:
         return torch.cat(fine)
 
     def _measured(self, level: int, fine: Tensor, latents: bool = True) -> tuple[np.ndarray, np.ndarray]:
-        """The correlations of each pair of frames ``(P, D)``: those of the latents if asked for, and of the detail."""
+        """The correlations of each pair of frames ``(P, D)``: those of the latents if asked for, and of the detail.
+
+        Of the detail as it shows in the field: that heavy rain moves on tells more than how drizzle is shared.
+        """
         model = self.model
         operator = model.operator.at(level)
         context, detail = Context.of(fine, operator, self.settings[level])
         known = context.known(operator, model.grid.boundaries)
-        own = self._correlations(detail, known.present)
+        own = self._correlations(known.setting.on(operator).amounts(known.coarse, detail), known.present)
         if not latents:
             return own, own
         z = model.own_lift(level).standardizer.standardize(known, detail)

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from rgdm.errors import InputError
+from rgdm.model.closed_form.shares import GAIN
 
 
 class Bounds(NamedTuple):
@@ -40,15 +41,18 @@ BOUNDS = {
     "standardizer.limit": Bounds(0, 1e6, infinite=True),
     "standardizer.largest": Bounds(0, 1e30),
     "base.share": Bounds(0, 1),
-    ".none": Bounds(0, 1),  # shares: masses of the atoms, logits of quantiles
+    ".none": Bounds(0, 1),  # shares: masses of the atoms, what is believed of slopes, quantiles of what these leave
     ".all": Bounds(0, 1),
-    ".table": Bounds(-20, 20),
-    ".parents": Bounds(-1e3, 1e3),
-    ".slopes": Bounds(0, 1e3),
+    ".gain": Bounds(0, GAIN),
+    ".size": Bounds(-10, 10),
+    ".table": Bounds(-1e4, 1e4),
+    ".centres_0": Bounds(-1e3, 1e3),
+    ".centres_1": Bounds(-1e3, 1e3),
+    ".centres_2": Bounds(0, 1e3),
     "sweep.scale": Bounds(1e-13, 1e13),
 }
 """By the end of the name of a tensor."""
-RISING = ("base.marginal", "amplitude.knots", ".table", ".parents", ".slopes")
+RISING = ("base.marginal", "amplitude.knots", ".table", ".centres_0", ".centres_1", ".centres_2")
 """Tables whose values never fall along their last axis."""
 COVARIANCES = ("base.spectrum",)
 """Matrices (C, C, ...) of covariances: no variance is negative, and no two channels go together more than fully."""

@@ -71,6 +71,10 @@ class Shares(CoarseGraining):
         d = coarse.dim() - 2
         return torch.stack(self._tree(coarse, detail)[: self.bands(d)], 2).flatten(1, 2)
 
+    def amounts(self, coarse: Float[Tensor, "B C *K"], detail: Float[Tensor, "B D *K"]) -> Float[Tensor, "B D *K"]:
+        """Half the difference of the two halves of each halving."""
+        return self.parents(coarse, detail) * detail
+
     def axis_of(self, dimension: int) -> tuple[int, ...]:
         """For each detail of a channel along which axis it halves."""
         return tuple(dimension - 1 - level for level in range(dimension) for _ in range(2**level))
