@@ -83,7 +83,8 @@ class Train:
     """What the training does not see and its weights are chosen by: samples, for use at the same place, or a part of
     space, for use elsewhere; auto: samples if there are eight."""
     mirror: bool = True
-    """Show mirrored and transposed fields too; switch off if up and down or left and right differ."""
+    """Show mirrored and transposed fields too, as far as they are like the fields: it is looked at whether axes, or up
+    and down, left and right differ, and said if so. Switch off where they do and it is not seen."""
     learning_rate: float = 2e-3
     """Peak learning rate."""
     seed: int = 0

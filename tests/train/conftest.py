@@ -5,14 +5,14 @@ from training_runs import trainer
 
 import rgdm.train.loop
 import rgdm.train.validation
-from rgdm.train import Batches
+from rgdm.train import TURNED, Batches, Turns
 
 
 class SmallBatches(Batches):
     """Batches of a tenth of the usual size: what a training is a function of has nothing to do with it."""
 
-    def __init__(self, model, fields, seed: int, mirror: bool = True, sites: int = 700) -> None:
-        super().__init__(model, fields, seed, mirror, sites)
+    def __init__(self, model, fields, seed: int, turns: Turns = TURNED, sites: int = 700) -> None:
+        super().__init__(model, fields, seed, turns, sites)
 
 
 @pytest.fixture(autouse=True)

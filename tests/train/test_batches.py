@@ -9,7 +9,7 @@ from training_runs import fields, tiny
 from rgdm.model.lifts.context import Context
 from rgdm.model.lifts.standardized import StandardizedLift
 from rgdm.model.lifts.standardizer import COLOUR_RADIUS
-from rgdm.train import Batches
+from rgdm.train import STILL, Batches, Turns
 from rgdm.train.batches import HALO, MARGIN
 from small import cascade
 
@@ -43,7 +43,7 @@ def test_batches_come_from_every_level_a_shared_network_sees_the_finest_most_oft
 def test_patches_are_parts_of_the_fields_in_their_orientation_unless_they_may_be_mirrored():
     ramp = torch.arange(64.0).repeat(64, 1)[None, None] + 100 * torch.arange(64.0)[:, None]
     for mirror in (False, True):
-        batches = Batches(tiny(), ramp, seed=0, mirror=mirror)
+        batches = Batches(tiny(), ramp, seed=0, turns=Turns(mirror, mirror))
         fine = torch.cat([x for level, x, *_ in map(batches, range(6)) if level == 0])
         along = fine.diff(dim=3)[:, 0, 72, 72]
         assert set(along.tolist()) == ({1.0, -1.0, 100.0, -100.0} if mirror else {1.0})
@@ -55,7 +55,7 @@ def test_a_patch_cut_out_of_a_periodic_field_teaches_what_the_whole_field_would(
     model = cascade(levels=1, boundary="periodic", width=4, encoder_blocks=1, decoder_blocks=1)
     model.fit(x)
     fields = model.normalise(x)
-    level, wide, _, _, halo, *_ = Batches(model, fields, seed=0, mirror=False)(0)
+    level, wide, _, _, halo, *_ = Batches(model, fields, seed=0, turns=STILL)(0)
     assert halo == (HALO, HALO) and wide.shape[2:] == (144, 144)
     lift = model.own_lift(level)
     inside = (..., slice(HALO, -HALO), slice(HALO, -HALO))
@@ -71,7 +71,7 @@ def test_a_patch_between_edges_teaches_what_the_whole_field_would_and_counts_up_
     model = cascade(levels=1, boundary="reflect", width=4, encoder_blocks=1, decoder_blocks=1)
     model.fit(x)
     fields, sides, compared = model.normalise(x), set(), 0
-    batches = Batches(model, fields, seed=0, mirror=False)
+    batches = Batches(model, fields, seed=0, turns=STILL)
     lift, inside, fine = model.own_lift(0), (..., *[slice(HALO, -HALO)] * 2), (..., *[slice(2 * HALO, -2 * HALO)] * 2)
     whole = learned(lift, fields)
     for step in range(6):
@@ -135,7 +135,7 @@ def test_every_patch_is_a_window_of_one_field_with_its_axes_turned_or_exchanged(
     two, size = 2, math.prod(lattice)
     model = cascade(channels=2, dimension=len(lattice), levels=1, boundary=boundary, width=4)
     numbered = torch.arange(two * 2 * size, dtype=torch.float64).reshape(two, 2, *lattice)
-    batches = Batches(model, numbered, seed=0, mirror=mirror, sites=2_000)
+    batches = Batches(model, numbered, seed=0, turns=Turns(mirror, mirror), sites=2_000)
     wrapped, orders = set(), set()
     for step in range(12):
         _, fine, _, _, halo, *_ = batches(step)

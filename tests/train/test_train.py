@@ -4,7 +4,7 @@ import pytest
 import torch
 from training_runs import STEPS, fields, same, tiny, trainer
 
-from rgdm.train import fingerprint
+from rgdm.train import STILL, fingerprint
 from small import cascade
 
 
@@ -17,7 +17,7 @@ def test_a_run_is_repeatable_to_the_bit(tmp_path, unbroken):
 
 
 @pytest.mark.integration
-@pytest.mark.parametrize("options", [{"seed": 1}, {"mirror": False}, {"learning_rate": 1e-3}])
+@pytest.mark.parametrize("options", [{"seed": 1}, {"turns": STILL}, {"learning_rate": 1e-3}])
 def test_every_setting_changes_the_weights(tmp_path, options):
     trainer(tmp_path / "usual", steps=3).run()
     trainer(tmp_path / "other", steps=3, **options).run()
@@ -47,7 +47,7 @@ def test_the_learning_rate_is_a_function_of_the_share_of_the_budget(tmp_path):
     [
         ({"seed": 1}, "seed = 0, not 1"),
         ({"learning_rate": 1e-3}, "learning_rate = 0.002, not 0.001"),
-        ({"mirror": False}, "mirror = True, not False"),
+        ({"turns": STILL}, "mirror = True, not False"),
         ({"model": "unshared"}, "shared = True, not False"),
         ({"data": "other"}, "other fields; resume it with the same"),
     ],

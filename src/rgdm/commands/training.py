@@ -37,7 +37,7 @@ from rgdm.process.persistence import correlation
 from rgdm.progress import bar, training_bar
 from rgdm.ranges import check_options
 from rgdm.scale.grid import Grid, in_words
-from rgdm.train import Budget, Parts, Trainer, Validation, check_resumable, choose_device, hold_back
+from rgdm.train import STILL, Budget, Parts, Trainer, Validation, check_resumable, choose_device, hold_back, turns_of
 
 NOTICED = 0.01
 """Least difference between two losses that is told from chance."""
@@ -108,6 +108,8 @@ def fit(
         with bar("measuring", model.levels + 1) as show:
             model.fit(parts.training, watch=show)
     model.metadata = describe(field) | dict(known)
+    turns, why = turns_of(values, model.grid) if options.mirror else (STILL, [])
+    say(why)
     trainer = Trainer(
         model,
         parts.training,
@@ -117,7 +119,7 @@ def fit(
         options.learning_rate,
         options.device,
         options.precision,
-        options.mirror,
+        turns,
         options.checkpoint_seconds,
         parts.held_out,
     )
@@ -234,7 +236,7 @@ def calibration_fields(model: Cascade, trainer: Trainer, parts: Parts) -> tuple[
         return parts.training, []
     training = model.normalised(parts.training.to(model.device)).map(lambda part: part.to(model.dtype))
     with trainer.accelerator.autocast():
-        now = Validation(model, training, trainer.mirror)()
+        now = Validation(model, training, trainer.turns)()
     known, back = gains(trainer, now)
     if known - back > NOTICED and back < BY_HEART * known:
         return parts.held_out, [

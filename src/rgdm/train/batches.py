@@ -14,6 +14,7 @@ from rgdm.model.lifts.context import Context
 from rgdm.model.lifts.setting import NOWHERE, Setting
 from rgdm.scale.grid import Axis
 from rgdm.scale.operators.momentum_shell import MomentumShell
+from rgdm.train.symmetry import TURNED, Turns
 
 PATCH = {1: 512, 2: 30, 3: 16}
 """Coarse sites along an axis of a patch, by dimension."""
@@ -32,7 +33,7 @@ class Batches:
 
     A patch of level l is cut from the field at full resolution at any offset, mirrored
     and transposed at random (periodic fields are cut across their edges), then
-    coarse-grained l times. ``mirror=False`` for fields that have no such symmetry. An axis that is not longer than a
+    coarse-grained l times, as far as ``turns`` allow. An axis that is not longer than a
     patch (of a torus: than a patch and its surroundings) is taken whole, and so is every axis if
     the coarse-graining or the backbone of the level is not local. Patches have a halo, from which the surroundings of
     their sites are measured as in use; real edges stay edges, and come up as often as other places (only the whitening
@@ -46,9 +47,9 @@ class Batches:
     """Counts the changes of what a step is given: a training that was begun with another cannot go on to the bit."""
 
     def __init__(
-        self, model: Cascade, fields: Tensor | Fields, seed: int, mirror: bool = True, sites: int = 7_200
+        self, model: Cascade, fields: Tensor | Fields, seed: int, turns: Turns = TURNED, sites: int = 7_200
     ) -> None:
-        self.model, self.seed, self.mirror, self.sites = model, seed, mirror, sites
+        self.model, self.seed, self.turns, self.sites = model, seed, turns, sites
         self.fields = Fields.of(fields)
         self.count, self.lattice = len(self.fields), self.fields.lattice
         self.gaps = bool(self.fields.values.isnan().any())
@@ -120,13 +121,13 @@ class Batches:
         places, inner, stride = [], [], math.prod(self.lattice)
         for cut in cuts:
             place, counts = cut.places(count, generator)
-            if self.mirror and cut.axis.kind == "space":
+            if self.turns.mirror and cut.axis.kind == "space":
                 turned = torch.rand(count, 1, generator=generator) < 0.5
                 place, counts = (torch.where(turned, x.flip(1), x) for x in (place, counts))
             stride //= cut.length
             places.append(stride * place)
             inner.append(counts)
-        if self.mirror and self.model.grid.alike and len({(cut.patch, cut.halo) for cut in cuts}) == 1:
+        if self.turns.exchange and self.model.grid.alike and len({(cut.patch, cut.halo) for cut in cuts}) == 1:
             order = torch.rand(count, len(cuts), generator=generator).argsort(1)[:, :, None]
             places, inner = (torch.stack(x, 1).take_along_dim(order, 1).unbind(1) for x in (places, inner))
         site, importance = torch.zeros(count, 1, dtype=torch.long, device=device), torch.ones(count, 1)

@@ -27,6 +27,7 @@ from rgdm.train.device import choose_device, choose_precision
 from rgdm.train.gradient import loss_and_gradient, shared
 from rgdm.train.interrupts import interrupts
 from rgdm.train.learner import MOST_RESTARTS, Learner, exchanged
+from rgdm.train.symmetry import TURNED, Turns
 from rgdm.train.validation import ALIVE, Validation, by_level
 from rgdm.workers import alone
 
@@ -52,7 +53,7 @@ class Trainer:
         learning_rate: float = 2e-3,
         device: str = "auto",
         precision: str = "auto",
-        mirror: bool = True,
+        turns: Turns = TURNED,
         checkpoint_seconds: float = 55.0,
         held_out: Tensor | Fields | None = None,
     ) -> None:
@@ -61,7 +62,7 @@ class Trainer:
             check_range(name, value)
         self.fields, self.folder, self.budget = Fields.of(fields), folder, budget
         self.held_out = None if held_out is None else Fields.of(held_out)
-        self.seed, self.learning_rate, self.mirror = seed, learning_rate, mirror
+        self.seed, self.learning_rate, self.turns = seed, learning_rate, turns
         self.checkpoint_seconds = checkpoint_seconds
         on_cpu = choose_device(device).type == "cpu"
         precision = choose_precision(precision, "cpu" if on_cpu else "cuda")
@@ -71,7 +72,8 @@ class Trainer:
             **model.design.to_json(),
             "seed": seed,
             "learning_rate": learning_rate,
-            "mirror": mirror,
+            "mirror": turns.mirror,
+            "exchange": turns.exchange,
             "precision": precision,
             "processes": self.accelerator.num_processes,
             "data": fingerprint(self.fields.values),
@@ -118,16 +120,16 @@ class Trainer:
 
     def _run(self, watch: Callable[[Progress], None] | None) -> None:
         fields = self._normalised(self.fields)
-        batches = Batches(self.model, fields, self.seed, self.mirror)
+        batches = Batches(self.model, fields, self.seed, self.turns)
         if self.held_out is not None:
             fields = self._normalised(self.held_out)
-        self.validation = Validation(self.model, fields, self.mirror)
+        self.validation = Validation(self.model, fields, self.turns)
         if self.step == 0 and self.accelerator.is_main_process:  # of an earlier run, which must not be resumed as this
             (self.folder / CHECKPOINT).unlink(missing_ok=True)
         first = self.step
         if not self.records:
             with self.accelerator.autocast():
-                losses = Validation(self.model, batches.fields, self.mirror)()
+                losses = Validation(self.model, batches.fields, self.turns)()
             self.records.append({"step": 0, "seconds": 0.0, "closed_form": by_level(losses)})
             self._validate()
         self.save()

@@ -7,6 +7,7 @@ from rgdm.model.cascade.cascade import Cascade
 from rgdm.model.cascade.fields import Fields
 from rgdm.model.laws.law import Example
 from rgdm.train.batches import Batch, Batches
+from rgdm.train.symmetry import TURNED, Turns
 from rgdm.workers import each
 
 BATCHES = 4
@@ -23,13 +24,13 @@ class Validation:
     Args:
         model: whose networks are looked at; its closed-form parts must not change any more.
         fields: normalised, kept back from the training if there are enough.
-        mirror: whether they are mirrored and transposed, as in the training.
+        turns: how they are turned, as in the training.
         batches: how many of each level.
     """
 
-    def __init__(self, model: Cascade, fields: Tensor | Fields, mirror: bool = True, batches: int = BATCHES) -> None:
+    def __init__(self, model: Cascade, fields: Tensor | Fields, turns: Turns = TURNED, batches: int = BATCHES) -> None:
         self.model = model
-        cut, self.examples = Batches(model, fields, 0, mirror), []
+        cut, self.examples = Batches(model, fields, 0, turns), []
         for level in range(model.levels):
             generator = torch.Generator().manual_seed(level)
             self.examples.append(self._examples(cut, level, batches, generator))

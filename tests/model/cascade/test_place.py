@@ -17,7 +17,7 @@ from rgdm.model.cascade.geometry import trajectory
 from rgdm.model.cascade.place import known_at_coarsest
 from rgdm.model.lifts.setting import Setting
 from rgdm.scale.operators.block import BlockSpin
-from rgdm.train import hold_back
+from rgdm.train import Turns, hold_back
 from rgdm.train.batches import Batches
 from small import cascade, check_learning
 
@@ -159,7 +159,7 @@ def test_companions_and_areas_are_cut_like_the_fields():
     fields = Fields(x, Setting(x[:1] + 1, x[:1].repeat(1, 2, 1, 1)))
     model = beside(cascade(levels=1), 2)
     for mirror in (True, False):
-        batch = Batches(model, fields, 0, mirror).of_level(0, torch.Generator().manual_seed(1))
+        batch = Batches(model, fields, 0, Turns(mirror, mirror)).of_level(0, torch.Generator().manual_seed(1))
         weights, companions = batch.setting.weights, batch.setting.companions
         assert weights is not None and companions is not None and companions.shape[1] == 2
         assert torch.equal(batch.fine % (64 * 96) + 1, weights)
