@@ -125,6 +125,17 @@ def test_heavy_blocks_keep_their_power_whatever_their_slopes_are_worth():
         assert errors[0] < 1.1 and errors[1] > 1.8
 
 
+def test_shares_are_a_differentiable_function_of_all_that_they_depend_on(law):
+    torch.manual_seed(6)
+    parts = [torch.randn(40).exp(), *torch.randn(3, 40)]
+    asked = [part.clone().requires_grad_() for part in parts]
+    slopes = torch.autograd.grad(law.contrast(Given(*asked[:3]), asked[3]).sum(), asked)
+    for i, slope in enumerate(slopes):
+        near = [[part + (side * 1e-6 if i == j else 0) for j, part in enumerate(parts)] for side in (1, -1)]
+        up, down = (law.contrast(Given(*each[:3]), each[3]) for each in near)
+        torch.testing.assert_close(slope, (up - down) / 2e-6, rtol=0, atol=1e-6)
+
+
 def test_places_in_an_atom_look_random():
     x, y = torch.rand(2, 100_000).float()
     at = looks_random(x, y)
