@@ -12,8 +12,8 @@ from torch import Tensor
 from rgdm.jackknife import jackknife
 from rgdm.scale.grid import Grid
 
-BLOCKS = 12
-"""Blocks of samples, or of few samples strips, that errors are from."""
+BLOCKS, FEWEST = 12, 8
+"""Blocks of samples, or of few samples strips, that errors are from; with fewer nothing is found unlike."""
 LOOKED_AT = 64
 """Most samples that are looked at."""
 LAGS = (1, 2, 4)
@@ -79,7 +79,7 @@ def turns_of(fields: Float[Tensor, "B C *L"], grid: Grid) -> tuple[Turns, list[s
 
 def _blocks(x: Tensor) -> list[Tensor]:
     """Blocks of samples, or strips along the longest axis where there are few samples."""
-    if len(x) >= BLOCKS // 2:
+    if len(x) >= FEWEST:
         return list(x.tensor_split(min(len(x), BLOCKS)))
     axis = 2 + int(torch.tensor(x.shape[2:]).argmax())
     count = min(BLOCKS, max(1, x.shape[axis] // (4 * max(LAGS))))
@@ -93,6 +93,8 @@ def _worst(
     least: float,
 ) -> float:
     """The largest of the statistics ``(lags, channels)`` that is sure and at least so large; 0 if there is none."""
+    if len(parts) < FEWEST:
+        return 0.0
     each = [torch.stack(block) for block in zip(*(terms(part) for part in parts), strict=True)]
     value, error = jackknife(statistic, *each)
     sure = (value.abs() > SURE * error) & (value.abs() > least) & value.isfinite() & error.isfinite()

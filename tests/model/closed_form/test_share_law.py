@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from rgdm.model.checks.numbers import check_numbers
 from rgdm.model.closed_form.shares import Given, ShareLaw, looks_random
 
 pytestmark = pytest.mark.usefixtures("float64")
@@ -144,3 +145,15 @@ def test_places_in_an_atom_look_random():
     assert float((counts - 1000).square().sum() / 1000) < 160  # chi^2 of 99
     for near in (looks_random(x * (1 + 1e-6), y), looks_random(x, y * (1 + 1e-6)), looks_random(torch.ones_like(x), y)):
         assert abs(float(torch.corrcoef(torch.stack([at, near]))[0, 1])) < 0.02
+
+
+@pytest.mark.parametrize("sides", ["all", "some", "none"])
+def test_laws_that_saw_only_atoms_or_nothing_hold_possible_numbers(sides):
+    law, (given, _) = ShareLaw(), example()
+    ends = torch.where(torch.rand(COUNT) < 0.5, 1.0, -1.0)
+    if sides != "none":
+        law.fit(given, torch.where(given.parent > 1, 0.5 * ends, ends) if sides == "some" else ends)
+    for name, value in law.state_dict().items():
+        check_numbers("the file", f"laws.0.{name}", value, value)
+    made = law.contrast(given, torch.randn(COUNT))
+    assert bool(made.isfinite().all()) and (sides != "all" or bool((made.abs() == 1).all()))

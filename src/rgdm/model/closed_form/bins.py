@@ -7,6 +7,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from rgdm.workers import watched
+
 
 class Corners(NamedTuple):
     """The bins about each of N cases."""
@@ -19,11 +21,13 @@ class Corners(NamedTuple):
     def mix(self, table: Float[Tensor, "T columns"]) -> Float[Tensor, "N columns"]:
         """What a table says between its bins."""
         weight = self.weight.to(table)
+        if watched():  # by gradients of any order and direction, which the faster way has not
+            return (weight.unsqueeze(2) * table[self.at]).sum(1)
         return torch.nn.functional.embedding_bag(self.at, table, per_sample_weights=weight, mode="sum")
 
 
 class NestedBins(nn.Module):
-    """Bins of the first condition, in each of these bins of the second, and so forth: every one has cases.
+    """Bins of the first condition, in each of these bins of the second, and so forth: all have cases, but for ties.
 
     Bins of each condition for itself would leave those empty that go together rarely (a steep slope where the mean is
     large), and what is put there would be mixed into what lies beside it. Between centres (means of the cases) tables

@@ -113,7 +113,7 @@ class LinearPrediction(Stencil):
 
         ``present`` is 1 or 0, or by how much each detail counts.
         """
-        present = None if present is not None and bool(present.all()) else present
+        present = None if present is not None and bool((present == 1).all()) else present
         if self.of_companions is not None:
             assert beside is not None
             self._fit_beside(coarse, detail, present, beside)

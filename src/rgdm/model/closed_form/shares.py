@@ -29,6 +29,8 @@ GAIN = 1.5
 """Most of a predicted slope that is believed."""
 NARROWEST = 1e-3
 """Least size of what a predicted logit leaves: what is narrower counts as this narrow."""
+LEAST = 1e-30
+"""Parents below are taken for this large."""
 PART = 2**12
 """Shares that are looked up at a time."""
 OUTERMOST = 6.4
@@ -80,7 +82,7 @@ class ShareLaw(nn.Module):
         self.register_buffer("all", torch.zeros(shape))
         self.register_buffer("gain", torch.ones(shape))
         self.register_buffer("size", torch.zeros(shape))
-        self.register_buffer("table", torch.logit(levels(), eps=1e-8).repeat(*shape, 1))
+        self.register_buffer("table", _logistic().repeat(*shape, 1))
 
     @torch.no_grad()
     def fit(self, given: Given, contrast: Float[Tensor, " N"]) -> None:
@@ -89,7 +91,7 @@ class ShareLaw(nn.Module):
         keep = torch.linspace(0, len(contrast) - 1, count, dtype=torch.float64, device=contrast.device).long()
         parent, rough, s, c = (x[keep].double() for x in (*given, contrast))
         c, s = torch.where(s < 0, -c, c), s.abs()
-        bins = self.bins.fit(parent.log(), rough, s)
+        bins = self.bins.fit(parent.clamp(min=LEAST).log(), rough, s)
         logit = 2 * torch.atanh(c).clamp(-LARGEST / 2, LARGEST / 2)
         some, whole = logit.clamp(-STEEPEST, STEEPEST), c.abs() < 1
         for i, k in torch.cartesian_prod(*(torch.arange(n) for n in self.bins.shape[:2])).tolist():
@@ -105,8 +107,8 @@ class ShareLaw(nn.Module):
                 self.none[i, k, j], self.all[i, k, j] = ((own == end).double().mean() for end in (-1, 1))
                 rest = rest[own.abs() < 1]
                 rest = rest if len(rest) >= FEWEST // 4 else left[whole]
-                if len(rest):
-                    self.table[i, k, j] = torch.quantile(rest, levels(rest))
+                quantiles = torch.quantile(rest, levels(rest)) if len(rest) else _logistic()  # none: all is atoms
+                self.table[i, k, j] = quantiles.to(self.table)
         self._divide()
 
     def _divide(self) -> None:
@@ -160,7 +162,7 @@ class ShareLaw(nn.Module):
 
     def _law(self, given: Given) -> tuple[Tensor, Tensor, Tensor, Tensor, Float[Tensor, "N Q"]]:
         """The masses at both ends, the size of what slopes leave, what is believed of them, and a table each."""
-        corners = self.bins.corners(given.parent.clamp(min=1e-30).log(), given.roughness, given.slope.abs())
+        corners = self.bins.corners(given.parent.clamp(min=LEAST).log(), given.roughness, given.slope.abs())
         whole = torch.stack([self.none, self.all, self.size, self.gain], -1)
         said = corners.mix(torch.cat([whole, self.table], -1).flatten(0, -2))
         none, every, size, gain = said[:, :4].unbind(1)
@@ -171,6 +173,11 @@ def _in_parts(law: Callable[..., Tensor], *fields: Float[Tensor, " *N"]) -> Floa
     """Of all sites, so many at a time that what is looked up stays small."""
     parts = zip(*(x.flatten().split(PART) for x in fields), strict=True)
     return torch.cat([law(*part) for part in parts]).reshape(fields[0].shape)
+
+
+def _logistic() -> Float[Tensor, " Q"]:
+    """Quantiles of a share that may be anything: a table where nothing was measured."""
+    return torch.logit(levels(torch.zeros(1, dtype=torch.float64)), eps=1e-8).float()
 
 
 def levels(like: Tensor | None = None) -> Float[Tensor, " Q"]:

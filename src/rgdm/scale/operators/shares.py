@@ -73,7 +73,8 @@ class Shares(CoarseGraining):
 
     def amounts(self, coarse: Float[Tensor, "B C *K"], detail: Float[Tensor, "B D *K"]) -> Float[Tensor, "B D *K"]:
         """Half the difference of the two halves of each halving."""
-        return self.parents(coarse, detail) * detail
+        tree, bands = self._tree(coarse, detail), self.bands(coarse.dim() - 2)
+        return torch.stack([(tree[2 * i + 1] - tree[2 * i + 2]) / 2 for i in range(bands)], 2).flatten(1, 2)
 
     def axis_of(self, dimension: int) -> tuple[int, ...]:
         """For each detail of a channel along which axis it halves."""
