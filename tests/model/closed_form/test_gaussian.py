@@ -77,6 +77,18 @@ def test_a_fit_is_the_least_squares_solution_where_detail_is_noisy(monkeypatch):
         assert abs(float((residual * difference).mean())) < 1e-12
 
 
+def test_a_fit_counts_each_detail_by_its_weight_also_where_none_is_zero(monkeypatch):
+    monkeypatch.setattr("rgdm.model.closed_form.prediction.RIDGE", 0.0)
+    coarse, detail, weight = torch.randn(4, 1, 40), torch.randn(4, 1, 40), torch.rand(4, 1, 40) + 0.1
+    fitted, alike = (LinearPrediction(1, (0.0,), 1, 1, "periodic") for _ in range(2))
+    fitted.fit(coarse, detail, weight)
+    alike.fit(coarse, detail)
+    residual = weight * (detail - fitted(coarse))
+    for shift in (-1, 1):
+        assert abs(float((residual * (coarse.roll(shift, -1) - coarse)).mean())) < 1e-12
+    assert float((fitted.kernel - alike.kernel).abs().max()) > 1e-3
+
+
 @pytest.mark.parametrize("boundary", ["periodic", "reflect"])
 def test_the_prediction_of_a_constant_field_is_zero(boundary):
     fitted = LinearPrediction(1, (0.0,) * 3, 2, 2, boundary)

@@ -5,6 +5,7 @@ import torch
 
 from rgdm.scale.operators.block import BlockSpin
 from rgdm.scale.operators.shares import Shares
+from rgdm.scale.operators.weighted_shares import WeightedShares
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -74,3 +75,15 @@ def test_negative_values_are_refused():
     x[0, 0, 1, 1] = -0.5
     with pytest.raises(ValueError, match=r"1 values are negative, down to -0\.5"):
         Shares().split(x)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_amounts_are_half_the_differences_of_halves(weighted):
+    """Of a block of 2 x 2, its columns first, then the sites of each; whatever the weights of its sites."""
+    x = torch.rand(5, 1, 2, 2) + 0.1
+    weights = torch.rand(5, 1, 2, 2) + 0.1 if weighted else torch.ones(5, 1, 2, 2)
+    operator = WeightedShares(weights) if weighted else Shares()
+    coarse, detail = operator.split(x)
+    left, right = ((weights * x).sum(2) / weights.sum(2)).unbind(-1)
+    wanted = torch.stack([left - right, x[:, :, 0, 0] - x[:, :, 1, 0], x[:, :, 0, 1] - x[:, :, 1, 1]], 2) / 2
+    torch.testing.assert_close(operator.amounts(coarse, detail).flatten(1), wanted.flatten(1))
