@@ -126,6 +126,18 @@ def test_heavy_blocks_keep_their_power_whatever_their_slopes_are_worth():
         assert errors[0] < 1.1 and errors[1] > 1.8
 
 
+def test_all_or_nothing_on_one_side_says_nothing_about_slopes_on_the_other():
+    """Where slopes are steep one half has everything; where they are not, shares do not ask for them."""
+    torch.manual_seed(5)
+    slope = 2 * torch.rand(COUNT)
+    contrast = torch.where(slope > 1.5, 1.0, torch.tanh(torch.randn(COUNT) / 4))
+    given, law = Given(torch.ones(COUNT), torch.zeros(COUNT), slope), ShareLaw()
+    law.fit(given, contrast)
+    flat = (slope > 0.9) & (slope < 1.1)
+    assert float(law.contrast(given, torch.randn(COUNT))[flat].mean()) == pytest.approx(0, abs=0.02)
+    assert float(law.gain.max()) < 0.1
+
+
 def test_shares_are_a_differentiable_function_of_all_that_they_depend_on(law):
     torch.manual_seed(6)
     parts = [torch.randn(40).exp(), *torch.randn(3, 40)]

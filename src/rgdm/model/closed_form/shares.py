@@ -95,7 +95,7 @@ class ShareLaw(nn.Module):
         logit = 2 * torch.atanh(c).clamp(-LARGEST / 2, LARGEST / 2)
         some, whole = logit.clamp(-STEEPEST, STEEPEST), c.abs() < 1
         for i, k in torch.cartesian_prod(*(torch.arange(n) for n in self.bins.shape[:2])).tolist():
-            near = self.bins.around(bins, i, k, fewest=FEWEST, slower=(0,))
+            near = self.bins.around(bins, i, k, fewest=FEWEST, slower=(0,)) & whole  # atoms have masses of their own
             gain = float((some[near] * s[near]).sum() / s[near].square().sum().clamp(min=1e-9))
             self.gain[i, k] = gain = min(max(gain, 0.0), GAIN)
             left = logit - gain * s
